@@ -1,0 +1,59 @@
+# Everything goes through these targets; each makes the environment first if it is not there.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATASET ?= fashion_mnist
+PROFILE ?= quick
+# The tests' own runs and reports, so that they never touch yours.
+TEST_OUTPUT := $(CURDIR)/.test
+
+.PHONY: help run test lab status report lint environment browser notebooks readme lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Options: DATASET=fashion_mnist|mnist|digits|FOLDER  PROFILE=smoke|quick|standard|full"
+
+run: $(READY)  ## Run the series on real data and render the report (DATASET, PROFILE)
+	@$(BIN)/osemn run --dataset $(DATASET) --profile $(PROFILE)
+
+test: $(READY) browser  ## Lint, unit tests, the whole series on digits, and nbval on the notebooks
+	@rm -rf $(TEST_OUTPUT)
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest tests
+	OSEMN_OUTPUT_DIR=$(TEST_OUTPUT) $(BIN)/python -m pytest --nbval-lax -p no:cacheprovider notebooks/
+
+lab: $(READY)  ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+status: $(READY)  ## Tell which stages are done (DATASET, PROFILE)
+	@$(BIN)/osemn status --dataset $(DATASET) --profile $(PROFILE)
+
+report: $(READY)  ## Render the finished stages to HTML again (DATASET, PROFILE)
+	@$(BIN)/osemn report --dataset $(DATASET) --profile $(PROFILE)
+
+lint: $(READY)  ## Check style and format of code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+environment: $(READY)  ## Make the environment only
+
+notebooks: $(READY)  ## Run the quick series and keep its outputs in notebooks/
+	$(BIN)/osemn run
+	$(BIN)/python tools/refresh_notebooks.py
+
+readme: $(READY)  ## Write the tables of README.md and notebooks/README.md from the stages and metrics
+	$(BIN)/python tools/update_tables.py
+
+lock: $(READY)  ## Pin the newest versions that pyproject.toml allows, with hashes
+	sh tools/lock.sh
+
+browser:
+	@sh tools/find_browser.sh
+
+clean:  ## Remove the environment and the tests' output; data, runs and reports stay
+	rm -rf $(VENV) $(TEST_OUTPUT) .pytest_cache .ruff_cache
+
+$(READY): requirements.lock pyproject.toml tools/make_environment.sh
+	@sh tools/make_environment.sh $(VENV)

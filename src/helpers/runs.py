@@ -1,0 +1,301 @@
+"""A stage's run: checks the inputs, seeds, keeps metrics and figures, and writes the manifest last.
+
+Everything is written to `<stage>.partial`; only a finished run takes the place of the stage's folder.
+"""
+
+import ast
+import math
+import os
+import platform
+import random
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from helpers import manifests, parameters, paths, stages
+from helpers.errors import MissingInputError, OsemnError, UsageError, nearest
+
+EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
+LOCK_SECONDS = 30.0
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
+
+_open_runs: dict[Path, "Run"] = {}
+
+
+@dataclass
+class Run:
+    """One run of one stage; made by `Run.start`, ended by `Run.finish`."""
+
+    stage: stages.Stage
+    parameters: dict[str, Any]
+    final: Path
+    partial: Path
+    lock: FileLock
+    metrics: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    upstream: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    @classmethod
+    def start(cls, stage: str, namespace: Mapping[str, Any]) -> "Run":
+        """Check parameters and inputs, lock the stage, seed every generator, and open an empty folder.
+
+        Args:
+            stage: the stage's name, such as `"04_baseline"`.
+            namespace: where the parameters are; in a notebook, `globals()`.
+
+        Raises:
+            UsageError: a parameter is unknown, of the wrong type or out of range.
+            MissingInputError: an input stage has not been run, or its files are not whole.
+            OsemnError: another run of this stage is at work.
+        """
+        spec = stages.find(stage)
+        _refuse_unknown_injected(stage, namespace)
+        wanted = parameters.MODELS[stage].model_fields
+        checked = parameters.check(stage, {name: namespace[name] for name in wanted if name in namespace})
+        parameters.check_dataset(checked["dataset"])
+        if checked["profile"] not in parameters.profiles():
+            parameters.load_profile(checked["profile"])
+        final = paths.stage_folder(checked["dataset"], checked["profile"], stage)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
+        manifests.recover(final)
+        upstream = {name: manifests.require(final.with_name(name), name) for name in spec.reads}
+        partial = final.with_name(f"{stage}.partial")
+        _empty(partial)
+        run = cls(spec, checked, final, partial, lock, upstream=upstream)
+        _open_runs[final] = run
+        _seed(spec, checked["seed"])
+        return run
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.parameters["seed"]
+
+    def path(self, name: str) -> Path:
+        """Return where to write an artifact of this stage; its folder exists."""
+        path = self.partial / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def scratch(self) -> Path:
+        """Return a folder that outlives a killed run (checkpoints, studies); it is no artifact."""
+        folder = self.final.with_name(f"{self.stage.name}.scratch")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def input(self, stage: str, name: str) -> Path:
+        """Return the path of a file of an input stage, and note in the manifest that it was read.
+
+        Raises:
+            MissingInputError: this stage may not read that stage, or there is no such file.
+        """
+        if stage not in self.upstream:
+            raise MissingInputError(
+                f"{self.stage.name} may not read from {stage}.",
+                f"it reads from: {', '.join(self.upstream) or 'no stage'} (see helpers/stages.py)",
+            )
+        outputs = self.upstream[stage]["outputs"]
+        if name not in outputs:
+            raise MissingInputError(f"{stage} left no file '{name}'.", nearest(name, outputs))
+        self.inputs[f"{stage}/{name}"] = outputs[name]["sha256"]
+        return self.final.with_name(stage) / name
+
+    def note_source(self, name: str, fingerprint: str) -> None:
+        """Note in the manifest a thing from outside the runs that was read, such as a data set's source."""
+        self.inputs[f"source:{name}"] = fingerprint
+
+    def log(self, **metrics: Any) -> None:
+        """Keep metrics for `metrics.json`; NumPy numbers and arrays become plain JSON.
+
+        Raises:
+            OsemnError: a value is not a number, text, list or dictionary of such, or is not finite.
+        """
+        self.metrics.update({name: _plain(name, value) for name, value in metrics.items()})
+
+    def show(self, figure: Any, name: str, alt: str) -> Any:
+        """Save a matplotlib figure as `figures/<name>.png`, close it, and return it as a picture to display.
+
+        Args:
+            figure: a `matplotlib.figure.Figure`.
+            name: the file's name without its ending.
+            alt: what the figure shows, in words, for those who cannot see it.
+        """
+        import matplotlib.pyplot as plt
+        from IPython.display import Image
+
+        if not alt.strip():
+            raise OsemnError(f"Figure '{name}' has no alt text.", "say in words what the figure shows")
+        path = self.path(f"figures/{name}.png")
+        figure.savefig(path, metadata={"Description": alt, "Software": None})
+        width = int(figure.get_figwidth() * 96)
+        plt.close(figure)
+        return Image(data=path.read_bytes(), format="png", width=width, alt=alt)
+
+    def save_json(self, name: str, content: Any) -> Path:
+        """Write a JSON artifact."""
+        path = self.path(name)
+        manifests.write_json(path, _plain(name, content))
+        return path
+
+    def finish(self) -> "Run":
+        """Check that all declared outputs exist, write the metrics and, last, the manifest.
+
+        Raises:
+            OsemnError: a declared output is missing; nothing takes the place of the earlier result.
+        """
+        manifests.write_json(self.partial / "metrics.json", self.metrics)
+        missing = [name for name in self.stage.writes if not (self.partial / name).is_file()]
+        if missing:
+            raise OsemnError(
+                f"{self.stage.name} did not write: {', '.join(missing)}.",
+                "save them through the run, or correct the stage's entry in helpers/stages.py",
+            )
+        manifests.write_json(self.partial / manifests.NAME, self._manifest())
+        if os.environ.get(EXECUTOR_VARIABLE) != self.stage.name:
+            manifests.publish(self.partial, self.final)
+        self.lock.release()
+        _open_runs.pop(self.final, None)
+        return self
+
+    def _manifest(self) -> dict[str, Any]:
+        files = [file for file in self.partial.rglob("*") if file.is_file() and file.name != manifests.NAME]
+        finished = time.time()
+        return {
+            "schema": manifests.SCHEMA,
+            "stage": self.stage.name,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "source_sha256": manifests.source_sha256(self.stage.name),
+            "inputs": self.inputs,
+            "outputs": manifests.describe_files(self.partial, files),
+            "versions": {"python": platform.python_version(), **_versions()},
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "started": _iso(self.started),
+            "finished": _iso(finished),
+            "seconds": round(finished - self.started, 3),
+        }
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{value}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table>{rows}</table>"
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self._facts().items())
+
+    def _facts(self) -> dict[str, str]:
+        finished = (self.final / manifests.NAME).is_file() and self.final not in _open_runs
+        return {
+            "stage": self.stage.name,
+            "data set": paths.dataset_slug(self.parameters["dataset"]),
+            "profile": self.parameters["profile"],
+            "seed": str(self.seed),
+            "reads": ", ".join(f"{name} (whole)" for name in self.upstream) or "nothing",
+            "writes to": paths.shown(self.final),
+            "state": "finished" if finished else "checked and ready",
+            "versions": ", ".join(f"{name} {version}" for name, version in _versions().items()),
+        }
+
+
+def cpu_name() -> str:
+    """Return the processor's name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def lock_stage(final: Path, purpose: str = "") -> FileLock:
+    """Lock a stage's folder for this process; the system frees the lock of a process that dies.
+
+    Raises:
+        OsemnError: another process holds it and did not let go within `OSEMN_LOCK_SECONDS` (30).
+    """
+    lock = FileLock(final.with_name(f".{final.name}{purpose}.lock"))
+    try:
+        lock.acquire(timeout=float(os.environ.get("OSEMN_LOCK_SECONDS", LOCK_SECONDS)))
+    except Timeout:
+        raise OsemnError(
+            f"Another run of {final.name} is at work in {paths.shown(final.parent)}.",
+            "wait until it has finished, or shut down the other kernel that runs this notebook",
+        ) from None
+    return lock
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+
+
+def _seed(stage: stages.Stage, seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries that still draw from the global generator
+    if stage.tensorflow:
+        from helpers import determinism
+
+        determinism.seed_tensorflow(seed)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as plain JSON types."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise OsemnError(f"Metric '{name}' is {value}.", "log numbers that are finite, or None")
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(f"{name}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, item) for item in value]
+    raise OsemnError(
+        f"Metric '{name}' is of type {type(value).__name__}.", "log numbers, text, lists or dictionaries"
+    )
+
+
+def _refuse_unknown_injected(stage: str, namespace: Mapping[str, Any]) -> None:
+    """Refuse names that papermill injected and the stage does not know (papermill itself only warns)."""
+    for source in namespace.get("In", []):
+        if not source.startswith("# Parameters\n"):
+            continue
+        for statement in ast.parse(source).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            for target in targets:
+                if isinstance(target, ast.Name) and target.id not in parameters.MODELS[stage].model_fields:
+                    raise UsageError(
+                        f"{stage} has no parameter '{target.id}'.",
+                        nearest(target.id, parameters.MODELS[stage].model_fields),
+                    )

@@ -1,0 +1,129 @@
+"""Fitting: the input pipeline, the schedule, the history and what it says."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers import augment
+from helpers.data import Dataset
+from helpers.errors import OsemnError
+
+
+def batches(
+    dataset: Dataset, batch_size: int, *, seed: int, policy: "augment.AugmentationPolicy | None" = None
+) -> tf.data.Dataset:
+    """Return shuffled training batches: `uint8` in memory, shuffled, batched, then augmented as a batch.
+
+    Args:
+        dataset: the training part.
+        batch_size: images in a batch; the last batch of an epoch may be smaller.
+        seed: of the order and of the augmentation; each epoch has its own.
+        policy: how to augment; None for not at all.
+    """
+    indices = tf.data.Dataset.range(len(dataset)).shuffle(len(dataset), seed=seed).batch(batch_size)
+    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+
+    def gather(rows: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(images, rows)
+        if policy is None:
+            return tf.cast(chosen, tf.float32), tf.gather(labels, rows)
+        return augment.augment_batch(chosen, tf.cast(draw, tf.int32), policy), tf.gather(labels, rows)
+
+    pairs = tf.data.Dataset.zip(indices, draws)
+    return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def one_cycle(
+    peak: float, steps: int, warmup_fraction: float = 0.2
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return a schedule that warms up linearly from a tenth of `peak` and falls to zero along a cosine.
+
+    Source: L. N. Smith and N. Topin (2018), "Super-convergence", with the cosine of Loshchilov and Hutter (2017).
+    """
+    warmup = max(1, round(steps * warmup_fraction))
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
+    )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training left.
+
+    Attributes:
+        history: `{"loss": […], "accuracy": […], "val_loss": […], "val_accuracy": […]}`, one value an epoch.
+        seconds: wall-clock seconds of the training.
+    """
+
+    history: dict[str, list[float]]
+    seconds: float
+
+
+def fit(
+    model: keras.Model,
+    train: Dataset,
+    validation: Dataset,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    policy: "augment.AugmentationPolicy | None" = None,
+) -> Fit:
+    """Train a model from raw pixels with Adam on the one-cycle schedule, in place.
+
+    Raises:
+        OsemnError: the loss became NaN or infinite.
+    """
+    steps = epochs * -(-len(train) // batch_size)
+    model.compile(
+        optimizer=keras.optimizers.Adam(one_cycle(learning_rate, steps)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    held_out = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(512)
+    held_out = held_out.map(lambda images, labels: (tf.cast(images, tf.float32), labels))
+    started = perf_counter()
+    history = model.fit(
+        batches(train, batch_size, seed=seed, policy=policy),
+        validation_data=held_out,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+    ).history
+    seconds = perf_counter() - started
+    if not np.all(np.isfinite(history["loss"])):
+        raise OsemnError("The training diverged: its loss is not finite.", "choose a smaller learning_rate")
+    return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
+
+
+def predict(model: keras.Model, images: np.ndarray, batch_size: int = 512) -> np.ndarray:
+    """Return probabilities, `float32 [N, K]`, for raw images, `uint8 [N, H, W, C]`."""
+    rows = tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
+    rows = rows.map(lambda chosen: tf.cast(chosen, tf.float32))
+    return model.predict(rows, verbose=0)
+
+
+def diagnose(history: dict[str, list[float]]) -> str:
+    """Say in words what the learning curves show, from the numbers alone."""
+    gap = history["accuracy"][-1] - history["val_accuracy"][-1]
+    best = int(np.argmin(history["val_loss"]))
+    epochs = len(history["val_loss"])
+    last_gain = history["val_accuracy"][-1] - history["val_accuracy"][-2] if epochs > 1 else 0.0
+    if best < epochs - 1 and gap > 0.02:
+        verdict = f"overfitting: validation loss was lowest after epoch {best + 1} and rose since"
+    elif gap > 0.04:
+        verdict = "high variance: training accuracy is well above validation accuracy"
+    elif last_gain > 0.003:
+        verdict = "still improving: more epochs would help"
+    else:
+        verdict = "little of either bias or variance to see: the curves are flat and close"
+    return (
+        f"{verdict} (last epoch: training accuracy {history['accuracy'][-1]:.1%}, "
+        f"validation {history['val_accuracy'][-1]:.1%}, a difference of {100 * gap:+.1f} points)"
+    )

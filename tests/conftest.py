@@ -1,0 +1,109 @@
+"""Fixtures: a small project whose notebooks take a second each, and the real series at the smoke profile."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers import parameters, stages
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+EXAMPLES = {
+    "dataset": "digits",
+    "profile": "tiny",
+    "seed": 0,
+    "image_size": 0,
+    "color_mode": "auto",
+    "test_fraction": 0.2,
+    "samples_per_class": 2,
+    "embedding_samples": 100,
+    "near_duplicate_distance": 0.05,
+    "validation_fraction": 0.1,
+    "augmentation_strength": 1.0,
+    "gallery_images": 2,
+    "samples": 200,
+    "noise": 0.2,
+    "noise_levels": [0.1],
+    "epochs": 1,
+    "batch_size": 32,
+    "classical_samples": 100,
+    "forest_trees": 5,
+    "dense_epochs": 1,
+    "cnn_epochs": 1,
+    "cnn_filters": 4,
+    "learning_rate": 0.01,
+}
+
+
+class TinyProject:
+    """A project with the real stage table, Snakefile and helpers, but notebooks that only write small files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "notebooks").mkdir(parents=True)
+        (root / "profiles").mkdir()
+        (root / "profiles" / "tiny.yaml").write_text("# nothing differs from the notebooks' defaults\n")
+        shutil.copy(REPOSITORY / "Snakefile", root / "Snakefile")
+        for stage in stages.STAGES:
+            self.write(stage.name)
+
+    def write(self, stage: str, *, extra: str = "", finish: str = "run.finish();", before: str = "") -> Path:
+        """Write a stage's notebook; `extra` is a cell between start and outputs."""
+        spec = stages.find(stage)
+        names = parameters.MODELS[stage].model_fields
+        cell = nbformat.v4.new_code_cell("\n".join(f"{n} = {EXAMPLES[n]!r}" for n in names))
+        cell.metadata["tags"] = ["parameters"]
+        start = f'{before}\nfrom helpers.runs import Run\nrun = Run.start("{stage}", globals())\nrun'
+        reads = "\n".join(f'run.input("{name}", "{stages.find(name).writes[0]}")' for name in spec.reads)
+        outputs = f"for name in {spec.writes!r}:\n    run.path(name).write_text(name)\nrun.log(accuracy=0.5)"
+        code = [start, reads, extra, outputs, finish]
+        cells = [cell, *(nbformat.v4.new_code_cell(source) for source in code if source)]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        path = self.root / "notebooks" / f"{stage}.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    def folder(self, stage: str) -> Path:
+        """Return a stage's folder."""
+        return self.root / "runs" / "digits" / "tiny" / stage
+
+    def manifest(self, stage: str) -> dict:
+        """Return a stage's manifest."""
+        return json.loads((self.folder(stage) / "manifest.json").read_text())
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which commands work on this project."""
+        return {**os.environ, "OSEMN_HOME": str(self.root)}
+
+    def osemn(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
+        """Run the command line on this project; `run` and `status` get its data set and profile."""
+        if arguments[0] in ("run", "status", "report"):
+            arguments = (arguments[0], "--dataset", "digits", "--profile", "tiny", *arguments[1:])
+        return osemn(*arguments, cwd=self.root, env=self.environment(), timeout=timeout)
+
+
+def osemn(*arguments: str, timeout: float = 600, **options: object) -> subprocess.CompletedProcess:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "helpers.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
+    """A tiny project, which OSEMN_HOME names."""
+    tiny = TinyProject(tmp_path / "project")
+    monkeypatch.setenv("OSEMN_HOME", str(tiny.root))
+    monkeypatch.delenv("OSEMN_OUTPUT_DIR", raising=False)
+    monkeypatch.chdir(tiny.root)
+    return tiny

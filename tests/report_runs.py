@@ -1,0 +1,199 @@
+"""Writes finished stages as the executor leaves them, without running anything."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import nbformat
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from helpers import manifests, paths, stages
+
+DATASET, PROFILE = "digits", "smoke"
+
+MODELS = {
+    "majority": ("majority class", 10, 0.01, 0.2, 1_000, 0.102, [0.087, 0.120], 0.019),
+    "logistic_regression": ("logistic regression", 650, 0.8, 1.3, 1_000, 0.861, [0.840, 0.880], 0.860),
+    "random_forest": ("random forest", 88_000, 1.9, 21.0, 1_000, 0.875, [0.855, 0.893], 0.874),
+    "baseline_cnn": ("three-layer CNN", 121_930, 43.0, 160.0, 54_000, 0.912, [0.895, 0.927], 0.911),
+}
+METRICS = {
+    "00_warm_up": {
+        "dense_accuracy": 0.97,
+        "dense_accuracy_ci95": [0.962, 0.976],
+        "logistic_accuracy": 0.88,
+        "logistic_accuracy_ci95": [0.865, 0.893],
+    },
+    "01_acquire": {
+        "n_train": 1_437,
+        "n_test": 360,
+        "num_classes": 10,
+        "image_height": 8,
+        "image_width": 8,
+        "image_channels": 1,
+        "source": "scikit-learn",
+        "pixel_mean": 0.30521,
+        "pixel_sd": 0.37605,
+    },
+    "02_explore": {
+        "most_alike": [["three", "nine", 0.91], ["one", "eight", 0.87]],
+        "exact_duplicates": 0,
+        "near_duplicates": 2,
+        "balance_p_value": 0.993,
+    },
+    "03_preprocess": {"n_train": 1_293, "n_validation": 144, "augmentation_images_per_second": 81_234.5},
+    "04_baseline": {
+        "n_validation": 144,
+        "best_model": "baseline_cnn",
+        "diagnosis": {"three-layer CNN": "still learning (validation loss fell in the last epoch)"},
+    },
+    "12_report": {"models_compared": 4},
+}
+
+
+def models_metrics(models: dict = MODELS) -> dict:
+    """Return models as 04_baseline logs them."""
+    names = ("label", "parameters", "fit_seconds", "predict_microseconds", "samples")
+    names += ("accuracy", "accuracy_ci95", "macro_f1")
+    return {name: dict(zip(names, values, strict=True)) for name, values in models.items()}
+
+
+def metrics_by_stage(models: dict = MODELS) -> dict[str, dict]:
+    """Return every stage's metrics."""
+    return {**METRICS, "04_baseline": {**METRICS["04_baseline"], "models": models_metrics(models)}}
+
+
+def png(description: str | None = None, *, noise: int = 0) -> bytes:
+    """Return a small plot; `noise` random pixels a side make it large."""
+    figure = Figure(figsize=(6, 3), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([1, 3, 9, 27], [62, 81, 88, 91], "o-")
+    axes.set_xlabel("cost")
+    axes.set_ylabel("validation accuracy, %")
+    stream = io.BytesIO()
+    figure.savefig(stream, metadata={"Description": description} if description else None)
+    if not noise:
+        return stream.getvalue()
+    import numpy as np
+    from PIL import Image
+
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (noise, noise, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def picture_output(alt: str | None = "A rising line.", *, noise: int = 0) -> nbformat.NotebookNode:
+    """Return a picture as `run.show` displays it."""
+    about = {"width": 576, **({"alt": alt} if alt is not None else {})}
+    data = {"image/png": base64.b64encode(png(noise=noise)).decode(), "text/plain": "<Image>"}
+    return new_output("display_data", data=data, metadata={"image/png": about})
+
+
+FRAME = """<div><style scoped>.dataframe tbody tr th { vertical-align: top; }</style>
+<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th><th>images</th><th>class</th></tr></thead>
+<tbody><tr><th>0</th><td>142</td><td>zero</td></tr><tr><th>1</th><td>146</td><td>one</td></tr></tbody></table></div>"""
+
+PARAMETERS = 'dataset: str = "digits"  # which images\nseed: int = 0  # of everything random\nepochs: int = 5'
+
+
+def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
+    """Return the cells of an executed notebook with one of everything that a page must cope with."""
+    bar = [f"\r{name}: {share}%|####" for name in ("fit",) for share in (10, 55, 100)]
+    code = [
+        ("import pandas as pd\n\nframe = pd.DataFrame(counts)\nframe  # how many of each", [_html(FRAME)]),
+        ("train()", [new_output("stream", name="stderr", text=text) for text in [*bar, "\ndone\x1b[31m!\x1b[0m\n"]]),
+        ("show()", [picture_output()]),
+        ("say()", [_markdown("**Notice** that 91.2% are right; see [the web](https://example.org/page).")]),
+        ("print(1)", [new_output("stream", name="stdout", text="a wide line " * 20 + "\n")]),
+    ]
+    parameters = new_code_cell(PARAMETERS, execution_count=1, metadata={"tags": ["parameters"]})
+    injected = new_code_cell("# Parameters\nseed = 7", execution_count=2, metadata={"tags": ["injected-parameters"]})
+    found = [
+        new_markdown_cell(f"# {stages.find(stage).title}: a question?\n\nReads [nothing](#look-at-it)."),
+        parameters,
+        injected,
+        new_markdown_cell("## Look at it\n\nOne sentence of why, with `code` and a [README](../README.md)."),
+    ]
+    for count, (source, outputs) in enumerate(code, start=3):
+        found.append(new_code_cell(source, outputs=outputs, execution_count=count))
+    found += [
+        new_markdown_cell("## Look at it\n\nThe same heading once more.\n\n#### A level too deep\n\nText."),
+        new_markdown_cell(f"Next: [the next]({following}.ipynb)" if following else "The end."),
+    ]
+    return found
+
+
+def _html(text: str) -> nbformat.NotebookNode:
+    return new_output("execute_result", data={"text/html": text, "text/plain": "frame"}, execution_count=3)
+
+
+def _markdown(text: str) -> nbformat.NotebookNode:
+    return new_output("display_data", data={"text/markdown": text, "text/plain": "<Markdown>"})
+
+
+class FakeRun:
+    """The finished stages of one data set and profile under `OSEMN_OUTPUT_DIR`."""
+
+    def __init__(self) -> None:
+        self.metrics = metrics_by_stage()
+        for stage in stages.STAGES:
+            self.write(stage.name)
+
+    def folder(self, stage: str) -> Path:
+        """Return a stage's folder."""
+        return paths.stage_folder(DATASET, PROFILE, stage)
+
+    def write(self, stage: str, notebook: list | None = None, *, executed: bool = True) -> None:
+        """Write a stage's files and its manifest; `notebook` replaces its cells."""
+        folder = self.folder(stage)
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [entry.name for entry in stages.STAGES]
+        following = names[names.index(stage) + 1] if stage != names[-1] else None
+        if executed:
+            content = nbformat.v4.new_notebook(cells=cells(stage, following) if notebook is None else notebook)
+            content.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            content.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+            nbformat.write(content, folder / "notebook.ipynb")
+        manifests.write_json(folder / "metrics.json", self.metrics[stage])
+        if stage == "04_baseline":
+            (folder / "figures").mkdir(exist_ok=True)
+            drawn = png("Validation accuracy against cost: from 62% to 91%.")
+            (folder / "figures" / "return_on_complexity.png").write_bytes(drawn)
+        if stage == "12_report":
+            from helpers.report import findings
+
+            manifests.write_json(folder / "summary.json", findings.summary(self.metrics, "Digits"))
+        self.seal(stage)
+
+    def seal(self, stage: str, **changes: object) -> None:
+        """Write the manifest of what is in the folder."""
+        folder = self.folder(stage)
+        files = [file for file in folder.rglob("*") if file.is_file() and file.name != manifests.NAME]
+        inputs = {
+            f"{name}/metrics.json": manifests.sha256(self.folder(name) / "metrics.json")
+            for name in stages.find(stage).reads
+        }
+        manifest = {
+            "schema": manifests.SCHEMA,
+            "stage": stage,
+            "parameters": {"dataset": DATASET, "profile": PROFILE, "seed": 0},
+            "seed": 0,
+            "source_sha256": "0123456789abcdef" * 4,
+            "inputs": inputs,
+            "outputs": manifests.describe_files(folder, files),
+            "versions": {"python": "3.11.2", "keras": "3.15.1", "numpy": "2.4.0"},
+            "cpu": "A processor at 2 GHz",
+            "cores": 2,
+            "started": "2025-01-31T09:30:00+00:00",
+            "finished": "2025-01-31T09:31:05+00:00",
+            "seconds": 65.2,
+            **changes,
+        }
+        manifests.write_json(folder / manifests.NAME, manifest)
+
+    def read_manifest(self, stage: str) -> dict:
+        """Return a stage's manifest."""
+        return json.loads((self.folder(stage) / manifests.NAME).read_text())

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import pytest
+
+from conftest import osemn
+from helpers import stages
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (["run", "--dataset", "fashion-mnist"], "did you mean 'fashion_mnist'"),
+        (["run", "--dataset", "no/folder/here"], "There is no folder"),
+        (["run", "--profile", "quik"], "did you mean 'quick'"),
+        (["run", "--until", "04_basline"], "did you mean '04_baseline'"),
+        (["run", "--from", "4"], "There is no stage '4'"),
+        (["run", "--set", "04_baseline.epochs=3"], "04_baseline has no parameter 'epochs'"),
+        (["run", "--set", "04_baseline.cnn_epochs=many"], "valid integer"),
+        (["run", "--set", "04_baseline.cnn_epochs=0"], "greater than or equal to 1"),
+        (["run", "--set", "cnn_epochs"], "STAGE.parameter=value"),
+        (["run", "--cores", "0"], "--cores"),
+        (["run", "--core", "2"], "--cores"),
+        (["status", "--profile", "quik"], "did you mean 'quick'"),
+        (["report", "--dataset", "mnits"], "did you mean 'mnist'"),
+        (["rum"], "run"),
+    ],
+)
+def test_wrong_call_ends_with_2_and_says_what_to_do(call, said, tmp_path):
+    done = osemn(*call, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", ["run", "status", "report"])
+def test_help_of_each_command_has_an_example(command):
+    done = osemn(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: osemn {command}" in done.stdout
+
+
+def test_report_of_a_series_never_run_ends_with_1(project):
+    done = project.osemn("report")
+    assert done.returncode == 1
+    assert "osemn run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status", "--dataset", "digits", "--profile", "smoke"]])
+def test_help_and_status_import_neither_tensorflow_nor_snakemake(arguments):
+    code = (
+        "import sys\nfrom helpers import cli\n"
+        f"sys.argv = ['osemn', *{arguments!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'tensorflow', 'keras', 'snakemake', 'papermill', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_status_lists_every_stage(project):
+    done = project.osemn("status")
+    assert done.returncode == 0
+    for stage in stages.STAGES:
+        assert stage.name in done.stdout
+
+
+def test_image_folder_is_taken_from_the_working_directory(project, monkeypatch):
+    inside = project.root / "pictures" / "pets"
+    (inside / "cat").mkdir(parents=True)
+    done = osemn(
+        "status", "--dataset", "pets", "--profile", "tiny", cwd=inside.parent, env=project.environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 of" in done.stdout
+
+
+def test_command_outside_a_project_still_finds_the_installed_one(tmp_path):
+    assert osemn("status", "--dataset", "digits", "--profile", "smoke", cwd=tmp_path).returncode == 0

@@ -1,0 +1,112 @@
+import ast
+import json
+
+import pytest
+
+from helpers import parameters, paths, stages
+from helpers.errors import OsemnError, UsageError
+
+ALL = [stage.name for stage in stages.STAGES]
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_notebook_names_exactly_the_parameters_of_its_model(stage):
+    assert list(parameters.defaults(stage)) == list(parameters.MODELS[stage].model_fields)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_every_parameter_is_explained_by_a_comment(stage):
+    for line in parameters_source(stage).splitlines():
+        assert "  # " in line, f"{stage}: {line} has no comment"
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_every_parameter_is_read_by_its_notebook(stage):
+    content = json.loads(paths.notebook(stage).read_text())
+    code = "\n".join(
+        "".join(cell["source"])
+        for cell in content["cells"]
+        if cell["cell_type"] == "code" and not parameters.is_parameters_cell(cell)
+    )
+    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    # The run object itself uses these three.
+    wanted = set(parameters.MODELS[stage].model_fields) - {"dataset", "profile", "seed"}
+    assert wanted <= used
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "standard", "full"])
+@pytest.mark.parametrize("stage", ALL)
+def test_every_profile_gives_valid_parameters(stage, profile):
+    values = parameters.resolve(stage, "fashion_mnist", profile)
+    assert values["profile"] == profile
+
+
+def test_quick_profile_is_the_notebooks_own_defaults():
+    assert parameters.load_profile("quick") == {}
+    for stage in ALL:
+        assert parameters.resolve(stage, "fashion_mnist", "quick") == parameters.defaults(stage)
+
+
+def parameters_source(stage: str) -> str:
+    content = json.loads(paths.notebook(stage).read_text())
+    return next("".join(cell["source"]) for cell in content["cells"] if parameters.is_parameters_cell(cell))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: stages.find("04_basline"), "did you mean '04_baseline'"),
+        (lambda: parameters.load_profile("quik"), "did you mean 'quick'"),
+        (lambda: parameters.check_dataset("fashion-mnist"), "did you mean 'fashion_mnist'"),
+        (lambda: parameters.check_dataset("no/such/folder"), "There is no folder 'no/such/folder'"),
+        (lambda: parameters.parse_overrides(["cnn_epochs=3"]), "STAGE.parameter=value"),
+        (lambda: parameters.parse_overrides(["04_baseline.cnn_epochs"]), "STAGE.parameter=value"),
+        (lambda: parameters.parse_overrides(["04_basline.cnn_epochs=3"]), "did you mean '04_baseline'"),
+        (lambda: parameters.parse_overrides(["04_baseline.dataset=mnist"]), "use --dataset"),
+        (lambda: parameters.parse_overrides(["04_baseline.seed=[1"]), "cannot be read"),
+    ],
+)
+def test_wrong_name_is_refused_with_the_nearest_right_one(call, said):
+    with pytest.raises(UsageError, match=said):
+        call()
+
+
+def test_missing_parameter_is_named():
+    values = parameters.defaults("04_baseline")
+    del values["seed"]
+    with pytest.raises(UsageError, match="seed"):
+        parameters.check("04_baseline", values)
+
+
+def test_overrides_are_stronger_than_the_profile():
+    values = parameters.resolve("04_baseline", "digits", "smoke", {"04_baseline": {"cnn_epochs": 9}})
+    assert values["cnn_epochs"] == 9
+    assert values["dense_epochs"] == parameters.load_profile("smoke")["04_baseline"]["dense_epochs"]
+
+
+def test_override_values_keep_their_types():
+    found = parameters.parse_overrides(
+        ["00_warm_up.noise_levels=[0.1, 0.2]", "01_acquire.color_mode=rgb", "00_warm_up.epochs=3"]
+    )
+    assert found == {
+        "00_warm_up": {"noise_levels": [0.1, 0.2], "epochs": 3},
+        "01_acquire": {"color_mode": "rgb"},
+    }
+
+
+@pytest.mark.parametrize("source", ["import os", "a, b = 1, 2", "a = os.getcwd()", "print(1)"])
+def test_parameters_cell_may_hold_only_literals(source):
+    with pytest.raises((OsemnError, ValueError)):
+        parameters.literals(source, "notebook")
+
+
+def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
+    (project.root / "profiles" / "odd.yaml").write_text("04_basline:\n  seed: 1\n")
+    with pytest.raises(UsageError, match="did you mean '04_baseline'"):
+        parameters.load_profile("odd")
+    (project.root / "profiles" / "odd.yaml").write_text("04_baseline: [")
+    with pytest.raises(UsageError, match="not readable YAML"):
+        parameters.load_profile("odd")
+    (project.root / "profiles" / "odd.yaml").write_text("04_baseline: 3\n")
+    with pytest.raises(UsageError, match="parameter: value"):
+        parameters.load_profile("odd")

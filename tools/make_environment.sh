@@ -1,0 +1,37 @@
+#!/bin/sh
+# Makes the virtual environment named by $1 from requirements.lock; needs Python 3.11 to 3.13 and nothing else.
+set -eu
+venv=$1
+
+python=
+for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "No Python 3.11, 3.12 or 3.13 was found (TensorFlow has no packages for others)." >&2
+    echo "  → install one, or name it: make PYTHON=/path/to/python3.12 run" >&2
+    exit 1
+fi
+
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    echo "Making the environment in $venv with $("$python" --version) …"
+    if ! "$python" -m venv --clear "$venv"; then
+        echo "  → on Debian and Ubuntu the venv module is a package of its own: apt-get install python3-venv" >&2
+        exit 1
+    fi
+fi
+echo "Installing about 150 pinned packages (some 900 MB to download; two to five minutes) …"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+"$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 |
+    awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^(ERROR|Installing)/ { print; fflush() }
+         { last = $0 } END { if (n == 0) print last }'
+"$venv/bin/python" -m pip install --quiet --no-deps --editable . 2>&1 | grep -v '^WARNING' || true
+"$venv/bin/python" -c 'import importlib.metadata as m; m.version("tensorflow"); m.version("osemn-vision")' || {
+    echo "The installation did not finish; the lines above say why." >&2
+    echo "  → check the network or the package mirror, then run the same command again" >&2
+    exit 1
+}
+touch "$venv/.ready"
