@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -104,13 +105,18 @@ def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
     bar = [f"\r{name}: {share}%|####" for name in ("fit",) for share in (10, 55, 100)]
     code = [
         ("import pandas as pd\n\nframe = pd.DataFrame(counts)\nframe  # how many of each", [_html(FRAME)]),
-        ("train()", [new_output("stream", name="stderr", text=text) for text in [*bar, "\ndone\x1b[31m!\x1b[0m\n"]]),
+        (
+            "train()",
+            [new_output("stream", name="stderr", text=text) for text in [*bar, "\ndone\x1b[31m!\x1b[0m\n"]],
+        ),
         ("show()", [picture_output()]),
         ("say()", [_markdown("**Notice** that 91.2% are right; see [the web](https://example.org/page).")]),
         ("print(1)", [new_output("stream", name="stdout", text="a wide line " * 20 + "\n")]),
     ]
     parameters = new_code_cell(PARAMETERS, execution_count=1, metadata={"tags": ["parameters"]})
-    injected = new_code_cell("# Parameters\nseed = 7", execution_count=2, metadata={"tags": ["injected-parameters"]})
+    injected = new_code_cell(
+        "# Parameters\nseed = 7", execution_count=2, metadata={"tags": ["injected-parameters"]}
+    )
     found = [
         new_markdown_cell(f"# {stages.find(stage).title}: a question?\n\nReads [nothing](#look-at-it)."),
         parameters,
@@ -137,8 +143,12 @@ def _markdown(text: str) -> nbformat.NotebookNode:
 class FakeRun:
     """The finished stages of one data set and profile under `OSEMN_OUTPUT_DIR`."""
 
-    def __init__(self) -> None:
+    def __init__(self, copy_of: Path | None = None) -> None:
+        """Write every stage, or copy an output folder in which that was done."""
         self.metrics = metrics_by_stage()
+        if copy_of is not None:
+            shutil.copytree(copy_of / "runs", paths.output_root() / "runs")
+            return
         for stage in stages.STAGES:
             self.write(stage.name)
 
@@ -153,8 +163,14 @@ class FakeRun:
         names = [entry.name for entry in stages.STAGES]
         following = names[names.index(stage) + 1] if stage != names[-1] else None
         if executed:
-            content = nbformat.v4.new_notebook(cells=cells(stage, following) if notebook is None else notebook)
-            content.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            content = nbformat.v4.new_notebook(
+                cells=cells(stage, following) if notebook is None else notebook
+            )
+            content.metadata["kernelspec"] = {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            }
             content.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
             nbformat.write(content, folder / "notebook.ipynb")
         manifests.write_json(folder / "metrics.json", self.metrics[stage])

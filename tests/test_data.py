@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from helpers import data, manifests, stages
-from helpers.errors import MissingInputError, OsemnError
+from helpers import data, manifests, runs, stages
+from helpers.errors import MissingInputError, OsemnError, SealedTestSetError
 from helpers.runs import Run
 
 PLANNED_STAGES = (
@@ -15,7 +15,7 @@ PLANNED_STAGES = (
     "10_export",
     "11_serving",
 )
-EVERY_OTHER_STAGE = sorted({*stages.BY_NAME, *PLANNED_STAGES} - {data.TEST_STAGE})
+EVERY_OTHER_STAGE = sorted({*stages.BY_NAME, *PLANNED_STAGES} - {runs.TEST_STAGE})
 
 
 def make_dataset(per_class=(6, 4), shape=(8, 8, 1)):
@@ -117,14 +117,14 @@ def test_a_stage_that_does_not_read_the_split_is_refused_it(tmp_path, monkeypatc
 def test_sealed_test_set_refuses_every_stage_but_the_evaluation(tmp_path, monkeypatch, stage):
     run = make_run(tmp_path, monkeypatch, stage)
     monkeypatch.setattr(data, "load", lambda path: pytest.fail("the file was opened"))
-    with pytest.raises(data.SealedTestSetError, match=f"{stage} asked for the test set"):
+    with pytest.raises(SealedTestSetError, match=f"{stage} asked for the test set"):
         data.load_test(run)
     assert run.inputs == {}
     assert ledger(run) == []
 
 
 def test_sealed_test_set_opens_for_the_evaluation_and_records_each_opening(tmp_path, monkeypatch):
-    run = make_run(tmp_path, monkeypatch, data.TEST_STAGE, candidate="tuned")
+    run = make_run(tmp_path, monkeypatch, runs.TEST_STAGE, candidate="tuned")
     assert data.load_test(run).labels.tolist() == [0, 0, 1, 1, 1]
     data.load_test(run)
     entries = ledger(run)
@@ -133,7 +133,7 @@ def test_sealed_test_set_opens_for_the_evaluation_and_records_each_opening(tmp_p
 
 
 def test_an_opening_is_on_record_even_if_reading_fails(tmp_path, monkeypatch):
-    run = make_run(tmp_path, monkeypatch, data.TEST_STAGE)
+    run = make_run(tmp_path, monkeypatch, runs.TEST_STAGE)
     (run.final.with_name("01_acquire") / "test.npz").write_bytes(b"broken")
     with pytest.raises(OsemnError):
         data.load_test(run)

@@ -80,7 +80,7 @@ def fake_registry(folder, fail=""):
 def assert_whole(folder):
     """The cache holds the four files, right to the last byte, and nothing half-made."""
     assert {name: (folder / name).read_bytes() for name in NAMES} == made_content()
-    assert {path.name for path in folder.iterdir()} - {fetching.LOCK} == set(NAMES)
+    assert {path.name for path in folder.iterdir()} - {fetching.LOCK, fetching.ORIGINS} == set(NAMES)
 
 
 def assert_found(found, origin):
@@ -179,6 +179,8 @@ def test_what_one_source_had_is_not_fetched_again_from_the_next(cache, server):
         assert found.origin[NAMES[0]] == first.address
     assert server.requests == list(NAMES[2:])
     assert_whole(cache)
+    origins = fetching.first_sources(made_spec(server.address))
+    assert origins == {name: first.address if name in NAMES[:2] else server.address for name in NAMES}
 
 
 def test_addresses_without_a_network_fail_fast(cache):

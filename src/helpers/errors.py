@@ -34,6 +34,10 @@ class MissingInputError(OsemnError):
     """A stage's input does not exist, or is not whole."""
 
 
+class SealedTestSetError(OsemnError):
+    """A stage other than the evaluation asked for the test set."""
+
+
 class AcquisitionError(OsemnError):
     """A data set or a weight file could not be had from any source."""
 

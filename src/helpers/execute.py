@@ -113,6 +113,7 @@ def _papermill(stage: str, values: dict[str, Any], working: Path, progress: bool
                 cwd=paths.project_root() / "notebooks",
                 autosave_cell_every=0,
                 config=Config(KernelManager=private),
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
     finally:
         os.environ.pop(runs.EXECUTOR_VARIABLE, None)

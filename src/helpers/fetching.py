@@ -5,6 +5,7 @@ A file enters the cache by rename, whole and verified; it is verified again each
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from helpers import idx, paths
+from helpers import idx, manifests, paths
 from helpers.errors import AcquisitionError
 from helpers.registries import SourceFailedError
 
 INCOMING = ".incoming"
 LOCK = ".lock"
+ORIGINS = "origins.json"
 
 Reader = Callable[[idx.IdxFile], bytes]
 
@@ -132,6 +134,7 @@ def _try(source: Source, spec: idx.IdxDataset, folder: Path, found: Found, netwo
             content = read(file)
             _keep(content, folder / file.name, workspace)
             found.content[file.name], found.origin[file.name] = content, source.label
+            _record_origin(folder, file.name, source.label)
         found.note(source.label, "used")
     except SourceFailedError as error:
         found.note(source.label, str(error))
@@ -227,6 +230,23 @@ def _keep(content: bytes, final: Path, workspace: Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(final)
+
+
+def first_sources(spec: idx.IdxDataset) -> dict[str, str]:
+    """Return where each cached file first came from, as far as it was put on record."""
+    return _read_origins(paths.cache_root() / spec.name)
+
+
+def _read_origins(folder: Path) -> dict[str, str]:
+    try:
+        content = json.loads((folder / ORIGINS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _record_origin(folder: Path, name: str, label: str) -> None:
+    manifests.write_json(folder / ORIGINS, {**_read_origins(folder), name: label})
 
 
 def _workspace(folder: Path) -> Path:

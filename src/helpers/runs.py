@@ -21,10 +21,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from helpers import manifests, parameters, paths, stages
-from helpers.errors import MissingInputError, OsemnError, UsageError, nearest
+from helpers.errors import MissingInputError, OsemnError, SealedTestSetError, UsageError, nearest
 
 EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
 LOCK_SECONDS = 30.0
+# The one stage that may open the test images, and the file they are in.
+TEST_STAGE = "07_evaluation"
+SEALED = ("01_acquire", "test.npz")
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
 
 _open_runs: dict[Path, "Run"] = {}
@@ -98,7 +101,13 @@ class Run:
 
         Raises:
             MissingInputError: this stage may not read that stage, or there is no such file.
+            SealedTestSetError: it is the test set, and this is not the stage that evaluates.
         """
+        if (stage, name) == SEALED and self.stage.name != TEST_STAGE:
+            raise SealedTestSetError(
+                f"{self.stage.name} asked for the test set, which is sealed until {TEST_STAGE}.",
+                "choose models on the validation images: data.load_split(run)",
+            )
         if stage not in self.upstream:
             raise MissingInputError(
                 f"{self.stage.name} may not read from {stage}.",

@@ -121,6 +121,7 @@ def _acquire_idx(spec: idx.IdxDataset, network: Network) -> Acquired:
         "about": spec.about,
         "licence": spec.licence,
         "source": ", ".join(dict.fromkeys(found.origin.values())),
+        "first_source": ", ".join(dict.fromkeys(fetching.first_sources(spec).values())) or "not on record",
         "tried": found.tried,
         "files": {name: {**facts, "source": found.origin[name]} for name, facts in files.items()},
         "split": "the data set's own training and test parts",
@@ -189,6 +190,7 @@ def _card(origin: dict[str, Any], train: data.Dataset, test: data.Dataset) -> di
     return {
         "unreadable": [],
         "ignored_files": 0,
+        "first_source": origin["source"],
         **origin,
         "class_names": list(train.class_names),
         "image_shape": list(train.image_shape),
@@ -213,6 +215,7 @@ def card_rows(card: dict[str, Any]) -> dict[str, str]:
         "data set": card["title"],
         "about": card["about"],
         "licence": card["licence"],
+        "first fetched from": card["first_source"],
         "source of this run": card["source"],
         "images": f"{sum(counts.values()):,}: {counts['train']:,} for training, {counts['test']:,} for the test",
         "parts": card["split"],

@@ -1,5 +1,6 @@
 """Figures of the exploration: balance, mean images, intensities, likeness, embeddings, duplicates."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,13 +58,11 @@ def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Seq
         picture = lower.imshow(
             deviations[index], cmap=style.SEQUENTIAL, vmin=0, vmax=top, interpolation="nearest"
         )
-        upper.set_title(class_names[index], fontsize=10, loc="center")
+        upper.set_title(textwrap.fill(class_names[index], 16), fontsize=10, loc="center")
         if index % columns == 0:
             upper.set_ylabel("mean")
             lower.set_ylabel("spread")
-    figure.colorbar(
-        picture, ax=axes, shrink=0.6, label="standard deviation of a pixel (root of its variance)"
-    )
+    figure.colorbar(picture, ax=axes, shrink=0.6, label="standard deviation")
     return figure
 
 
@@ -91,7 +90,9 @@ def intensities(histogram: np.ndarray, by_class: np.ndarray, class_names: Sequen
     right.set_yticks(np.arange(len(shown)) + 0.5, class_names)
     right.grid(False)
     right.set(xlabel="pixel value", title="By class")
-    figure.colorbar(mesh, ax=right, label="share of the class's pixels in %", format="{x:g}")
+    bar = figure.colorbar(mesh, ax=right, label="share of the class's pixels in %", format="{x:g}")
+    bar.locator = LogLocator(subs=(1.0, 2.0, 5.0))
+    bar.minorticks_off()
     return figure
 
 
@@ -120,8 +121,10 @@ def embeddings(
     titles: Sequence[str], parts: Sequence[Embedding], labels: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
     """Return embeddings side by side, one colour and marker for each class."""
-    rows = -(-len(class_names) // 5)
-    figure, axes = style.subplots(1, len(parts), width=5.4 * len(parts), height=4.8 + 0.28 * rows)
+    width = 5.4 * len(parts)
+    across = max(1, min(5, len(class_names), int(width / (0.7 + 0.095 * max(map(len, class_names))))))
+    rows = -(-len(class_names) // across)
+    figure, axes = style.subplots(1, len(parts), width=width, height=4.8 + 0.28 * rows)
     for axis, title, part in zip(axes.flat, titles, parts, strict=True):
         for label, name in enumerate(class_names):
             color, marker = style.COLORS[label % 10], _MARKERS[(label + label // 10) % 10]
@@ -142,7 +145,7 @@ def embeddings(
         handles,
         names,
         loc="outside lower center",
-        ncols=min(5, len(class_names)),
+        ncols=across,
         markerscale=2.2,
         frameon=False,
     )

@@ -13,30 +13,41 @@ from helpers.plots import style
 def return_on_complexity(table: pd.DataFrame) -> Figure:
     """Return accuracy against fit time and against size, with intervals.
 
+    A model far below all others, such as the majority class, would press the rest together; it is named in the
+    corner instead of drawn.
+
     Args:
         table: one row a model; columns `label`, `fit_seconds`, `parameters`, `accuracy`, `low`, `high`.
     """
-    figure, axes = style.subplots(1, 2, width=11, height=4.4, sharey=True)
+    spread = table["accuracy"].max() - table["accuracy"].median()
+    floor = table["accuracy"].median() - max(4 * spread, 0.1)
+    drawn, below = table[table["accuracy"] >= floor], table[table["accuracy"] < floor]
+    figure, axes = style.subplots(1, 2, width=11, height=4.6, sharey=True)
     costs = (("fit_seconds", "seconds to fit (log scale)"), ("parameters", "parameters (log scale)"))
     for axis, (column, title) in zip(axes[0], costs, strict=True):
-        cost = table[column].clip(lower=table.loc[table[column] > 0, column].min() / 3)
-        for index, (x, row) in enumerate(zip(cost, table.itertuples(), strict=True)):
-            spread = [[row.accuracy - row.low], [row.high - row.accuracy]]
+        for color, (_, row) in zip(style.COLORS, drawn.iterrows(), strict=False):
+            interval = [[row.accuracy - row.low], [row.high - row.accuracy]]
             axis.errorbar(
-                x,
+                row[column],
                 row.accuracy,
-                yerr=spread,
+                yerr=interval,
                 fmt="o",
                 ms=9,
                 capsize=4,
-                color=style.COLORS[index],
+                color=color,
                 label=row.label,
             )
         axis.set_xscale("log")
+        axis.margins(x=0.15)
         axis.set_xlabel(title)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0, 0].set_ylabel("validation accuracy (95 % interval)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    if len(below):
+        note = "\n".join(f"below the picture: {row.label}, {row.accuracy:.1%}" for row in below.itertuples())
+        axes[0, 1].text(
+            0.98, 0.03, note, transform=axes[0, 1].transAxes, ha="right", va="bottom", color="#555555"
+        )
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 

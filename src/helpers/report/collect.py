@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers import manifests, paths, stages
 from helpers.errors import MissingInputError, OsemnError
-from helpers.report import findings
+from helpers.report import wording
 
 NOTEBOOK = "notebook.ipynb"
 METRICS = "metrics.json"
@@ -91,7 +91,7 @@ class Series:
     @property
     def title(self) -> str:
         """What the data set is called."""
-        return findings.dataset_title(self.dataset)
+        return wording.dataset_title(self.dataset)
 
     @property
     def command(self) -> str:

@@ -9,19 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from helpers import paths
 from helpers.errors import OsemnError
+from helpers.report.facts import EXPLORE, PREPROCESS, data_facts, metrics_file
+from helpers.report.wording import capital, duration, interval, listing, percent
 
 SCHEMA = 1
-BASELINE, ACQUIRE, EXPLORE, PREPROCESS, WARM_UP = (
-    "04_baseline",
-    "01_acquire",
-    "02_explore",
-    "03_preprocess",
-    "00_warm_up",
-)
+BASELINE, WARM_UP = "04_baseline", "00_warm_up"
 MAJORITY = "majority"
-TITLES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "digits": "Digits"}
 MetricsByStage = Mapping[str, Mapping[str, Any]]
 
 
@@ -67,43 +61,6 @@ class Finding:
     source: str
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One value, what it is, and the file that it comes from."""
-
-    label: str
-    value: str
-    source: str
-
-
-def dataset_title(dataset: str) -> str:
-    """Return what a data set is called in a sentence."""
-    slug = paths.dataset_slug(dataset)
-    return TITLES.get(slug, slug)
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal."""
-    return f"{100 * share:.1f}%"
-
-
-def interval(low: float, high: float) -> str:
-    """Return two shares as an interval of percentages."""
-    return f"{100 * low:.1f} to {100 * high:.1f}%"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration with two significant digits: `0.4 s`, `12 s`, `3.5 min`."""
-    if seconds < 0.95:
-        return f"{seconds:.2g} s"
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.2g} min"
-
-
-def listing(words: Sequence[str]) -> str:
-    """Return words as a list in a sentence: `a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
 def models(metrics: MetricsByStage) -> list[Model]:
     """Return the compared models, the best first; entries without an accuracy and an interval are left out."""
     found = []
@@ -125,7 +82,7 @@ def require_models(metrics: MetricsByStage) -> list[Model]:
     found = models(metrics)
     if not found:
         raise OsemnError(
-            f"{_file(BASELINE)} holds no model with 'accuracy' and 'accuracy_ci95'.",
+            f"{metrics_file(BASELINE)} holds no model with 'accuracy' and 'accuracy_ci95'.",
             f"run notebooks/{BASELINE}.ipynb again",
         )
     return found
@@ -144,10 +101,10 @@ def headline(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     best, others = compared[0], compared[1:]
     n = _first(metrics, "n_validation", BASELINE, PREPROCESS)
     images = f"{n:,} validation images" if n else "validation images"
-    source = _file(BASELINE)
+    source = metrics_file(BASELINE)
     found = [
         Finding(
-            f"{capital(best.label)} is the best of {len(compared)} models on {dataset}: it is right on {percent(best.accuracy)} "
+            f"Best of {len(compared)} models on {dataset}: {best.label}, right on {percent(best.accuracy)} "
             f"of {images} (95% interval {best.interval}).",
             source,
         )
@@ -188,11 +145,6 @@ def _others(count: int) -> str:
     return "the other model is" if count == 1 else f"the other {count} models are"
 
 
-def capital(sentence: str) -> str:
-    """Return words with a capital in front, the rest as it is."""
-    return sentence[:1].upper() + sentence[1:]
-
-
 def _simplest(compared: Sequence[Model]) -> Model | None:
     """Return the model with the fewest parameters of those that look at the image."""
     known = [model for model in compared if model.parameters and model.name != MAJORITY]
@@ -204,7 +156,7 @@ def _return_on_complexity(best: Model, simplest: Model) -> str:
     if overlap(best, simplest):
         return (
             f"The return on complexity is not shown: {simplest.label}, the model with the fewest parameters, "
-            f"reaches {percent(simplest.accuracy)} ({simplest.interval}), and the intervals overlap{cost}."
+            f"reaches {percent(simplest.accuracy)} ({simplest.interval}), and the 95% intervals overlap{cost}."
         )
     points = 100 * (best.accuracy - simplest.accuracy)
     return (
@@ -220,7 +172,7 @@ def _cost(best: Model, simplest: Model) -> str:
         parts.append(f"{best.parameters:,} parameters instead of {simplest.parameters:,}")
     if best.fit_seconds is not None and simplest.fit_seconds is not None:
         parts.append(f"{duration(best.fit_seconds)} of fitting instead of {duration(simplest.fit_seconds)}")
-    text = f"; it costs {listing(parts)}" if parts else ""
+    text = f"; {best.label} costs {listing(parts)}" if parts else ""
     if text and best.samples and simplest.samples and best.samples != simplest.samples:
         text += f" (fitted on {best.samples:,} and {simplest.samples:,} images)"
     return text
@@ -235,10 +187,10 @@ def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
 def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     """Return three bullets: what works, what complexity returned, and what stays hard."""
     found = headline(metrics, dataset)[:2]
-    found = [Finding(" ".join(item.text for item in found), _file(BASELINE))] if found else []
+    found = [Finding(" ".join(item.text for item in found), metrics_file(BASELINE))] if found else []
     diagnosis = _diagnosis(metrics.get(BASELINE, {}))
     if diagnosis:
-        found.append(Finding(f"The learning curves say: {diagnosis}.", _file(BASELINE)))
+        found.append(Finding(f"The learning curves say: {diagnosis}.", metrics_file(BASELINE)))
     pairs = alike(metrics)
     if pairs:
         one, other, correlation = pairs[0]
@@ -246,11 +198,11 @@ def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
             Finding(
                 f"The classes whose mean images are most alike are {one} and {other} (correlation {correlation:.2f}): "
                 "expect confusion there first.",
-                _file(EXPLORE),
+                metrics_file(EXPLORE),
             )
         )
     if {"dense_accuracy", "logistic_accuracy"} <= set(metrics.get(WARM_UP, {})):
-        found.append(Finding(_warm_up(metrics[WARM_UP]), _file(WARM_UP)))
+        found.append(Finding(_warm_up(metrics[WARM_UP]), metrics_file(WARM_UP)))
     return found
 
 
@@ -275,55 +227,6 @@ def _warm_up(metrics: Mapping[str, Any]) -> str:
     return f"{text}: {better}, and the 95% intervals do not overlap."
 
 
-def data_facts(metrics: MetricsByStage) -> list[Fact]:
-    """Return what there is to know of the data, as far as the stages logged it."""
-    data, look, split = (metrics.get(stage, {}) for stage in (ACQUIRE, EXPLORE, PREPROCESS))
-    size = [data.get(f"image_{side}") for side in ("height", "width", "channels")]
-    shares = [data.get("pixel_mean"), data.get("pixel_sd")]
-    found = [
-        ("Source", data.get("source"), ACQUIRE),
-        ("Training images", _count(data.get("n_train")), ACQUIRE),
-        ("of these for validation", _count(split.get("n_validation")), PREPROCESS),
-        ("Test images, kept apart", _count(data.get("n_test")), ACQUIRE),
-        ("Classes", _count(data.get("num_classes")), ACQUIRE),
-        ("Image size", _size(*size) if None not in size else None, ACQUIRE),
-        ("Pixel mean and standard deviation", _pair(*shares) if None not in shares else None, ACQUIRE),
-        ("Class balance", _balance(look.get("balance_p_value")), EXPLORE),
-        ("Exact duplicates", _count(look.get("exact_duplicates")), EXPLORE),
-        ("Near duplicates", _count(look.get("near_duplicates")), EXPLORE),
-        ("Augmentation", _throughput(split.get("augmentation_images_per_second")), PREPROCESS),
-    ]
-    return [Fact(label, str(value), _file(stage)) for label, value, stage in found if value is not None]
-
-
-def _count(number: Any) -> str | None:
-    return f"{number:,}" if isinstance(number, int | float) else None
-
-
-def _size(height: int, width: int, channels: int) -> str:
-    color = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
-    return f"{height} × {width} pixels, {color}"
-
-
-def _pair(mean: float, deviation: float) -> str:
-    return f"{mean:.4f} and {deviation:.4f}"
-
-
-def _balance(p_value: float | None) -> str | None:
-    if p_value is None:
-        return None
-    shown = "not balanced" if p_value < 0.05 else "no imbalance shown"
-    return f"{shown} (test of uniformity, p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'})"
-
-
-def _throughput(rate: float | None) -> str | None:
-    return None if rate is None else f"{rate:,.0f} images a second"
-
-
-def _file(stage: str) -> str:
-    return f"{stage}/metrics.json"
-
-
 def _first(metrics: MetricsByStage, name: str, *among: str) -> int | None:
     return next(
         (metrics[stage][name] for stage in among if metrics.get(stage, {}).get(name) is not None), None
@@ -339,9 +242,9 @@ def summary(metrics: MetricsByStage, dataset: str) -> dict[str, Any]:
         "headline": [asdict(item) for item in headline(metrics, dataset)],
         "learned": [asdict(item) for item in learned(metrics, dataset)],
         "models": [asdict(item) for item in compared],
-        "models_source": _file(BASELINE),
+        "models_source": metrics_file(BASELINE),
         "n_validation": _first(metrics, "n_validation", BASELINE, PREPROCESS),
         "data": [asdict(item) for item in data_facts(metrics)],
         "most_alike": [list(pair) for pair in alike(metrics)],
-        "most_alike_source": _file(EXPLORE),
+        "most_alike_source": metrics_file(EXPLORE),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.report import collect, findings, pages
+from helpers.report import collect, findings, pages, wording
 from helpers.report.offline import Heading
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
@@ -40,8 +40,8 @@ def render(renderer: pages.Renderer) -> str:
     """
     series = renderer.series
     last = series.by_name[SUMMARY_STAGE]
-    summary = _summary(last)
-    models = [findings.Model(**entry) for entry in summary.get("models", [])]
+    summary = _summary(last, series.title)
+    models = [findings.Model(**entry) for entry in summary["models"]]
     picture = _picture(series.by_name[FIGURE_STAGE])
     return renderer.page(
         "index.html.j2",
@@ -58,9 +58,10 @@ def render(renderer: pages.Renderer) -> str:
         provenance=_provenance(series),
         run_command=series.command,
         shown_folder=paths.shown(paths.run_folder(series.dataset, series.profile)),
-        percent=findings.percent,
-        duration=findings.duration,
-        capital=findings.capital,
+        percent=wording.percent,
+        duration=wording.duration,
+        microseconds=wording.microseconds,
+        capital=wording.capital,
     )
 
 
@@ -69,22 +70,23 @@ def _contents(summary: dict[str, Any], models: list[Any], picture: Picture | Non
         ("conclusions", "Conclusions", True),
         ("complexity", "Return on complexity", picture is not None),
         ("models", "Models compared", bool(models)),
-        ("data", "The data", bool(summary.get("data"))),
+        ("data", "The data", bool(summary["data"])),
         ("stages", "Stages", True),
         ("provenance", "Provenance", True),
     ]
     return [Heading(2, anchor, text) for anchor, text, shown in entries if shown]
 
 
-def _summary(record: collect.Record) -> dict[str, Any]:
-    """Return what 12_report concluded; empty where it did not."""
+def _summary(record: collect.Record, title: str) -> dict[str, Any]:
+    """Return what 12_report concluded; a summary of nothing where it did not."""
+    nothing = findings.summary({}, title)
     if not record.holds(SUMMARY):
-        return {}
+        return nothing
     try:
         found = json.loads((record.folder / SUMMARY).read_text(encoding="utf-8"))
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) and found.get("schema") == findings.SCHEMA else {}
+        return nothing
+    return found if isinstance(found, dict) and found.get("schema") == findings.SCHEMA else nothing
 
 
 def _picture(record: collect.Record) -> Picture | None:

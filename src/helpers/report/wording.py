@@ -1,0 +1,45 @@
+"""Numbers as words, the same way wherever the report shows them."""
+
+from collections.abc import Sequence
+
+from helpers import paths
+
+TITLES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "digits": "Digits"}
+
+
+def dataset_title(dataset: str) -> str:
+    """Return what a data set is called in a sentence."""
+    slug = paths.dataset_slug(dataset)
+    return TITLES.get(slug, slug)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with one decimal."""
+    return f"{100 * share:.1f}%"
+
+
+def interval(low: float, high: float) -> str:
+    """Return two shares as an interval of percentages."""
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with two significant digits: `0.4 s`, `12 s`, `3.5 min`."""
+    if seconds < 0.95:
+        return f"{seconds:.2g} s"
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.2g} min"
+
+
+def microseconds(value: float) -> str:
+    """Return a time in microseconds with three significant digits, in milliseconds where that reads better."""
+    return f"{value / 1000:.3g} ms" if value >= 999.5 else f"{value:.3g} µs"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def capital(sentence: str) -> str:
+    """Return words with a capital in front, the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,94 @@
+"""The committed notebooks: their form, and that their outputs belong to their code."""
+
+import json
+import re
+
+import nbformat
+import pytest
+from refresh_notebooks import code_sha256
+from update_tables import RECORD, fill
+
+from helpers import paths, stages
+
+ALL = [stage.name for stage in stages.STAGES]
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|home|work|tmp|Users|private|mnt)/[\w.-]+")
+MAX_BYTES = 1_500_000
+
+
+def read(stage: str) -> nbformat.NotebookNode:
+    return nbformat.read(paths.notebook(stage), as_version=4)
+
+
+def code_cells(stage: str) -> list:
+    return [cell for cell in read(stage).cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_every_notebook_is_in_the_stage_table():
+    files = {path.stem for path in paths.notebook("x").parent.glob("*.ipynb")}
+    assert files == set(ALL)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_notebook_has_one_title_and_short_cells(stage):
+    prose = "\n".join(cell.source for cell in read(stage).cells if cell.cell_type == "markdown")
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+    for cell in code_cells(stage):
+        assert len([line for line in cell.source.splitlines() if line.strip()]) <= 25, cell.source
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_outputs_are_of_the_code_that_stands_there(stage):
+    notebook = read(stage)
+    assert notebook.metadata.get("osemn", {}).get("code_sha256") == code_sha256(notebook), (
+        "run 'make notebooks'"
+    )
+    counts = [cell.execution_count for cell in code_cells(stage)]
+    assert None not in counts
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_outputs_hold_no_error_no_noise_and_no_machine_path(stage):
+    assert paths.notebook(stage).stat().st_size < MAX_BYTES
+    for cell in code_cells(stage):
+        assert not MACHINE_PATH.findall(cell.source)
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.get("text")
+            text = json.dumps({k: v for k, v in output.get("data", {}).items() if k != "image/png"})
+            assert not MACHINE_PATH.findall(text + str(output.get("text", "")))
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_every_picture_has_alt_text(stage):
+    for cell in code_cells(stage):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert len(output.metadata["image/png"].get("alt", "")) > 20
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_no_measured_number_is_typed_into_prose(stage):
+    """Percentages and decimals belong into outputs; prose that names one would go stale."""
+    for cell in read(stage).cells:
+        if cell.cell_type == "markdown":
+            assert not re.findall(r"\d+\.?\d* ?%", cell.source), cell.source
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_notebook_has_cells_whose_output_is_checked(stage):
+    checked = [cell for cell in code_cells(stage) if "NBVAL_CHECK_OUTPUT" in cell.source]
+    assert len(checked) >= 2
+    for cell in checked:
+        assert cell.outputs, f"nothing to check: {cell.source}"
+
+
+@pytest.mark.parametrize(("document", "folder"), [("README.md", "notebooks/"), ("notebooks/README.md", "")])
+def test_tables_are_made_from_the_recorded_metrics(document, folder):
+    root = paths.project_root()
+    record = json.loads((root / RECORD).read_text())
+    text = (root / document).read_text()
+    assert fill(text, record, folder) == text, "run 'make readme'"
+    record["models"]["baseline_cnn"]["accuracy"] = 0.1234
+    if "table: results" in text:
+        assert "12.3%" in fill(text, record, folder), "the table follows the metrics"

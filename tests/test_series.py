@@ -1,0 +1,135 @@
+"""The real series at the smoke profile on scikit-learn's digits, run once by the command line."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, osemn
+from helpers import manifests, stages
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """Run the series; return what the command printed, the output folder and its environment."""
+    output = tmp_path_factory.mktemp("series")
+    environment = {**os.environ, "OSEMN_OUTPUT_DIR": str(output)}
+    done = osemn(
+        "run", "--dataset", "digits", "--profile", "smoke", cwd=REPOSITORY, env=environment, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, output, environment
+
+
+def again(series, *arguments: str):
+    _, _, environment = series
+    return osemn(*arguments, "--dataset", "digits", "--profile", "smoke", cwd=REPOSITORY, env=environment)
+
+
+def metrics(series, stage: str) -> dict:
+    return json.loads((series[1] / "runs" / "digits" / "smoke" / stage / "metrics.json").read_text())
+
+
+def test_last_line_printed_is_the_path_of_the_report(series):
+    done, output, _ = series
+    last = done.stdout.strip().splitlines()[-1]
+    assert last == "reports/digits/smoke/index.html"
+    assert (output / last).is_file()
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in stages.STAGES])
+def test_stage_left_all_that_it_declares(series, stage):
+    folder = series[1] / "runs" / "digits" / "smoke" / stage
+    manifest = manifests.require(folder, stage)
+    wanted = {*stages.find(stage).writes, "metrics.json", "notebook.ipynb"}
+    assert wanted <= set(manifest["outputs"])
+    for name in wanted:
+        assert (folder / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in stages.STAGES])
+def test_stage_read_only_what_it_may(series, stage):
+    manifest = manifests.read(series[1] / "runs" / "digits" / "smoke" / stage)
+    read = {name.partition("/")[0] for name in manifest["inputs"] if not name.startswith("source:")}
+    assert read <= set(stages.find(stage).reads)
+    assert "01_acquire/test.npz" not in manifest["inputs"]
+
+
+def test_second_run_has_nothing_to_do(series):
+    before = {stage.name: manifests.read(folder(series, stage.name)) for stage in stages.STAGES}
+    done = again(series, "run")
+    assert done.returncode == 0
+    assert "started" not in done.stdout
+    assert {name: manifests.read(folder(series, name)) for name in before} == before
+
+
+def folder(series, stage: str) -> Path:
+    return series[1] / "runs" / "digits" / "smoke" / stage
+
+
+def test_baselines_beat_the_majority_class(series):
+    models = metrics(series, "04_baseline")["models"]
+    floor = models["majority"]["accuracy_ci95"][1]
+    for name in ("logistic_regression", "linear_svm", "random_forest"):
+        assert models[name]["accuracy_ci95"][0] > floor, name
+
+
+def test_saved_models_take_raw_pixels_without_this_package(series):
+    """The CNN's saved predictions come out again from the file and the raw images alone."""
+    import keras
+    import numpy as np
+
+    baseline = folder(series, "04_baseline")
+    train = np.load(folder(series, "01_acquire") / "train.npz")
+    rows = np.load(folder(series, "03_preprocess") / "split.npz")["validation_index"]
+    saved = np.load(baseline / "validation_predictions.npz")
+    for name in ("baseline_cnn", "dense"):
+        model = keras.models.load_model(baseline / "models" / f"{name}.keras", safe_mode=True)
+        probabilities = model.predict(train["images"][rows].astype("float32"), verbose=0)
+        assert probabilities.dtype == np.float32
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        assert np.allclose(probabilities, saved[f"probabilities_{name}"], atol=1e-5)
+
+
+def test_same_seed_gives_the_same_models_bit_for_bit(series, tmp_path):
+    """A second run in fresh processes: equal predictions and metrics, timings aside."""
+    environment = {**os.environ, "OSEMN_OUTPUT_DIR": str(tmp_path)}
+    arguments = ("--dataset", "digits", "--profile", "smoke", "--until", "04_baseline")
+    done = osemn("run", *arguments, cwd=REPOSITORY, env=environment, timeout=900)
+    assert done.returncode == 0, done.stderr
+    name = Path("runs") / "digits" / "smoke"
+    for file in ("01_acquire/train.npz", "03_preprocess/split.npz", "04_baseline/validation_predictions.npz"):
+        assert manifests.sha256(series[1] / name / file) == manifests.sha256(tmp_path / name / file), file
+
+
+def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
+    """Every file of every stage, one byte each, with its time stamp put back."""
+    copy = tmp_path / "output"
+    shutil.copytree(series[1], copy)
+    checked = 0
+    for stage in stages.STAGES:
+        place = copy / "runs" / "digits" / "smoke" / stage.name
+        manifest = manifests.read(place)
+        for name in manifest["outputs"]:
+            file = place / name
+            original, stamp = file.read_bytes(), file.stat()
+            middle = len(original) // 2
+            file.write_bytes(original[:middle] + bytes([original[middle] ^ 1]) + original[middle + 1 :])
+            os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+            found = manifests.faults(place, manifest)
+            assert len(found) == 1
+            assert name in found[0]
+            file.write_bytes(original)
+            checked += 1
+    assert checked > 40
+
+
+def test_changed_parameter_runs_only_what_depends_on_it(series):
+    done = again(series, "run", "--set", "04_baseline.forest_trees=11")
+    assert done.returncode == 0, done.stderr
+    ran = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if ": started" in line]
+    assert ran == ["04_baseline", "12_report"]

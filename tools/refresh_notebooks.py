@@ -1,0 +1,66 @@
+"""Copies the executed notebooks of the quick Fashion-MNIST run back into notebooks/, stamped with their code's hash.
+
+Run `make notebooks`, which runs the series first.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import nbformat
+
+from helpers import execute, paths, pipeline
+from helpers.errors import OsemnError
+
+
+def code_sha256(notebook: nbformat.NotebookNode) -> str:
+    """Return the hash of all code cells; it tells whether outputs belong to the code that stands there."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\n\0\n".join(code).encode()).hexdigest()
+
+
+def clean(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what changes from run to run and is no result: time stamps and papermill's notes."""
+    executed.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+        "osemn": {"code_sha256": code_sha256(executed)},
+    }
+    for cell in executed.cells:
+        tags = [tag for tag in cell.metadata.get("tags", []) if tag == "parameters"]
+        cell.metadata = {"tags": tags} if tags else {}
+    return executed
+
+
+def refresh(stage: str, folder: Path) -> Path:
+    """Put one stage's executed notebook in the place of its source.
+
+    Raises:
+        OsemnError: the executed notebook holds other code than the source, or injected parameters.
+    """
+    executed = nbformat.read(folder / stage / execute.NOTEBOOK, as_version=4)
+    source = nbformat.read(paths.notebook(stage), as_version=4)
+    if code_sha256(executed) != code_sha256(source):
+        raise OsemnError(
+            f"{stage}: the executed notebook holds other code than its source.", "run 'make run' again"
+        )
+    nbformat.write(clean(executed), paths.notebook(stage))
+    return paths.notebook(stage)
+
+
+def main() -> None:
+    """Refresh every notebook, once all stages are done."""
+    request = pipeline.Request("fashion_mnist", "quick")
+    unfinished = [state.stage for state in pipeline.states(request) if not state.done]
+    if unfinished:
+        raise OsemnError(f"Not done: {', '.join(unfinished)}.", "run 'make run' first")
+    for stage in request.stages:
+        path = refresh(stage.name, request.folder)
+        print(f"{paths.shown(path)}  {path.stat().st_size / 1e3:,.0f} kB")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except OsemnError as error:
+        sys.exit(f"Failed: {error}")

@@ -1,0 +1,118 @@
+"""Writes the tables of README.md and notebooks/README.md from the stage table and a run's metrics.
+
+The figures of the last quick run on this machine are kept in `benchmarks/results/series.json`, so that the tables
+can be made, and checked by a test, where nothing has been run. Run `make readme`.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from helpers import manifests, parameters, paths, stages
+from helpers.errors import OsemnError
+
+RECORD = Path("benchmarks") / "results" / "series.json"
+PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?<!-- end -->", re.DOTALL)
+
+
+def collect(dataset: str, profile: str) -> dict[str, Any]:
+    """Return what the tables need of a finished run.
+
+    Raises:
+        MissingInputError: a stage has not been run, or is not whole.
+    """
+    found: dict[str, Any] = {"dataset": dataset, "profile": profile, "stages": {}}
+    for stage in stages.STAGES:
+        folder = paths.stage_folder(dataset, profile, stage.name)
+        manifest = manifests.require(folder, stage.name)
+        found["stages"][stage.name] = {
+            "seconds": round(manifest.get("notebook_seconds", manifest["seconds"])),
+            "peak_memory_mb": manifest.get("peak_memory_mb"),
+        }
+        found.update(
+            cpu=manifest["cpu"], cores=manifest["cores"], finished=manifest["finished"], seed=manifest["seed"]
+        )
+    warm_up = json.loads((paths.stage_folder(dataset, profile, "00_warm_up") / "metrics.json").read_text())
+    baseline = json.loads((paths.stage_folder(dataset, profile, "04_baseline") / "metrics.json").read_text())
+    found["models"] = baseline["models"]
+    found["warm_up"] = {key: warm_up[key] for key in warm_up if key.startswith(("dense_", "logistic_"))}
+    return found
+
+
+def stage_table(record: dict[str, Any]) -> str:
+    """Return the table of notebooks, in Markdown."""
+    lines = [
+        "| notebook | OSEMN | reads | leaves beside `metrics.json` | seconds at quick |",
+        "|---|---|---|---|---|",
+    ]
+    for stage in stages.STAGES:
+        reads = ", ".join(f"`{name[:2]}`" for name in stage.reads) or "–"
+        writes = ", ".join(f"`{name}`" for name in stage.writes if not name.startswith("figures/"))
+        seconds = record["stages"].get(stage.name, {}).get("seconds", "–")
+        lines.append(
+            f"| [`{stage.name}`]({{folder}}{stage.name}.ipynb) {stage.title} | {stage.phase} | {reads} | {writes} | {seconds} |"
+        )
+    return "\n".join(lines)
+
+
+def results_table(record: dict[str, Any]) -> str:
+    """Return the results with their intervals and the machine, in Markdown."""
+    lines = [
+        "| model | validation accuracy | 95 % interval | macro-F1 | parameters | training images | seconds to fit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted(record["models"].values(), key=lambda row: row["accuracy"]):
+        low, high = row["accuracy_ci95"]
+        lines.append(
+            f"| {row['label']} | {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {row['macro_f1']:.3f} "
+            f"| {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
+        )
+    n = next(iter(record["models"].values()))["n"]
+    note = (
+        f"{record['dataset']}, profile {record['profile']}, seed {record['seed']}, {n:,} validation images; Wilson "
+        f"intervals; {record['cores']} cores of {record['cpu']}, {record['finished'][:10]}. The test set is not opened yet."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def profile_table() -> str:
+    """Return what each profile changes, in Markdown."""
+    lines = ["| profile | what it changes |", "|---|---|"]
+    for name in ("smoke", "quick", "standard", "full"):
+        first = paths.profile_file(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        changes = sum(len(values) for values in parameters.load_profile(name).values())
+        lines.append(f"| `{name}` | {first} ({changes} parameters differ) |")
+    return "\n".join(lines)
+
+
+def fill(text: str, record: dict[str, Any], folder: str) -> str:
+    """Return a document with the tables between its markers made anew."""
+    tables = {
+        "stages": stage_table(record).format(folder=folder),
+        "results": results_table(record),
+        "profiles": profile_table(),
+    }
+    return PLACE.sub(lambda match: f"{match[1]}{tables[match[2]]}\n<!-- end -->", text)
+
+
+def main() -> None:
+    """Collect the figures where there is a finished run, and fill the tables."""
+    root = paths.project_root()
+    try:
+        manifests.write_json(root / RECORD, collect("fashion_mnist", "quick"))
+    except OsemnError as error:
+        print(f"The tables keep the recorded figures: {error}")
+    record = json.loads((root / RECORD).read_text(encoding="utf-8"))
+    for document, folder in (("README.md", "notebooks/"), ("notebooks/README.md", "")):
+        path = root / document
+        path.write_text(fill(path.read_text(encoding="utf-8"), record, folder), encoding="utf-8")
+        print(document)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except OsemnError as error:
+        sys.exit(f"Failed: {error}")
