@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from helpers.plots import style
 
@@ -38,9 +38,12 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
                 label=row.label,
             )
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.15)
         axis.set_xlabel(title)
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes[0, 0].set_ylabel("validation accuracy (95 % interval)")
     if len(below):
         note = "\n".join(f"below the picture: {row.label}, {row.accuracy:.1%}" for row in below.itertuples())
@@ -67,6 +70,6 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> F
         axis.set_xlabel("epoch")
         axis.set_ylabel(metric)
         axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[0, 1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[0, 1].yaxis.set_major_formatter(PercentFormatter(1.0))
     axes[0, 0].legend(fontsize=9)
     return figure

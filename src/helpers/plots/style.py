@@ -24,15 +24,9 @@ DIVERGING = "PuOr"
 
 _STYLE = {
     "figure.dpi": 110,
-    "savefig.dpi": 110,
-    "savefig.bbox": "tight",
-    "savefig.facecolor": "white",
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.labelsize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -185,7 +185,7 @@ def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
 
 
 def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return three bullets: what works, what complexity returned, and what stays hard."""
+    """Return what to remember, the most important first: models, learning curves, classes, warm-up."""
     found = headline(metrics, dataset)[:2]
     found = [Finding(" ".join(item.text for item in found), metrics_file(BASELINE))] if found else []
     diagnosis = _diagnosis(metrics.get(BASELINE, {}))
