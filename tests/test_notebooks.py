@@ -69,10 +69,10 @@ def test_every_picture_has_alt_text(stage):
 
 @pytest.mark.parametrize("stage", ALL)
 def test_no_measured_number_is_typed_into_prose(stage):
-    """Percentages and decimals belong into outputs; prose that names one would go stale."""
+    """Percentages belong into outputs, where they come from metrics; only the intervals' level is a constant."""
     for cell in read(stage).cells:
         if cell.cell_type == "markdown":
-            assert not re.findall(r"\d+\.?\d* ?%", cell.source), cell.source
+            assert set(re.findall(r"[\d.]+(?= ?%)", cell.source)) <= {"95"}, cell.source
 
 
 @pytest.mark.parametrize("stage", ALL)

@@ -100,6 +100,7 @@ def fill(text: str, record: dict[str, Any], folder: str) -> str:
 def main() -> None:
     """Collect the figures where there is a finished run, and fill the tables."""
     root = paths.project_root()
+    (root / RECORD).parent.mkdir(parents=True, exist_ok=True)
     try:
         manifests.write_json(root / RECORD, collect("fashion_mnist", "quick"))
     except OsemnError as error:

@@ -70,14 +70,20 @@ def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setti
 
 
 @app.command(epilog="Example: osemn report --dataset mnist")
-def report(dataset: Dataset = "fashion_mnist", profile: Profile = "quick") -> None:
+def report(
+    dataset: Dataset = "fashion_mnist",
+    profile: Profile = "quick",
+    quiet: Annotated[bool, typer.Option(help="Print nothing.")] = False,
+) -> None:
     """Render every executed notebook and the index to HTML that opens offline; print the index's path."""
     from helpers import parameters, paths
     from helpers import report as rendering
 
     parameters.check_dataset(dataset)
     parameters.load_profile(profile)
-    typer.echo(paths.shown(rendering.render(dataset, profile)))
+    index = rendering.render(dataset, profile)
+    if not quiet:
+        typer.echo(paths.shown(index))
 
 
 @app.command(hidden=True)

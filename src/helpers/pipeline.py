@@ -218,16 +218,8 @@ def steps(request: Request) -> list[Step]:
         found.append(Step(stage.name, inputs, marker, shlex.join(command), stage.threads, stage.memory_mb))
     if not request.until:
         inputs = [step.marker for step in found]
-        command = [
-            sys.executable,
-            "-m",
-            "helpers.cli",
-            "report",
-            "--dataset",
-            request.dataset,
-            "--profile",
-            request.profile,
-        ]
+        of_request = ["--dataset", request.dataset, "--profile", request.profile]
+        command = [sys.executable, "-m", "helpers.cli", "report", "--quiet", *of_request]
         marker = _marker(request, REPORT).as_posix()
         found.append(Step(REPORT, inputs, marker, shlex.join(command), 1, 1_000))
     return found
@@ -287,7 +279,9 @@ def run(request: Request, *, cores: int, executor: str = "local", extra: tuple[s
                 print(f"{state.stage} must run again: {state.reason}", flush=True)
         if not pending and (request.until or report_is_current(request)):
             return
-        print(f"{len(pending)} of {len(request.stages)} stages to run", flush=True)
+        waiting = sum(state.word == "waiting" for state in pending)
+        more = f"; {waiting} more if what they wait for comes out different" if waiting else ""
+        print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
         _snakemake(request, cores, executor, extra)
 
 

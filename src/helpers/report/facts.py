@@ -27,7 +27,7 @@ def data_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
     size = [data.get(f"image_{side}") for side in ("height", "width", "channels")]
     shares = [data.get("pixel_mean"), data.get("pixel_sd")]
     found = [
-        ("Source", data.get("source"), ACQUIRE),
+        ("Source", data.get("first_source", data.get("source")), ACQUIRE),
         ("Training images", _count(data.get("n_train")), ACQUIRE),
         ("of these for validation", _count(_validation_images(split)), PREPROCESS),
         ("Test images, kept apart", _count(data.get("n_test")), ACQUIRE),
