@@ -1,9 +1,10 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
-from conftest import osemn
+from conftest import REPOSITORY, osemn
 from helpers import stages
 
 
@@ -32,6 +33,63 @@ def test_wrong_call_ends_with_2_and_says_what_to_do(call, said, tmp_path):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [((), "holds nothing"), (("cat",), "at least two are needed"), (None, "There is no folder")],
+)
+def test_folder_without_two_classes_is_a_wrong_call(project, tmp_path, classes, said):
+    folder = tmp_path / "pets"
+    if classes is not None:
+        folder.mkdir()
+    for name in classes or ():
+        (folder / name).mkdir()
+    done = osemn(
+        "run", "--dataset", str(folder), "--profile", "tiny", cwd=tmp_path, env=project.environment()
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not list((project.root / "runs").glob("*"))
+
+
+def test_parameter_that_a_built_in_data_set_does_not_take_is_a_wrong_call(project):
+    done = project.osemn("run", "--set", "01_acquire.image_size=64")
+    assert done.returncode == 2
+    assert "comes with its own size" in done.stderr
+
+
+def test_folder_whose_files_are_no_images_ends_with_1_and_names_them(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / "pets" / name / f"{number}.png").write_text("not an image")
+    environment = {**os.environ, "OSEMN_OUTPUT_DIR": str(tmp_path / "output")}
+    done = osemn("run", "--dataset", "pets", "--until", "01_acquire", cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert "holds no readable image" in done.stderr
+    assert "cat/0.png" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_network_and_no_registry_is_one_clear_error_with_1(tmp_path):
+    """Proxies that nobody answers take the network away, an empty PATH the package tools."""
+    environment = {
+        **os.environ,
+        "OSEMN_OUTPUT_DIR": str(tmp_path / "output"),
+        "OSEMN_CACHE_DIR": str(tmp_path / "cache"),
+        "PATH": str(tmp_path),
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+    }
+    environment.pop("OSEMN_DATA_DIR", None)
+    done = osemn("run", "--dataset", "mnist", "--until", "01_acquire", cwd=REPOSITORY, env=environment)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "OSEMN_DATA_DIR" in done.stderr
+    assert "npm" in done.stderr
+    assert not list((tmp_path / "output").rglob("train.npz"))
 
 
 @pytest.mark.parametrize("command", ["run", "status", "report"])
@@ -70,7 +128,8 @@ def test_status_lists_every_stage(project):
 
 def test_image_folder_is_taken_from_the_working_directory(project, monkeypatch):
     inside = project.root / "pictures" / "pets"
-    (inside / "cat").mkdir(parents=True)
+    for name in ("cat", "dog"):
+        (inside / name).mkdir(parents=True)
     done = osemn(
         "status", "--dataset", "pets", "--profile", "tiny", cwd=inside.parent, env=project.environment()
     )

@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from helpers import execute, manifests, parameters, paths, stages
+from helpers import execute, manifests, parameters, paths, sources, stages
 from helpers.errors import OsemnError, UsageError
 
 DONE = "done"
@@ -72,8 +72,12 @@ class Request:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
         parameters.load_profile(self.profile)
-        for stage in stages.STAGES:
-            parameters.resolve(stage.name, self.dataset, self.profile, self.overrides)
+        resolved = {
+            stage.name: parameters.resolve(stage.name, self.dataset, self.profile, self.overrides)
+            for stage in stages.STAGES
+        }
+        of_source = ("image_size", "color_mode", "test_fraction")
+        sources.check(self.dataset, **{name: resolved["01_acquire"][name] for name in of_source})
         wanted = self.stages
         if self.from_stage and stages.find(self.from_stage) not in wanted:
             raise UsageError(
@@ -170,8 +174,6 @@ def _changed_parameters(before: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 
 def _current_input(request: Request, name: str) -> str | None:
     if name.startswith("source:"):
-        from helpers import sources
-
         return sources.fingerprint(request.dataset)
     stage, _, file = name.partition("/")
     manifest = manifests.read(request.folder / stage)
@@ -328,6 +330,6 @@ def _snakemake(request: Request, cores: int, executor: str, extra: tuple[str, ..
     except SystemExit as end:
         if end.code not in (0, None):
             raise OsemnError(
-                f"The run of {request.dataset} at profile {request.profile} stopped.",
-                "see the message above; the same command goes on where it stopped",
+                f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} stopped before its end.",
+                "the message above says why; the same command goes on where it stopped",
             ) from None

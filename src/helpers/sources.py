@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import data, idx, paths
+from helpers import data, idx, parameters, paths
 from helpers.errors import AcquisitionError, UsageError
 from helpers.fetching import Network
 
@@ -57,10 +57,10 @@ def acquire(
         UsageError: there is no such data set, or a parameter does not apply to it.
         AcquisitionError: no source has it, or it cannot be kept; the message says what to do.
     """
+    check(dataset, image_size=image_size, color_mode=color_mode, test_fraction=test_fraction)
     network = network or Network()
     if paths.is_image_folder(dataset):
         return _acquire_folder(dataset, image_size, color_mode, test_fraction, seed, network)
-    _refuse_folder_parameters(dataset, image_size, color_mode, test_fraction)
     return (
         _acquire_digits(test_fraction)
         if dataset == "digits"
@@ -77,7 +77,7 @@ def fingerprint(dataset: str) -> str:
     if paths.is_image_folder(dataset):
         from helpers import image_folders
 
-        _check(dataset)
+        check(dataset)
         return image_folders.fingerprint(paths.image_folder(dataset))
     if dataset == "digits":
         return DIGITS_SHA256
@@ -85,14 +85,23 @@ def fingerprint(dataset: str) -> str:
     return hashlib.sha256(json.dumps(expected).encode()).hexdigest()
 
 
-def _check(dataset: str) -> None:
-    from helpers import parameters
+def check(
+    dataset: str, *, image_size: int = 0, color_mode: str = "auto", test_fraction: float = OWN_TEST_FRACTION
+) -> None:
+    """Check what can be known of a data set and its parameters before anything is fetched or read.
 
+    A parameter that would do nothing is an error: nobody should believe that it did something.
+
+    Raises:
+        UsageError: there is no such data set or folder, the folder has fewer than two sub-folders, or a parameter
+            does not apply to a built-in data set.
+    """
     parameters.check_dataset(dataset)
+    if paths.is_image_folder(dataset):
+        from helpers import image_folders
 
-
-def _refuse_folder_parameters(dataset: str, image_size: int, color_mode: str, test_fraction: float) -> None:
-    """A parameter that would do nothing is an error: nobody should believe that it did something."""
+        image_folders.class_folders(paths.image_folder(dataset))
+        return
     given = {"image_size": (image_size, 0), "color_mode": (color_mode, "auto")}
     if dataset != "digits":
         given["test_fraction"] = (test_fraction, OWN_TEST_FRACTION)
@@ -159,7 +168,6 @@ def _acquire_folder(
 ) -> Acquired:
     from helpers import image_folders
 
-    _check(dataset)
     folder = paths.image_folder(dataset)
     content = image_folders.load(folder, image_size, color_mode, network.progress)
     origin = {
