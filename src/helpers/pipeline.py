@@ -288,7 +288,10 @@ def run(request: Request, *, cores: int, executor: str = "local", extra: tuple[s
 
 
 def _sweep(request: Request) -> None:
-    """Remove what killed runs left half-written, but not what somebody is at work on."""
+    """Remove what killed runs left half-written, but not what somebody is at work on.
+
+    A kernel whose executor was killed notices within a second or two, and holds its lock until then.
+    """
     for stage in request.stages:
         folder = request.folder / stage.name
         manifests.recover(folder)
@@ -298,7 +301,7 @@ def _sweep(request: Request) -> None:
         )
         if not any(path.exists() for path in leftovers):
             continue
-        with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{stage.name}.lock"), timeout=0):
+        with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{stage.name}.lock"), timeout=5):
             shutil.rmtree(leftovers[0], ignore_errors=True)
             leftovers[1].unlink(missing_ok=True)
 
