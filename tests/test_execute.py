@@ -230,3 +230,32 @@ def test_input_of_a_stage_that_is_not_declared_is_refused(project):
     finally:
         run.lock.release()
         runs._open_runs.clear()
+
+
+def test_after_the_end_pictures_are_shown_but_nothing_is_written(project):
+    import matplotlib.pyplot as plt
+
+    run = runs.Run.start("01_acquire", ACQUIRE)
+    for name in run.stage.writes:
+        run.path(name).write_text(name)
+    run.finish()
+    before = manifests.require(run.final, "01_acquire")
+    picture = run.show(plt.figure(), "another", alt="an empty figure")
+    assert picture.data.startswith(b"\x89PNG")
+    for attempt in (run.finish, lambda: run.path("x.txt"), lambda: run.log(accuracy=1.0)):
+        with pytest.raises(OsemnError, match=r"finished.*\n.*run cell"):
+            attempt()
+    assert not run.partial.exists()
+    assert manifests.require(run.final, "01_acquire") == before
+
+
+def test_run_cell_can_be_run_again_before_the_end(project):
+    first = runs.Run.start("01_acquire", ACQUIRE)
+    first.path("train.npz").write_text("first")
+    second = runs.Run.start("01_acquire", ACQUIRE)
+    assert not (second.partial / "train.npz").exists()
+    for name in second.stage.writes:
+        second.path(name).write_text("second")
+    second.finish()
+    assert first.finished
+    assert (second.final / "train.npz").read_text() == "second"

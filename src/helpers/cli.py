@@ -102,12 +102,17 @@ def stage(
     request = _request(dataset, profile, name, "", settings)
     label = f"[{position}] {name}"
     if not force and pipeline.stage_state(request, stages.find(name)).done:
-        typer.echo(f"{label}: unchanged inputs, nothing to do{_so_far()}")
+        _say(f"{label}: unchanged inputs, nothing to do{_so_far()}")
         return
-    typer.echo(f"{label}: started{_so_far()}")
+    _say(f"{label}: started{_so_far()}")
     started = time.monotonic()
     execute.execute(name, dataset, profile, request.overrides, label=label)
-    typer.echo(f"{label}: done in {execute.clock(time.monotonic() - started)}{_so_far()}")
+    _say(f"{label}: done in {execute.clock(time.monotonic() - started)}{_so_far()}")
+
+
+def _say(line: str) -> None:
+    """Print a line; on a terminal, in the place of the bar of a stage that runs beside this one."""
+    typer.echo(f"\r\x1b[K{line}" if sys.stdout.isatty() else line)
 
 
 def _request(dataset: str, profile: str, until: str, from_stage: str, settings: list[str] | None):

@@ -79,7 +79,8 @@ def _execute(stage: str, values: dict[str, Any], final: Path, progress: bool, la
         with _watch_memory(monitor):
             notebook = _papermill(stage, values, working, progress, label)
         _demand_every_cell(stage, notebook)
-        _seal(stage, values, final, working, monitor, time.monotonic() - started)
+        with runs.lock_stage(final):
+            _seal(stage, values, final, working, monitor, time.monotonic() - started)
     except BaseException as error:
         kept = _keep_failed(working, final)
         if isinstance(error, KeyboardInterrupt | SystemExit):

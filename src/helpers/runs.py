@@ -4,6 +4,7 @@ Everything is written to `<stage>.partial`; only a finished run takes the place 
 """
 
 import ast
+import io
 import math
 import os
 import platform
@@ -85,7 +86,12 @@ class Run:
         return self.parameters["seed"]
 
     def path(self, name: str) -> Path:
-        """Return where to write an artifact of this stage; its folder exists."""
+        """Return where to write an artifact of this stage; its folder exists.
+
+        Raises:
+            OsemnError: the run is finished.
+        """
+        self._refuse_if_finished(f"'{name}' cannot be written")
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -129,6 +135,7 @@ class Run:
         Raises:
             OsemnError: a value is not a number, text, list or dictionary of such, or is not finite.
         """
+        self._refuse_if_finished("its metrics are written")
         self.metrics.update({name: _plain(name, value) for name, value in metrics.items()})
 
     def show(self, figure: Any, name: str, alt: str) -> Any:
@@ -144,11 +151,14 @@ class Run:
 
         if not alt.strip():
             raise OsemnError(f"Figure '{name}' has no alt text.", "say in words what the figure shows")
-        path = self.path(f"figures/{name}.png")
-        figure.savefig(path, metadata={"Description": alt, "Software": None})
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", metadata={"Description": alt, "Software": None})
         width = int(figure.get_figwidth() * 96)
         plt.close(figure)
-        return Image(data=path.read_bytes(), format="png", width=width, alt=alt)
+        # Whoever steps back after the end and tries another picture sees it; the finished run stays as it is.
+        if not self.finished:
+            self.path(f"figures/{name}.png").write_bytes(picture.getvalue())
+        return Image(data=picture.getvalue(), format="png", width=width, alt=alt)
 
     def save_json(self, name: str, content: Any) -> Path:
         """Write a JSON artifact."""
@@ -160,8 +170,10 @@ class Run:
         """Check that all declared outputs exist, write the metrics and, last, the manifest.
 
         Raises:
-            OsemnError: a declared output is missing; nothing takes the place of the earlier result.
+            OsemnError: a declared output is missing, and nothing takes the place of the earlier result; or the run
+                is finished already.
         """
+        self._refuse_if_finished("it cannot be finished twice")
         manifests.write_json(self.partial / "metrics.json", self.metrics)
         missing = [name for name in self.stage.writes if not (self.partial / name).is_file()]
         if missing:
@@ -175,6 +187,18 @@ class Run:
         self.lock.release()
         _open_runs.pop(self.final, None)
         return self
+
+    @property
+    def finished(self) -> bool:
+        """True once `finish` has ended the run, or another `start` in this process has taken its place."""
+        return _open_runs.get(self.final) is not self
+
+    def _refuse_if_finished(self, problem: str) -> None:
+        if self.finished:
+            raise OsemnError(
+                f"This run of {self.stage.name} is finished: {problem}.",
+                "run the notebook again from its run cell (Run.start)",
+            )
 
     def _manifest(self) -> dict[str, Any]:
         files = [file for file in self.partial.rglob("*") if file.is_file() and file.name != manifests.NAME]
@@ -206,7 +230,6 @@ class Run:
         return "\n".join(f"{name}: {value}" for name, value in self._facts().items())
 
     def _facts(self) -> dict[str, str]:
-        finished = (self.final / manifests.NAME).is_file() and self.final not in _open_runs
         return {
             "stage": self.stage.name,
             "data set": paths.dataset_slug(self.parameters["dataset"]),
@@ -214,7 +237,7 @@ class Run:
             "seed": str(self.seed),
             "reads": ", ".join(f"{name} (whole)" for name in self.upstream) or "nothing",
             "writes to": paths.shown(self.final),
-            "state": "finished" if finished else "checked and ready",
+            "state": "finished" if self.finished else "checked and ready",
             "versions": ", ".join(f"{name} {version}" for name, version in _versions().items()),
         }
 
