@@ -19,10 +19,10 @@ run: $(READY)  ## Run the series on real data and render the report (DATASET, PR
 	@$(BIN)/osemn run --dataset $(DATASET) --profile $(PROFILE)
 
 test: $(READY) browser  ## Lint, unit tests, the whole series on digits, and nbval on the notebooks
-	@rm -rf $(TEST_OUTPUT)
+	@rm -rf "$(TEST_OUTPUT)"
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest tests
-	OSEMN_OUTPUT_DIR=$(TEST_OUTPUT) $(BIN)/python -m pytest --nbval-lax -p no:cacheprovider notebooks/
+	OSEMN_OUTPUT_DIR="$(TEST_OUTPUT)" $(BIN)/python -m pytest --nbval-lax -p no:cacheprovider notebooks/
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -53,7 +53,7 @@ browser:
 	@sh tools/find_browser.sh
 
 clean:  ## Remove the environment and the tests' output; data, runs and reports stay
-	rm -rf $(VENV) $(TEST_OUTPUT) .pytest_cache .ruff_cache
+	rm -rf $(VENV) "$(TEST_OUTPUT)" .pytest_cache .ruff_cache
 
 $(READY): requirements.lock pyproject.toml tools/make_environment.sh
 	@sh tools/make_environment.sh $(VENV)

@@ -102,7 +102,7 @@ def osemn(*arguments: str, timeout: float = 600, **options: object) -> subproces
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
     """A tiny project, which OSEMN_HOME names."""
-    tiny = TinyProject(tmp_path / "project")
+    tiny = TinyProject(tmp_path / "my project, ünïcode")
     monkeypatch.setenv("OSEMN_HOME", str(tiny.root))
     monkeypatch.delenv("OSEMN_OUTPUT_DIR", raising=False)
     monkeypatch.chdir(tiny.root)
