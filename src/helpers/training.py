@@ -120,7 +120,7 @@ def diagnose(history: dict[str, list[float]]) -> str:
     elif gap > 0.04:
         verdict = "high variance: training accuracy is well above validation accuracy"
     elif last_gain > 0.003:
-        verdict = "still improving: more epochs would help"
+        verdict = "still improving in its last epoch: a longer schedule may help"
     else:
         verdict = "little of either bias or variance to see: the curves are flat and close"
     return (

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from helpers import baselines, evaluation
+from helpers.errors import OsemnError
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (10, 10), (5, 10), (5_454, 6_000), (1, 1)])
+def test_wilson_interval_follows_its_formula(successes, n):
+    z, p = stats.norm.ppf(0.975), successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = evaluation.wilson_interval(successes, n)
+    assert low == pytest.approx(max(centre - half, 0), abs=1e-9)
+    assert high == pytest.approx(min(centre + half, 1), abs=1e-9)
+
+
+def test_wilson_interval_holds_the_true_proportion_about_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    draws = generator.binomial(400, 0.9, size=2_000)
+    held = np.mean(
+        [low <= 0.9 <= high for low, high in (evaluation.wilson_interval(int(k), 400) for k in draws)]
+    )
+    assert 0.935 <= held <= 0.965
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_what_is_no_proportion_is_refused(successes, n):
+    with pytest.raises(OsemnError, match="is no proportion"):
+        evaluation.wilson_interval(successes, n)
+
+
+def test_score_agrees_with_scikit_learn():
+    generator = np.random.default_rng(1)
+    labels, predicted = generator.integers(0, 7, 500), generator.integers(0, 7, 500)
+    found = evaluation.score(labels, predicted, 7)
+    assert found.accuracy == pytest.approx(accuracy_score(labels, predicted), abs=1e-12)
+    assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
+    assert found.accuracy_ci95[0] < found.accuracy < found.accuracy_ci95[1]
+
+
+def test_class_that_nobody_predicts_lowers_macro_f1():
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    assert evaluation.score(labels, np.array([0, 0, 1, 1, 1, 1]), 3).macro_f1 < 0.6
+
+
+def test_predictions_of_another_length_are_refused():
+    with pytest.raises(OsemnError, match="2 predictions for 3 labels"):
+        evaluation.score(np.zeros(3), np.zeros(2), 2)
+
+
+def test_parameters_are_counted_by_what_was_fitted():
+    generator = np.random.default_rng(2)
+    features, labels = generator.normal(size=(90, 5)), np.arange(90) % 3
+    linear = LogisticRegression().fit(features, labels)
+    assert baselines.count_parameters(linear) == 3 * 5 + 3
+    assert baselines.count_parameters(make_pipeline(StandardScaler(), linear).fit(features, labels)) == 18
+    forest = RandomForestClassifier(4, random_state=0).fit(features, labels)
+    assert baselines.count_parameters(forest) == sum(tree.tree_.node_count for tree in forest.estimators_)
+
+
+def test_features_are_rows_from_0_to_1_and_the_images_stay_as_they_are():
+    images = np.full((3, 4, 4, 1), 255, dtype=np.uint8)
+    features = baselines.as_features(images)
+    assert features.shape == (3, 16)
+    assert features.dtype == np.float32
+    assert features.max() == 1.0
+    assert images.max() == 255
+
+
+def test_measure_times_and_scores_one_prediction_of_the_whole_part():
+    labels, calls = np.array([0, 1, 1, 0]), []
+
+    def predict():
+        calls.append(1)
+        return np.array([0, 1, 0, 0])
+
+    row, predicted = baselines.measure("x", predict, labels, 2, parameters=3, samples=9, fit_seconds=0.5)
+    assert len(calls) == 1
+    assert predicted.dtype == np.int64
+    assert row.score.accuracy == 0.75
+    assert row.as_metrics()["accuracy"] == 0.75
+    assert {"label", "parameters", "samples", "fit_seconds", "predict_microseconds", "n"} <= set(
+        row.as_metrics()
+    )
