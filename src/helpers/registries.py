@@ -29,7 +29,7 @@ Acquire::IndexTargets::deb-src::Sources::DefaultEnabled "false";
 APT::Sandbox::User "root";
 """
 
-_ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
+ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
 _DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
 
 
@@ -66,12 +66,12 @@ def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
     options = ["-q", "-c", str(folder / "apt.conf"), "-o", "Dir::State::status=/var/lib/dpkg/status"]
     for name, path in private.items():
         options += ["-o", f"Dir::{name}={path}"]
-    updated, update_output = _call([apt, *options, "update"], folder, seconds)
-    downloaded, output = _call([apt, *options, "download", package], folder, seconds)
+    updated, update_output = call_tool([apt, *options, "update"], folder, seconds)
+    downloaded, output = call_tool([apt, *options, "download", package], folder, seconds)
     archives = sorted(folder.glob("*.deb"))
     if downloaded != 0 or not archives:
         raise SourceFailedError(_reason("apt-get", (update_output if updated != 0 else "") + "\n" + output))
-    unpacked, output = _call([dpkg, "-x", str(archives[0]), str(folder / "content")], folder, seconds)
+    unpacked, output = call_tool([dpkg, "-x", str(archives[0]), str(folder / "content")], folder, seconds)
     if unpacked != 0:
         raise SourceFailedError(_reason("dpkg-deb", output))
     return folder / "content"
@@ -99,7 +99,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
         "--fetch-retry-mintimeout=1000",
         "--fetch-timeout=30000",
     ]
-    returned, output = _call(command, folder, seconds)
+    returned, output = call_tool(command, folder, seconds)
     archives = sorted(folder.glob("*.tgz"))
     if returned != 0 or not archives:
         raise SourceFailedError(_reason("npm", output))
@@ -128,7 +128,7 @@ def _tool(name: str) -> str:
     return found
 
 
-def _call(command: list[str], folder: Path, seconds: float) -> tuple[int, str]:
+def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, str]:
     """Run a tool quietly in `folder`; on a timeout or an interrupt its children end with it."""
     process = subprocess.Popen(
         command,
@@ -160,4 +160,4 @@ def _reason(tool: str, output: str) -> str:
         line.strip() for line in output.splitlines() if re.match(r"\s*(E:|Err:|npm err)", line, re.IGNORECASE)
     ]
     text = " ".join(dict.fromkeys(lines[:3])) or output.strip()[-200:] or "no message"
-    return f"{tool} failed: {_ADDRESS.sub('…', text)[:300]}"
+    return f"{tool} failed: {ADDRESS.sub('…', text)[:300]}"
