@@ -5,17 +5,11 @@ import sys
 import nbformat
 import pytest
 
-from helpers import execute, manifests, runs
+from conftest import EXAMPLES
+from helpers import execute, manifests, parameters, runs
 from helpers.errors import MissingInputError, OsemnError, UsageError
 
-ACQUIRE = {
-    "dataset": "digits",
-    "profile": "tiny",
-    "seed": 0,
-    "image_size": 0,
-    "color_mode": "auto",
-    "test_fraction": 0.2,
-}
+ACQUIRE = {name: EXAMPLES[name] for name in parameters.MODELS["01_acquire"].model_fields}
 
 
 def run_stage(stage: str = "01_acquire", overrides: dict | None = None):
@@ -146,39 +140,29 @@ def test_changed_byte_in_an_input_is_named_before_use(project):
         run_stage("02_explore")
 
 
-def test_plain_papermill_finishes_a_run_too(project, tmp_path):
+def papermill(project, output, *arguments: str) -> subprocess.CompletedProcess:
     command = [
         sys.executable,
         "-m",
         "papermill",
         "--no-progress-bar",
         "notebooks/01_acquire.ipynb",
-        str(tmp_path / "o.ipynb"),
+        str(output),
     ]
-    subprocess.run(
-        [*command, "-p", "seed", "3"], cwd=project.root, check=True, capture_output=True, timeout=120
+    return subprocess.run(
+        [*command, *arguments], cwd=project.root, check=False, capture_output=True, text=True, timeout=120
     )
+
+
+def test_plain_papermill_finishes_a_run_too(project, tmp_path):
+    done = papermill(project, tmp_path / "o.ipynb", "-p", "seed", "3")
+    assert done.returncode == 0, done.stderr
     manifest = manifests.require(project.folder("01_acquire"), "01_acquire")
     assert manifest["parameters"]["seed"] == 3
 
 
 def test_plain_papermill_with_an_unknown_parameter_fails(project, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "--no-progress-bar",
-        "notebooks/01_acquire.ipynb",
-        str(tmp_path / "o.ipynb"),
-    ]
-    done = subprocess.run(
-        [*command, "-p", "image_sise", "3"],
-        cwd=project.root,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = papermill(project, tmp_path / "o.ipynb", "-p", "image_sise", "3")
     assert done.returncode != 0
     assert "did you mean 'image_size'" in done.stderr + done.stdout
 
