@@ -1,5 +1,6 @@
 """Figures about models: cost against accuracy, learning curves."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,7 +26,7 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
     figure, axes = style.subplots(1, 2, width=11, height=4.6, sharey=True)
     costs = (("fit_seconds", "seconds to fit (log scale)"), ("parameters", "parameters (log scale)"))
     for axis, (column, title) in zip(axes[0], costs, strict=True):
-        for color, (_, row) in zip(style.COLORS, drawn.iterrows(), strict=False):
+        for color, (_, row) in zip(itertools.cycle(style.COLORS), drawn.iterrows(), strict=False):
             interval = [[row.accuracy - row.low], [row.high - row.accuracy]]
             axis.errorbar(
                 row[column],
