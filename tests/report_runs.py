@@ -20,6 +20,12 @@ MODELS = {
     "random_forest": ("random forest", 88_000, 1.9, 21.0, 1_000, 0.875, [0.855, 0.893], 0.874),
     "baseline_cnn": ("three-layer CNN", 121_930, 43.0, 160.0, 54_000, 0.912, [0.895, 0.927], 0.911),
 }
+TRANSFER = {
+    "transfer": ("frozen Lite0, 64 px", 3_400_000, 9.0, 700.0, 20_000, 0.934, [0.919, 0.946], 0.933),
+}
+FINE_TUNED = {
+    "fine_tuned": ("fine-tuned Lite0, 64 px", 3_500_000, 90.0, 700.0, 20_000, 0.945, [0.931, 0.956], 0.944),
+}
 METRICS = {
     "00_warm_up": {
         "dense_accuracy": 0.97,
@@ -50,20 +56,88 @@ METRICS = {
         "best_model": "baseline_cnn",
         "diagnosis": {"three-layer CNN": "still learning (validation loss fell in the last epoch)"},
     },
-    "12_report": {"models_compared": 4},
+    "05_transfer_learning": {
+        "n_validation": 144,
+        "diagnosis": {"head on frozen features": "high bias"},
+        "comparison": [
+            {
+                "backbone": "efficientnet_lite0",
+                "backbone_label": "Lite0",
+                "resolution": resolution,
+                "accuracy": accuracy,
+                "accuracy_ci95": ends,
+                "macro_f1": accuracy,
+                "extraction_seconds": seconds,
+                "from_cache": False,
+                "images_per_second": 1_500.0,
+                "parameters": 3_400_000,
+                "samples": 20_000,
+                "n": 144,
+            }
+            for resolution, accuracy, ends, seconds in (
+                (64, 0.934, [0.919, 0.946], 14.0),
+                (128, 0.941, [0.926, 0.953], 55.0),
+                (96, 0.939, [0.924, 0.951], 31.0),
+            )
+        ],
+        "resolution_gain": {"points": 0.7, "p_value": 0.21, "from": 64, "to": 128},
+    },
+    "06_fine_tuning": {
+        "n_validation": 144,
+        "diagnosis": {"all blocks": "low bias"},
+        "variants": [
+            {"name": "frozen", "label": "frozen", "accuracy": 0.934, "accuracy_ci95": [0.919, 0.946]},
+            {
+                "name": "top_blocks",
+                "label": "top 2 blocks",
+                "accuracy": 0.940,
+                "accuracy_ci95": [0.925, 0.952],
+            },
+            {"name": "all_blocks", "label": "all blocks", "accuracy": 0.945, "accuracy_ci95": [0.931, 0.956]},
+        ],
+        "differences": [
+            {
+                "one": "frozen",
+                "other": "top_blocks",
+                "points": -0.6,
+                "ci95": [-1.5, 0.3],
+                "p_value": 0.2,
+                "significant": False,
+            },
+            {
+                "one": "frozen",
+                "other": "all_blocks",
+                "points": -1.1,
+                "ci95": [-1.9, -0.2],
+                "p_value": 0.012,
+                "significant": True,
+            },
+        ],
+    },
+    "12_report": {"models_compared": 6},
 }
 
 
 def models_metrics(models: dict = MODELS) -> dict:
-    """Return models as 04_baseline logs them."""
+    """Return models as a stage logs them."""
     names = ("label", "parameters", "fit_seconds", "predict_microseconds", "samples")
     names += ("accuracy", "accuracy_ci95", "macro_f1")
-    return {name: dict(zip(names, values, strict=True)) for name, values in models.items()}
+    return {name: {**dict(zip(names, values, strict=True)), "n": 144} for name, values in models.items()}
 
 
 def metrics_by_stage(models: dict = MODELS) -> dict[str, dict]:
-    """Return every stage's metrics."""
-    return {**METRICS, "04_baseline": {**METRICS["04_baseline"], "models": models_metrics(models)}}
+    """Return every stage's metrics, with these models in 04_baseline."""
+    fitted = {"04_baseline": models, "05_transfer_learning": TRANSFER, "06_fine_tuning": FINE_TUNED}
+    with_models = {
+        stage: {**METRICS[stage], "models": models_metrics(found)} for stage, found in fitted.items()
+    }
+    return {**METRICS, **with_models}
+
+
+def only_baseline(models: dict = MODELS) -> dict[str, dict]:
+    """Return the metrics of a series in which transfer learning and fine-tuning have not been run."""
+    later = ("05_transfer_learning", "06_fine_tuning")
+    return {stage: logged for stage, logged in metrics_by_stage(models).items() if stage not in later}
 
 
 def png(description: str | None = None, *, noise: int = 0) -> bytes:

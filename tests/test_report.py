@@ -13,7 +13,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from helpers import manifests, paths, report, stages
 from helpers.errors import MissingInputError, OsemnError
 from helpers.report import collect, findings, outputs
-from report_runs import DATASET, MODELS, PROFILE, FakeRun, metrics_by_stage, picture_output, png
+from report_runs import (
+    DATASET,
+    MODELS,
+    PROFILE,
+    FakeRun,
+    metrics_by_stage,
+    only_baseline,
+    picture_output,
+    png,
+)
 
 FETCHING = (
     "src",
@@ -345,6 +354,42 @@ def test_metrics_lie_beside_the_index_as_the_stages_wrote_them(run: FakeRun) -> 
     assert ("a", "href", "metrics/04_baseline.json") in page.references
 
 
+def test_each_model_stands_with_a_link_to_the_file_of_its_numbers(run: FakeRun) -> None:
+    text = render()["index"].text
+    table = text[text.index('id="models"') : text.index('id="data"')]
+    links = re.findall(r'<th scope="row">([^<]+)<span class="name"><a class="source" href="([^"]+)"', table)
+    assert links[:3] == [
+        ("Fine-tuned Lite0, 64 px", "metrics/06_fine_tuning.json"),
+        ("Frozen Lite0, 64 px", "metrics/05_transfer_learning.json"),
+        ("Three-layer CNN", "metrics/04_baseline.json"),
+    ]
+    assert len(links) == 6
+
+
+def test_a_sentence_from_two_stages_links_to_both_files(run: FakeRun) -> None:
+    text = render()["index"].text
+    sentence = text[text.index("The return on complexity:") :].partition("</li>")[0]
+    assert re.findall(r'href="([^"]+)"', sentence) == [
+        "metrics/04_baseline.json",
+        "metrics/06_fine_tuning.json",
+    ]
+
+
+def test_a_summary_from_before_transfer_learning_is_still_shown(run: FakeRun) -> None:
+    """Such a summary names no file for each model: all of them are of 04_baseline."""
+    for stage in ("05_transfer_learning", "06_fine_tuning"):
+        (run.folder(stage) / manifests.NAME).unlink()
+    summary = findings.summary(only_baseline(), "Digits")
+    for model in summary["models"]:
+        del model["source"]
+    manifests.write_json(run.folder("12_report") / "summary.json", summary)
+    run.seal("12_report")
+    page = render()["index"]
+    assert "Best of 4 models on Digits: three-layer CNN" in page
+    assert "osemn run --dataset digits --profile smoke --until 05_transfer_learning" in page
+    assert 'Three-layer CNN<span class="name"><a class="source" href="metrics/04_baseline.json"' in page
+
+
 def test_a_rendered_report_is_current(run: FakeRun) -> None:
     assert not report.is_current(DATASET, PROFILE)
     render()
@@ -406,13 +451,13 @@ def test_intervals_that_overlap_are_worded_as_no_difference() -> None:
         "a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9),
         "b": ("tree", 5, 1.0, 1.0, 9, 0.90, [0.88, 0.92], 0.9),
     }
-    text = " ".join(item.text for item in findings.headline(metrics_by_stage(models), "Digits"))
+    text = " ".join(item.text for item in findings.headline(only_baseline(models), "Digits"))
     assert "No difference is shown between net and tree (90.0%, 88.0 to 92.0%)" in text
     assert "The return on complexity is not shown" in text
 
 
 def test_intervals_apart_are_worded_as_a_difference() -> None:
-    text = " ".join(item.text for item in findings.headline(metrics_by_stage(), "Digits"))
+    text = " ".join(item.text for item in findings.headline(only_baseline(), "Digits"))
     assert "The difference is shown" in text
     assert "random forest, is 3.7 percentage points behind" in text
     assert "5.1 percentage points over logistic regression" in text

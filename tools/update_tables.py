@@ -12,6 +12,7 @@ from typing import Any
 
 from helpers import manifests, parameters, paths, stages
 from helpers.errors import OsemnError
+from helpers.report import compared
 
 RECORD = Path("benchmarks") / "results" / "series.json"
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?<!-- end -->", re.DOTALL)
@@ -35,9 +36,27 @@ def collect(dataset: str, profile: str) -> dict[str, Any]:
             cpu=manifest["cpu"], cores=manifest["cores"], finished=manifest["finished"], seed=manifest["seed"]
         )
     warm_up = json.loads((paths.stage_folder(dataset, profile, "00_warm_up") / "metrics.json").read_text())
-    baseline = json.loads((paths.stage_folder(dataset, profile, "04_baseline") / "metrics.json").read_text())
-    found["models"] = baseline["models"]
+    found["models"] = models(dataset, profile)
     found["warm_up"] = {key: warm_up[key] for key in warm_up if key.startswith(("dense_", "logistic_"))}
+    return found
+
+
+def models(dataset: str, profile: str) -> dict[str, Any]:
+    """Return the models of every stage that fits some, each with the stage's name.
+
+    Raises:
+        OsemnError: two stages logged a model under the same name.
+    """
+    found: dict[str, Any] = {}
+    for stage in compared.STAGES:
+        metrics = json.loads((paths.stage_folder(dataset, profile, stage) / "metrics.json").read_text())
+        for name, row in metrics["models"].items():
+            if name in found:
+                raise OsemnError(
+                    f"{found[name]['stage']} and {stage} both logged a model named '{name}'.",
+                    "give one of them another name in its notebook",
+                )
+            found[name] = {**row, "stage": stage}
     return found
 
 
@@ -60,13 +79,14 @@ def stage_table(record: dict[str, Any]) -> str:
 def results_table(record: dict[str, Any]) -> str:
     """Return the results with their intervals and the machine, in Markdown."""
     lines = [
-        "| model | validation accuracy | 95 % interval | macro-F1 | parameters | training images | seconds to fit |",
-        "|---|---|---|---|---|---|---|",
+        "| model | notebook | validation accuracy | 95 % interval | macro-F1 | parameters | training images | seconds to fit |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(record["models"].values(), key=lambda row: row["accuracy"]):
         low, high = row["accuracy_ci95"]
         lines.append(
-            f"| {row['label']} | {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {row['macro_f1']:.3f} "
+            f"| {row['label']} | `{row.get('stage', compared.BASELINE)[:2]}` "
+            f"| {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {row['macro_f1']:.3f} "
             f"| {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
         )
     n = next(iter(record["models"].values()))["n"]

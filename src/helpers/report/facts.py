@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from helpers.report import wording
+
 ACQUIRE, EXPLORE, PREPROCESS = "01_acquire", "02_explore", "03_preprocess"
 
 
@@ -67,8 +69,7 @@ def _balance(p_value: float | None) -> str | None:
     if p_value is None:
         return None
     shown = "not balanced" if p_value < 0.05 else "no imbalance shown"
-    value = "< 0.001" if p_value < 0.001 else "> 0.999" if p_value > 0.999 else f"= {p_value:.3f}"
-    return f"{shown} (test of uniformity, p {value})"
+    return f"{shown} (test of uniformity, {wording.p_value(p_value)})"
 
 
 def _throughput(rate: float | None) -> str | None:

@@ -2,7 +2,8 @@
 
 Two accuracies count as different when their 95% intervals do not overlap. That is cautious: models scored
 on the same images can differ for certain although their intervals overlap (Schenker and Gentleman 2001, "On
-judging the significance of differences by examining the overlap between confidence intervals").
+judging the significance of differences by examining the overlap between confidence intervals"). Where a stage
+made a paired test of two models, that test's verdict stands instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,67 +11,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from helpers.errors import OsemnError
-from helpers.report.facts import EXPLORE, PREPROCESS, data_facts, metrics_file
-from helpers.report.wording import capital, duration, interval, listing, percent
+from helpers.report import compared as comparison
+from helpers.report import transfer
+from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
+from helpers.report.facts import EXPLORE, data_facts, metrics_file
+from helpers.report.wording import capital, duration, listing, percent, sources
 
 SCHEMA = 1
-BASELINE, WARM_UP = "04_baseline", "00_warm_up"
+WARM_UP = "00_warm_up"
 MAJORITY = "majority"
-MetricsByStage = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Model:
-    """One compared model, as its stage logged it.
-
-    Attributes:
-        name: its key in the metrics.
-        label: what it is called.
-        accuracy: share of right predictions on the validation images.
-        low: lower end of the 95% interval of the accuracy.
-        high: upper end of it.
-        macro_f1: mean of the classes' F1, or None.
-        parameters: number of fitted numbers, or None.
-        fit_seconds: time to fit, or None.
-        predict_microseconds: time to predict one image, or None.
-        samples: number of images it was fitted on, or None.
-    """
-
-    name: str
-    label: str
-    accuracy: float
-    low: float
-    high: float
-    macro_f1: float | None = None
-    parameters: int | None = None
-    fit_seconds: float | None = None
-    predict_microseconds: float | None = None
-    samples: int | None = None
-
-    @property
-    def interval(self) -> str:
-        """The 95% interval in words."""
-        return interval(self.low, self.high)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence and the file that its numbers come from."""
+    """One sentence and the file that its numbers come from; several files stand with commas between."""
 
     text: str
     source: str
-
-
-def models(metrics: MetricsByStage) -> list[Model]:
-    """Return the compared models, the best first; entries without an accuracy and an interval are left out."""
-    found = []
-    for name, entry in (metrics.get(BASELINE, {}).get("models") or {}).items():
-        accuracy, ends = entry.get("accuracy"), entry.get("accuracy_ci95")
-        if accuracy is None or not ends:
-            continue
-        rest = {key: entry.get(key) for key in Model.__dataclass_fields__ if key in entry and key != "label"}
-        found.append(Model(name=name, label=entry.get("label", name), low=ends[0], high=ends[1], **rest))
-    return sorted(found, key=lambda model: (-model.accuracy, model.parameters or 0))
 
 
 def require_models(metrics: MetricsByStage) -> list[Model]:
@@ -82,15 +39,10 @@ def require_models(metrics: MetricsByStage) -> list[Model]:
     found = models(metrics)
     if not found:
         raise OsemnError(
-            f"{metrics_file(BASELINE)} holds no model with 'accuracy' and 'accuracy_ci95'.",
+            f"{metrics_file(BASELINE)} holds no model with 'accuracy' and 'accuracy_ci95', nor does a later stage.",
             f"run notebooks/{BASELINE}.ipynb again",
         )
     return found
-
-
-def overlap(one: Model, other: Model) -> bool:
-    """Tell whether the 95% intervals of two models share a value."""
-    return one.low <= other.high and other.low <= one.high
 
 
 def headline(metrics: MetricsByStage, dataset: str) -> list[Finding]:
@@ -99,50 +51,71 @@ def headline(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     if not compared:
         return []
     best, others = compared[0], compared[1:]
-    n = _first(metrics, "n_validation", BASELINE, PREPROCESS)
-    images = f"{n:,} validation images" if n else "validation images"
-    source = metrics_file(BASELINE)
-    found = [
-        Finding(
-            f"Best of {len(compared)} models on {dataset}: {best.label}, right on {percent(best.accuracy)} "
-            f"of {images} (95% interval {best.interval}).",
-            source,
-        )
-    ]
-    if others:
-        found.append(Finding(_against_others(best, others), source))
+    found = _best_and_others(metrics, dataset)
     simplest = _simplest(compared)
-    if simplest is not None and simplest is not best:
-        found.append(Finding(_return_on_complexity(best, simplest), source))
+    _, tested = transfer.paired(metrics, compared)
+    if simplest is not None and simplest is not best and not {best, simplest} <= tested:
+        found.append(Finding(_return_on_complexity(best, simplest), sources([best.source, simplest.source])))
     floor = next((model for model in others if model.name == MAJORITY), None)
     if floor is not None:
         found.append(
             Finding(
-                f"Always naming the most frequent class would be right on {percent(floor.accuracy)}.", source
+                f"Always naming the most frequent class would be right on {percent(floor.accuracy)}.",
+                floor.source,
             )
         )
     return found
 
 
-def _against_others(best: Model, others: Sequence[Model]) -> str:
+def _best_and_others(metrics: MetricsByStage, dataset: str) -> list[Finding]:
+    """Return which model is best, whether the others are worse, and whether fine-tuning pays."""
+    compared = models(metrics)
+    if not compared:
+        return []
+    best, others = compared[0], compared[1:]
+    n = comparison.validation_images(metrics)
+    images = f"{n:,} validation images" if n else "validation images"
+    all_sources = sources(model.source for model in compared)
+    found = [
+        Finding(
+            f"Best of {len(compared)} models on {dataset}: {best.label}, right on {percent(best.accuracy)} "
+            f"of {images} (95% interval {best.interval}).",
+            all_sources,
+        )
+    ]
+    verdict, tested = transfer.paired(metrics, compared)
+    settled = tested if best in tested else set()
+    others = [model for model in others if model not in settled]
+    if others:
+        found.append(Finding(_against_others(best, others, bool(settled)), all_sources))
+    if verdict:
+        found.insert(1 if settled else 2, Finding(verdict, metrics_file(FINE_TUNING)))
+    return found
+
+
+def _against_others(best: Model, others: Sequence[Model], one_is_settled: bool) -> str:
+    """Return how the best compares by the intervals; `one_is_settled` if a paired test spoke of one more."""
     alike = [model for model in others if overlap(best, model)]
     worse = [model for model in others if not overlap(best, model)]
     if not alike:
         nearest = worse[0]
         points = 100 * (best.accuracy - nearest.accuracy)
+        opening = "The difference is shown: its interval lies above all others."
+        if one_is_settled:
+            opening = f"The difference between {best.label} and {_others(len(worse))} is shown: the intervals do not overlap."
         return (
-            f"The difference is shown: its interval lies above all others. The next best, {nearest.label}, "
+            f"{opening} The next best, {nearest.label}, "
             f"is {points:.1f} percentage points behind ({percent(nearest.accuracy)}, {nearest.interval})."
         )
     names = listing([f"{model.label} ({percent(model.accuracy)}, {model.interval})" for model in alike])
     sentence = f"No difference is shown between {best.label} and {names}: their 95% intervals overlap."
     if worse:
-        sentence += f" {capital(_others(len(worse)))} lower: their intervals lie below."
+        sentence += f" {capital(_others(len(worse)))} {'is' if len(worse) == 1 else 'are'} lower: their intervals lie below."
     return sentence
 
 
 def _others(count: int) -> str:
-    return "the other model is" if count == 1 else f"the other {count} models are"
+    return "the other model" if count == 1 else f"the other {count} models"
 
 
 def _simplest(compared: Sequence[Model]) -> Model | None:
@@ -185,12 +158,15 @@ def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
 
 
 def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return what to remember, the most important first: models, learning curves, classes, warm-up."""
-    found = headline(metrics, dataset)[:2]
-    found = [Finding(" ".join(item.text for item in found), metrics_file(BASELINE))] if found else []
-    diagnosis = _diagnosis(metrics.get(BASELINE, {}))
-    if diagnosis:
-        found.append(Finding(f"The learning curves say: {diagnosis}.", metrics_file(BASELINE)))
+    """Return what to remember, the most important first: models, resolution, learning curves, classes, warm-up."""
+    found = _best_and_others(metrics, dataset)
+    if found:
+        text = " ".join(item.text for item in found)
+        found = [Finding(text, sources(name for item in found for name in item.source.split(", ")))]
+    resolution = transfer.resolution(metrics)
+    if resolution:
+        found.append(Finding(resolution, metrics_file(TRANSFER)))
+    found += _diagnoses(metrics)
     pairs = alike(metrics)
     if pairs:
         one, other, correlation = pairs[0]
@@ -204,6 +180,15 @@ def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     if {"dense_accuracy", "logistic_accuracy"} <= set(metrics.get(WARM_UP, {})):
         found.append(Finding(_warm_up(metrics[WARM_UP]), metrics_file(WARM_UP)))
     return found
+
+
+def _diagnoses(metrics: MetricsByStage) -> list[Finding]:
+    """Return what the learning curves of each stage showed, first of the stage with the best model."""
+    stages_best_first = dict.fromkeys([*(model.stage for model in models(metrics)), *comparison.STAGES])
+    found = [(stage, _diagnosis(metrics.get(stage, {}))) for stage in stages_best_first]
+    return [
+        Finding(f"The learning curves say: {text}.", metrics_file(stage)) for stage, text in found if text
+    ]
 
 
 def _diagnosis(training: Mapping[str, Any]) -> str:
@@ -227,12 +212,6 @@ def _warm_up(metrics: Mapping[str, Any]) -> str:
     return f"{text}: {better}, and the 95% intervals do not overlap."
 
 
-def _first(metrics: MetricsByStage, name: str, *among: str) -> int | None:
-    return next(
-        (metrics[stage][name] for stage in among if metrics.get(stage, {}).get(name) is not None), None
-    )
-
-
 def summary(metrics: MetricsByStage, dataset: str) -> dict[str, Any]:
     """Return all of it as plain JSON: what the index page is made from."""
     compared = models(metrics)
@@ -242,8 +221,8 @@ def summary(metrics: MetricsByStage, dataset: str) -> dict[str, Any]:
         "headline": [asdict(item) for item in headline(metrics, dataset)],
         "learned": [asdict(item) for item in learned(metrics, dataset)],
         "models": [asdict(item) for item in compared],
-        "models_source": metrics_file(BASELINE),
-        "n_validation": _first(metrics, "n_validation", BASELINE, PREPROCESS),
+        "models_source": sources(model.source for model in compared) or metrics_file(BASELINE),
+        "n_validation": comparison.validation_images(metrics),
         "data": [asdict(item) for item in data_facts(metrics)],
         "most_alike": [list(pair) for pair in alike(metrics)],
         "most_alike_source": metrics_file(EXPLORE),

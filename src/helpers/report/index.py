@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.report import collect, findings, pages, wording
+from helpers.report import collect, compared, findings, pages, wording
 from helpers.report.offline import Heading
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
@@ -41,7 +41,7 @@ def render(renderer: pages.Renderer) -> str:
     series = renderer.series
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
-    models = [findings.Model(**entry) for entry in summary["models"]]
+    models = [compared.Model(**entry) for entry in summary["models"]]
     picture = _picture(series.by_name[FIGURE_STAGE])
     return renderer.page(
         "index.html.j2",

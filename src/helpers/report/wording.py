@@ -1,6 +1,6 @@
 """Numbers as words, the same way wherever the report shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from helpers import paths
 
@@ -21,6 +21,22 @@ def percent(share: float) -> str:
 def interval(low: float, high: float) -> str:
     """Return two shares as an interval of percentages."""
     return f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def p_value(value: float) -> str:
+    """Return a p-value with three decimals: `p = 0.042`, `p < 0.001`."""
+    shown = "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"= {value:.3f}"
+    return f"p {shown}"
+
+
+def points(value: float) -> str:
+    """Return a difference of two percentages with one decimal and a true minus sign."""
+    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def sources(names: Iterable[str]) -> str:
+    """Return the files that a sentence's numbers come from, each once, in the order of their stages."""
+    return ", ".join(sorted(set(names)))
 
 
 def duration(seconds: float) -> str:
