@@ -22,7 +22,8 @@ test: $(READY) browser  ## Lint, unit tests, the whole series on digits, and nbv
 	@rm -rf "$(TEST_OUTPUT)"
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest tests
-	OSEMN_OUTPUT_DIR="$(TEST_OUTPUT)" $(BIN)/python -m pytest --nbval-lax -p no:cacheprovider notebooks/
+	without=$$($(BIN)/python tools/missing_weights.py) && \
+	OSEMN_OUTPUT_DIR="$(TEST_OUTPUT)" $(BIN)/python -m pytest --nbval-lax -p no:cacheprovider notebooks/ $$without
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -38,6 +38,23 @@ EXAMPLES = {
     "cnn_epochs": 1,
     "cnn_filters": 4,
     "learning_rate": 0.01,
+    "backbone": "efficientnet_lite0",
+    "resolution": 32,
+    "interpolation": "bilinear",
+    "compared_backbones": ["efficientnet_lite0"],
+    "compared_resolutions": [32],
+    "augmented_views": 0,
+    "head_units": 16,
+    "dropout": 0.3,
+    "top_blocks": 2,
+    "train_depthwise": False,
+    "top_epochs": 1,
+    "warmup_fraction": 0.1,
+    "rate_decay": 1.0,
+    "label_smoothing": 0.1,
+    "weight_decay": 0.05,
+    "augmented": True,
+    "patience": 2,
 }
 
 

@@ -89,3 +89,50 @@ def test_measure_times_and_scores_one_prediction_of_the_whole_part():
     assert {"label", "parameters", "samples", "fit_seconds", "predict_microseconds", "n"} <= set(
         row.as_metrics()
     )
+
+
+def test_comparison_counts_the_images_that_only_one_got_right():
+    labels = np.zeros(10, np.int64)
+    one, other = np.array([0] * 8 + [1] * 2), np.array([0] * 3 + [1] * 6 + [0])
+    found = evaluation.compare(labels, one, other)
+    assert (found.only_one, found.only_other) == (5, 1)
+    assert found.difference == pytest.approx(0.4)
+    # exact binomial, by hand: 2 · (C(6,0) + C(6,1)) / 2⁶
+    assert found.p_value == pytest.approx(2 * 7 / 64)
+    assert not found.significant
+    assert found.ci95[0] < 0.4 < found.ci95[1]
+
+
+def test_comparison_of_equal_predictions_shows_no_difference():
+    labels = np.arange(50) % 3
+    found = evaluation.compare(labels, labels, labels)
+    assert (found.difference, found.p_value) == (0.0, 1.0)
+    assert found.ci95[0] < 0 < found.ci95[1]
+
+
+def test_comparison_finds_a_real_difference_and_turns_its_sign():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 5, 2_000)
+    one = np.where(generator.random(2_000) < 0.95, labels, labels + 1)
+    other = np.where(generator.random(2_000) < 0.90, labels, labels + 1)
+    there, back = evaluation.compare(labels, one, other), evaluation.compare(labels, other, one)
+    assert there.significant
+    assert there.ci95[0] > 0
+    assert back.difference == -there.difference
+    assert back.ci95 == pytest.approx((-there.ci95[1], -there.ci95[0]))
+
+
+def test_intervals_of_differences_hold_the_truth_about_as_often_as_they_say():
+    generator, held = np.random.default_rng(1), 0
+    labels = np.zeros(400, np.int64)
+    for _ in range(400):
+        one = (generator.random(400) > 0.9).astype(np.int64)
+        other = (generator.random(400) > 0.85).astype(np.int64)
+        low, high = evaluation.compare(labels, one, other).ci95
+        held += low <= 0.05 <= high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_comparison_of_different_images_is_refused():
+    with pytest.raises(OsemnError, match="3 and 2 predictions for 3 labels"):
+        evaluation.compare(np.zeros(3), np.zeros(3), np.zeros(2))

@@ -111,6 +111,19 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
     assert [stage.name for stage in stages.downstream("03_preprocess")] == [
         "03_preprocess",
         "04_baseline",
+        "05_transfer_learning",
+        "06_fine_tuning",
+        "12_report",
+    ]
+    assert [stage.name for stage in stages.until("06_fine_tuning")] == [
+        "01_acquire",
+        "03_preprocess",
+        "05_transfer_learning",
+        "06_fine_tuning",
+    ]
+    assert [stage.name for stage in stages.downstream("05_transfer_learning")] == [
+        "05_transfer_learning",
+        "06_fine_tuning",
         "12_report",
     ]
 

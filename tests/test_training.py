@@ -131,10 +131,45 @@ def curves(accuracy, val_accuracy, val_loss) -> dict[str, list[float]]:
         (curves([0.8, 0.95], [0.8, 0.85], [0.5, 0.4]), "high variance"),
         (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "still improving"),
         (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "little of either"),
-        (curves([0.5], [0.5], [0.7]), "little of either"),
+        (curves([0.80, 0.81], [0.85, 0.852], [0.5, 0.49]), "high bias"),
+        (curves([0.5], [0.5], [0.7]), "too short to tell"),
     ],
 )  # fmt: skip
 def test_diagnosis_is_made_from_the_numbers(history, said):
     text = training.diagnose(history)
     assert text.startswith(said)
     assert f"{history['val_accuracy'][-1]:.1%}" in text
+
+
+@pytest.mark.parametrize(
+    "policy", [None, augment.AugmentationPolicy(shift_fraction=0.2, horizontal_flip=True)]
+)
+def test_an_epoch_of_endless_batches_depends_on_seed_and_number_alone(policy):
+    dataset = halves(50)
+
+    def epoch(number, first_epoch=0, seed=3):
+        found, steps = training.endless_batches(
+            dataset, 16, seed=seed, policy=policy, first_epoch=first_epoch
+        )
+        skipped = found.skip((number - first_epoch) * steps).take(steps)
+        return [(images.numpy(), labels.numpy()) for images, labels in skipped]
+
+    def same(one, other):
+        return all(
+            np.array_equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True)
+        )
+
+    assert same(epoch(2), epoch(2, first_epoch=2))
+    assert same(epoch(2), epoch(2, first_epoch=1))
+    assert not same(epoch(2), epoch(1))
+    assert not same(epoch(2), epoch(2, seed=4))
+
+
+def test_an_epoch_of_endless_batches_holds_every_image_once_with_its_own_label():
+    found, steps = training.endless_batches(numbered(50), 16, seed=1)
+    assert steps == 4
+    batches = list(found.take(steps))
+    assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
+    assert sorted(order(batches)) == list(range(50))
+    for images, labels in batches:
+        assert np.array_equal(images.numpy()[:, 0, 0, 0].astype(int) % 2, labels.numpy())

@@ -223,9 +223,14 @@ def put_weights(model: keras.Model, tensors: dict[str, np.ndarray], include_top:
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """Return a hash of all of a model's numbers in order, whatever its layers are called; for keys of caches."""
+    """Return a hash of all of a model's numbers in order, whatever its layers are called; for keys of caches.
+
+    The states of random generators (dropout's) are left out.
+    """
     digest = hashlib.sha256()
     for variable in model.variables:
+        if variable.path.endswith("seed_generator_state"):
+            continue
         values = np.ascontiguousarray(variable.numpy())
         digest.update(f"{values.dtype}{values.shape}".encode())
         digest.update(values)

@@ -80,6 +80,46 @@ class Baseline(Parameters):
     learning_rate: LearningRate
 
 
+Resolution = Annotated[int, Field(ge=32, le=1_024)]
+BackboneName = Annotated[str, Field(min_length=1)]  # `helpers.backbones` knows them; it needs TensorFlow
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class TransferLearning(Parameters):
+    """05_transfer_learning."""
+
+    backbone: BackboneName
+    resolution: Resolution
+    interpolation: Literal["nearest", "bilinear", "bicubic"]
+    compared_backbones: Annotated[list[BackboneName], Field(min_length=1, max_length=6)]
+    compared_resolutions: Annotated[list[Resolution], Field(min_length=1, max_length=8)]
+    samples: Count
+    augmented_views: Annotated[int, Field(ge=0, le=20)]
+    head_units: Annotated[int, Field(ge=1, le=4_096)]
+    dropout: Dropout
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate
+
+
+class FineTuning(Parameters):
+    """06_fine_tuning."""
+
+    samples: Count
+    top_blocks: Annotated[int, Field(ge=1, le=100)]
+    train_depthwise: bool
+    top_epochs: Epochs
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    warmup_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
+    rate_decay: Annotated[float, Field(gt=0.0, le=1.0)]
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
+    augmented: bool
+    patience: Annotated[int, Field(ge=1, le=1_000)]
+
+
 class Report(Parameters):
     """12_report."""
 
@@ -90,6 +130,8 @@ MODELS: dict[str, type[Parameters]] = {
     "02_explore": Explore,
     "03_preprocess": Preprocess,
     "04_baseline": Baseline,
+    "05_transfer_learning": TransferLearning,
+    "06_fine_tuning": FineTuning,
     "12_report": Report,
 }
 

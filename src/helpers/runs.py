@@ -97,7 +97,7 @@ class Run:
         return path
 
     def scratch(self) -> Path:
-        """Return a folder that outlives a killed run (checkpoints, studies); it is no artifact."""
+        """Return a folder that outlives a killed run (checkpoints, studies); it is no artifact and `finish` removes it."""
         folder = self.final.with_name(f"{self.stage.name}.scratch")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -184,6 +184,7 @@ class Run:
         manifests.write_json(self.partial / manifests.NAME, self._manifest())
         if os.environ.get(EXECUTOR_VARIABLE) != self.stage.name:
             manifests.publish(self.partial, self.final)
+        shutil.rmtree(self.final.with_name(f"{self.stage.name}.scratch"), ignore_errors=True)
         self.lock.release()
         _open_runs.pop(self.final, None)
         return self

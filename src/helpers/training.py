@@ -37,6 +37,47 @@ def batches(
     return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
+def endless_batches(
+    dataset: Dataset,
+    batch_size: int,
+    *,
+    seed: int,
+    policy: "augment.AugmentationPolicy | None" = None,
+    first_epoch: int = 0,
+) -> tuple[tf.data.Dataset, int]:
+    """Return training batches epoch after epoch without end, and how many make an epoch.
+
+    Order and augmentation of an epoch depend on the seed and the epoch's number alone, so that a training that was
+    killed goes on with the batches that it would have seen.
+
+    Args:
+        dataset: the training part.
+        batch_size: images in a batch; the last of an epoch may be smaller.
+        seed: of the order and of the augmentation.
+        policy: how to augment; None for not at all.
+        first_epoch: the number of the epoch to begin with, from 0.
+    """
+    steps = -(-len(dataset) // batch_size)
+    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
+    rows = tf.range(len(dataset))
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(rows, seed=tf.stack([seed, number]))
+        draws = tf.data.Dataset.range(steps).map(lambda step: (number, step))
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), draws)
+
+    def gather(chosen: tf.Tensor, draw: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.gather(images, chosen)
+        if policy is None:
+            return tf.cast(batch, tf.float32), tf.gather(labels, chosen)
+        drawn = (tf.cast(seed, tf.int64), draw[0] * steps + draw[1])
+        return augment.augment_batch(batch, drawn, policy), tf.gather(labels, chosen)
+
+    numbers = tf.data.Dataset.range(first_epoch, 2**31 - 1)
+    batched = numbers.flat_map(epoch).map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batched.prefetch(2), steps
+
+
 def one_cycle(
     peak: float, steps: int, warmup_fraction: float = 0.2
 ) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -96,7 +137,19 @@ def fit(
         verbose=0,
         callbacks=[keras.callbacks.TerminateOnNaN()],
     ).history
-    seconds = perf_counter() - started
+    return finished(history, perf_counter() - started)
+
+
+def finished(history: dict[str, list[float]], seconds: float) -> Fit:
+    """Return what a training left.
+
+    Args:
+        history: as Keras leaves it.
+        seconds: wall-clock seconds of the training.
+
+    Raises:
+        OsemnError: the loss became NaN or infinite.
+    """
     if not np.all(np.isfinite(history["loss"])):
         raise OsemnError("The training diverged: its loss is not finite.", "choose a smaller learning_rate")
     return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
@@ -115,12 +168,16 @@ def diagnose(history: dict[str, list[float]]) -> str:
     best = int(np.argmin(history["val_loss"]))
     epochs = len(history["val_loss"])
     last_gain = history["val_accuracy"][-1] - history["val_accuracy"][-2] if epochs > 1 else 0.0
-    if best < epochs - 1 and gap > 0.02:
+    if epochs == 1:
+        verdict = "too short to tell bias from variance: one epoch"
+    elif best < epochs - 1 and gap > 0.02:
         verdict = f"overfitting: validation loss was lowest after epoch {best + 1} and rose since"
     elif gap > 0.04:
         verdict = "high variance: training accuracy is well above validation accuracy"
     elif last_gain > 0.003:
         verdict = "still improving in its last epoch: a longer schedule may help"
+    elif gap < -0.03:
+        verdict = "high bias: with dropout and augmentation the model does not yet fit its training images"
     else:
         verdict = "little of either bias or variance to see: the curves are flat and close"
     return (

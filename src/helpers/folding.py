@@ -1,0 +1,83 @@
+"""Folding batch normalisation into the convolution before it: the same function with fewer layers."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from helpers.errors import OsemnError
+
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
+
+
+def fold(model: keras.Model) -> keras.Model:
+    """Return a copy of a model in which convolutions have taken over the batch normalisation that follows them.
+
+    In inference, batch normalisation multiplies each channel by a number and adds another. Both go into the
+    convolution's kernel and bias. The copy computes the same (to rounding), is
+    faster, and its weights act as they stand, so that an optimizer's step has a like effect in every layer.
+
+    Args:
+        model: a functional model; it is left as it is. Batch normalisation that does not follow a convolution
+            directly, or whose convolution has an activation or feeds other layers too, stays.
+
+    Raises:
+        OsemnError: the copy does not compute the same.
+
+    Source: B. Jacob et al. (2018), "Quantization and training of neural networks for efficient
+    integer-arithmetic-only inference", section 3.2.
+    """
+    pairs = {norm.name: found for norm in model.layers if (found := _convolution_before(norm)) is not None}
+    folded = {found.name for found in pairs.values()}
+
+    def clone(layer: layers.Layer) -> layers.Layer:
+        if layer.name in pairs:
+            return layers.Identity(name=layer.name)  # not called: left out of the copy
+        settings = layer.get_config()
+        if layer.name in folded:
+            settings["use_bias"] = True
+        return type(layer).from_config(settings)
+
+    def call(layer: layers.Layer, *inputs: object, **options: object) -> object:
+        return inputs[0] if layer.name in pairs else layer(*inputs, **options)
+
+    copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    for layer in model.layers:
+        if layer.weights and layer.name not in folded and layer.name not in pairs:
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
+    for name, convolution in pairs.items():
+        copy.get_layer(convolution.name).set_weights(_folded(convolution, model.get_layer(name)))
+    _require_same(model, copy)
+    return copy
+
+
+def _convolution_before(layer: layers.Layer) -> layers.Layer | None:
+    if not isinstance(layer, layers.BatchNormalization):
+        return None
+    before = layer.input._keras_history.operation
+    feeds = [node.operation for node in before._outbound_nodes]
+    plain = isinstance(before, _CONVOLUTIONS) and before.activation is keras.activations.linear
+    return before if plain and feeds == [layer] else None
+
+
+def _folded(convolution: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
+    """Return kernel and bias that do what both layers did."""
+    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    scale = 1.0 / np.sqrt(variance + norm.epsilon)
+    if norm.gamma is not None:
+        scale = scale * norm.gamma.numpy()
+    bias = convolution.bias.numpy() if convolution.use_bias else 0.0
+    offset = (bias - mean) * scale + (norm.beta.numpy() if norm.beta is not None else 0.0)
+    is_depthwise = isinstance(convolution, layers.DepthwiseConv2D)
+    # a depthwise kernel is (k, k, C, 1): its channels are the last but one
+    return [convolution.kernel.numpy() * (scale[:, None] if is_depthwise else scale), offset]
+
+
+def _require_same(model: keras.Model, copy: keras.Model) -> None:
+    shape = [side or 64 for side in model.input.shape[1:]]
+    images = np.random.default_rng(0).uniform(0, 255, (4, *shape)).astype(np.float32)
+    one, other = (np.asarray(each(images, training=False)) for each in (model, copy))
+    if not np.allclose(one, other, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(one).max()))):
+        raise OsemnError(
+            f"Folding batch normalisation changed what '{model.name}' computes by {np.abs(one - other).max():.2g}.",
+            "report this with the model's name; fine-tune it without folding meanwhile",
+        )

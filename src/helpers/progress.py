@@ -1,0 +1,47 @@
+"""How far a long computation is: one line that is updated in place in a notebook, and nothing elsewhere."""
+
+import html
+from time import perf_counter
+
+from IPython import get_ipython
+from IPython.display import display
+
+REFRESH_SECONDS = 1.0
+
+
+class Progress:
+    """A line such as "features: 12,800 of 20,000 images, 1,480 a second"; call it with how many are done.
+
+    Args:
+        title: what is being computed.
+        unit: what is counted, in the plural.
+    """
+
+    def __init__(self, title: str, unit: str = "images") -> None:
+        self.title, self.unit = title, unit
+        self.text, self.share = f"{title}: not begun", 0.0
+        self._started = self._shown = perf_counter()
+        self._handle = display(self, display_id=True) if get_ipython() is not None else None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show that `done` of `total` are computed; at most once a second, and at the end.
+
+        Args:
+            done: how many are computed.
+            total: how many there are.
+            note: what to say instead of the speed.
+        """
+        now = perf_counter()
+        rate = f"{done / max(now - self._started, 1e-9):,.0f} a second"
+        self.text = f"{self.title}: {done:,} of {total:,} {self.unit}, {note or rate}"
+        self.share = done / max(total, 1)
+        if self._handle is not None and (done >= total or now - self._shown >= REFRESH_SECONDS):
+            self._shown = now
+            self._handle.update(self)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        text = html.escape(self.text)
+        return f'<progress value="{self.share:.4f}" max="1" aria-label="{text}"></progress> {text}'

