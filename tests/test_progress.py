@@ -36,3 +36,14 @@ def test_note_takes_the_place_of_the_speed_and_text_is_escaped():
     assert repr(line) == "a < b: 2 of 4 steps, from the cache"
     assert "a &lt; b" in line._repr_html_()
     assert 'value="0.5000"' in line._repr_html_()
+
+
+def test_speed_of_a_second_pass_is_its_own(monkeypatch):
+    clock = iter([0.0, 10.0, 11.0])
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
+    shown_in_a_notebook(monkeypatch)
+    line = progress.Progress("features")
+    line(100, 100)
+    assert repr(line).endswith("100 of 100 images, 10 a second")
+    line(50, 50)
+    assert repr(line).endswith("50 of 50 images, 50 a second")

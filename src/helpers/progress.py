@@ -21,6 +21,7 @@ class Progress:
         self.title, self.unit = title, unit
         self.text, self.share = f"{title}: not begun", 0.0
         self._started = self._shown = perf_counter()
+        self._done = 0
         self._handle = display(self, display_id=True) if get_ipython() is not None else None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
@@ -32,6 +33,9 @@ class Progress:
             note: what to say instead of the speed.
         """
         now = perf_counter()
+        if done < self._done:  # the next of several passes
+            self._started = self._shown
+        self._done = done
         rate = f"{done / max(now - self._started, 1e-9):,.0f} a second"
         self.text = f"{self.title}: {done:,} of {total:,} {self.unit}, {note or rate}"
         self.share = done / max(total, 1)
