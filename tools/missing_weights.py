@@ -27,6 +27,12 @@ def stages_that_need_weights() -> list[str]:
     return [stage.name for stage in stages.downstream(FIRST)]
 
 
-if __name__ == "__main__" and not weights_can_be_had():
-    print(f"skipped: no registry: {', '.join(stages_that_need_weights())}", file=sys.stderr)
-    print(" ".join(f"--ignore=notebooks/{name}.ipynb" for name in stages_that_need_weights()))
+def main() -> None:
+    """Print the options, and on stderr what is left out."""
+    if not weights_can_be_had():
+        print(f"skipped: no registry: {', '.join(stages_that_need_weights())}", file=sys.stderr)
+        print(" ".join(f"--ignore=notebooks/{name}.ipynb" for name in stages_that_need_weights()))
+
+
+if __name__ == "__main__":
+    main()

