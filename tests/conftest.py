@@ -124,3 +124,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
     monkeypatch.delenv("OSEMN_OUTPUT_DIR", raising=False)
     monkeypatch.chdir(tiny.root)
     return tiny
+
+
+@pytest.fixture(scope="module")
+def seeded_tensorflow() -> None:
+    """TensorFlow, seeded and deterministic, as a run has it."""
+    from helpers import determinism
+
+    determinism.seed_tensorflow(0)

@@ -9,16 +9,14 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from helpers import augment, determinism, features, freezing
+from helpers import augment, features, freezing
 from helpers.errors import OsemnError, UsageError
 
 SHAPE = (8, 8, 1)
 POLICY = augment.AugmentationPolicy(horizontal_flip=True, shift_fraction=0.2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def seeded():
-    determinism.seed_tensorflow(0)
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
 
 @pytest.fixture(autouse=True)

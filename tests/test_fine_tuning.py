@@ -14,16 +14,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers import augment, backbones, blocks, data, determinism, fine_tuning, transfer
+from helpers import augment, backbones, blocks, data, fine_tuning, transfer
 from helpers.errors import OsemnError, UsageError
 
 SHAPE = (8, 8, 1)
 SETTINGS = {"batch_size": 16, "learning_rate": 0.01, "patience": 9}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tensorflow():
-    determinism.seed_tensorflow(0)
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
 
 def network(classes: int = 2) -> keras.Model:

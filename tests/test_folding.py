@@ -3,13 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers import backbones, determinism, folding
+from helpers import backbones, folding
 from helpers.errors import OsemnError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tensorflow():
-    determinism.seed_tensorflow(0)
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
 
 def unsettled(model: keras.Model) -> keras.Model:

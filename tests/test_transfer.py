@@ -3,15 +3,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers import blocks, data, determinism, features, transfer
+from helpers import blocks, data, features, transfer
 from helpers.errors import OsemnError, UsageError
 
 SETTINGS = transfer.HeadSettings(units=16, dropout=0.1, epochs=20, batch_size=32, learning_rate=0.02, seed=0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tensorflow():
-    determinism.seed_tensorflow(0)
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
 
 @pytest.fixture(autouse=True)

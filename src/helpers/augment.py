@@ -77,6 +77,10 @@ class AugmentationPolicy:
         """Return the policy as plain JSON types."""
         return asdict(self)
 
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the pixels, as plain JSON types: all but the reasons."""
+        return {name: value for name, value in self.to_dict().items() if name != "reasons"}
+
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "AugmentationPolicy":
         """Return the policy that `to_dict` described.

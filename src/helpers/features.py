@@ -148,10 +148,7 @@ def extract(
 
 def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[str, Any]:
     """Return all that the features depend on, as plain JSON."""
-    drawn = None
-    if view is not None:
-        policy = {name: value for name, value in view.policy.to_dict().items() if name != "reasons"}
-        drawn = {**asdict(view), "policy": policy}
+    drawn = None if view is None else {**asdict(view), "policy": view.policy.settings()}
     return {
         "layout": LAYOUT,
         "backbone": source.backbone,

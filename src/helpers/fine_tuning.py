@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -67,10 +67,10 @@ class FineTuned:
     best_epoch: int
     stopped_early: bool
     resumed_after: int
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    gradient_norms: dict[str, Any] = field(default_factory=dict)
-    rate_steps: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
-    learning_rates: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    curves: dict[str, list[float]]
+    gradient_norms: dict[str, Any]
+    rate_steps: np.ndarray
+    learning_rates: np.ndarray
 
 
 class DiscriminativeAdamW(keras.optimizers.AdamW):
@@ -102,9 +102,8 @@ class _Trainer(keras.Model):
         for place, variable in enumerate(network.trainable_variables):
             groups[block_of[variable.path]].append(place)
         self.groups = tuple((name, tuple(places)) for name, places in groups.items())
-        self(
-            tf.zeros((1, *network.input.shape[1:]))
-        )  # so that its variables and the optimizer can be restored
+        # called once, so that its variables and the optimizer's can be restored
+        self(tf.zeros((1, *network.input.shape[1:])))
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         return self.network(images, training=training)
@@ -293,7 +292,7 @@ def _fingerprint(
         "trained": [variable.path for variable in model.trainable_variables],
         "weights": backbones.weights_sha256(model),
         "data": [data.array_sha256(part.images, part.labels) for part in (train, validation)],
-        "policy": None if policy is None else {k: v for k, v in policy.to_dict().items() if k != "reasons"},
+        "policy": None if policy is None else policy.settings(),
         "versions": [keras.__version__, tf.__version__],
     }
 

@@ -24,16 +24,24 @@ def batches(
         policy: how to augment; None for not at all.
     """
     indices = tf.data.Dataset.range(len(dataset)).shuffle(len(dataset), seed=seed).batch(batch_size)
-    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+
+    draws = draws.map(lambda draw: tf.cast(draw, tf.int32))
+    return _gathered(tf.data.Dataset.zip(indices, draws), dataset, policy)
+
+
+def _gathered(
+    pairs: tf.data.Dataset, dataset: Dataset, policy: "augment.AugmentationPolicy | None"
+) -> tf.data.Dataset:
+    """Turn pairs of row numbers and two seeds into batches of images, augmented, and labels."""
+    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
 
     def gather(rows: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.gather(images, rows)
         if policy is None:
             return tf.cast(chosen, tf.float32), tf.gather(labels, rows)
-        return augment.augment_batch(chosen, tf.cast(draw, tf.int32), policy), tf.gather(labels, rows)
+        return augment.augment_batch(chosen, draw, policy), tf.gather(labels, rows)
 
-    pairs = tf.data.Dataset.zip(indices, draws)
     return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
@@ -58,24 +66,17 @@ def endless_batches(
         first_epoch: the number of the epoch to begin with, from 0.
     """
     steps = -(-len(dataset) // batch_size)
-    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
     rows = tf.range(len(dataset))
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(rows, seed=tf.stack([seed, number]))
-        draws = tf.data.Dataset.range(steps).map(lambda step: (number, step))
+        draws = tf.data.Dataset.range(steps).map(
+            lambda step: tf.stack([tf.constant(seed, tf.int64), number * steps + step])
+        )
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), draws)
 
-    def gather(chosen: tf.Tensor, draw: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.gather(images, chosen)
-        if policy is None:
-            return tf.cast(batch, tf.float32), tf.gather(labels, chosen)
-        drawn = (tf.cast(seed, tf.int64), draw[0] * steps + draw[1])
-        return augment.augment_batch(batch, drawn, policy), tf.gather(labels, chosen)
-
     numbers = tf.data.Dataset.range(first_epoch, 2**31 - 1)
-    batched = numbers.flat_map(epoch).map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batched.prefetch(2), steps
+    return _gathered(numbers.flat_map(epoch), dataset, policy), steps
 
 
 def one_cycle(
