@@ -248,6 +248,8 @@ def trial(
         learning_rate=settings.learning_rate,
         seed=settings.seed,
     )
-    predicted = top.predict(kept.values, batch_size=1_024, verbose=0).argmax(axis=1)
+    # called, not `predict`: that compiles anew for each head, of which TensorFlow warns in a table of several
+    chunks = (kept.values[start : start + 1_024] for start in range(0, len(kept.values), 1_024))
+    predicted = np.concatenate([np.asarray(top(chunk, training=False)).argmax(axis=1) for chunk in chunks])
     scored = evaluation.score(held_out.labels, predicted, train.num_classes)
     return Trial(source, found[0], kept, top, fit, predicted, scored)
