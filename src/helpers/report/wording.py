@@ -40,10 +40,12 @@ def sources(names: Iterable[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration with two significant digits: `0.4 s`, `12 s`, `3.5 min`."""
+    """Return a duration with two significant digits or all of its minutes: `0.4 s`, `12 s`, `3.5 min`, `104 min`."""
     if seconds < 0.95:
         return f"{seconds:.2g} s"
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.2g} min"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 9.5 * 60 else f"{seconds / 60:,.0f} min"
 
 
 def microseconds(value: float) -> str:
