@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import augment, backbones, blocks, data, training
+from helpers import augment, backbones, blocks, data, optimizers, training
 from helpers.checkpoints import EpochCheckpoints
 from helpers.errors import UsageError
 
@@ -71,25 +71,6 @@ class FineTuned:
     gradient_norms: dict[str, Any]
     rate_steps: np.ndarray
     learning_rates: np.ndarray
-
-
-class DiscriminativeAdamW(keras.optimizers.AdamW):
-    """AdamW with a factor on the learning rate of each variable (weight decay keeps the common rate).
-
-    Args:
-        *arguments: of `keras.optimizers.AdamW`.
-        factors: one for each trained variable, in the order of `trainable_variables`.
-        **options: of `keras.optimizers.AdamW`.
-    """
-
-    def __init__(self, *arguments: Any, factors: Sequence[float], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.factors = tuple(factors)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable, at its own rate."""
-        factor = self.factors[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)
 
 
 class _Trainer(keras.Model):
@@ -227,9 +208,9 @@ def fine_tune(
             train, settings.batch_size, seed=settings.seed, policy=policy, first_epoch=first
         )
         trainer.fit(
-            batches.map(_one_hot(train.num_classes)),
+            batches.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
-            validation_data=_held_out(validation),
+            validation_data=training.held_out(validation),
             initial_epoch=first,
             epochs=settings.epochs,
             verbose=0,
@@ -307,7 +288,7 @@ def _compiled(
     block_of = {v.path: of_layer.get(x.name, HEAD) for x in model.layers for v in x.trainable_variables}
     trainer = _Trainer(model, block_of)
     factors = blocks.rates(model, found, settings.rate_decay)
-    optimizer = DiscriminativeAdamW(
+    optimizer = optimizers.DiscriminativeAdamW(
         schedule,
         weight_decay=settings.weight_decay,
         factors=[factors[variable.path] for variable in trainer.trainable_variables],
@@ -319,15 +300,6 @@ def _compiled(
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     return trainer
-
-
-def _one_hot(num_classes: int) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    return lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, num_classes))
-
-
-def _held_out(validation: data.Dataset) -> tf.data.Dataset:
-    rows = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(256)
-    return rows.map(_one_hot(validation.num_classes)).prefetch(2)
 
 
 def _tensorboard(logs: Path | None, checkpoints: EpochCheckpoints) -> list[keras.callbacks.Callback]:

@@ -1,6 +1,7 @@
 """Fitting: the input pipeline, the schedule, the history and what it says."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import keras
@@ -31,16 +32,26 @@ def batches(
 
 
 def _gathered(
-    pairs: tf.data.Dataset, dataset: Dataset, policy: "augment.AugmentationPolicy | None"
+    pairs: tf.data.Dataset,
+    dataset: Dataset,
+    policy: "augment.AugmentationPolicy | None",
+    erasing_steps: int | None = None,
 ) -> tf.data.Dataset:
-    """Turn pairs of row numbers and two seeds into batches of images, augmented, and labels."""
+    """Turn pairs of row numbers and two seeds, of which the second counts steps, into batches of images and labels."""
     images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
 
     def gather(rows: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.gather(images, rows)
         if policy is None:
             return tf.cast(chosen, tf.float32), tf.gather(labels, rows)
-        return augment.augment_batch(chosen, draw, policy), tf.gather(labels, rows)
+        if erasing_steps is None:
+            return augment.augment_batch(chosen, draw, policy), tf.gather(labels, rows)
+        augmented = tf.cond(
+            draw[1] < erasing_steps,
+            lambda: augment.augment_batch(chosen, draw, policy),
+            lambda: augment.augment_batch(chosen, draw, replace(policy, erase_probability=0.0)),
+        )
+        return augmented, tf.gather(labels, rows)
 
     return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
@@ -52,6 +63,7 @@ def endless_batches(
     seed: int,
     policy: "augment.AugmentationPolicy | None" = None,
     first_epoch: int = 0,
+    erasing_epochs: int | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """Return training batches epoch after epoch without end, and how many make an epoch.
 
@@ -64,6 +76,7 @@ def endless_batches(
         seed: of the order and of the augmentation.
         policy: how to augment; None for not at all.
         first_epoch: the number of the epoch to begin with, from 0.
+        erasing_epochs: how many epochs have the policy's erasing; None for all.
     """
     steps = -(-len(dataset) // batch_size)
     rows = tf.range(len(dataset))
@@ -76,7 +89,19 @@ def endless_batches(
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), draws)
 
     numbers = tf.data.Dataset.range(first_epoch, 2**31 - 1)
-    return _gathered(numbers.flat_map(epoch), dataset, policy), steps
+    erasing_steps = None if erasing_epochs is None else erasing_epochs * steps
+    return _gathered(numbers.flat_map(epoch), dataset, policy, erasing_steps), steps
+
+
+def one_hot(num_classes: int) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return what turns images and labels of a batch into `float32` images and one-hot targets."""
+    return lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, num_classes))
+
+
+def held_out(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
+    """Return validation batches in order: `float32` images and one-hot targets."""
+    rows = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(batch_size)
+    return rows.map(one_hot(validation.num_classes)).prefetch(2)
 
 
 def one_cycle(
@@ -90,6 +115,32 @@ def one_cycle(
     return keras.optimizers.schedules.CosineDecay(
         peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
     )
+
+
+def triangular(
+    peak: float, steps: int, warmup_fraction: float = 0.2
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return a schedule that rises linearly from a tenth of `peak` and falls linearly to zero.
+
+    Source: L. N. Smith (2017), "Cyclical learning rates for training neural networks", one triangle.
+    """
+    warmup = max(1, round(steps * warmup_fraction))
+    return _Triangle(peak, warmup, max(warmup + 1, steps))
+
+
+@keras.saving.register_keras_serializable(package="helpers")
+class _Triangle(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, peak: float, warmup: int, steps: int) -> None:
+        self.peak, self.warmup, self.steps = peak, warmup, steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        rising = 0.1 + 0.9 * step / self.warmup
+        falling = (self.steps - step) / (self.steps - self.warmup)
+        return self.peak * tf.maximum(tf.minimum(rising, falling), 0.0)
+
+    def get_config(self) -> dict[str, float]:
+        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
 @dataclass(frozen=True)
@@ -124,15 +175,13 @@ def fit(
     steps = epochs * -(-len(train) // batch_size)
     model.compile(
         optimizer=keras.optimizers.Adam(one_cycle(learning_rate, steps)),
-        loss="sparse_categorical_crossentropy",
+        loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
-    held_out = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(512)
-    held_out = held_out.map(lambda images, labels: (tf.cast(images, tf.float32), labels))
     started = perf_counter()
     history = model.fit(
-        batches(train, batch_size, seed=seed, policy=policy),
-        validation_data=held_out,
+        batches(train, batch_size, seed=seed, policy=policy).map(one_hot(train.num_classes)),
+        validation_data=held_out(validation),
         epochs=epochs,
         shuffle=False,
         verbose=0,
