@@ -67,10 +67,10 @@ def through_base(source: features.Extractor, part: data.Dataset, epochs: int, ba
         source.base, transfer.head(source.base.output.shape[-1], part.num_classes), "joined"
     )
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
-    batches = training.batches(part, batch_size, seed=0)
+    batches, steps = training.batches(part, batch_size, seed=0)
     model.fit(batches.take(2), verbose=0)
     started = perf_counter()
-    model.fit(batches, epochs=epochs, verbose=0)
+    model.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=0)
     return perf_counter() - started
 
 

@@ -163,7 +163,7 @@ def test_same_seed_gives_the_same_network_bit_for_bit():
 def test_erasing_stops_for_the_last_epochs():
     white = data.Dataset(np.full((32, 8, 8, 1), 255, np.uint8), np.zeros(32, np.int64), ("a", "b"))
     policy = augment.AugmentationPolicy(erase_fraction=0.2, erase_probability=1.0)
-    batches, steps = training.endless_batches(white, 8, seed=0, policy=policy, erasing_epochs=2)
+    batches, steps = training.batches(white, 8, seed=0, policy=policy, erasing_epochs=2)
     erased = [bool((images.numpy() == 0).any()) for images, _ in batches.take(4 * steps)]
     assert erased == [True] * 2 * steps + [False] * 2 * steps
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers import augment, data, determinism, models, training
 from helpers.errors import OsemnError
@@ -26,26 +27,22 @@ def halves(n: int = 120, shape=(8, 8, 1)) -> data.Dataset:
     return data.Dataset(images, labels, ("up", "down"))
 
 
+def epochs(dataset, batch_size, count=1, **options):
+    """Return the batches of the first epochs."""
+    found, steps = training.batches(dataset, batch_size, **options)
+    return list(found.take(count * steps))
+
+
 def order(batches) -> list[int]:
     return [int(image[0, 0, 0]) for images, _ in batches for image in images.numpy()]
 
 
-def test_an_epoch_holds_every_image_once_with_its_own_label():
-    dataset = numbered(50)
-    batches = training.batches(dataset, 16, seed=1)
-    assert sorted(order(batches)) == list(range(50))
-    for images, labels in batches:
-        assert images.dtype.name == "float32"
-        assert np.array_equal(images.numpy()[:, 0, 0, 0].astype(int) % 2, labels.numpy())
-
-
 def test_order_follows_the_seed_and_changes_from_epoch_to_epoch():
     dataset = numbered(50)
-    one, same, other = (training.batches(dataset, 16, seed=seed) for seed in (1, 1, 2))
-    first, second = order(one), order(one)
-    assert first == order(same)
-    assert first != second
-    assert first != order(other)
+    one, same, other = (order(epochs(dataset, 16, 2, seed=seed)) for seed in (1, 1, 2))
+    assert one == same
+    assert one[:50] != one[50:]
+    assert one != other
 
 
 def test_augmented_batches_keep_labels_and_repeat_by_seed():
@@ -53,14 +50,14 @@ def test_augmented_batches_keep_labels_and_repeat_by_seed():
     policy = augment.policy_for("fashion_mnist", 1.0, dataset.image_shape)
 
     def draw(seed):
-        return [(x.numpy(), y.numpy()) for x, y in training.batches(dataset, 32, seed=seed, policy=policy)]
+        return [(x.numpy(), y.numpy()) for x, y in epochs(dataset, 32, seed=seed, policy=policy)]
 
     for (images, labels), (again, labels_again) in zip(draw(3), draw(3), strict=True):
         assert np.array_equal(images, again)
         assert np.array_equal(labels, labels_again)
         assert images.min() >= 0
         assert images.max() <= 255
-    plain = np.concatenate([x.numpy() for x, _ in training.batches(dataset, 32, seed=3)])
+    plain = np.concatenate([x.numpy() for x, _ in epochs(dataset, 32, seed=3)])
     assert not np.array_equal(plain, np.concatenate([x for x, _ in draw(3)]))
 
 
@@ -144,13 +141,11 @@ def test_diagnosis_is_made_from_the_numbers(history, said):
 @pytest.mark.parametrize(
     "policy", [None, augment.AugmentationPolicy(shift_fraction=0.2, horizontal_flip=True)]
 )
-def test_an_epoch_of_endless_batches_depends_on_seed_and_number_alone(policy):
+def test_an_epoch_depends_on_seed_and_number_alone(policy):
     dataset = halves(50)
 
     def epoch(number, first_epoch=0, seed=3):
-        found, steps = training.endless_batches(
-            dataset, 16, seed=seed, policy=policy, first_epoch=first_epoch
-        )
+        found, steps = training.batches(dataset, 16, seed=seed, policy=policy, first_epoch=first_epoch)
         skipped = found.skip((number - first_epoch) * steps).take(steps)
         return [(images.numpy(), labels.numpy()) for images, labels in skipped]
 
@@ -165,11 +160,25 @@ def test_an_epoch_of_endless_batches_depends_on_seed_and_number_alone(policy):
     assert not same(epoch(2), epoch(2, seed=4))
 
 
-def test_an_epoch_of_endless_batches_holds_every_image_once_with_its_own_label():
-    found, steps = training.endless_batches(numbered(50), 16, seed=1)
+def test_an_epoch_holds_every_image_once_with_its_own_label():
+    found, steps = training.batches(numbered(50), 16, seed=1)
     assert steps == 4
     batches = list(found.take(steps))
     assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
     assert sorted(order(batches)) == list(range(50))
     for images, labels in batches:
+        assert images.dtype.name == "float32"
         assert np.array_equal(images.numpy()[:, 0, 0, 0].astype(int) % 2, labels.numpy())
+
+
+def test_a_change_is_told_the_rows_and_the_step():
+    seen = epochs(
+        numbered(10),
+        4,
+        2,
+        seed=1,
+        change=lambda images, rows, step: tf.cast(rows, tf.float32) + 100.0 * tf.cast(step, tf.float32),
+    )
+    found = [images.numpy() for images, _ in seen]
+    assert sorted(np.concatenate(found) % 100) == sorted([*range(10), *range(10)])
+    assert [int(images[0] // 100) for images in found] == [0, 1, 2, 3, 4, 5]

@@ -204,11 +204,11 @@ def fine_tune(
             _Windows(checkpoints, steps, settings.epochs, progress),
             *_tensorboard(logs, checkpoints),
         ]
-        batches, _ = training.endless_batches(
+        rows, _ = training.batches(
             train, settings.batch_size, seed=settings.seed, policy=policy, first_epoch=first
         )
         trainer.fit(
-            batches.map(training.one_hot(train.num_classes)),
+            rows.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
             validation_data=training.held_out(validation),
             initial_epoch=first,

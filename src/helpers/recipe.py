@@ -80,7 +80,7 @@ def train(
         OsemnError: the loss became NaN or infinite.
     """
     _check(recipe)
-    batches, steps = training.endless_batches(
+    rows, steps = training.batches(
         train_part,
         recipe.batch_size,
         seed=recipe.seed,
@@ -103,7 +103,7 @@ def train(
     watching = [] if progress is None else [_Steps(steps, recipe.epochs, progress)]
     started = perf_counter()
     history = model.fit(
-        batches.map(training.one_hot(train_part.num_classes)),
+        rows.map(training.one_hot(train_part.num_classes)),
         steps_per_epoch=steps,
         epochs=recipe.epochs,
         shuffle=False,

@@ -14,49 +14,6 @@ from helpers.errors import OsemnError
 
 
 def batches(
-    dataset: Dataset, batch_size: int, *, seed: int, policy: "augment.AugmentationPolicy | None" = None
-) -> tf.data.Dataset:
-    """Return shuffled training batches: `uint8` in memory, shuffled, batched, then augmented as a batch.
-
-    Args:
-        dataset: the training part.
-        batch_size: images in a batch; the last batch of an epoch may be smaller.
-        seed: of the order and of the augmentation; each epoch has its own.
-        policy: how to augment; None for not at all.
-    """
-    indices = tf.data.Dataset.range(len(dataset)).shuffle(len(dataset), seed=seed).batch(batch_size)
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-
-    draws = draws.map(lambda draw: tf.cast(draw, tf.int32))
-    return _gathered(tf.data.Dataset.zip(indices, draws), dataset, policy)
-
-
-def _gathered(
-    pairs: tf.data.Dataset,
-    dataset: Dataset,
-    policy: "augment.AugmentationPolicy | None",
-    erasing_steps: int | None = None,
-) -> tf.data.Dataset:
-    """Turn pairs of row numbers and two seeds, of which the second counts steps, into batches of images and labels."""
-    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
-
-    def gather(rows: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen = tf.gather(images, rows)
-        if policy is None:
-            return tf.cast(chosen, tf.float32), tf.gather(labels, rows)
-        if erasing_steps is None:
-            return augment.augment_batch(chosen, draw, policy), tf.gather(labels, rows)
-        augmented = tf.cond(
-            draw[1] < erasing_steps,
-            lambda: augment.augment_batch(chosen, draw, policy),
-            lambda: augment.augment_batch(chosen, draw, replace(policy, erase_probability=0.0)),
-        )
-        return augmented, tf.gather(labels, rows)
-
-    return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
-
-
-def endless_batches(
     dataset: Dataset,
     batch_size: int,
     *,
@@ -64,11 +21,13 @@ def endless_batches(
     policy: "augment.AugmentationPolicy | None" = None,
     first_epoch: int = 0,
     erasing_epochs: int | None = None,
+    change: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """Return training batches epoch after epoch without end, and how many make an epoch.
 
-    Order and augmentation of an epoch depend on the seed and the epoch's number alone, so that a training that was
-    killed goes on with the batches that it would have seen.
+    `uint8` in memory, shuffled, batched, then augmented as a batch. Order and augmentation of an epoch depend on the
+    seed and the epoch's number alone, so that a training that was killed goes on with the batches that it would have
+    seen.
 
     Args:
         dataset: the training part.
@@ -77,20 +36,44 @@ def endless_batches(
         policy: how to augment; None for not at all.
         first_epoch: the number of the epoch to begin with, from 0.
         erasing_epochs: how many epochs have the policy's erasing; None for all.
+        change: what else to do with the images of a batch, `float32`; it is told their rows in the data set and the
+            number of the step, all in graph mode.
     """
     steps = -(-len(dataset) // batch_size)
-    rows = tf.range(len(dataset))
+    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
+    last_erasing_step = None if erasing_epochs is None else erasing_epochs * steps
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(rows, seed=tf.stack([seed, number]))
-        draws = tf.data.Dataset.range(steps).map(
-            lambda step: tf.stack([tf.constant(seed, tf.int64), number * steps + step])
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(dataset)), seed=tf.stack([seed, number])
         )
-        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), draws)
+        numbers = tf.data.Dataset.range(number * steps, (number + 1) * steps)
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), numbers)
 
-    numbers = tf.data.Dataset.range(first_epoch, 2**31 - 1)
-    erasing_steps = None if erasing_epochs is None else erasing_epochs * steps
-    return _gathered(numbers.flat_map(epoch), dataset, policy, erasing_steps), steps
+    def gather(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(images, rows)
+        if policy is not None:
+            chosen = _augmented(
+                chosen, tf.stack([tf.constant(seed, tf.int64), step]), policy, last_erasing_step
+            )
+        chosen = tf.cast(chosen, tf.float32)
+        return chosen if change is None else change(chosen, rows, step), tf.gather(labels, rows)
+
+    pairs = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(epoch)
+    return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2), steps
+
+
+def _augmented(
+    images: tf.Tensor, draw: tf.Tensor, policy: "augment.AugmentationPolicy", last_erasing_step: int | None
+) -> tf.Tensor:
+    """Augment a batch; `draw` is the seed and the number of the step."""
+    if last_erasing_step is None:
+        return augment.augment_batch(images, draw, policy)
+    return tf.cond(
+        draw[1] < last_erasing_step,
+        lambda: augment.augment_batch(images, draw, policy),
+        lambda: augment.augment_batch(images, draw, replace(policy, erase_probability=0.0)),
+    )
 
 
 def one_hot(num_classes: int) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
@@ -172,15 +155,16 @@ def fit(
     Raises:
         OsemnError: the loss became NaN or infinite.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    rows, steps = batches(train, batch_size, seed=seed, policy=policy)
     model.compile(
-        optimizer=keras.optimizers.Adam(one_cycle(learning_rate, steps)),
+        optimizer=keras.optimizers.Adam(one_cycle(learning_rate, epochs * steps)),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
     started = perf_counter()
     history = model.fit(
-        batches(train, batch_size, seed=seed, policy=policy).map(one_hot(train.num_classes)),
+        rows.map(one_hot(train.num_classes)),
+        steps_per_epoch=steps,
         validation_data=held_out(validation),
         epochs=epochs,
         shuffle=False,
