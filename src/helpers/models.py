@@ -1,6 +1,7 @@
 """Architectures; every model takes raw pixel values 0–255 and returns probabilities."""
 
 import math
+from collections.abc import Callable
 
 import keras
 from keras import layers
@@ -96,6 +97,7 @@ def residual_cnn(
     dropout: float = 0.0,
     dense_units: int = 0,
     early_pooling: bool = True,
+    front: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
 ) -> keras.Model:
     """Return a residual CNN for small images: a stem and three stages of residual blocks, each twice as wide.
 
@@ -112,9 +114,11 @@ def residual_cnn(
         dropout: share of values before the classifier that are set to zero while training.
         dense_units: width of a dense ReLU layer before the classifier; 0 for none.
         early_pooling: whether the stem's feature map is halved before the first stage, for a quarter of the cost there.
+        front: further layers between normalisation and stem.
     """
     inputs = keras.Input(input_shape, name="image")
     x = _normalised(inputs, mean, standard_deviation)
+    x = x if front is None else front(x)
     x = _convolution(x, width, "stem")
     if early_pooling:
         x = layers.MaxPooling2D(padding="same", name="stem_pool")(x)

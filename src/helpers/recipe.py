@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Literal
 
 import keras
+import tensorflow as tf
 
 from helpers import augment, data, optimizers, training
 from helpers.averaging import AveragedWeights, NormStatistics
@@ -58,6 +59,7 @@ def train(
     recipe: Recipe,
     *,
     policy: augment.AugmentationPolicy | None = None,
+    change: Callable[..., tf.Tensor] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: Callable[..., None] | None = None,
 ) -> training.Fit:
@@ -72,6 +74,7 @@ def train(
         validation: the validation part.
         recipe: how.
         policy: how to augment; None for not at all.
+        change: as for `training.batches`.
         callbacks: Keras's or your own, such as `EarlyStopping`, `ModelCheckpoint` or Optuna's pruning.
         progress: called with steps done and steps in all.
 
@@ -86,6 +89,7 @@ def train(
         seed=recipe.seed,
         policy=policy,
         erasing_epochs=recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None,
+        change=change,
     )
     model.compile(
         optimizer=optimizer_for(model, recipe, recipe.epochs * steps),

@@ -1,0 +1,286 @@
+"""One change of the recipe at a time, against the recipe as it is: accuracy and seconds, side by side, seed by seed.
+
+    .venv/bin/python benchmarks/ablations.py --changes muon whitening --seeds 0 1 2 --epochs 4
+    .venv/bin/python benchmarks/ablations.py --table
+
+Real Fashion-MNIST from the quick run of 01 and 03: trained on 54,000 images, judged on the 6,000 validation images, never
+on the test set. For each seed the recipe and every change are trained one after the other in one process, so that their
+times can be compared. A change that makes a pass cheaper or dearer gets as many epochs as cost the same (at least one).
+Results are added to benchmarks/results/ablations.json; `--table` writes benchmarks/ABLATIONS.md from them.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from feature_cache import quick_split
+from helpers import (
+    augment,
+    data,
+    determinism,
+    manifests,
+    models,
+    paths,
+    recipe,
+    runs,
+    training,
+)
+
+RESULTS = paths.project_root() / "benchmarks" / "results" / "ablations.json"
+TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
+BASE = "the recipe as it is"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What differs from the recipe.
+
+    Attributes:
+        title: in words.
+        recipe: settings of `recipe.Recipe`.
+        model: arguments of `models.residual_cnn`.
+        policy: settings of the augmentation policy.
+        prepare: what to do with the new network and the training part before training; returns the network.
+        change: makes the `change` of `training.batches` from epochs and steps in an epoch.
+        bfloat16: whether oneDNN's graph rewrite to bfloat16 is on.
+    """
+
+    title: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[keras.Model, data.Dataset], keras.Model] | None = None
+    change: Callable[[int, int], Callable[..., tf.Tensor]] | None = None
+    bfloat16: bool = False
+
+
+def dirac(model: keras.Model, train: data.Dataset) -> keras.Model:
+    """Let the first channels of every convolution begin by passing their input on (airbench, K. Jordan, 2024)."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = layer.kernel.numpy()
+            for channel in range(min(kernel.shape[2:])):
+                kernel[:, :, :, channel] = 0.0
+                kernel[1, 1, channel, channel] = 1.0
+            layer.kernel.assign(kernel)
+    return model
+
+
+def whitening_layer(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return a frozen 3×3 convolution with two outputs for each value of a patch; `whiten` gives it its weights."""
+    outputs = 2 * 9 * x.shape[-1]
+    layer = keras.layers.Conv2D(outputs, 3, padding="same", use_bias=False, trainable=False, name="whiten")
+    return layer(x)
+
+
+def whiten(model: keras.Model, train: data.Dataset) -> keras.Model:
+    """Make the outputs of the first layer uncorrelated, each beside its negative (D. Page, 2018)."""
+    normalised = keras.Model(model.input, model.get_layer("normalise").output)
+    images = np.asarray(normalised(train.images[:5_000].astype(np.float32)))
+    patches = tf.image.extract_patches(images, [1, 3, 3, 1], [1, 1, 1, 1], [1, 1, 1, 1], "VALID")
+    rows = np.asarray(patches, np.float64).reshape(-1, patches.shape[-1])
+    values, vectors = np.linalg.eigh(np.cov(rows.T))
+    filters = (vectors / np.sqrt(values + 1e-2)).reshape(3, 3, images.shape[-1], -1)
+    model.get_layer("whiten").kernel.assign(np.concatenate([filters, -filters], axis=-1))
+    return model
+
+
+def alternating_flip(epochs: int, steps: int) -> Callable[..., tf.Tensor]:
+    """Mirror each image in every other epoch, half of them in the even ones (airbench, K. Jordan, 2024)."""
+
+    def change(images: tf.Tensor, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        parity = tf.cast(tf.bitwise.right_shift(rows * 40_503, 8) % 2, tf.int64) + step // steps
+        return tf.where((parity % 2 == 0)[:, None, None, None], images[:, :, ::-1], images)
+
+    return change
+
+
+def growing_images(epochs: int, steps: int) -> Callable[..., tf.Tensor]:
+    """Train on 20 × 20 pixels for the first half, on 24 × 24 for the next quarter, then on whole images."""
+
+    def change(images: tf.Tensor, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        done = tf.cast(step, tf.float32) / (epochs * steps)
+        whole = tf.shape(images)[1]
+        side = tf.where(done < 0.5, 20, tf.where(done < 0.75, 24, whole))
+        resized = tf.cond(side == whole, lambda: images, lambda: tf.image.resize(images, [side, side]))
+        return tf.ensure_shape(resized, [None, None, None, images.shape[-1]])
+
+    return change
+
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4}
+CHANGES: dict[str, Change] = {
+    "no_average": Change("no average of the weights", recipe={"average_decay": 0.0}),
+    "no_smoothing": Change("no label smoothing", recipe={"label_smoothing": 0.0}),
+    "no_erasing": Change("no random erasing", policy={"erase_probability": 0.0}),
+    "plain_end": Change("no erasing in the last epoch", recipe={"plain_epochs": 1}),
+    "shift_1": Change("shifts of one pixel, not two", policy={"shift_fraction": 1 / 28}),
+    "triangular": Change("a triangular schedule", recipe={"schedule": "triangular"}),
+    "sgd": Change("Nesterov SGD", recipe=SGD),
+    "sgd_bias_64": Change("Nesterov SGD, batch norm's offsets × 64", recipe={**SGD, "norm_bias_rate": 64.0}),
+    "bias_64": Change("batch norm's offsets × 64", recipe={"norm_bias_rate": 64.0}),
+    "muon": Change("Muon on convolution kernels", recipe={"optimizer": "muon"}),
+    "rate_half": Change("half the rate", recipe={"learning_rate": 2e-3}),
+    "rate_double": Change("twice the rate", recipe={"learning_rate": 8e-3}),
+    "decay_quarter": Change("a quarter of the weight decay", recipe={"weight_decay": 0.0125}),
+    "decay_4": Change("four times the weight decay", recipe={"weight_decay": 0.2}),
+    "batch_64": Change("batches of 64, rate × 0.7", recipe={"batch_size": 64, "learning_rate": 2.8e-3}),
+    "batch_256": Change("batches of 256, rate × 1.4", recipe={"batch_size": 256, "learning_rate": 5.6e-3}),
+    "late_pooling": Change("no early pooling", model={"early_pooling": False}),
+    "width_40": Change("40 channels, no multiple of 16", model={"width": 40}),
+    "width_48": Change("48 channels", model={"width": 48}),
+    "width_64": Change("64 channels", model={"width": 64}),
+    "depth_2": Change("two blocks in each stage", model={"depth": 2}),
+    "dropout": Change("dropout 0.3 before the classifier", model={"dropout": 0.3}),
+    "whitening": Change(
+        "a frozen whitening layer in front", model={"front": whitening_layer}, prepare=whiten
+    ),
+    "dirac": Change("Dirac initialisation", prepare=dirac),
+    "alternating_flip": Change(
+        "flips that alternate by epoch", policy={"horizontal_flip": False}, change=alternating_flip
+    ),
+    "growing_images": Change("images that grow from 20 to 28 pixels", change=growing_images),
+    "bfloat16": Change("oneDNN's rewrite to bfloat16", bfloat16=True),
+}
+
+
+def network(change: Change, shape: tuple[int | None, ...], train: data.Dataset) -> keras.Model:
+    """Return the residual network of a change, freshly initialised, for images of a shape."""
+    pixels = train.images.astype(np.float64)
+    statistics = {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}
+    return models.residual_cnn(shape, train.num_classes, **statistics, **change.model)
+
+
+def measure(
+    change: Change, base: recipe.Recipe, parts: tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]
+) -> dict[str, object]:
+    """Train once and return accuracy, cost and seconds."""
+    train, validation, policy = parts
+    plain = network(Change(""), train.image_shape, train)
+    fixed = network(change, train.image_shape, train)
+    ratio = models.multiply_accumulates(fixed) / models.multiply_accumulates(plain)
+    settings = replace(base, **change.recipe, epochs=max(1, round(base.epochs / ratio)))
+    keras.utils.set_random_seed(base.seed)
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": change.bfloat16})
+    model = network(change, (None, None, train.image_shape[-1]), train)
+    model = model if change.prepare is None else change.prepare(model, train)
+    steps = -(-len(train) // settings.batch_size)
+    fit = recipe.train(
+        model,
+        train,
+        validation,
+        settings,
+        policy=replace(policy, **change.policy),
+        change=None if change.change is None else change.change(settings.epochs, steps),
+    )
+    fixed.set_weights(model.get_weights())
+    found = training.predict(fixed, validation.images)
+    mirrored = training.predict(models.averaging_views(fixed, flip=True), validation.images)
+    return {
+        "seed": base.seed,
+        "epochs": settings.epochs,
+        "accuracy": float(np.mean(found.argmax(1) == validation.labels)),
+        "accuracy_mirrored": float(np.mean(mirrored.argmax(1) == validation.labels)),
+        "training_accuracy": fit.history["accuracy"][-1],
+        "val_accuracy": fit.history["val_accuracy"],
+        "seconds": fit.seconds,
+        "million_multiply_accumulates": models.multiply_accumulates(fixed) / 1e6,
+        "parameters": fixed.count_params(),
+    }
+
+
+def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
+    """Train the recipe and the changes for each seed; results are kept after each training."""
+    determinism.seed_tensorflow(seeds[0])
+    parts = quick_split()
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
+    this = {
+        "recipe": asdict(base),
+        "policy": parts[2].settings(),
+        "cpu": runs.cpu_name(),
+        "cores": os.cpu_count(),
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        "trials": [],
+    }
+    for seed in seeds:
+        for name in ("base", *names):
+            change = Change(BASE) if name == "base" else CHANGES[name]
+            found = measure(change, replace(base, seed=seed), parts)
+            this["trials"].append({"change": name, "title": change.title, **found})
+            print(f"{name:18} seed {seed}: {found['accuracy']:.2%}, {found['seconds']:.0f} s", flush=True)
+            manifests.write_json(RESULTS, {"runs": [*kept, this]})
+
+
+def table() -> str:
+    """Return the results as Markdown: difference with its interval over seeds, and ratio of seconds."""
+    lines = [
+        "# What was tried on the recipe",
+        "",
+        "Made by `benchmarks/ablations.py --table` from `results/ablations.json`; not edited by hand. Points are validation",
+        "accuracy against the recipe as it was in the same run, paired by seed, with Student's 95 % interval; with three",
+        "seeds it is wide, and most differences are not shown to be real. Nothing here saw the test set.",
+        "",
+    ]
+    for number, this in enumerate(json.loads(RESULTS.read_text(encoding="utf-8"))["runs"], start=1):
+        trials = this["trials"]
+        base = {trial["seed"]: trial for trial in trials if trial["change"] == "base"}
+        mean = np.mean([trial["accuracy"] for trial in base.values()])
+        cost = next(iter(base.values()))["million_multiply_accumulates"]
+        recipe_text = ", ".join(f"{k} {v}" for k, v in this["recipe"].items() if k != "seed")
+        lines += [
+            f"## Run {number}: {mean:.2%} in {np.mean([t['seconds'] for t in base.values()]):.0f} s",
+            "",
+            f"{this['cpu']}, {this['cores']} cores. {cost:.1f} million multiplications an image; {recipe_text}.",
+            "",
+            "| change | seeds | epochs | points | 95 % interval | points, mirrored views averaged | time × | verdict |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for name in dict.fromkeys(trial["change"] for trial in trials if trial["change"] != "base"):
+            lines.append(_row([t for t in trials if t["change"] == name and t["seed"] in base], base))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(mine: list[dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
+    points = {
+        key: np.array([100 * (trial[key] - base[trial["seed"]][key]) for trial in mine])
+        for key in ("accuracy", "accuracy_mirrored")
+    }
+    mean, mirrored = (values.mean() for values in points.values())
+    ratio = np.mean([trial["seconds"] / base[trial["seed"]]["seconds"] for trial in mine])
+    interval, verdict = "one seed", "not judged"
+    if len(mine) > 1:
+        half = scipy.stats.t.ppf(0.975, len(mine) - 1) * scipy.stats.sem(points["accuracy"])
+        interval = f"{mean - half:+.2f} to {mean + half:+.2f}"
+        verdict = "better" if mean > half else "worse" if mean < -half else "no difference shown"
+    seeds = ", ".join(str(trial["seed"]) for trial in mine)
+    title, epochs = mine[0]["title"], mine[0]["epochs"]
+    return f"| {title} | {seeds} | {epochs} | {mean:+.2f} | {interval} | {mirrored:+.2f} | {ratio:.2f} | {verdict} |"
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--changes", nargs="+", choices=sorted(CHANGES), default=[])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--table", action="store_true", help="only write benchmarks/ABLATIONS.md")
+    given = parser.parse_args()
+    if not given.table:
+        run(given.changes, given.seeds, recipe.Recipe(epochs=given.epochs))
+    Path(TABLE).write_text(table(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
