@@ -9,7 +9,7 @@ PROFILE ?= quick
 # The tests' own runs and reports, so that they never touch yours.
 TEST_OUTPUT := $(CURDIR)/.test
 
-.PHONY: help run test lab status report lint environment browser notebooks readme lock clean
+.PHONY: help run test lab status report lint environment programs notebooks readme lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ help:  ## Show this list
 run: $(READY)  ## Run the series on real data and render the report (DATASET, PROFILE)
 	@$(BIN)/osemn run --dataset $(DATASET) --profile $(PROFILE)
 
-test: $(READY) browser  ## Lint, unit tests, the whole series on digits, and nbval on the notebooks
+test: $(READY) programs  ## Lint, unit tests, the whole series on digits, and nbval on the notebooks
 	@rm -rf "$(TEST_OUTPUT)"
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest tests
@@ -50,8 +50,8 @@ readme: $(READY)  ## Write the tables of README.md and notebooks/README.md from 
 lock: $(READY)  ## Pin the newest versions that pyproject.toml allows, with hashes
 	sh tools/lock.sh
 
-browser:
-	@sh tools/find_browser.sh
+programs:
+	@sh tools/find_test_programs.sh
 
 clean:  ## Remove the environment and the tests' output; data, runs and reports stay
 	rm -rf $(VENV) "$(TEST_OUTPUT)" .pytest_cache .ruff_cache

@@ -22,7 +22,7 @@ COLORS = (
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 
-_STYLE = {
+STYLE = {
     "figure.dpi": 110,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
@@ -51,7 +51,7 @@ def subplots(
         height: height in inches.
         **options: passed on to `matplotlib.pyplot.subplots`.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         return plt.subplots(
             rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
         )

@@ -175,7 +175,7 @@ def _optuna_style(width: float, height: float) -> Iterator[None]:
     """Have Optuna draw in this project's style and size, in place of the style sheet that it sets for all figures."""
     size = {"figure.figsize": (width, height), "figure.constrained_layout.use": True}
     sheet = plt.style.library["ggplot"]
-    with mpl.rc_context(style._STYLE | size), warnings.catch_warnings():
+    with mpl.rc_context(style.STYLE | size), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "Attempting to set identical")  # of a parameter that took one value
         plt.style.library["ggplot"] = mpl.RcParams()

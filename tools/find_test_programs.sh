@@ -1,0 +1,30 @@
+#!/bin/sh
+# Sees to the programs of other makers that tests use: takes what is there, or Debian's packages where that needs no
+# password. Tests without their program are skipped, and say so.
+set -u
+
+install() {  # install PURPOSE PACKAGE...
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "Installing $1 …"
+    shift
+    apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null 2>&1
+}
+
+browser=
+for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    browser=${browser:-$(command -v "$name" 2>/dev/null)}
+done
+if [ -n "$browser" ]; then
+    echo "Browser tests use $browser."
+elif ! install "Chromium for the browser tests" chromium fonts-dejavu-core; then
+    echo "No Chromium can be had here: the browser tests will be skipped. Install chromium to run them."
+fi
+
+server=$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
+server=${server:-$(command -v initdb 2>/dev/null)}
+if [ -n "$server" ]; then
+    echo "Database tests use $(dirname "$server")."
+elif ! install "PostgreSQL for the database tests" postgresql; then
+    echo "No PostgreSQL can be had here: the database tests will be skipped. Install postgresql to run them."
+fi
+exit 0
