@@ -55,6 +55,17 @@ EXAMPLES = {
     "weight_decay": 0.05,
     "augmented": True,
     "patience": 2,
+    "study": "tuning",
+    "storage": "",
+    "trials": 2,
+    "trial_samples": 100,
+    "trial_epochs": 1,
+    "widths": [8],
+    "depths": [1],
+    "seeds": 1,
+    "default_seeds": 0,
+    "average_flips": True,
+    "head_trials": 0,
 }
 
 

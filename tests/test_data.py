@@ -8,10 +8,7 @@ from helpers.errors import MissingInputError, OsemnError, SealedTestSetError
 from helpers.runs import Run
 
 PLANNED_STAGES = (
-    "05_transfer_learning",
-    "06_fine_tuning",
     "08_grad_cam",
-    "09_tuning",
     "10_export",
     "11_serving",
 )

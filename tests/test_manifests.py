@@ -113,6 +113,7 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
         "04_baseline",
         "05_transfer_learning",
         "06_fine_tuning",
+        "09_tuning",
         "12_report",
     ]
     assert [stage.name for stage in stages.until("06_fine_tuning")] == [
@@ -124,6 +125,7 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
     assert [stage.name for stage in stages.downstream("05_transfer_learning")] == [
         "05_transfer_learning",
         "06_fine_tuning",
+        "09_tuning",
         "12_report",
     ]
 

@@ -77,6 +77,15 @@ def test_unknown_backbone_is_refused_before_a_kernel_starts():
         parameters.resolve("05_transfer_learning", "digits", "smoke", overrides)
 
 
+def test_password_of_a_database_is_refused_because_parameters_are_written_down():
+    overrides = {"09_tuning": {"storage": "postgresql://user:secret@host/studies"}}
+    with pytest.raises(UsageError, match="PGPASSWORD") as caught:
+        parameters.resolve("09_tuning", "digits", "smoke", overrides)
+    assert "secret" not in str(caught.value)
+    overrides["09_tuning"]["storage"] = "postgresql://user@host:5432/studies"
+    assert parameters.resolve("09_tuning", "digits", "smoke", overrides)["storage"]
+
+
 def test_missing_parameter_is_named():
     values = parameters.defaults("04_baseline")
     del values["seed"]

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from missing_weights import stages_that_need_weights, weights_can_be_had
 
@@ -90,6 +91,20 @@ def folder(series, stage: str) -> Path:
     return series[1] / "runs" / "digits" / "smoke" / stage
 
 
+def test_worker_that_comes_late_finds_the_study_finished(series, weights):
+    done = again(series, "tune")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["cnn: 6 of 6 trials finished", "head: 3 of 3 trials finished"]
+
+
+def test_best_trial_is_never_worse_than_the_defaults(series, weights):
+    rows = pd.read_csv(folder(series, "09_tuning") / "trials.csv")
+    complete = rows[rows["state"] == "complete"]
+    assert rows["number"].tolist() == list(range(6))
+    assert metrics(series, "09_tuning")["best_trial"] == complete.loc[complete["value"].idxmax(), "number"]
+    assert complete["value"].max() >= rows["value"][0]
+
+
 def test_baselines_beat_the_majority_class(series):
     models = metrics(series, "04_baseline")["models"]
     floor = models["majority"]["accuracy_ci95"][1]
@@ -102,6 +117,7 @@ MODELS = (
     ("04_baseline", "dense"),
     ("05_transfer_learning", "transfer"),
     ("06_fine_tuning", "fine_tuned"),
+    ("09_tuning", "tuned"),
 )
 
 
@@ -164,7 +180,10 @@ def test_same_seed_gives_the_same_models_bit_for_bit(series, registry, tmp_path)
     name = Path("runs") / "digits" / "smoke"
     files = ["01_acquire/train.npz", "03_preprocess/split.npz", "04_baseline/validation_predictions.npz"]
     if registry:
-        files += [f"{name}/validation_predictions.npz" for name in ("05_transfer_learning", "06_fine_tuning")]
+        files += [
+            f"{name}/validation_predictions.npz"
+            for name in ("05_transfer_learning", "06_fine_tuning", "09_tuning")
+        ]
     for file in files:
         assert manifests.sha256(series[1] / name / file) == manifests.sha256(tmp_path / name / file), file
 

@@ -166,16 +166,21 @@ def policy_for(
         raise OsemnError(
             f"Images of {image_shape[0]} × {image_shape[1]} are too small to augment.", "use at least 4 × 4"
         )
+    return scaled(base, strength)
+
+
+def scaled(policy: AugmentationPolicy, strength: float) -> AugmentationPolicy:
+    """Return a policy whose sizes are multiplied by `strength`, up to their limits; 0 turns everything off."""
     if strength == 0:
-        return AugmentationPolicy(fill=base.fill, reasons=dict.fromkeys(KINDS, "the strength is 0"))
+        return AugmentationPolicy(fill=policy.fill, reasons=dict.fromkeys(KINDS, "the strength is 0"))
     return replace(
-        base,
-        rotation_degrees=min(base.rotation_degrees * strength, 180.0),
-        shift_fraction=min(base.shift_fraction * strength, 0.5),
-        zoom_fraction=min(base.zoom_fraction * strength, 0.5),
-        erase_fraction=min(base.erase_fraction * strength, 0.25),
-        brightness=min(base.brightness * strength, 0.5),
-        contrast=min(base.contrast * strength, 0.9),
+        policy,
+        rotation_degrees=min(policy.rotation_degrees * strength, 180.0),
+        shift_fraction=min(policy.shift_fraction * strength, 0.5),
+        zoom_fraction=min(policy.zoom_fraction * strength, 0.5),
+        erase_fraction=min(policy.erase_fraction * strength, 0.25),
+        brightness=min(policy.brightness * strength, 0.5),
+        contrast=min(policy.contrast * strength, 0.9),
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `osemn run`, `status` and `report`."""
+"""The command line: `osemn run`, `tune`, `status` and `report`."""
 
 import os
 import sys
@@ -84,6 +84,38 @@ def report(
     index = rendering.render(dataset, profile)
     if not quiet:
         typer.echo(paths.shown(index))
+
+
+@app.command(
+    epilog="Example: osemn tune --profile standard --set 09_tuning.storage=postgresql://user@host/studies"
+)
+def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", settings: Settings = None) -> None:
+    """Help with the studies of 09_tuning: as many workers as you start share them, and end with the notebook.
+
+    On one machine the studies are files beside the runs; for several, name a database: 09_tuning.storage.
+    """
+    from helpers import parameters, runs
+
+    request = _request(dataset, profile, "", "", settings)
+    values = parameters.resolve("09_tuning", request.dataset, profile, request.overrides)
+    run = runs.Run.reading("09_tuning", values)
+    from helpers import searches
+
+    of_search = ("trial_samples", "trial_epochs", "widths", "depths", "batch_size")
+    parts = {
+        "cnn": (searches.cnn_search(run, **{name: values[name] for name in of_search}), values["trials"])
+    }
+    if values["head_trials"]:
+        parts["head"] = (searches.head_search(run), values["head_trials"])
+    for part, (search, trials) in parts.items():
+        searches.work_on(
+            search,
+            f"{values['study']}-{part}",
+            trials,
+            folder=run.studies(),
+            storage=values["storage"],
+            progress=lambda done, total, part=part: _say(f"{part}: {done} of {total} trials finished"),
+        )
 
 
 @app.command(hidden=True)

@@ -1,6 +1,7 @@
 """Makes TensorFlow repeat itself: the same seed gives the same bits on the same machine."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -26,6 +27,11 @@ def _silent_startup() -> Iterator[None]:
             os.close(kept)
 
 
+def _is_not_about_retracing(record: logging.LogRecord) -> bool:
+    """Drop TensorFlow's advice not to compile often: a table of networks or a study compiles each of them once."""
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
 def seed_tensorflow(seed: int) -> None:
     """Seed Python, NumPy and TensorFlow, and demand deterministic operations.
 
@@ -40,4 +46,5 @@ def seed_tensorflow(seed: int) -> None:
 
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
+        tf.get_logger().addFilter(_is_not_about_retracing)
         tf.zeros(1)

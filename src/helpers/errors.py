@@ -38,6 +38,10 @@ class SealedTestSetError(OsemnError):
     """A stage other than the evaluation asked for the test set."""
 
 
+class DivergedError(OsemnError):
+    """A training's loss became NaN or infinite."""
+
+
 class AcquisitionError(OsemnError):
     """A data set or a weight file could not be had from any source."""
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -134,6 +135,33 @@ class FineTuning(Parameters):
     patience: Annotated[int, Field(ge=1, le=1_000)]
 
 
+def _without_password(storage: str) -> str:
+    if urlsplit(storage).password:
+        raise UsageError(
+            "storage holds a password, which would be written into the run's files and pages.",
+            "leave it out of the address and put it into ~/.pgpass or the variable PGPASSWORD",
+        )
+    return storage
+
+
+class Tuning(Parameters):
+    """09_tuning."""
+
+    study: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")]
+    storage: Annotated[str, AfterValidator(_without_password)]
+    trials: Annotated[int, Field(ge=1, le=10_000)]
+    trial_samples: Count
+    trial_epochs: Epochs
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=1_024)]], Field(min_length=1, max_length=8)]
+    depths: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=1, max_length=8)]
+    epochs: Epochs
+    seeds: Annotated[int, Field(ge=1, le=20)]
+    default_seeds: Annotated[int, Field(ge=0, le=20)]
+    batch_size: BatchSize
+    average_flips: bool
+    head_trials: Annotated[int, Field(ge=0, le=10_000)]
+
+
 class Report(Parameters):
     """12_report."""
 
@@ -146,6 +174,7 @@ MODELS: dict[str, type[Parameters]] = {
     "04_baseline": Baseline,
     "05_transfer_learning": TransferLearning,
     "06_fine_tuning": FineTuning,
+    "09_tuning": Tuning,
     "12_report": Report,
 }
 

@@ -42,7 +42,7 @@ class Run:
     parameters: dict[str, Any]
     final: Path
     partial: Path
-    lock: FileLock
+    lock: FileLock | None
     metrics: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     upstream: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -61,6 +61,29 @@ class Run:
             MissingInputError: an input stage has not been run, or its files are not whole.
             OsemnError: another run of this stage is at work.
         """
+        run = cls.reading(stage, namespace)
+        final = run.final
+        final.parent.mkdir(parents=True, exist_ok=True)
+        run.lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
+        manifests.recover(final)
+        _empty(run.partial)
+        _open_runs[final] = run
+        return run
+
+    @classmethod
+    def reading(cls, stage: str, namespace: Mapping[str, Any]) -> "Run":
+        """Check parameters and inputs and seed every generator, but take no lock and write nothing.
+
+        For a program that works beside the notebook, such as `osemn tune`.
+
+        Args:
+            stage: the stage's name.
+            namespace: where the parameters are.
+
+        Raises:
+            UsageError: as for `start`.
+            MissingInputError: as for `start`.
+        """
         spec = stages.find(stage)
         _refuse_unknown_injected(stage, namespace)
         wanted = parameters.MODELS[stage].model_fields
@@ -69,16 +92,9 @@ class Run:
         if checked["profile"] not in parameters.profiles():
             parameters.load_profile(checked["profile"])
         final = paths.stage_folder(checked["dataset"], checked["profile"], stage)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
-        manifests.recover(final)
-        upstream = {name: manifests.require(final.with_name(name), name) for name in spec.reads}
-        partial = final.with_name(f"{stage}.partial")
-        _empty(partial)
-        run = cls(spec, checked, final, partial, lock, upstream=upstream)
-        _open_runs[final] = run
+        upstream = _upstream(spec, final)
         _seed(spec, checked["seed"])
-        return run
+        return cls(spec, checked, final, final.with_name(f"{stage}.partial"), lock=None, upstream=upstream)
 
     @property
     def seed(self) -> int:
@@ -101,6 +117,10 @@ class Run:
         folder = self.final.with_name(f"{self.stage.name}.scratch")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def studies(self) -> Path:
+        """Return the folder of this data set's and profile's studies; they outlive runs, and workers share them."""
+        return self.final.with_name("studies")
 
     def input(self, stage: str, name: str) -> Path:
         """Return the path of a file of an input stage, and note in the manifest that it was read.
@@ -283,6 +303,11 @@ def lock_stage(final: Path, purpose: str = "") -> FileLock:
             "wait until it has finished, or shut down the other kernel that runs this notebook",
         ) from None
     return lock
+
+
+def _upstream(stage: stages.Stage, final: Path) -> dict[str, dict[str, Any]]:
+    """Return the manifests of a stage's inputs, each verified."""
+    return {name: manifests.require(final.with_name(name), name) for name in stage.reads}
 
 
 def _empty(folder: Path) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from helpers import augment
 from helpers.data import Dataset
-from helpers.errors import OsemnError
+from helpers.errors import DivergedError
 
 
 def batches(
@@ -153,7 +153,7 @@ def fit(
     """Train a model from raw pixels with Adam on the one-cycle schedule, in place.
 
     Raises:
-        OsemnError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
     """
     rows, steps = batches(train, batch_size, seed=seed, policy=policy)
     model.compile(
@@ -182,10 +182,12 @@ def finished(history: dict[str, list[float]], seconds: float) -> Fit:
         seconds: wall-clock seconds of the training.
 
     Raises:
-        OsemnError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
     """
     if not np.all(np.isfinite(history["loss"])):
-        raise OsemnError("The training diverged: its loss is not finite.", "choose a smaller learning_rate")
+        raise DivergedError(
+            "The training diverged: its loss is not finite.", "choose a smaller learning_rate"
+        )
     return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
 
 

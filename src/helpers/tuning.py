@@ -17,10 +17,25 @@ from optuna.trial import FrozenTrial, TrialState
 
 from helpers import paths, study_search, study_storage
 from helpers.errors import OsemnError, UsageError
-from helpers.study_search import Search
+from helpers.study_search import Search, halving_rungs
 
 if TYPE_CHECKING:
     import keras
+
+__all__ = [
+    "Importances",
+    "Objective",
+    "Search",
+    "best_trial",
+    "complete",
+    "halving_rungs",
+    "importances",
+    "pruning_callback",
+    "quiet",
+    "run",
+    "share_pruned",
+    "summary",
+]
 
 Objective = Callable[[optuna.Trial], float]
 
@@ -38,6 +53,7 @@ def run(
     poll: float = 1.0,
     heartbeat: float = 10.0,
     grace: float = 60.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> optuna.Study:
     """Work on a study until all its trials are finished, alone or with other workers started the same way.
 
@@ -54,6 +70,7 @@ def run(
         poll: seconds between two looks for work.
         heartbeat: seconds between two signs of life.
         grace: seconds without one after which a worker on another machine is taken for dead.
+        progress: called with trials finished, by whomever, and trials in all.
 
     Returns:
         The finished study, in memory, its trials numbered 0 to `search.trials` - 1; the same for each worker.
@@ -71,7 +88,7 @@ def run(
         store = study_storage.open_storage(storage, folder, study)
         try:
             worker = _Worker(objective, search, store, study, where)
-            return worker.work(poll, heartbeat, study_storage.Watch(grace))
+            return worker.work(poll, heartbeat, study_storage.Watch(grace), progress or _silent)
         finally:
             study_storage.close(store)
 
@@ -85,6 +102,10 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _silent(done: int, total: int) -> None:
+    """Say nothing of the progress."""
 
 
 class _Worker:
@@ -128,12 +149,15 @@ class _Worker:
             return f"rm {self._where}"
         return f"optuna delete-study --study-name '{name}' --storage ADDRESS"
 
-    def work(self, poll: float, heartbeat: float, watch: study_storage.Watch) -> optuna.Study:
+    def work(
+        self, poll: float, heartbeat: float, watch: study_storage.Watch, progress: Callable[[int, int], None]
+    ) -> optuna.Study:
         """Run trials, and wait for those of other workers, until all are finished."""
         size, total = self._search.generation, self._search.trials
         while True:
             trials = self._trials(watch)
             unfinished = [n for n in range(total) if n not in trials or not trials[n].state.is_finished()]
+            progress(total - len(unfinished), total)
             if not unfinished:
                 return _finished(self._study.study_name, [trials[n] for n in range(total)])
             start = unfinished[0] // size * size
@@ -295,6 +319,11 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
             "Lower the learning rates in the search space, or begin with settings known to work.",
         )
     return max(complete, key=lambda trial: (trial.value, -trial.number))
+
+
+def complete(study: optuna.Study) -> int:
+    """Return how many trials are complete."""
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
 def share_pruned(study: optuna.Study) -> float:

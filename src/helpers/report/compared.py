@@ -9,7 +9,8 @@ from helpers.report.facts import PREPROCESS, metrics_file
 from helpers.report.wording import interval
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
-STAGES = (BASELINE, TRANSFER, FINE_TUNING)
+TUNING = "09_tuning"
+STAGES = (BASELINE, TRANSFER, FINE_TUNING, TUNING)
 MEASURED = ("macro_f1", "parameters", "fit_seconds", "predict_microseconds", "samples")
 MetricsByStage = Mapping[str, Mapping[str, Any]]
 

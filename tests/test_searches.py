@@ -1,0 +1,134 @@
+"""What 09_tuning searches, and what it says about the gain."""
+
+import dataclasses
+
+import numpy as np
+import optuna
+import pytest
+
+from helpers import augment, searches, tuning
+from test_recipe import bars
+
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
+STATISTICS = {"mean": [60.0], "standard_deviation": [60.0]}
+
+
+def cnn(**changes) -> searches.CnnSearch:
+    settings = {"widths": (8, 16), "depths": (1,), "epochs": 2, "batch_size": 16, "seed": 0, **changes}
+    policy = augment.policy_for("fashion_mnist")
+    return searches.CnnSearch(bars(), bars(seed=1), policy, STATISTICS, **settings)
+
+
+def head(seed: int = 0, **defaults) -> searches.HeadSearch:
+    generator = np.random.default_rng(seed)
+    labels = np.arange(120) % 3
+    rows = (np.eye(3)[labels] @ generator.normal(size=(3, 20)) + generator.normal(size=(120, 20))).astype(
+        "f4"
+    )
+    usual = {"learning_rate": 0.01, "dropout": 0.3, "units": 24, **defaults}
+    return searches.HeadSearch(rows[:80], labels[:80], (rows[80:], labels[80:]), 3, usual, 2, 16, 0)
+
+
+def finished(search, trials: int, folder) -> optuna.Study:
+    return tuning.run(search.objective, search.settings(trials), "study", folder=folder, poll=0.01)
+
+
+@pytest.fixture(scope="module")
+def study(seeded_module, tmp_path_factory):
+    return finished(cnn(), 3, tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def seeded_module():
+    from helpers import determinism
+
+    determinism.seed_tensorflow(0)
+
+
+def test_first_trial_has_the_defaults_and_each_trial_reports_its_epochs(study):
+    assert study.trials[0].params == cnn().defaults
+    assert sorted(study.trials[0].intermediate_values) == [1, 2]
+    assert {trial.params["width"] for trial in study.trials} <= {8, 16}
+
+
+def test_value_of_a_trial_is_the_macro_f1_of_the_predictions_kept_with_it(study):
+    from sklearn.metrics import f1_score
+
+    labels = bars(seed=1).labels
+    for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
+        assert trial.value == pytest.approx(f1_score(labels, searches.predicted(trial), average="macro"))
+
+
+def test_same_settings_give_the_same_value_whatever_was_trained_before(study, tmp_path):
+    again = finished(cnn(), 1, tmp_path)
+    assert again.trials[0].value == study.trials[0].value
+    assert np.array_equal(searches.predicted(again.trials[0]), searches.predicted(study.trials[0]))
+
+
+def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
+    class Wild(searches.CnnSearch):
+        @property
+        def defaults(self):
+            return {**super().defaults, "learning_rate": 1e30}
+
+        @property
+        def space(self):
+            return {**super().space, "learning_rate": optuna.distributions.FloatDistribution(1e-3, 1e30)}
+
+    wild = Wild(**{field.name: getattr(cnn(), field.name) for field in dataclasses.fields(cnn())})
+    found = finished(wild, 1, tmp_path)
+    assert tuning.summary(found)["state"].tolist() == ["failed"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"epochs": 3}, {"batch_size": 8}, {"widths": (8,)}, {"depths": (1, 2)}, {"seed": 1}],
+)
+def test_studies_of_other_settings_have_other_names(changed):
+    assert cnn(**changed).settings(3).digest != cnn().settings(3).digest
+
+
+def test_more_trials_go_on_with_the_same_study():
+    assert cnn().settings(3).digest == cnn().settings(9).digest
+
+
+def test_head_is_searched_from_the_defaults_of_05_even_outside_the_usual_ranges(tmp_path):
+    search = head(learning_rate=0.2, dropout=0.7, units=24)
+    found = finished(search, 2, tmp_path)
+    assert found.trials[0].params == {"learning_rate": 0.2, "dropout": 0.7, "units": 24}
+    assert found.trials[0].last_step == 2
+    assert head(seed=1).settings(2).digest != search.settings(2).digest
+
+
+def test_gain_of_two_seeds_and_more_rests_on_the_seeds(study):
+    labels = bars(seed=1).labels
+    gain = searches.gain(study, labels, [0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
+    assert gain.basis == "seeds"
+    assert gain.points == pytest.approx(7 / 3)
+    half = 4.302653 * np.std([2, 3, 2], ddof=1) / np.sqrt(3)
+    assert gain.ci95 == pytest.approx((7 / 3 - half, 7 / 3 + half), rel=1e-5)
+    assert gain.shown
+    assert "the same 3 seeds: +2.33 points" in gain.sentence
+
+
+def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered(study):
+    labels = bars(seed=1).labels
+    gain = searches.gain(study, labels, [0.9], [0.8])
+    best = searches.predicted(tuning.best_trial(study)) == labels
+    first = searches.predicted(study.trials[0]) == labels
+    assert gain.points == pytest.approx(100 * (best.mean() - first.mean()))
+    assert gain.basis == "images"
+    assert "flatters" in gain.sentence
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"), [((0.1, 2), ": a gain"), ((-1, -0.1), ": a loss"), ((-1, 1), "not shown")]
+)
+def test_gain_is_called_what_its_interval_shows(ends, said):
+    assert said in searches.Gain(0.5, ends, "seeds", 3).sentence
+
+
+def test_parameters_are_described_in_words():
+    assert searches.describe(cnn().space["width"]) == "8, 16"
+    assert searches.describe(cnn().space["dropout"]) == "0 to 0.5"
+    assert searches.describe(cnn().space["learning_rate"]) == "0.0005 to 0.02, on a log scale"
