@@ -79,6 +79,19 @@ def test_averaged_network_is_what_is_scored_and_what_is_left():
     fit = recipe.train(model, bars(), validation, SHORT)
     found = (training.predict(model, validation.images).argmax(1) == validation.labels).mean()
     assert fit.history["val_accuracy"][-1] == pytest.approx(found)
+    assert fit.probabilities == pytest.approx(training.predict(model, validation.images), abs=1e-5)
+
+
+def test_judge_gives_keras_loss_and_accuracy_for_any_number_of_images():
+    model, validation = network(), bars(700, seed=1)
+    judged = training.Judge(model, validation, 0.1)(model)
+    model.compile(
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    found = model.evaluate(training.held_out(validation), verbose=0, return_dict=True)
+    assert judged["val_loss"] == pytest.approx(found["loss"], rel=1e-4)
+    assert judged["val_accuracy"] == pytest.approx(found["accuracy"])
 
 
 def test_average_is_of_the_weights_of_all_steps():

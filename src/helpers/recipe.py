@@ -1,7 +1,7 @@
 """The training recipe for networks trained from scratch: schedule, optimizer, averaging, augmentation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
 
@@ -12,7 +12,7 @@ from helpers import augment, data, optimizers, training
 from helpers.averaging import AveragedWeights, NormStatistics
 from helpers.errors import UsageError
 
-NORM_SAMPLES = 4_096
+NORM_SAMPLES = 2_048
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,7 @@ def train(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
-    held_out = training.held_out(validation)
-
-    def evaluate(trained: keras.Model) -> dict[str, float]:
-        found = trained.evaluate(held_out, return_dict=True, verbose=0)
-        return {f"val_{name}": value for name, value in found.items()}
-
+    judge = training.Judge(model, validation, recipe.label_smoothing)
     sample = data.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
     watching = [] if progress is None else [_Steps(steps, recipe.epochs, progress)]
@@ -113,13 +108,14 @@ def train(
         shuffle=False,
         verbose=0,
         callbacks=[
-            AveragedWeights(recipe.average_decay, statistics, evaluate),
+            AveragedWeights(recipe.average_decay, statistics, judge),
             *watching,
             *callbacks,
             keras.callbacks.TerminateOnNaN(),
         ],
     ).history
-    return training.finished(history, perf_counter() - started)
+    fit = training.finished(history, perf_counter() - started)
+    return replace(fit, probabilities=judge.probabilities)
 
 
 def _check(recipe: Recipe) -> None:

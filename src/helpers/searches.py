@@ -147,12 +147,12 @@ class CnnSearch:
         keras.backend.clear_session(free_memory=False)
         callbacks = [tuning.pruning_callback(trial)]
         try:
-            model, _ = self.fit(
+            model, fit = self.fit(
                 trial.params, self.train, epochs=self.epochs, seed=self.seed, callbacks=callbacks
             )
         except DivergedError:
             return float("nan")
-        predicted = training.predict(model, self.validation.images).argmax(axis=1)
+        predicted = fit.probabilities.argmax(axis=1)
         trial.set_user_attr("parameters", model.count_params())
         return _scored(trial, self.validation.labels, predicted, self.train.num_classes)
 

@@ -133,10 +133,12 @@ class Fit:
     Attributes:
         history: `{"loss": […], "accuracy": […], "val_loss": […], "val_accuracy": […]}`, one value an epoch.
         seconds: wall-clock seconds of the training.
+        probabilities: of the validation images after the last epoch, `float32 [N, K]`, where the training kept them.
     """
 
     history: dict[str, list[float]]
     seconds: float
+    probabilities: np.ndarray | None = None
 
 
 def fit(
@@ -196,6 +198,35 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = 512) -> np
     rows = tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
     rows = rows.map(lambda chosen: tf.cast(chosen, tf.float32))
     return model.predict(rows, verbose=0)
+
+
+class Judge:
+    """Predicts the validation images with a network as it is, time and again, and compiles only once.
+
+    Args:
+        model: from raw pixels to probabilities.
+        validation: the validation part.
+        label_smoothing: of the loss.
+    """
+
+    def __init__(self, model: keras.Model, validation: Dataset, label_smoothing: float) -> None:
+        self.validation, self.label_smoothing = validation, label_smoothing
+        signature = [tf.TensorSpec((None, *validation.images.shape[1:]), tf.uint8)]
+        self._forward = tf.function(
+            lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
+        )
+        self.probabilities = np.zeros((0, validation.num_classes), np.float32)
+
+    def __call__(self, model: keras.Model) -> dict[str, float]:
+        """Predict, keep the probabilities, `float32 [N, K]`, and return `val_loss` and `val_accuracy`."""
+        images, labels = self.validation.images, self.validation.labels
+        chunks = [self._forward(images[start : start + 512]) for start in range(0, len(images), 512)]
+        self.probabilities = np.concatenate([np.asarray(chunk) for chunk in chunks])
+        logs = np.log(np.clip(self.probabilities, 1e-7, 1.0))
+        right = logs[np.arange(len(labels)), labels]
+        loss = -(1 - self.label_smoothing) * right - self.label_smoothing * logs.mean(axis=1)
+        accuracy = np.mean(self.probabilities.argmax(axis=1) == labels)
+        return {"val_loss": float(loss.mean()), "val_accuracy": float(accuracy)}
 
 
 def diagnose(history: dict[str, list[float]]) -> str:
