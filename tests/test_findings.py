@@ -18,6 +18,7 @@ from report_runs import (
 )
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
+TUNING = "09_tuning"
 PAIRED = "paired test, p = 0.012"
 
 
@@ -37,13 +38,12 @@ def logged_test(metrics: dict) -> dict:
 
 def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
     found = findings.models(metrics)
-    assert [model.name for model in found[:3]] == ["fine_tuned", "transfer", "baseline_cnn"]
-    assert [model.stage for model in found[:3]] == [FINE_TUNING, TRANSFER, BASELINE]
-    assert [model.source for model in found[:2]] == [
-        f"{FINE_TUNING}/metrics.json",
-        f"{TRANSFER}/metrics.json",
+    assert [model.name for model in found[:4]] == ["fine_tuned", "transfer", "tuned", "baseline_cnn"]
+    assert [model.stage for model in found[:4]] == [FINE_TUNING, TRANSFER, TUNING, BASELINE]
+    assert [model.source for model in found[:3]] == [
+        f"{stage}/metrics.json" for stage in (FINE_TUNING, TRANSFER, TUNING)
     ]
-    assert "Best of 6 models on Digits: fine-tuned Lite0, 64 px, right on 94.5% of 144" in headline(metrics)
+    assert "Best of 7 models on Digits: fine-tuned Lite0, 64 px, right on 94.5% of 144" in headline(metrics)
 
 
 def test_series_without_transfer_learning_speaks_of_the_baselines_only():
@@ -60,12 +60,12 @@ def test_series_without_transfer_learning_speaks_of_the_baselines_only():
 
 def test_every_sentence_names_every_file_that_its_numbers_come_from(metrics):
     found = findings.headline(metrics, "Digits")
-    three = f"{BASELINE}/metrics.json, {TRANSFER}/metrics.json, {FINE_TUNING}/metrics.json"
+    all_four = ", ".join(f"{stage}/metrics.json" for stage in (BASELINE, TRANSFER, FINE_TUNING, TUNING))
     by_start = {item.text[:22]: item.source for item in found}
-    assert by_start["Best of 6 models on Di"] == three
+    assert by_start["Best of 7 models on Di"] == all_four
     assert by_start["The return on complexi"] == f"{BASELINE}/metrics.json, {FINE_TUNING}/metrics.json"
     assert by_start["Always naming the most"] == f"{BASELINE}/metrics.json"
-    assert findings.learned(metrics, "Digits")[0].source == three
+    assert findings.learned(metrics, "Digits")[0].source == all_four
 
 
 def test_paired_test_overrules_intervals_that_overlap(metrics):
@@ -77,14 +77,14 @@ def test_paired_test_overrules_intervals_that_overlap(metrics):
         f"1.1 percentage points (95% interval 0.2 to 1.9; {PAIRED})." in text
     )
     assert "No difference is shown" not in text
-    assert "between fine-tuned Lite0, 64 px and the other 4 models is shown" in text
+    assert "between fine-tuned Lite0, 64 px and the other 5 models is shown" in text
 
 
 def test_without_a_paired_test_the_intervals_decide(metrics):
     del metrics[FINE_TUNING]["differences"]
     text = headline(metrics)
     assert "No difference is shown between fine-tuned Lite0, 64 px and frozen Lite0, 64 px (93.4%" in text
-    assert "The other 4 models are lower: their intervals lie below" in text
+    assert "The other 5 models are lower: their intervals lie below" in text
     assert "paired" not in text
 
 
@@ -222,13 +222,45 @@ def run(tmp_path, monkeypatch) -> FakeRun:
 def test_results_table_names_the_notebook_of_each_model(run):
     record = update_tables.collect(DATASET, PROFILE)
     lines = update_tables.results_table(record).splitlines()
-    rows = {cells[1].strip(): cells[2].strip() for cells in (line.split("|") for line in lines[2:8])}
+    rows = {cells[1].strip(): cells[2].strip() for cells in (line.split("|") for line in lines[2:9])}
     assert list(rows)[-1] == "fine-tuned Lite0, 64 px"
-    assert [rows[name] for name in list(rows)[-3:]] == ["`04`", "`05`", "`06`"]
-    assert len({line.count("|") for line in lines[:8]}) == 1
+    assert [rows[name] for name in list(rows)[-4:]] == ["`04`", "`09`", "`05`", "`06`"]
+    assert len({line.count("|") for line in lines[:9]}) == 1
     for model in record["models"].values():
         del model["stage"]
     assert "| fine-tuned Lite0, 64 px | `04` |" in update_tables.results_table(record), "an older record"
+
+
+@pytest.mark.parametrize(
+    ("ends", "basis", "said"),
+    [
+        (
+            [0.12, 1.58],
+            "images",
+            "The search of 8 settings in 75 s gained over the defaults: 0.8 percentage points",
+        ),
+        ([-0.2, 1.9], "images", "is not shown to have gained anything"),
+        ([-1.9, -0.2], "images", "lost over the defaults"),
+        ([0.12, 1.58], "images", "the winner was picked on these images"),
+        ([0.12, 1.58], "seeds", "over 144 seeds of full training"),
+    ],
+)
+def test_search_is_judged_by_its_interval(ends, basis, said):
+    metrics = metrics_by_stage()
+    metrics["09_tuning"] = {
+        **metrics["09_tuning"],
+        "gain": {"points": 0.85, "ci95": ends, "basis": basis, "count": 144},
+    }
+    told = [
+        item
+        for item in findings.learned(metrics, "Digits")
+        if "09_tuning" in item.source and "search" in item.text
+    ]
+    assert said in told[0].text
+
+
+def test_without_a_search_nothing_is_said_of_it():
+    assert not any("search" in item.text for item in findings.learned(only_baseline(), "Digits"))
 
 
 def test_two_stages_may_not_log_models_of_one_name(run):

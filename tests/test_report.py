@@ -358,12 +358,13 @@ def test_each_model_stands_with_a_link_to_the_file_of_its_numbers(run: FakeRun) 
     text = render()["index"].text
     table = text[text.index('id="models"') : text.index('id="data"')]
     links = re.findall(r'<th scope="row">([^<]+)<span class="name"><a class="source" href="([^"]+)"', table)
-    assert links[:3] == [
+    assert links[:4] == [
         ("Fine-tuned Lite0, 64 px", "metrics/06_fine_tuning.json"),
         ("Frozen Lite0, 64 px", "metrics/05_transfer_learning.json"),
+        ("Tuned residual CNN", "metrics/09_tuning.json"),
         ("Three-layer CNN", "metrics/04_baseline.json"),
     ]
-    assert len(links) == 6
+    assert len(links) == 7
 
 
 def test_a_sentence_from_two_stages_links_to_both_files(run: FakeRun) -> None:
@@ -377,7 +378,7 @@ def test_a_sentence_from_two_stages_links_to_both_files(run: FakeRun) -> None:
 
 def test_a_summary_from_before_transfer_learning_is_still_shown(run: FakeRun) -> None:
     """Such a summary names no file for each model: all of them are of 04_baseline."""
-    for stage in ("05_transfer_learning", "06_fine_tuning"):
+    for stage in ("05_transfer_learning", "06_fine_tuning", "09_tuning"):
         (run.folder(stage) / manifests.NAME).unlink()
     summary = findings.summary(only_baseline(), "Digits")
     for model in summary["models"]:

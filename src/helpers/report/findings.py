@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.errors import OsemnError
 from helpers.report import compared as comparison
-from helpers.report import transfer
+from helpers.report import transfer, tuned
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
 from helpers.report.facts import EXPLORE, data_facts, metrics_file
 from helpers.report.wording import capital, duration, listing, percent, sources
@@ -158,7 +158,7 @@ def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
 
 
 def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return what to remember, the most important first: models, resolution, learning curves, classes, warm-up."""
+    """Return what to remember, the most important first: models, resolution, tuning, learning curves, classes, warm-up."""
     found = _best_and_others(metrics, dataset)
     if found:
         text = " ".join(item.text for item in found)
@@ -166,6 +166,9 @@ def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     resolution = transfer.resolution(metrics)
     if resolution:
         found.append(Finding(resolution, metrics_file(TRANSFER)))
+    search = tuned.search(metrics)
+    if search:
+        found.append(Finding(search, metrics_file(comparison.TUNING)))
     found += _diagnoses(metrics)
     pairs = alike(metrics)
     if pairs:
