@@ -40,8 +40,8 @@ def batches(
             number of the step, all in graph mode.
     """
     steps = -(-len(dataset) // batch_size)
-    images, labels = tf.constant(dataset.images), tf.constant(dataset.labels)
     last_erasing_step = None if erasing_epochs is None else erasing_epochs * steps
+    kinds = (tf.as_dtype(dataset.images.dtype), tf.as_dtype(dataset.labels.dtype))
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
@@ -50,17 +50,27 @@ def batches(
         numbers = tf.data.Dataset.range(number * steps, (number + 1) * steps)
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), numbers)
 
-    def gather(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen = tf.gather(images, rows)
+    def gather(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        # by NumPy, which reads the arrays where they are: as tensors they would lie in memory three times
+        chosen, labels = tf.numpy_function(
+            lambda taken: (dataset.images[taken], dataset.labels[taken]), [rows], kinds, stateful=False
+        )
+        chosen.set_shape((None, *dataset.images.shape[1:]))
+        labels.set_shape((None,))
+        return chosen, labels, rows, step
+
+    def finish(
+        chosen: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if policy is not None:
-            chosen = _augmented(
-                chosen, tf.stack([tf.constant(seed, tf.int64), step]), policy, last_erasing_step
-            )
+            draw = tf.stack([tf.constant(seed, tf.int64), step])
+            chosen = _augmented(chosen, draw, policy, last_erasing_step)
         chosen = tf.cast(chosen, tf.float32)
-        return chosen if change is None else change(chosen, rows, step), tf.gather(labels, rows)
+        return chosen if change is None else change(chosen, rows, step), labels
 
     pairs = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(epoch)
-    return pairs.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2), steps
+    found = pairs.map(gather).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return found.prefetch(2), steps
 
 
 def _augmented(

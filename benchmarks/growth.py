@@ -1,0 +1,76 @@
+"""What an epoch costs as the data grow: seconds and peak memory for 6,000, 60,000 and 600,000 images.
+
+    .venv/bin/python benchmarks/growth.py
+
+Real Fashion-MNIST; the largest are copies of the 60,000. Each size trains one epoch of the recipe in a process of its own,
+with augmentation, on few steps where `--steps` says so (memory does not depend on it, seconds are scaled up). Writes
+benchmarks/results/growth.json.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from time import perf_counter
+
+SIZES = (6_000, 60_000, 600_000)
+
+
+def one(size: int, steps: int) -> dict[str, float]:
+    """Train on `size` images in this process and return what it cost."""
+    import numpy as np
+
+    from feature_cache import quick_split
+    from helpers import determinism, models, recipe, training
+
+    determinism.seed_tensorflow(0)
+    train, _, policy = quick_split()
+    whole = train.subset(np.arange(len(train)))
+    rows = np.resize(np.arange(len(whole)), size)
+    train = type(whole)(whole.images[rows], whole.labels[rows], whole.class_names)
+    del whole
+    statistics = {"mean": [70.0], "standard_deviation": [90.0]}
+    model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=16)
+    model.compile(recipe.optimizer_for(model, recipe.Recipe(), 1_000), "categorical_crossentropy")
+    batches, in_epoch = training.batches(train, 128, seed=0, policy=policy)
+    batches = batches.map(training.one_hot(train.num_classes))
+    model.fit(batches, steps_per_epoch=5, verbose=0)
+    count = min(steps, in_epoch)
+    started = perf_counter()
+    model.fit(batches, steps_per_epoch=count, verbose=0)
+    return {
+        "images": size,
+        "data_mb": train.images.nbytes / 2**20,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "seconds_an_epoch": (perf_counter() - started) * in_epoch / count,
+        "steps_timed": count,
+    }
+
+
+def main() -> None:
+    """Measure each size in its own process, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=500, help="steps to time, at most")
+    parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(given.one, given.steps)))
+        return
+    from helpers import manifests, paths, runs
+
+    found = []
+    for size in SIZES:
+        command = [sys.executable, __file__, "--one", str(size), "--steps", str(given.steps)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(found[-1]), flush=True)
+    result = {"cpu": runs.cpu_name(), "cores": os.cpu_count(), "sizes": found}
+    manifests.write_json(paths.project_root() / "benchmarks" / "results" / "growth.json", result)
+
+
+if __name__ == "__main__":
+    main()
