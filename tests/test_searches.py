@@ -131,4 +131,4 @@ def test_gain_is_called_what_its_interval_shows(ends, said):
 def test_parameters_are_described_in_words():
     assert searches.describe(cnn().space["width"]) == "8, 16"
     assert searches.describe(cnn().space["dropout"]) == "0 to 0.5"
-    assert searches.describe(cnn().space["learning_rate"]) == "0.0005 to 0.02, on a log scale"
+    assert searches.describe(cnn().space["learning_rate"]) == "0.002 to 0.1, on a log scale"

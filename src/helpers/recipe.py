@@ -39,14 +39,14 @@ class Recipe:
 
     epochs: int = 10
     batch_size: int = 128
-    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "muon"] = "muon"
     schedule: Literal["one_cycle", "triangular", "constant"] = "one_cycle"
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-2
     warmup_fraction: float = 0.2
     weight_decay: float = 0.05
     momentum: float = 0.9
     label_smoothing: float = 0.1
-    average_decay: float = 0.998
+    average_decay: float = 0.98
     norm_bias_rate: float = 1.0
     plain_epochs: int = 0
     seed: int = 0

@@ -52,7 +52,7 @@ class CnnSearch:
     def space(self) -> dict[str, BaseDistribution]:
         """What each parameter may be."""
         return {
-            "learning_rate": FloatDistribution(5e-4, 2e-2, log=True),
+            "learning_rate": FloatDistribution(2e-3, 0.1, log=True),
             "weight_decay": FloatDistribution(1e-3, 0.5, log=True),
             "label_smoothing": FloatDistribution(0.0, 0.2),
             "dropout": FloatDistribution(0.0, 0.5),
