@@ -71,7 +71,7 @@ class CnnSearch:
             "weight_decay": usual.weight_decay,
             "label_smoothing": usual.label_smoothing,
             "dropout": 0.0,
-            "augmentation_strength": 1.0,
+            "augmentation_strength": 0.5,  # short schedules have no use for more
             "width": self.widths[0],
             "depth": self.depths[0],
             "dense_units": 0,
