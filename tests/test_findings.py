@@ -242,6 +242,7 @@ def test_results_table_names_the_notebook_of_each_model(run):
         ([-0.2, 1.9], "images", "is not shown to have gained anything"),
         ([-1.9, -0.2], "images", "lost over the defaults"),
         ([0.12, 1.58], "images", "the winner was picked on these images"),
+        ([0.0, 0.0], "defaults", "found nothing better than the defaults."),
         ([0.12, 1.58], "seeds", "over 144 seeds of full training"),
     ],
 )

@@ -100,9 +100,19 @@ def test_head_is_searched_from_the_defaults_of_05_even_outside_the_usual_ranges(
     assert head(seed=1).settings(2).digest != search.settings(2).digest
 
 
-def test_gain_of_two_seeds_and_more_rests_on_the_seeds(study):
-    labels = bars(seed=1).labels
-    gain = searches.gain(study, labels, [0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
+def made(*right: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]:
+    """Return a finished study and labels; of these, each trial predicted so many rightly, the first images."""
+    labels = np.arange(count) % 2
+    study = optuna.create_study(direction="maximize")
+    for number in right:
+        trial = study.ask()
+        predicted = np.where(np.arange(count) < number, labels, 1 - labels)
+        study.tell(trial, searches._scored(trial, labels, predicted, 2))
+    return study, labels
+
+
+def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
+    gain = searches.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
     assert gain.basis == "seeds"
     assert gain.points == pytest.approx(7 / 3)
     half = 4.302653 * np.std([2, 3, 2], ddof=1) / np.sqrt(3)
@@ -111,14 +121,18 @@ def test_gain_of_two_seeds_and_more_rests_on_the_seeds(study):
     assert "the same 3 seeds: +2.33 points" in gain.sentence
 
 
-def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered(study):
-    labels = bars(seed=1).labels
-    gain = searches.gain(study, labels, [0.9], [0.8])
-    best = searches.predicted(tuning.best_trial(study)) == labels
-    first = searches.predicted(study.trials[0]) == labels
-    assert gain.points == pytest.approx(100 * (best.mean() - first.mean()))
+def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered():
+    gain = searches.gain(*made(70, 60, 80), [0.9], [0.8])
+    assert gain.points == pytest.approx(10)
+    assert gain.ci95[0] < 10 < gain.ci95[1]
     assert gain.basis == "images"
     assert "flatters" in gain.sentence
+
+
+def test_nothing_is_gained_where_the_defaults_are_best():
+    gain = searches.gain(*made(80, 70), [0.9, 0.9], [0.9, 0.9])
+    assert (gain.basis, gain.points, gain.shown) == ("defaults", 0.0, False)
+    assert "No other settings beat the defaults" in gain.sentence
 
 
 @pytest.mark.parametrize(

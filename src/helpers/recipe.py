@@ -91,8 +91,10 @@ def train(
         erasing_epochs=recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None,
         change=change,
     )
-    model.compile(
-        optimizer=optimizer_for(model, recipe, recipe.epochs * steps),
+    # a model of the same layers is compiled, so that the network itself is saved without this package's optimizers
+    trainer = keras.Model(model.input, model.output, name="trainer")
+    trainer.compile(
+        optimizer=optimizer_for(trainer, recipe, recipe.epochs * steps),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
@@ -101,7 +103,7 @@ def train(
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
     watching = [] if progress is None else [_Steps(steps, recipe.epochs, progress)]
     started = perf_counter()
-    history = model.fit(
+    history = trainer.fit(
         rows.map(training.one_hot(train_part.num_classes)),
         steps_per_epoch=steps,
         epochs=recipe.epochs,

@@ -350,7 +350,8 @@ class Gain:
     Attributes:
         points: percentage points of validation accuracy.
         ci95: their 95 % interval, in points.
-        basis: what the interval rests on: "seeds", or "images" where there are not enough trainings to tell.
+        basis: what the interval rests on: "seeds", or "images" where there are not enough trainings to tell; "defaults"
+            where the defaults themselves are best, and there is nothing to compare.
         count: how many seeds, or images.
     """
 
@@ -367,6 +368,8 @@ class Gain:
     @property
     def sentence(self) -> str:
         """The gain in words."""
+        if self.basis == "defaults":
+            return "No other settings beat the defaults, which are the winner."
         verdict = (
             "a gain" if self.shown else "a loss" if self.ci95[1] < 0 else "not shown to be more than noise"
         )
@@ -394,6 +397,8 @@ def gain(
         defaults: the same with the defaults, from the same seeds. With fewer than two pairs, the two trials are compared
             image by image.
     """
+    if tuning.best_trial(study).number == 0:
+        return Gain(0.0, (0.0, 0.0), "defaults", len(labels))
     pairs = min(len(winner), len(defaults))
     if pairs >= 2:
         differences = 100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs]))

@@ -15,6 +15,8 @@ def search(metrics: MetricsByStage) -> str:
     seconds, trials = logged.get("search_seconds"), logged.get("trials")
     cost = f" of {trials} settings" if trials else ""
     cost += f" in {duration(seconds)}" if seconds is not None else ""
+    if gain["basis"] == "defaults":
+        return f"The search{cost} found nothing better than the defaults."
     interval = f"{points(gain['points'])} percentage points, 95% interval {points(low)} to {points(high)}"
     if gain["basis"] == "seeds":
         basis = f"over {gain['count']} seeds of full training"
