@@ -216,4 +216,4 @@ def test_changed_parameter_runs_only_what_depends_on_it(series, weights):
     done = again(series, "run", "--set", "04_baseline.forest_trees=11")
     assert done.returncode == 0, done.stderr
     ran = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if ": started" in line]
-    assert ran == ["04_baseline", "12_report"]
+    assert ran == ["04_baseline", "09_tuning", "12_report"]
