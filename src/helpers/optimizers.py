@@ -6,13 +6,13 @@ from typing import Any
 import keras
 
 
-class DiscriminativeAdamW(keras.optimizers.AdamW):
-    """AdamW with a factor on the learning rate of each variable (weight decay keeps the common rate).
+class _Discriminative:
+    """Gives an optimizer a factor on the learning rate of each variable (weight decay keeps the common rate).
 
     Args:
-        *arguments: of `keras.optimizers.AdamW`.
+        *arguments: of the optimizer.
         factors: one for each trained variable, in the order of `trainable_variables`.
-        **options: of `keras.optimizers.AdamW`.
+        **options: of the optimizer.
     """
 
     def __init__(self, *arguments: Any, factors: Sequence[float], **options: Any) -> None:
@@ -25,17 +25,12 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
         super().update_step(gradient, variable, learning_rate * factor)
 
 
-class DiscriminativeSGD(keras.optimizers.SGD):
-    """SGD with a factor on the learning rate of each variable; arguments as for `DiscriminativeAdamW`."""
+class DiscriminativeAdamW(_Discriminative, keras.optimizers.AdamW):
+    """AdamW with a factor on the learning rate of each variable: `factors`, in the order of `trainable_variables`."""
 
-    def __init__(self, *arguments: Any, factors: Sequence[float], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.factors = tuple(factors)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable, at its own rate."""
-        factor = self.factors[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)
+class DiscriminativeSGD(_Discriminative, keras.optimizers.SGD):
+    """SGD with a factor on the learning rate of each variable: `factors`, in the order of `trainable_variables`."""
 
 
 class ConvolutionMuon(keras.optimizers.Muon):

@@ -17,25 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from helpers import paths, study_search, study_storage
 from helpers.errors import OsemnError, UsageError
-from helpers.study_search import Search, halving_rungs
+from helpers.study_search import Search
 
 if TYPE_CHECKING:
     import keras
-
-__all__ = [
-    "Importances",
-    "Objective",
-    "Search",
-    "best_trial",
-    "complete",
-    "halving_rungs",
-    "importances",
-    "pruning_callback",
-    "quiet",
-    "run",
-    "share_pruned",
-    "summary",
-]
 
 Objective = Callable[[optuna.Trial], float]
 
