@@ -61,11 +61,11 @@ class Run:
             MissingInputError: an input stage has not been run, or its files are not whole.
             OsemnError: another run of this stage is at work.
         """
-        run = cls.reading(stage, namespace)
-        final = run.final
+        spec, checked, final = _checked(stage, namespace)
         final.parent.mkdir(parents=True, exist_ok=True)
-        run.lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
+        lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
         manifests.recover(final)
+        run = cls._opened(spec, checked, final, lock)
         _empty(run.partial)
         _open_runs[final] = run
         return run
@@ -84,17 +84,16 @@ class Run:
             UsageError: as for `start`.
             MissingInputError: as for `start`.
         """
-        spec = stages.find(stage)
-        _refuse_unknown_injected(stage, namespace)
-        wanted = parameters.MODELS[stage].model_fields
-        checked = parameters.check(stage, {name: namespace[name] for name in wanted if name in namespace})
-        parameters.check_dataset(checked["dataset"])
-        if checked["profile"] not in parameters.profiles():
-            parameters.load_profile(checked["profile"])
-        final = paths.stage_folder(checked["dataset"], checked["profile"], stage)
-        upstream = _upstream(spec, final)
+        return cls._opened(*_checked(stage, namespace), lock=None)
+
+    @classmethod
+    def _opened(
+        cls, spec: stages.Stage, checked: dict[str, Any], final: Path, lock: FileLock | None
+    ) -> "Run":
+        """Verify the inputs and seed every generator."""
+        upstream = {name: manifests.require(final.with_name(name), name) for name in spec.reads}
         _seed(spec, checked["seed"])
-        return cls(spec, checked, final, final.with_name(f"{stage}.partial"), lock=None, upstream=upstream)
+        return cls(spec, checked, final, final.with_name(f"{spec.name}.partial"), lock, upstream=upstream)
 
     @property
     def seed(self) -> int:
@@ -305,9 +304,16 @@ def lock_stage(final: Path, purpose: str = "") -> FileLock:
     return lock
 
 
-def _upstream(stage: stages.Stage, final: Path) -> dict[str, dict[str, Any]]:
-    """Return the manifests of a stage's inputs, each verified."""
-    return {name: manifests.require(final.with_name(name), name) for name in stage.reads}
+def _checked(stage: str, namespace: Mapping[str, Any]) -> tuple[stages.Stage, dict[str, Any], Path]:
+    """Return a stage, its checked parameters and its folder."""
+    spec = stages.find(stage)
+    _refuse_unknown_injected(stage, namespace)
+    wanted = parameters.MODELS[stage].model_fields
+    checked = parameters.check(stage, {name: namespace[name] for name in wanted if name in namespace})
+    parameters.check_dataset(checked["dataset"])
+    if checked["profile"] not in parameters.profiles():
+        parameters.load_profile(checked["profile"])
+    return spec, checked, paths.stage_folder(checked["dataset"], checked["profile"], stage)
 
 
 def _empty(folder: Path) -> None:
