@@ -15,7 +15,18 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial
 from scipy import stats
 
-from helpers import augment, data, evaluation, features, models, recipe, training, transfer, tuning
+from helpers import (
+    augment,
+    data,
+    evaluation,
+    features,
+    models,
+    recipe,
+    study_search,
+    training,
+    transfer,
+    tuning,
+)
 from helpers.errors import DivergedError
 from helpers.runs import Run
 
@@ -163,7 +174,7 @@ class CnnSearch:
             trials,
             seed=self.seed,
             first=(self.defaults,),
-            rungs=tuning.halving_rungs(self.epochs),
+            rungs=study_search.halving_rungs(self.epochs),
             fingerprint=self.fingerprint,
         )
 
@@ -281,6 +292,7 @@ def head_search(run: Run, progress: Callable[..., None] | None = None) -> HeadSe
         run: of 09_tuning.
         progress: as for `features.extract`, where features have to be extracted again.
     """
+    run.input("05_transfer_learning", "metrics.json")  # so that another run of 05 makes this stage outdated
     of_05 = run.upstream["05_transfer_learning"]["parameters"]
     train, validation = data.load_split(run)
     share = min(1.0, of_05["samples"] / (len(train) + len(validation)))
