@@ -22,7 +22,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from feature_cache import quick_split
+import quick_run
 from helpers import (
     augment,
     data,
@@ -202,7 +202,7 @@ def measure(
 def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
     """Train the recipe and the changes for each seed; results are kept after each training."""
     determinism.seed_tensorflow(seeds[0])
-    parts = quick_split()
+    parts = quick_run.parts()
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
     this = {
         "recipe": asdict(base),

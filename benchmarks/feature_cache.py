@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import quick_run
 from helpers import (
     augment,
     data,
@@ -32,16 +33,6 @@ from helpers import (
 )
 
 RESOLUTION = 64
-
-
-def quick_split() -> tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]:
-    """Return training and validation part and the policy of the quick run."""
-    folder = paths.run_folder("fashion_mnist", "quick")
-    whole = data.load(folder / "01_acquire" / "train.npz")
-    with np.load(folder / "03_preprocess" / "split.npz") as split:
-        parts = whole.subset(split["train_index"]), whole.subset(split["validation_index"])
-    policy = json.loads((folder / "03_preprocess" / "augmentation.json").read_text(encoding="utf-8"))
-    return *parts, augment.AugmentationPolicy.from_dict(policy)
 
 
 def extraction(
@@ -148,7 +139,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=2, help="augmented views to try, at most")
     most = parser.parse_args().views
     determinism.seed_tensorflow(0)
-    train, validation, policy = quick_split()
+    train, validation, policy = quick_run.parts()
     part = train.subset(data.stratified_sample(train.labels, 18_000, 0))
     with tempfile.TemporaryDirectory(prefix="osemn-features-") as folder:
         source = features.extractor("efficientnet_lite0", train.image_shape, RESOLUTION)

@@ -20,7 +20,7 @@ from time import perf_counter
 
 import numpy as np
 
-from feature_cache import quick_split
+import quick_run
 from helpers import (
     blocks,
     data,
@@ -65,7 +65,7 @@ class Trial:
 def measure(trial: Trial, folder: Path) -> dict[str, object]:
     """Train one trial and return its settings, accuracies by epoch and costs."""
     determinism.seed_tensorflow(trial.seed)
-    train, validation, policy = quick_split()
+    train, validation, policy = quick_run.parts()
     train = train.subset(data.stratified_sample(train.labels, trial.samples, trial.seed))
     source = features.extractor(trial.backbone, train.image_shape, trial.resolution, trial.interpolation)
     head = transfer.HeadSettings(256, 0.3, 4, 256, 0.008, trial.seed)

@@ -22,24 +22,26 @@ def one(size: int, steps: int) -> dict[str, float]:
     """Train on `size` images in this process and return what it cost."""
     import numpy as np
 
-    from feature_cache import quick_split
-    from helpers import determinism, models, recipe, training
+    import quick_run
+    from helpers import determinism, fast_training, models, recipe, training
 
     determinism.seed_tensorflow(0)
-    train, _, policy = quick_split()
+    train, _, policy = quick_run.parts()
     whole = train.subset(np.arange(len(train)))
     rows = np.resize(np.arange(len(whole)), size)
     train = type(whole)(whole.images[rows], whole.labels[rows], whole.class_names)
     del whole
     statistics = {"mean": [70.0], "standard_deviation": [90.0]}
     model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=16)
-    model.compile(recipe.optimizer_for(model, recipe.Recipe(), 1_000), "categorical_crossentropy")
+    trainer = fast_training.trainer_of(model)
+    trainer.compile(recipe.optimizer_for(trainer, recipe.Recipe(), 1_000), "categorical_crossentropy")
     batches, in_epoch = training.batches(train, 128, seed=0, policy=policy)
     batches = batches.map(training.one_hot(train.num_classes))
-    model.fit(batches, steps_per_epoch=5, verbose=0)
     count = min(steps, in_epoch)
-    started = perf_counter()
-    model.fit(batches, steps_per_epoch=count, verbose=0)
+    with fast_training.bfloat16(fast_training.bfloat16_is_native()):
+        trainer.fit(batches, steps_per_epoch=5, verbose=0)
+        started = perf_counter()
+        trainer.fit(batches, steps_per_epoch=count, verbose=0)
     return {
         "images": size,
         "data_mb": train.images.nbytes / 2**20,

@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/throughput.py
 
-In one process, in turns: a large convolution, forward and backward (the ceiling); training steps of the residual CNN on
-one batch that stays in memory; the same steps fed by the input pipeline with augmentation. Real Fashion-MNIST from the
-quick run of 01 and 03. Writes benchmarks/results/throughput.json.
+In one process, in turns, in float32 and in bfloat16: a large convolution, forward and both gradients (the ceiling);
+training steps of the residual CNN, as the recipe takes them, on one batch that stays in memory; the same steps fed by the
+input pipeline with augmentation; the pipeline alone. Real Fashion-MNIST from the quick run of 01 and 03. Writes
+benchmarks/results/throughput.json.
 """
 
 import argparse
@@ -17,37 +18,99 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feature_cache import quick_split
-from helpers import determinism, manifests, models, paths, recipe, runs, training
+import quick_run
+from helpers import (
+    augment,
+    data,
+    determinism,
+    fast_training,
+    manifests,
+    models,
+    paths,
+    recipe,
+    runs,
+    training,
+)
 
-BATCH = 128
+BATCH, STEPS = 128, 20
+PRECISIONS = {"float32": False, "bfloat16": True}
 
 
-def ceiling() -> tuple[Callable[[], None], float]:
-    """Return a large convolution, forward and backward, and its floating-point operations."""
-    images = tf.random.normal((BATCH, 28, 28, 64))
-    kernel = tf.random.normal((3, 3, 64, 128))
+def ceiling() -> Callable[[], None]:
+    """Return a large convolution, forward and both gradients; every result is used, so that none is left out."""
+    images, kernel = tf.random.normal((BATCH, 28, 28, 64)), tf.random.normal((3, 3, 64, 128))
+    upstream = tf.random.normal((BATCH, 28, 28, 128))
 
     @tf.function
-    def step() -> tf.Tensor:
+    def step(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch([images, kernel])
-            loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME"))
-        one, other = tape.gradient(loss, [images, kernel])
-        return tf.reduce_sum(one) + tf.reduce_sum(other)
+            found = tf.nn.conv2d(images, kernel, 1, "SAME")
+        one, other = tape.gradient(found, [images, kernel], output_gradients=upstream)
+        return tf.stack([tf.reduce_sum(found), tf.reduce_sum(one), tf.reduce_sum(other)])
 
-    return lambda: step().numpy(), 6.0 * BATCH * 28 * 28 * 9 * 64 * 128
+    return lambda: step(images, kernel, upstream).numpy()
 
 
-def steps_of(model: keras.Model, rows: tf.data.Dataset, count: int) -> Callable[[], None]:
-    """Return `count` training steps on batches of a pipeline."""
-    iterator = iter(rows)
+CEILING_OPERATIONS = 3 * 2.0 * BATCH * 28 * 28 * 9 * 64 * 128
+
+
+def steps_of(trainer: keras.Model, rows: tf.data.Dataset) -> Callable[[], None]:
+    """Return training steps on the batches of a pipeline."""
+    endless = iter(rows)
 
     def run() -> None:
-        for _ in range(count):
-            model.train_on_batch(*next(iterator))
+        for _ in range(STEPS):
+            trainer.train_on_batch(*next(endless))
 
     return run
+
+
+def medians(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each call, made in turns; the first round, which compiles, is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            started = perf_counter()
+            call()
+            if number:
+                seconds[name].append(perf_counter() - started)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def measure(
+    train: data.Dataset, policy: augment.AugmentationPolicy, width: int, optimizer: str, rounds: int
+) -> dict[str, object]:
+    """Measure one width with one optimizer in the precision that is on."""
+    statistics = {"mean": [train.images.mean()], "standard_deviation": [train.images.std()]}
+    model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
+    trainer = fast_training.trainer_of(model)
+    settings = recipe.Recipe(optimizer=optimizer)
+    trainer.compile(recipe.optimizer_for(trainer, settings, 10_000), keras.losses.CategoricalCrossentropy())
+    rows, _ = training.batches(train, BATCH, seed=0, policy=policy)
+    rows = rows.map(training.one_hot(train.num_classes))
+    alone = iter(rows)
+    seconds = medians(
+        {
+            "ceiling": ceiling(),
+            "fixed": steps_of(trainer, rows.take(1).cache().repeat()),
+            "fed": steps_of(trainer, rows),
+            "pipeline": lambda: [next(alone) for _ in range(STEPS)],
+        },
+        rounds,
+    )
+    cost = 6.0 * models.multiply_accumulates(model) * BATCH * STEPS
+    rates = {name: cost / seconds[name] / 1e9 for name in ("fixed", "fed")}
+    rates["ceiling"] = CEILING_OPERATIONS / seconds["ceiling"] / 1e9
+    return {
+        "width": width,
+        "optimizer": optimizer,
+        "gflops": rates,
+        "images_per_second": BATCH * STEPS / seconds["fed"],
+        "share_of_ceiling": rates["fed"] / rates["ceiling"],
+        "fed_against_fixed": rates["fed"] / rates["fixed"],
+        "pipeline_alone_against_fed": seconds["fed"] / seconds["pipeline"],
+    }
 
 
 def main() -> None:
@@ -59,43 +122,22 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
     given = parser.parse_args()
     determinism.seed_tensorflow(0)
-    train, _, policy = quick_split()
-    convolution, operations = ceiling()
-    result = {"cpu": runs.cpu_name(), "cores": os.cpu_count(), "tensorflow": tf.__version__, "widths": {}}
-    for width in given.widths:
-        statistics = {"mean": [train.images.mean()], "standard_deviation": [train.images.std()]}
-        model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
-        model.compile(
-            recipe.optimizer_for(model, recipe.Recipe(), 10_000), keras.losses.CategoricalCrossentropy()
-        )
-        rows, _ = training.batches(train, BATCH, seed=0, policy=policy)
-        rows = rows.map(training.one_hot(train.num_classes))
-        fixed = rows.take(1).cache().repeat()
-        count = 20
-        runs_of = {
-            "ceiling": convolution,
-            "fixed": steps_of(model, fixed, count),
-            "fed": steps_of(model, rows, count),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in runs_of}
-        for number in range(given.rounds + 1):
-            for name, call in runs_of.items():
-                started = perf_counter()
-                call()
-                if number:  # the first round compiles
-                    seconds[name].append(perf_counter() - started)
-        cost = 6.0 * models.multiply_accumulates(model) * BATCH * count
-        rate = {
-            name: (operations if name == "ceiling" else cost) / np.array(values) / 1e9
-            for name, values in seconds.items()
-        }
-        result["widths"][width] = {
-            "gflops": {name: float(np.median(values)) for name, values in rate.items()},
-            "images_per_second": float(np.median(BATCH * count / np.array(seconds["fed"]))),
-            "share_of_ceiling": float(np.median(rate["fed"] / rate["ceiling"])),
-            "fed_against_fixed": float(np.median(rate["fed"] / rate["fixed"])),
-        }
-        print(width, json.dumps(result["widths"][width]), flush=True)
+    train, _, policy = quick_run.parts()
+    measured = []
+    for precision, on in PRECISIONS.items():
+        for width in given.widths:
+            for optimizer in ("muon", "adamw"):
+                with fast_training.bfloat16(on):
+                    found = measure(train, policy, width, optimizer, given.rounds)
+                measured.append({"precision": precision, **found})
+                print(json.dumps(measured[-1]), flush=True)
+    result = {
+        "cpu": runs.cpu_name(),
+        "cores": os.cpu_count(),
+        "tensorflow": tf.__version__,
+        "bfloat16_is_native": fast_training.bfloat16_is_native(),
+        "measured": measured,
+    }
     manifests.write_json(paths.project_root() / "benchmarks" / "results" / "throughput.json", result)
 
 

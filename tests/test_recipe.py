@@ -86,7 +86,7 @@ def test_averaged_network_is_what_is_scored_and_what_is_left():
 
 def test_judge_gives_keras_loss_and_accuracy_for_any_number_of_images():
     model, validation = network(), bars(700, seed=1)
-    judged = training.Judge(model, validation, 0.1)(model)
+    judged = training.Judge(model, validation, 0.1)()
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
@@ -147,7 +147,7 @@ def test_early_stopping_restores_an_averaged_network():
     settings = dataclasses.replace(SHORT, epochs=6)
     fit = recipe.train(model, bars(), validation, settings, callbacks=[stop])
     assert len(fit.history["val_loss"]) == 2
-    judged = training.Judge(model, validation, SHORT.label_smoothing)(model)
+    judged = training.Judge(model, validation, SHORT.label_smoothing)()
     assert judged["val_loss"] == pytest.approx(fit.history["val_loss"][0], rel=1e-4)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from helpers import fast_training
+
 
 class NormStatistics:
     """Recomputes the running statistics of a network's batch normalisations for the weights that it has now.
@@ -58,12 +60,12 @@ class AveragedWeights(keras.callbacks.Callback):
     Args:
         decay: of the average, from one step to the next; 0 for no average at all. It begins smaller, so that the first
             steps are soon forgotten.
-        statistics: of the same network.
+        statistics: of the same network; recomputed after every epoch, average or not.
         evaluate: gives the `val_…` of the network as it is; they are added to the epoch's logs.
     """
 
     def __init__(
-        self, decay: float, statistics: NormStatistics, evaluate: Callable[[keras.Model], dict[str, float]]
+        self, decay: float, statistics: NormStatistics, evaluate: Callable[[], dict[str, float]]
     ) -> None:
         super().__init__()
         self.decay, self.statistics, self.evaluate = decay, statistics, evaluate
@@ -99,6 +101,8 @@ class AveragedWeights(keras.callbacks.Callback):
             self._trained = self.model.get_weights()
             for average, variable in zip(self._averages, self._variables, strict=True):
                 variable.assign(average)
+        with fast_training.bfloat16(False):
             self.statistics.recompute()
+            found = self.evaluate()
         if logs is not None:
-            logs.update(self.evaluate(self.model))
+            logs.update(found)

@@ -45,9 +45,25 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return len(variable.shape) != 4
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
-        """Orthogonalise a kernel, as a matrix."""
-        matrix = keras.ops.reshape(x, (-1, x.shape[-1]))
-        return keras.ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+        """Orthogonalise a kernel, as a matrix.
+
+        Keras's polynomial in the matrix X is X times a polynomial in XᵀX: iterated on the small square matrix, it costs
+        a third.
+        """
+        ops = keras.ops
+        matrix = ops.reshape(x, (-1, x.shape[-1]))
+        tall = matrix.shape[0] >= matrix.shape[1]
+        matrix = matrix / (ops.norm(matrix) + 1e-7)
+        flipped = ops.transpose(matrix)
+        gram = ops.matmul(flipped, matrix) if tall else ops.matmul(matrix, flipped)
+        product = unit = ops.eye(gram.shape[0], dtype=gram.dtype)
+        for _ in range(steps):
+            square = ops.matmul(gram, gram)
+            factor = self.muon_a * unit + self.muon_b * gram + self.muon_c * square
+            product = ops.matmul(product, factor)
+            gram = ops.matmul(ops.matmul(factor, gram), factor)
+        found = ops.matmul(matrix, product) if tall else ops.matmul(product, matrix)
+        return ops.reshape(found, x.shape)
 
     def lr_adjust(self, x: Any) -> Any:
         """Scale the update of a kernel by its size as a matrix."""

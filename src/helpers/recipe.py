@@ -8,7 +8,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from helpers import augment, data, optimizers, training
+from helpers import augment, data, fast_training, optimizers, training
 from helpers.averaging import AveragedWeights, NormStatistics
 from helpers.errors import UsageError
 
@@ -34,6 +34,8 @@ class Recipe:
         average_decay: of the moving average of the weights, from step to step; 0 for none.
         norm_bias_rate: factor on the learning rate of batch normalisation's offsets.
         plain_epochs: epochs at the end without erasing.
+        precision: of the convolutions while training: "float32"; "bfloat16", rewritten by oneDNN; "auto" for bfloat16
+            where the processor has it. The trained network always works in float32.
         seed: of order and augmentation.
     """
 
@@ -49,6 +51,7 @@ class Recipe:
     average_decay: float = 0.98
     norm_bias_rate: float = 1.0
     plain_epochs: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
 
 
@@ -91,8 +94,7 @@ def train(
         erasing_epochs=recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None,
         change=change,
     )
-    # a model of the same layers is compiled, so that the network itself is saved without this package's optimizers
-    trainer = keras.Model(model.input, model.output, name="trainer")
+    trainer = fast_training.trainer_of(model)
     trainer.compile(
         optimizer=optimizer_for(trainer, recipe, recipe.epochs * steps),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
@@ -103,19 +105,20 @@ def train(
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
     watching = [] if progress is None else [_Steps(steps, recipe.epochs, progress)]
     started = perf_counter()
-    history = trainer.fit(
-        rows.map(training.one_hot(train_part.num_classes)),
-        steps_per_epoch=steps,
-        epochs=recipe.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            AveragedWeights(recipe.average_decay, statistics, judge),
-            *watching,
-            *callbacks,
-            keras.callbacks.TerminateOnNaN(),
-        ],
-    ).history
+    with fast_training.bfloat16(PRECISIONS[recipe.precision]()):
+        history = trainer.fit(
+            rows.map(training.one_hot(train_part.num_classes)),
+            steps_per_epoch=steps,
+            epochs=recipe.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                AveragedWeights(recipe.average_decay, statistics, judge),
+                *watching,
+                *callbacks,
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        ).history
     fit = training.finished(history, perf_counter() - started)
     return replace(fit, probabilities=judge.probabilities)
 
@@ -125,7 +128,7 @@ def _check(recipe: Recipe) -> None:
         raise UsageError(
             f"plain_epochs = {recipe.plain_epochs} is more than epochs = {recipe.epochs}.", "make it smaller"
         )
-    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
         if getattr(recipe, name) not in known:
             raise UsageError(
                 f"There is no {name} '{getattr(recipe, name)}'.", f"use one of: {', '.join(known)}"
@@ -163,6 +166,11 @@ def _muon(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optim
 
 SCHEDULES = {"one_cycle": _one_cycle, "triangular": _triangular, "constant": _constant}
 OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd, "muon": _muon}
+PRECISIONS = {
+    "auto": fast_training.bfloat16_is_native,
+    "float32": lambda: False,
+    "bfloat16": lambda: True,
+}
 
 
 def optimizer_for(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
@@ -173,11 +181,8 @@ def optimizer_for(model: keras.Model, recipe: Recipe, steps: int) -> keras.optim
         recipe: the recipe.
         steps: of the whole training.
     """
-    offsets = {
-        layer.beta.path for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
-    }
     factors = [
-        recipe.norm_bias_rate if variable.path in offsets else 1.0 for variable in model.trainable_variables
+        recipe.norm_bias_rate if variable.name == "beta" else 1.0 for variable in model.trainable_variables
     ]
     made = OPTIMIZERS[recipe.optimizer](recipe, SCHEDULES[recipe.schedule](recipe, steps), factors)
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

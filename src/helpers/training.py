@@ -227,7 +227,7 @@ class Judge:
         )
         self.probabilities = np.zeros((0, validation.num_classes), np.float32)
 
-    def __call__(self, model: keras.Model) -> dict[str, float]:
+    def __call__(self) -> dict[str, float]:
         """Predict, keep the probabilities, `float32 [N, K]`, and return `val_loss` and `val_accuracy`."""
         images, labels = self.validation.images, self.validation.labels
         chunks = [self._forward(images[start : start + 512]) for start in range(0, len(images), 512)]

@@ -1,0 +1,302 @@
+"""Accuracy against seconds and operations: the recipe beside three others, on clean images, seed by seed.
+
+    .venv/bin/python benchmarks/accuracy_for_compute.py train --method recipe --minutes 10 --seeds 0 1 2
+    .venv/bin/python benchmarks/accuracy_for_compute.py score --method recipe --minutes 10
+    .venv/bin/python benchmarks/accuracy_for_compute.py table
+
+`train` needs the quick run of 01 and 03, sees training and validation images only, and keeps each network below runs/.
+`score` opens the test set once for all seeds of a method and budget, writes what it finds, with the time, into
+benchmarks/results/accuracy_for_compute.json, and refuses to open it for them again. Settings of a budget are written
+below and were chosen on validation. Add `--dataset mnist` for digits.
+
+Methods: `recipe`, this project's; `baseline_cnn`, the three-layer CNN of notebook 04, augmented alike; `dense`,
+784-128-10; `public_resnet`, the strongest recipe of such a size that we know of, written anew: the residual network of
+fast.ai's course "From Deep Learning Foundations to Stable Diffusion" (J. Howard et al., 2023), lesson 18.
+"""
+
+import argparse
+import json
+import os
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+from keras import layers
+
+import quick_run
+from helpers import (
+    augment,
+    data,
+    determinism,
+    evaluation,
+    manifests,
+    models,
+    paths,
+    recipe,
+    runs,
+    training,
+)
+
+RESULTS = paths.project_root() / "benchmarks" / "results" / "accuracy_for_compute.json"
+FIT = recipe.Recipe()
+PUBLIC = recipe.Recipe(
+    batch_size=1024,
+    optimizer="adamw",
+    learning_rate=1e-2,
+    weight_decay=0.01,
+    label_smoothing=0.0,
+    average_decay=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How a method spends its minutes.
+
+    Attributes:
+        epochs: passes over the training part.
+        model: arguments of the network.
+        recipe: settings of the recipe.
+        policy: settings of the augmentation policy.
+    """
+
+    epochs: int
+    model: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
+
+
+def public_resnet(shape: tuple[int, int, int], classes: int, mean: float, deviation: float) -> keras.Model:
+    """Return a residual network of 16-32-64-128-256-512 channels: 5 × 5 first, then halved in every block."""
+    image = keras.Input(shape, name="image")
+    x = layers.Normalization(mean=[mean], variance=[deviation**2])(image)
+    for number, channels in enumerate((16, 32, 64, 128, 256, 512)):
+        size, stride = (5, 1) if number == 0 else (3, 2)
+        inner = _convolution(x, channels, size, 1)
+        inner = layers.ReLU()(inner)
+        inner = _convolution(inner, channels, size, stride)
+        skipped = x if stride == 1 else layers.AveragePooling2D(2, padding="same")(x)
+        skipped = layers.Conv2D(channels, 1)(skipped)
+        x = layers.ReLU()(layers.Add()([inner, skipped]))
+    x = layers.Dense(classes, use_bias=False)(layers.Flatten()(x))
+    return keras.Model(image, layers.Softmax()(layers.BatchNormalization()(x)), name="public_resnet")
+
+
+def _convolution(x: keras.KerasTensor, channels: int, size: int, stride: int) -> keras.KerasTensor:
+    x = layers.Conv2D(channels, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(
+        x
+    )
+    return layers.BatchNormalization()(x)
+
+
+Parts = tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]
+
+
+def train_recipe(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
+    """Train the residual CNN by the recipe; mirrored views are averaged where a mirrored image keeps its label."""
+    rows, validation, policy = parts
+    model = models.residual_cnn(rows.image_shape, rows.num_classes, **_statistics(rows), **budget.model)
+    settings = replace(FIT, epochs=budget.epochs, seed=seed, **budget.recipe)
+    fit = recipe.train(model, rows, validation, settings, policy=replace(policy, **budget.policy))
+    return model, fit
+
+
+def train_public(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
+    """Train the public network: AdamW, one cycle, batches of 1,024, shifts of one pixel, flips, erasing."""
+    rows, validation, policy = parts
+    mean, deviation = (values[0] for values in _statistics(rows).values())
+    model = public_resnet(rows.image_shape, rows.num_classes, mean, deviation)
+    settings = replace(PUBLIC, epochs=budget.epochs, seed=seed)
+    policy = replace(policy, shift_fraction=1 / rows.image_shape[0], **budget.policy)
+    return model, recipe.train(model, rows, validation, settings, policy=policy)
+
+
+def train_baseline(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
+    """Train the three-layer CNN with augmentation, by Adam on one cycle."""
+    rows, validation, policy = parts
+    model = models.baseline_cnn(rows.image_shape, rows.num_classes, **_statistics(rows), **budget.model)
+    return model, _plain_fit(model, rows, validation, budget, seed, policy)
+
+
+def train_dense(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
+    """Train the dense network on images as they are, by Adam on one cycle."""
+    rows, validation, _ = parts
+    model = models.dense_network(rows.image_shape, rows.num_classes)
+    return model, _plain_fit(model, rows, validation, budget, seed, None)
+
+
+def _plain_fit(
+    model: keras.Model,
+    rows: data.Dataset,
+    validation: data.Dataset,
+    budget: Budget,
+    seed: int,
+    policy: augment.AugmentationPolicy | None,
+) -> training.Fit:
+    return training.fit(
+        model,
+        rows,
+        validation,
+        epochs=budget.epochs,
+        batch_size=128,
+        learning_rate=0.004,
+        seed=seed,
+        policy=policy,
+    )
+
+
+def _statistics(rows: data.Dataset) -> dict[str, list[float]]:
+    pixels = rows.images.astype(np.float64)
+    return {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}
+
+
+METHODS: dict[str, Callable[[Parts, Budget, int], tuple[keras.Model, training.Fit]]] = {
+    "recipe": train_recipe,
+    "baseline_cnn": train_baseline,
+    "dense": train_dense,
+    "public_resnet": train_public,
+}
+BUDGETS: dict[tuple[str, str, int], Budget] = {
+    ("fashion_mnist", "recipe", 1): Budget(4, {"width": 16}),
+    ("fashion_mnist", "recipe", 10): Budget(20, {"width": 32}, {"average_decay": 0.995, "plain_epochs": 2}),
+    ("fashion_mnist", "baseline_cnn", 1): Budget(6),
+    ("fashion_mnist", "baseline_cnn", 10): Budget(40, {"filters": 32}),
+    ("fashion_mnist", "dense", 1): Budget(20),
+    ("fashion_mnist", "public_resnet", 1): Budget(1),
+    ("fashion_mnist", "public_resnet", 10): Budget(10),
+    ("mnist", "recipe", 10): Budget(20, {"width": 32}, {"average_decay": 0.995}),
+}
+
+
+def folder_of(dataset: str, method: str, minutes: int) -> Path:
+    """Return where the networks of a method and budget are kept."""
+    return paths.run_folder(dataset, "quick").parent / "benchmarks" / f"{method}-{minutes}"
+
+
+def train(dataset: str, method: str, minutes: int, seeds: list[int]) -> None:
+    """Train a network for each seed that has none yet."""
+    budget, parts = BUDGETS[dataset, method, minutes], quick_run.parts(dataset)
+    folder = folder_of(dataset, method, minutes)
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        if (folder / f"{seed}.json").is_file():
+            continue
+        keras.utils.set_random_seed(seed)
+        model, fit = METHODS[method](parts, budget, seed)
+        found = training.predict(finished(method, model, parts[2]), parts[1].images)
+        cost = models.multiply_accumulates(model)
+        model.save(folder / f"{seed}.keras")
+        trial = {
+            "seed": seed,
+            "epochs": budget.epochs,
+            "seconds": fit.seconds,
+            "validation_accuracy": float(np.mean(found.argmax(1) == parts[1].labels)),
+            "validation_accuracy_by_epoch": fit.history["val_accuracy"],
+            "million_multiply_accumulates": cost / 1e6,
+            "training_operations": 6.0 * cost * len(parts[0]) * budget.epochs,
+            "parameters": model.count_params(),
+            "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        }
+        manifests.write_json(folder / f"{seed}.json", trial)
+        print(f"{method}, seed {seed}: {trial['validation_accuracy']:.2%} on validation, {fit.seconds:.0f} s")
+
+
+def finished(method: str, model: keras.Model, policy: augment.AugmentationPolicy) -> keras.Model:
+    """Return the network as it is used: the recipe's averages views where the policy says that mirroring keeps labels."""
+    return models.averaging_views(model, flip=method == "recipe" and policy.horizontal_flip)
+
+
+def score(dataset: str, method: str, minutes: int) -> None:
+    """Open the test set once for all trained seeds of a method and budget, and write what is found."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"entries": []}
+    same = {"dataset": dataset, "method": method, "minutes": minutes}
+    if any(all(entry[key] == value for key, value in same.items()) for entry in kept["entries"]):
+        raise SystemExit(f"The test set was opened for {same} before; the result stands in {RESULTS.name}.")
+    folder, policy = folder_of(dataset, method, minutes), quick_run.parts(dataset)[2]
+    trials = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    test, together = quick_run.test_part(dataset), []
+    for trial in trials:
+        model = keras.models.load_model(folder / f"{trial['seed']}.keras")
+        plain, averaged = (
+            training.predict(each, test.images) for each in (model, finished(method, model, policy))
+        )
+        together.append(averaged)
+        right = int(np.sum(averaged.argmax(1) == test.labels))
+        trial["test_accuracy_one_view"] = float(np.mean(plain.argmax(1) == test.labels))
+        trial["test_accuracy"] = right / len(test)
+        trial["test_accuracy_ci95"] = evaluation.wilson_interval(right, len(test))
+    ensemble = np.mean(together, axis=0).argmax(1)
+    budget = BUDGETS[dataset, method, minutes]
+    kept["entries"].append(
+        {
+            **same,
+            "settings": {"model": budget.model, "recipe": budget.recipe, "policy": budget.policy},
+            "test_opened": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trials": trials,
+            "test_accuracy_of_ensemble": float(np.mean(ensemble == test.labels)),
+            "cpu": runs.cpu_name(),
+            "cores": os.cpu_count(),
+            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        }
+    )
+    manifests.write_json(RESULTS, kept)
+
+
+def table() -> str:
+    """Return all results as a Markdown table: mean over seeds with Student's 95 % interval."""
+    lines = [
+        "| data | method | budget | seeds | seconds | operations | validation | test, mean of seeds | 95 % interval over seeds "
+        "| ensemble |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in json.loads(RESULTS.read_text(encoding="utf-8"))["entries"]:
+        trials = entry["trials"]
+        mean = {
+            key: np.mean([trial[key] for trial in trials]) for key in trials[0] if _is_number(trials[0][key])
+        }
+        accuracies = np.array([trial["test_accuracy"] for trial in trials])
+        spread = "one seed"
+        if len(trials) > 1:
+            half = scipy.stats.t.ppf(0.975, len(trials) - 1) * scipy.stats.sem(accuracies)
+            spread = f"{accuracies.mean() - half:.2%} to {accuracies.mean() + half:.2%}"
+        lines.append(
+            f"| {entry['dataset']} | {entry['method']} | {entry['minutes']} min | {len(trials)} | {mean['seconds']:.0f} "
+            f"| {mean['training_operations']:.1e} | {mean['validation_accuracy']:.2%} | {mean['test_accuracy']:.2%} | {spread} "
+            f"| {entry['test_accuracy_of_ensemble']:.2%} |"
+        )
+    return "\n".join(lines)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["train", "score", "table"])
+    parser.add_argument("--dataset", default="fashion_mnist")
+    parser.add_argument("--method", choices=sorted(METHODS), default="recipe")
+    parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    given = parser.parse_args()
+    determinism.seed_tensorflow(given.seeds[0])
+    if given.what == "train":
+        train(given.dataset, given.method, given.minutes, given.seeds)
+    elif given.what == "score":
+        score(given.dataset, given.method, given.minutes)
+    if RESULTS.is_file():
+        print(table())
+
+
+if __name__ == "__main__":
+    main()

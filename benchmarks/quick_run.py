@@ -1,0 +1,22 @@
+"""What the benchmarks take from the quick run: real images, split as the notebooks split them."""
+
+import json
+
+import numpy as np
+
+from helpers import augment, data, paths
+
+
+def parts(dataset: str = "fashion_mnist") -> tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]:
+    """Return training part, validation part and the augmentation policy of a quick run."""
+    folder = paths.run_folder(dataset, "quick")
+    whole = data.load(folder / "01_acquire" / "train.npz")
+    with np.load(folder / "03_preprocess" / "split.npz") as split:
+        chosen = whole.subset(split["train_index"]), whole.subset(split["validation_index"])
+    policy = json.loads((folder / "03_preprocess" / "augmentation.json").read_text(encoding="utf-8"))
+    return *chosen, augment.AugmentationPolicy.from_dict(policy)
+
+
+def test_part(dataset: str) -> data.Dataset:
+    """Return the sealed test part: for numbers that are asked for on it, when nothing is left to choose."""
+    return data.load(paths.run_folder(dataset, "quick") / "01_acquire" / "test.npz")

@@ -1,0 +1,102 @@
+"""What makes a training step on a CPU cheaper without changing what it computes: fused batch norm, bfloat16."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+_REWRITE = "auto_mixed_precision_onednn_bfloat16"
+_EXCEPT = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"  # read by TensorFlow at each rewrite
+
+
+class FusedNorm(keras.layers.Layer):
+    """A batch normalisation as it is while training, in one operation instead of ten.
+
+    It has the layer's own offset and scale. It leaves the running statistics alone: `averaging.NormStatistics` makes
+    them.
+
+    Args:
+        norm: the layer that it stands for, of feature maps `[N, H, W, C]`.
+    """
+
+    def __init__(self, norm: keras.layers.BatchNormalization) -> None:
+        super().__init__(name=f"{norm.name}_fused")
+        self.norm = norm
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
+        """Normalise a batch by its own mean and variance, then scale and move it."""
+        scale, offset = self.norm.gamma.value, self.norm.beta.value
+        return tf.compat.v1.nn.fused_batch_norm(inputs, scale, offset, epsilon=self.norm.epsilon)[0]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the inputs."""
+        return input_shape
+
+
+class Trainer(keras.Model):
+    """A network as it trains; it shares all weights with the network that it is made from by `trainer_of`.
+
+    Saved, it is that network: of Keras's own layers, without this package's optimizers.
+    """
+
+    network: keras.Model
+
+    def save(self, filepath: str | Path, overwrite: bool = True, **options: Any) -> None:
+        """Save the network."""
+        self.network.save(filepath, overwrite=overwrite, **options)
+
+    def save_weights(self, filepath: str | Path, overwrite: bool = True, **options: Any) -> None:
+        """Save the network's weights."""
+        self.network.save_weights(filepath, overwrite=overwrite, **options)
+
+
+def trainer_of(network: keras.Model) -> Trainer:
+    """Return what is compiled and fitted in the network's place.
+
+    Args:
+        network: of layers called once, without models as layers.
+    """
+
+    def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return FusedNorm(layer) if _can_be_fused(layer) else layer
+
+    copy = keras.models.clone_model(network, clone_function=replaced)
+    trainer = Trainer(copy.input, copy.output, name="trainer")
+    trainer.network = network
+    return trainer
+
+
+def _can_be_fused(layer: keras.layers.Layer) -> bool:
+    """Tell whether a layer is a batch normalisation of feature maps by channel, with scale and offset, not frozen."""
+    if not isinstance(layer, keras.layers.BatchNormalization) or not layer.trainable:
+        return False
+    return layer.scale and layer.center and len(layer.input.shape) == 4 and layer.axis in (-1, 3)
+
+
+def bfloat16_is_native() -> bool:
+    """Return whether this processor multiplies bfloat16 numbers itself; where Linux does not say, False."""
+    try:
+        return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def bfloat16(on: bool) -> Iterator[None]:
+    """Have oneDNN do convolutions in bfloat16 and add up in float32, or not; weights stay float32.
+
+    Matrix products stay as they are: Muon's, of kernels by themselves, need the digits. Functions called inside run so,
+    whatever they were before. Without effect on processors and systems whose TensorFlow cannot.
+    """
+    before = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
+    os.environ.setdefault(_EXCEPT, "MatMul")
+    tf.config.optimizer.set_experimental_options({_REWRITE: on})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({_REWRITE: before})
