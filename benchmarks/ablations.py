@@ -38,6 +38,7 @@ from helpers import (
 RESULTS = paths.project_root() / "benchmarks" / "results" / "ablations.json"
 TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
 BASE = "the recipe as it is"
+STRENGTH = 0.5  # of augmentation; short schedules have no use for more
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Change:
         policy: settings of the augmentation policy.
         prepare: what to do with the new network and the training part before training; returns the network.
         change: makes the `change` of `training.batches` from epochs and steps in an epoch.
-        bfloat16: whether oneDNN's graph rewrite to bfloat16 is on.
+        cost: multiplications of an epoch against the same network's on whole images.
     """
 
     title: str
@@ -60,7 +61,7 @@ class Change:
     policy: dict[str, Any] = field(default_factory=dict)
     prepare: Callable[[keras.Model, data.Dataset], keras.Model] | None = None
     change: Callable[[int, int], Callable[..., tf.Tensor]] | None = None
-    bfloat16: bool = False
+    cost: float = 1.0
 
 
 def dirac(model: keras.Model, train: data.Dataset) -> keras.Model:
@@ -124,7 +125,7 @@ CHANGES: dict[str, Change] = {
     "no_smoothing": Change("no label smoothing", recipe={"label_smoothing": 0.0}),
     "no_erasing": Change("no random erasing", policy={"erase_probability": 0.0}),
     "plain_end": Change("no erasing in the last epoch", recipe={"plain_epochs": 1}),
-    "shift_1": Change("shifts of one pixel, not two", policy={"shift_fraction": 1 / 28}),
+    "shift_2": Change("shifts of two pixels, not one", policy={"shift_fraction": 2 / 28}),
     "triangular": Change("a triangular schedule", recipe={"schedule": "triangular"}),
     "sgd": Change("Nesterov SGD", recipe=SGD),
     "sgd_bias_64": Change("Nesterov SGD, batch norm's offsets × 64", recipe={**SGD, "norm_bias_rate": 64.0}),
@@ -136,10 +137,10 @@ CHANGES: dict[str, Change] = {
     "decay_4": Change("four times the weight decay", recipe={"weight_decay": 0.2}),
     "batch_64": Change("batches of 64, rate × 0.7", recipe={"batch_size": 64, "learning_rate": 1.4e-2}),
     "batch_256": Change("batches of 256, rate × 1.4", recipe={"batch_size": 256, "learning_rate": 2.8e-2}),
-    "late_pooling": Change("no early pooling", model={"early_pooling": False}),
-    "width_40": Change("40 channels, no multiple of 16", model={"width": 40}),
-    "width_48": Change("48 channels", model={"width": 48}),
-    "width_64": Change("64 channels", model={"width": 64}),
+    "late_pooling": Change("no early pooling, 8 channels", model={"early_pooling": False, "width": 8}),
+    "width_20": Change("20 channels, no multiple of 16", model={"width": 20}),
+    "width_24": Change("24 channels, no multiple of 16", model={"width": 24}),
+    "width_32": Change("32 channels", model={"width": 32}),
     "depth_2": Change("two blocks in each stage", model={"depth": 2}),
     "dropout": Change("dropout 0.3 before the classifier", model={"dropout": 0.3}),
     "whitening": Change(
@@ -149,8 +150,8 @@ CHANGES: dict[str, Change] = {
     "alternating_flip": Change(
         "flips that alternate by epoch", policy={"horizontal_flip": False}, change=alternating_flip
     ),
-    "growing_images": Change("images that grow from 20 to 28 pixels", change=growing_images),
-    "bfloat16": Change("oneDNN's rewrite to bfloat16", bfloat16=True),
+    "growing_images": Change("images that grow from 20 to 28 pixels", change=growing_images, cost=0.69),
+    "float32": Change("convolutions in float32, not in bfloat16", recipe={"precision": "float32"}),
 }
 
 
@@ -158,7 +159,7 @@ def network(change: Change, shape: tuple[int | None, ...], train: data.Dataset) 
     """Return the residual network of a change, freshly initialised, for images of a shape."""
     pixels = train.images.astype(np.float64)
     statistics = {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}
-    return models.residual_cnn(shape, train.num_classes, **statistics, **change.model)
+    return models.residual_cnn(shape, train.num_classes, **statistics, **{"width": 16, **change.model})
 
 
 def measure(
@@ -168,10 +169,9 @@ def measure(
     train, validation, policy = parts
     plain = network(Change(""), train.image_shape, train)
     fixed = network(change, train.image_shape, train)
-    ratio = models.multiply_accumulates(fixed) / models.multiply_accumulates(plain)
+    ratio = change.cost * models.multiply_accumulates(fixed) / models.multiply_accumulates(plain)
     settings = replace(base, **change.recipe, epochs=max(1, round(base.epochs / ratio)))
     keras.utils.set_random_seed(base.seed)
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": change.bfloat16})
     model = network(change, (None, None, train.image_shape[-1]), train)
     model = model if change.prepare is None else change.prepare(model, train)
     steps = -(-len(train) // settings.batch_size)
@@ -202,7 +202,8 @@ def measure(
 def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
     """Train the recipe and the changes for each seed; results are kept after each training."""
     determinism.seed_tensorflow(seeds[0])
-    parts = quick_run.parts()
+    train, validation, policy = quick_run.parts()
+    parts = train, validation, augment.scaled(policy, STRENGTH)
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
     this = {
         "recipe": asdict(base),

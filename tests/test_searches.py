@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from helpers import augment, searches, tuning
+from helpers import augment, search_gain, searches, tuning
 from test_recipe import bars
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -56,13 +56,13 @@ def test_value_of_a_trial_is_the_macro_f1_of_the_predictions_kept_with_it(study)
 
     labels = bars(seed=1).labels
     for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
-        assert trial.value == pytest.approx(f1_score(labels, searches.predicted(trial), average="macro"))
+        assert trial.value == pytest.approx(f1_score(labels, search_gain.predicted(trial), average="macro"))
 
 
 def test_same_settings_give_the_same_value_whatever_was_trained_before(study, tmp_path):
     again = finished(cnn(), 1, tmp_path)
     assert again.trials[0].value == study.trials[0].value
-    assert np.array_equal(searches.predicted(again.trials[0]), searches.predicted(study.trials[0]))
+    assert np.array_equal(search_gain.predicted(again.trials[0]), search_gain.predicted(study.trials[0]))
 
 
 def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
@@ -107,12 +107,12 @@ def made(*right: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]:
     for number in right:
         trial = study.ask()
         predicted = np.where(np.arange(count) < number, labels, 1 - labels)
-        study.tell(trial, searches._scored(trial, labels, predicted, 2))
+        study.tell(trial, search_gain.scored(trial, labels, predicted, 2))
     return study, labels
 
 
 def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
-    gain = searches.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
+    gain = search_gain.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
     assert gain.basis == "seeds"
     assert gain.points == pytest.approx(7 / 3)
     half = 4.302653 * np.std([2, 3, 2], ddof=1) / np.sqrt(3)
@@ -122,7 +122,7 @@ def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
 
 
 def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered():
-    gain = searches.gain(*made(70, 60, 80), [0.9], [0.8])
+    gain = search_gain.gain(*made(70, 60, 80), [0.9], [0.8])
     assert gain.points == pytest.approx(10)
     assert gain.ci95[0] < 10 < gain.ci95[1]
     assert gain.basis == "images"
@@ -130,7 +130,7 @@ def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered():
 
 
 def test_nothing_is_gained_where_the_defaults_are_best():
-    gain = searches.gain(*made(80, 70), [0.9, 0.9], [0.9, 0.9])
+    gain = search_gain.gain(*made(80, 70), [0.9, 0.9], [0.9, 0.9])
     assert (gain.basis, gain.points, gain.shown) == ("defaults", 0.0, False)
     assert "No other settings beat the defaults" in gain.sentence
 
@@ -139,7 +139,7 @@ def test_nothing_is_gained_where_the_defaults_are_best():
     ("ends", "said"), [((0.1, 2), ": a gain"), ((-1, -0.1), ": a loss"), ((-1, 1), "not shown")]
 )
 def test_gain_is_called_what_its_interval_shows(ends, said):
-    assert said in searches.Gain(0.5, ends, "seeds", 3).sentence
+    assert said in search_gain.Gain(0.5, ends, "seeds", 3).sentence
 
 
 def test_parameters_are_described_in_words():

@@ -1,8 +1,6 @@
 """What the studies of 09_tuning search: the residual CNN with its recipe, and the head on frozen features."""
 
-import base64
 import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,16 +10,14 @@ import keras
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.trial import FrozenTrial
-from scipy import stats
 
 from helpers import (
     augment,
     data,
-    evaluation,
     features,
     models,
     recipe,
+    search_gain,
     study_search,
     training,
     transfer,
@@ -29,8 +25,6 @@ from helpers import (
 )
 from helpers.errors import DivergedError
 from helpers.runs import Run
-
-_PREDICTED = "predicted"
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +159,7 @@ class CnnSearch:
             return float("nan")
         predicted = fit.probabilities.argmax(axis=1)
         trial.set_user_attr("parameters", model.count_params())
-        return _scored(trial, self.validation.labels, predicted, self.train.num_classes)
+        return search_gain.scored(trial, self.validation.labels, predicted, self.train.num_classes)
 
     def settings(self, trials: int) -> tuning.Search:
         """Return the study's settings: bad trials end after an epoch, then after three, after nine …"""
@@ -249,7 +243,7 @@ class HeadSearch:
         for epoch, accuracy in enumerate(fit.history["val_accuracy"], start=1):
             trial.report(accuracy, step=epoch)
         predicted = top.predict(self.held_out[0], batch_size=1_024, verbose=0).argmax(axis=1)
-        return _scored(trial, self.held_out[1], predicted, self.num_classes)
+        return search_gain.scored(trial, self.held_out[1], predicted, self.num_classes)
 
     def settings(self, trials: int) -> tuning.Search:
         """Return the study's settings; a trial takes seconds, so none is pruned."""
@@ -340,85 +334,6 @@ def work_on(
     settings = search.settings(trials)
     name = f"{study}-{settings.digest[:8]}"
     return tuning.run(search.objective, settings, name, folder=folder, storage=storage, progress=progress)
-
-
-def _scored(trial: optuna.Trial, labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    """Keep a trial's predictions with it, and return their macro-F1."""
-    packed = zlib.compress(predicted.astype("<u2").tobytes())
-    trial.set_user_attr(_PREDICTED, base64.b64encode(packed).decode("ascii"))
-    return evaluation.score(labels, predicted, num_classes).macro_f1
-
-
-def predicted(trial: FrozenTrial) -> np.ndarray:
-    """Return the labels that a complete trial predicted for the validation images, `[N] int64`."""
-    packed = base64.b64decode(trial.user_attrs[_PREDICTED])
-    return np.frombuffer(zlib.decompress(packed), "<u2").astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What the best settings gain over the defaults.
-
-    Attributes:
-        points: percentage points of validation accuracy.
-        ci95: their 95 % interval, in points.
-        basis: what the interval rests on: "seeds", or "images" where there are not enough trainings to tell; "defaults"
-            where the defaults themselves are best, and there is nothing to compare.
-        count: how many seeds, or images.
-    """
-
-    points: float
-    ci95: tuple[float, float]
-    basis: str
-    count: int
-
-    @property
-    def shown(self) -> bool:
-        """Whether the interval lies above zero."""
-        return self.ci95[0] > 0
-
-    @property
-    def sentence(self) -> str:
-        """The gain in words."""
-        if self.basis == "defaults":
-            return "No other settings beat the defaults, which are the winner."
-        verdict = (
-            "a gain" if self.shown else "a loss" if self.ci95[1] < 0 else "not shown to be more than noise"
-        )
-        ends = f"95 % interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}: {verdict}"
-        if self.basis == "seeds":
-            return f"Against the defaults, trained as long from the same {self.count} seeds: {self.points:+.2f} points, {ends}."
-        return (
-            f"Against the defaults, both as short as in the search: {self.points:+.2f} points on {self.count:,} validation images, {ends}. "
-            "The winner was picked on these images, which flatters it."
-        )
-
-
-def gain(
-    study: optuna.Study,
-    labels: np.ndarray,
-    winner: Sequence[float] = (),
-    defaults: Sequence[float] = (),
-) -> Gain:
-    """Return what the best trial's settings gain over the first trial's, which are the defaults.
-
-    Args:
-        study: finished; its first trial has the defaults.
-        labels: of the validation images, `[N] int64`.
-        winner: accuracies of full trainings with the best settings, one for each seed.
-        defaults: the same with the defaults, from the same seeds. With fewer than two pairs, the two trials are compared
-            image by image.
-    """
-    if tuning.best_trial(study).number == 0:
-        return Gain(0.0, (0.0, 0.0), "defaults", len(labels))
-    pairs = min(len(winner), len(defaults))
-    if pairs >= 2:
-        differences = 100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs]))
-        half = float(stats.t.ppf(0.975, pairs - 1) * stats.sem(differences))
-        mean = float(differences.mean())
-        return Gain(mean, (mean - half, mean + half), "seeds", pairs)
-    found = evaluation.compare(labels, predicted(tuning.best_trial(study)), predicted(study.trials[0]))
-    return Gain(100 * found.difference, (100 * found.ci95[0], 100 * found.ci95[1]), "images", len(labels))
 
 
 def describe(distribution: BaseDistribution) -> str:
