@@ -242,7 +242,7 @@ class HeadSearch:
             return float("nan")
         for epoch, accuracy in enumerate(fit.history["val_accuracy"], start=1):
             trial.report(accuracy, step=epoch)
-        predicted = top.predict(self.held_out[0], batch_size=1_024, verbose=0).argmax(axis=1)
+        predicted = transfer.head_labels(top, self.held_out[0])
         return search_gain.scored(trial, self.held_out[1], predicted, self.num_classes)
 
     def settings(self, trials: int) -> tuning.Search:

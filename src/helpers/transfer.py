@@ -248,8 +248,13 @@ def trial(
         learning_rate=settings.learning_rate,
         seed=settings.seed,
     )
-    # called, not `predict`: that compiles anew for each head, of which TensorFlow warns in a table of several
-    chunks = (kept.values[start : start + 1_024] for start in range(0, len(kept.values), 1_024))
-    predicted = np.concatenate([np.asarray(top(chunk, training=False)).argmax(axis=1) for chunk in chunks])
+    predicted = head_labels(top, kept.values)
     scored = evaluation.score(held_out.labels, predicted, train.num_classes)
     return Trial(source, found[0], kept, top, fit, predicted, scored)
+
+
+def head_labels(top: keras.Model, values: np.ndarray) -> np.ndarray:
+    """Return the labels that a head predicts, `[N] int64`, for features, `float32 [N, F]`."""
+    # called, not `predict`: that compiles anew for each head, of which TensorFlow warns in a table of several
+    chunks = (values[start : start + 1_024] for start in range(0, len(values), 1_024))
+    return np.concatenate([np.asarray(top(chunk, training=False)).argmax(axis=1) for chunk in chunks])

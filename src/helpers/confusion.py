@@ -1,0 +1,261 @@
+"""What the confusion matrix says: scores by class with intervals, confused pairs, groups of classes, collapse."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+from sklearn.metrics import confusion_matrix
+
+from helpers.errors import OsemnError
+from helpers.evaluation import wilson_interval
+
+Interval = tuple[float, float]
+
+
+def matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the confusion matrix, `[K, K] int64`: rows are true classes, columns predicted ones.
+
+    Raises:
+        OsemnError: the two have not the same length, or are empty.
+    """
+    if len(labels) != len(predicted) or len(labels) == 0:
+        raise OsemnError(
+            f"{len(predicted)} predictions for {len(labels)} labels.", "predict each image exactly once"
+        )
+    return confusion_matrix(labels, predicted, labels=np.arange(num_classes)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class F1:
+    """F1 by class and its two means; each array may have leading axes, one entry for each matrix.
+
+    Attributes:
+        by_class: `[…, K]`; 0 for a class that is never right, NaN for one that neither occurs nor is predicted.
+        macro: mean over the classes that occur.
+        weighted: mean over the classes, by how often they occur.
+    """
+
+    by_class: np.ndarray
+    macro: np.ndarray
+    weighted: np.ndarray
+
+
+def f1_of(confusion: np.ndarray) -> F1:
+    """Return F1 from confusion matrices, `[…, K, K]`."""
+    confusion = np.asarray(confusion, np.float64)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    with np.errstate(invalid="ignore"):
+        by_class = 2 * right / (support + predicted)
+    counted = np.where(support > 0, by_class, 0.0)
+    occurring = np.maximum((support > 0).sum(axis=-1), 1)
+    weighted = (counted * support).sum(axis=-1) / np.maximum(support.sum(axis=-1), 1.0)
+    return F1(by_class, counted.sum(axis=-1) / occurring, weighted)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: what of it was found, and what of the predictions was right.
+
+    A value is None where there is nothing to divide by: no image of the class, or no prediction of it.
+
+    Attributes:
+        name: the class.
+        support: images of the class.
+        predicted: images predicted to be of it.
+        precision: share of the predictions that are right, with Wilson's interval.
+        recall: share of the images that are found, with Wilson's interval.
+        f1: harmonic mean of the two, with a bootstrap interval.
+    """
+
+    name: str
+    support: int
+    predicted: int
+    precision: float | None
+    precision_ci95: Interval | None
+    recall: float | None
+    recall_ci95: Interval | None
+    f1: float | None
+    f1_ci95: Interval | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores that follow from one confusion matrix.
+
+    Attributes:
+        accuracy: share of right predictions, with Wilson's interval.
+        macro_f1: mean over the classes that occur, with a bootstrap interval.
+        weighted_f1: mean by how often classes occur, with a bootstrap interval.
+        classes: by class.
+    """
+
+    n: int
+    accuracy: float
+    accuracy_ci95: Interval
+    macro_f1: float
+    macro_f1_ci95: Interval
+    weighted_f1: float
+    weighted_f1_ci95: Interval
+    classes: tuple[ClassScore, ...]
+
+    @property
+    def absent(self) -> list[str]:
+        """The classes of which there is no image; they are left out of the macro mean."""
+        return [found.name for found in self.classes if found.support == 0]
+
+
+def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_000, seed: int = 0) -> Scores:
+    """Return all scores with 95 % intervals.
+
+    F1 is a function of the confusion matrix alone, so that resampling images is drawing matrices: a bootstrap of
+    thousands of draws takes milliseconds.
+
+    Args:
+        confusion: `[K, K]` counts, rows are true classes.
+        class_names: K names.
+        draws: bootstrap samples.
+        seed: of the bootstrap.
+
+    Raises:
+        OsemnError: the matrix is empty, or has not a row and a column for each class.
+
+    Source: intervals of proportions by Wilson (1927), of F1 by Efron's percentile bootstrap (1979).
+    """
+    confusion = np.asarray(confusion)
+    count, n = len(class_names), int(confusion.sum())
+    if confusion.shape != (count, count) or n == 0:
+        raise OsemnError(
+            f"A confusion matrix {list(confusion.shape)} of {n} images for {count} classes.",
+            "pass K × K counts of at least one image, and K names",
+        )
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(n, confusion.ravel() / n, size=draws).reshape(draws, count, count)
+    found, sampled = f1_of(confusion), f1_of(drawn)
+    right = int(np.trace(confusion))
+    return Scores(
+        n,
+        right / n,
+        wilson_interval(right, n),
+        float(found.macro),
+        _percentiles(sampled.macro),
+        float(found.weighted),
+        _percentiles(sampled.weighted),
+        tuple(
+            _class_score(name, confusion, index, float(found.by_class[index]), sampled.by_class[:, index])
+            for index, name in enumerate(class_names)
+        ),
+    )
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _class_score(
+    name: str, confusion: np.ndarray, index: int, f1: float, sampled_f1: np.ndarray
+) -> ClassScore:
+    right, support = int(confusion[index, index]), int(confusion[index].sum())
+    predicted = int(confusion[:, index].sum())
+    known = support + predicted > 0
+    return ClassScore(
+        name,
+        support,
+        predicted,
+        right / predicted if predicted else None,
+        wilson_interval(right, predicted) if predicted else None,
+        right / support if support else None,
+        wilson_interval(right, support) if support else None,
+        f1 if known else None,
+        _percentiles(sampled_f1) if known else None,
+    )
+
+
+@dataclass(frozen=True)
+class Confused:
+    """One kind of mistake.
+
+    Attributes:
+        true: the class of the images.
+        predicted: what they were taken for.
+        count: how many images.
+        share: of the images of the true class.
+    """
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
+def most_confused(confusion: np.ndarray, class_names: Sequence[str], top: int = 5) -> list[Confused]:
+    """Return the most frequent kinds of mistake, most frequent first; fewer where there are not as many."""
+    mistakes = np.array(confusion)
+    np.fill_diagonal(mistakes, 0)
+    support = np.asarray(confusion).sum(axis=1)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:top]
+    found = []
+    for true, predicted in zip(*np.unravel_index(order, mistakes.shape), strict=True):
+        count = int(mistakes[true, predicted])
+        if count:
+            found.append(
+                Confused(class_names[true], class_names[predicted], count, count / int(support[true]))
+            )
+    return found
+
+
+def groups(confusion: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the groups of classes that are taken for each other, largest first; classes that stand alone are left out.
+
+    Average linkage; classes are near when many of their images are taken for the other. The tree is cut where pairs are
+    confused half as often as pairs are on average, those that never are left aside.
+    """
+    count = len(class_names)
+    if count < 3:
+        return []
+    shares = np.asarray(confusion, np.float64) / np.maximum(
+        np.asarray(confusion).sum(axis=1, keepdims=True), 1
+    )
+    near = (shares + shares.T) / 2
+    np.fill_diagonal(near, 0.0)
+    if near.max() == 0:
+        return []
+    tree = hierarchy.linkage(squareform(near.max() - near, checks=False), "average")
+    of_class = hierarchy.fcluster(tree, near.max() - near[near > 0].mean() / 2, "distance")
+    found = [tuple(np.asarray(class_names)[of_class == number].tolist()) for number in np.unique(of_class)]
+    return sorted((group for group in found if len(group) > 1), key=len, reverse=True)
+
+
+def describe_mistakes(confusion: np.ndarray, class_names: Sequence[str]) -> str:
+    """Say whether the predictions collapse into one class or one group of classes, in words made from the numbers."""
+    confusion = np.asarray(confusion)
+    n, support, predicted = int(confusion.sum()), confusion.sum(axis=1), confusion.sum(axis=0)
+    mistakes = n - int(np.trace(confusion))
+    if mistakes == 0:
+        return f"All {n:,} predictions are right."
+    excess = (predicted - support) / n
+    most = int(np.argmax(excess))
+    if predicted[most] / n > 0.5 and excess[most] > 0.1:
+        first = (
+            f"The model **collapses into one class**: {predicted[most] / n:.0%} of all predictions are {class_names[most]}, "
+            f"which {support[most] / n:.0%} of the images are."
+        )
+    else:
+        first = (
+            f"The model does not collapse into one class: the most over-predicted one, {class_names[most]}, makes "
+            f"{predicted[most] / n:.1%} of the predictions and {support[most] / n:.1%} of the images."
+        )
+    found = groups(confusion, class_names)
+    if not found:
+        return f"{first} No group of classes stands out among its mistakes."
+    index = {name: place for place, name in enumerate(class_names)}
+    parts = []
+    for group in found:
+        rows = np.array([index[name] for name in group])
+        block = confusion[np.ix_(rows, rows)]
+        inside = int(block.sum() - np.trace(block))
+        parts.append(f"{inside / mistakes:.0%} stay within {{{', '.join(group)}}}")
+    return f"{first} Of its {mistakes:,} mistakes, {'; '.join(parts)}."
