@@ -243,6 +243,7 @@ def table() -> str:
             "",
             f"{this['cpu']}, {this['cores']} cores. {cost:.1f} million multiplications an image; {recipe_text}.",
             "",
+            *([this["note"], ""] if "note" in this else []),
             "| change | seeds | epochs | points | 95 % interval | points, mirrored views averaged | time × | verdict |",
             "|---|---|---|---|---|---|---|---|",
         ]

@@ -64,8 +64,17 @@ EXAMPLES = {
     "depths": [1],
     "seeds": 1,
     "default_seeds": 0,
+    "early_pooling": True,
     "average_flips": True,
     "head_trials": 0,
+    "candidate": "tuned",
+    "neighbour_samples": 100,
+    "grid_images": 6,
+    "label_agreement": 0.9,
+    "method": "grad_cam",
+    "layer": "",
+    "perturbed_images": 5,
+    "randomised_images": 5,
 }
 
 
@@ -78,17 +87,22 @@ class TinyProject:
         (root / "profiles").mkdir()
         (root / "profiles" / "tiny.yaml").write_text("# nothing differs from the notebooks' defaults\n")
         shutil.copy(REPOSITORY / "Snakefile", root / "Snakefile")
-        for stage in stages.STAGES:
-            self.write(stage.name)
+        for notebook in stages.NOTEBOOKS:
+            self.write(notebook)
 
     def write(self, stage: str, *, extra: str = "", finish: str = "run.finish();", before: str = "") -> Path:
         """Write a stage's notebook; `extra` is a cell between start and outputs."""
-        spec = stages.find(stage)
+        spec = stages.of_notebook(stage)[0]
         names = parameters.MODELS[stage].model_fields
         cell = nbformat.v4.new_code_cell("\n".join(f"{n} = {EXAMPLES[n]!r}" for n in names))
         cell.metadata["tags"] = ["parameters"]
         start = f'{before}\nfrom helpers.runs import Run\nrun = Run.start("{stage}", globals())\nrun'
-        reads = "\n".join(f'run.input("{name}", "{stages.find(name).writes[0]}")' for name in spec.reads)
+        first = {name: stages.find(name).writes[0] for name in stages.BY_NAME}
+        reads = (
+            f"first = {first!r}\nfor name in run.upstream:\n    run.input(name, first[name])"
+            if spec.reads
+            else ""
+        )
         outputs = f"for name in {spec.writes!r}:\n    run.path(name).write_text(name)\nrun.log(accuracy=0.5)"
         code = [start, reads, extra, outputs, finish]
         cells = [cell, *(nbformat.v4.new_code_cell(source) for source in code if source)]

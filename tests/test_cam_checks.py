@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers import cam_checks, gradcam
+from helpers import cam_checks, evaluation, gradcam
 from helpers.errors import OsemnError
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -23,11 +23,11 @@ def test_energy_is_the_share_of_the_map_on_the_object():
 
 def test_mean_has_students_interval_and_few_values_have_none():
     values = np.array([1.0, 2.0, 4.0])
-    found = cam_checks.mean_of(values)
+    found = evaluation.mean_of(values)
     half = 4.302652729911275 * values.std(ddof=1) / 3**0.5
     assert found.ci95 == pytest.approx((values.mean() - half, values.mean() + half))
-    assert cam_checks.mean_of(values[:1]) == cam_checks.Mean(1, 1.0, None)
-    assert cam_checks.mean_of(values[:0]) == cam_checks.Mean(0, None, None)
+    assert evaluation.mean_of(values[:1]) == evaluation.Mean(1, 1.0, None)
+    assert evaluation.mean_of(values[:0]) == evaluation.Mean(0, None, None)
 
 
 def centre_predict(images: np.ndarray) -> np.ndarray:

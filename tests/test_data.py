@@ -3,16 +3,16 @@ import json
 import numpy as np
 import pytest
 
-from helpers import data, manifests, runs, stages
+from helpers import data, manifests, sealing, stages
 from helpers.errors import MissingInputError, OsemnError, SealedTestSetError
 from helpers.runs import Run
 
 PLANNED_STAGES = (
-    "08_grad_cam",
     "10_export",
     "11_serving",
 )
-EVERY_OTHER_STAGE = sorted({*stages.BY_NAME, *PLANNED_STAGES} - {runs.TEST_STAGE})
+EVALUATIONS = [stage.name for stage in stages.of_notebook(sealing.TEST_STAGE)]
+EVERY_OTHER_STAGE = sorted({*stages.BY_NAME, *PLANNED_STAGES}.difference(EVALUATIONS))
 
 
 def make_dataset(per_class=(6, 4), shape=(8, 8, 1)):
@@ -39,11 +39,11 @@ def make_run(tmp_path, monkeypatch, stage, reads=("01_acquire", "03_preprocess")
     spec = stages.Stage(stage, stage, "–", reads=reads, writes=())
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, **parameters}
     final = folder / stage
-    return Run(spec, values, final, final.with_name(f"{stage}.partial"), lock=None, upstream=upstream)
+    return Run(spec, values, final, final.with_name(f"{final.name}.partial"), lock=None, upstream=upstream)
 
 
 def ledger(run):
-    path = run.final.parent / data.LEDGER
+    path = run.root / data.LEDGER
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -115,25 +115,28 @@ def test_sealed_test_set_refuses_every_stage_but_the_evaluation(tmp_path, monkey
     run = make_run(tmp_path, monkeypatch, stage)
     monkeypatch.setattr(data, "load", lambda path: pytest.fail("the file was opened"))
     with pytest.raises(SealedTestSetError, match=f"{stage} asked for the test set"):
-        data.load_test(run)
+        data.load_test(run, model_sha256="")
     assert run.inputs == {}
     assert ledger(run) == []
 
 
 def test_sealed_test_set_opens_for_the_evaluation_and_records_each_opening(tmp_path, monkeypatch):
-    run = make_run(tmp_path, monkeypatch, runs.TEST_STAGE, candidate="tuned")
-    assert data.load_test(run).labels.tolist() == [0, 0, 1, 1, 1]
-    data.load_test(run)
+    run = make_run(tmp_path, monkeypatch, EVALUATIONS[-1], candidate="tuned")
+    assert data.load_test(run, model_sha256="abc").labels.tolist() == [0, 0, 1, 1, 1]
+    data.load_test(run, model_sha256="def")
     entries = ledger(run)
+    assert entries == data.test_openings(run)
     assert [entry["candidate"] for entry in entries] == ["tuned", "tuned"]
-    assert entries[0]["test_sha256"] == manifests.sha256(run.final.with_name("01_acquire") / "test.npz")
+    assert [entry["model_sha256"] for entry in entries] == ["abc", "def"]
+    assert entries[0]["called_by"] == "by hand"
+    assert entries[0]["test_sha256"] == manifests.sha256(run.root / "01_acquire" / "test.npz")
 
 
 def test_an_opening_is_on_record_even_if_reading_fails(tmp_path, monkeypatch):
-    run = make_run(tmp_path, monkeypatch, runs.TEST_STAGE)
-    (run.final.with_name("01_acquire") / "test.npz").write_bytes(b"broken")
+    run = make_run(tmp_path, monkeypatch, EVALUATIONS[0])
+    (run.root / "01_acquire" / "test.npz").write_bytes(b"broken")
     with pytest.raises(OsemnError):
-        data.load_test(run)
+        data.load_test(run, model_sha256="")
     assert len(ledger(run)) == 1
 
 

@@ -71,7 +71,7 @@ def test_properties_leave_out_the_object_where_there_is_no_black_background():
     black = np.zeros((5, 8, 8, 1), np.uint8)
     black[:, 2:6, 2:6] = 200
     found = error_analysis.properties(black)
-    assert found["share of pixels that are not black"] == pytest.approx([0.25] * 5)
+    assert found["share of pixels not black"] == pytest.approx([0.25] * 5)
     assert found["brightness"] == pytest.approx([50.0] * 5)
     photos = np.full((5, 8, 8, 3), 90, np.uint8)
     assert set(error_analysis.properties(photos)) == {"brightness", "contrast"}

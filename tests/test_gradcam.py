@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from helpers import gradcam, models
+from helpers import gradcam, models, taps
 from helpers.errors import OsemnError
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -124,7 +124,7 @@ def test_weights_are_the_gradients_of_the_logit_by_finite_differences(kind):
             output = call(*arguments, **options)
             return output + added * tf.one_hot(channel, output.shape[-1])
 
-        with gradcam._replaced(layer, "call", moved), gradcam._without_softmax(model):
+        with taps.replaced(layer, "call", moved), gradcam._without_softmax(model):
             return float(model(images, training=False)[0, 2])
 
     positions = np.prod(layer.output.shape[1:3])

@@ -19,6 +19,9 @@ def folder(tmp_path):
     return stage
 
 
+CANDIDATE_STAGES = [stage.name for stage in stages.STAGES if stage.candidate]
+
+
 def test_whole_folder_verifies(folder):
     assert manifests.require(folder, "01_acquire")["outputs"].keys() == {"a.bin", "b.txt"}
 
@@ -102,7 +105,7 @@ def test_source_hash_sees_code_but_not_prose_outputs_or_parameters(project):
 def test_stage_table_reads_only_earlier_stages():
     seen = set()
     for stage in stages.STAGES:
-        assert set(stage.reads) <= seen
+        assert {*stage.reads, *stage.may_read} <= seen
         seen.add(stage.name)
 
 
@@ -114,6 +117,7 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
         "05_transfer_learning",
         "06_fine_tuning",
         "09_tuning",
+        *CANDIDATE_STAGES,
         "12_report",
     ]
     assert [stage.name for stage in stages.until("06_fine_tuning")] == [
@@ -126,8 +130,32 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
         "05_transfer_learning",
         "06_fine_tuning",
         "09_tuning",
+        *(name for name in CANDIDATE_STAGES if not name.endswith("/baseline_cnn")),
         "12_report",
     ]
+
+
+def test_notebook_that_is_run_for_each_candidate_stands_for_all_its_stages():
+    of_notebook = [stage.name for stage in stages.of_notebook("08_grad_cam")]
+    assert of_notebook == [f"08_grad_cam/{candidate}" for candidate in stages.CANDIDATES]
+    assert {"09_tuning", *of_notebook} <= {stage.name for stage in stages.until("08_grad_cam")}
+    alone = [stage.name for stage in stages.until("07_evaluation/transfer")]
+    assert alone == ["01_acquire", "03_preprocess", "05_transfer_learning", "07_evaluation/transfer"]
+    with pytest.raises(
+        UsageError, match=r"07_evaluation is run for each candidate(?s:.)*07_evaluation/tuned"
+    ):
+        stages.find("07_evaluation")
+    with pytest.raises(UsageError, match=r"no stage '07_evaluation/tuneed'(?s:.)*07_evaluation/tuned"):
+        stages.find("07_evaluation/tuneed")
+
+
+def test_input_is_split_at_its_stage_and_not_at_its_first_slash():
+    assert stages.split_input("07_evaluation/tuned/figures/slices.png") == (
+        "07_evaluation/tuned",
+        "figures/slices.png",
+    )
+    assert stages.split_input("04_baseline/models/dense.keras") == ("04_baseline", "models/dense.keras")
+    assert stages.split_input("source:digits") == ("", "source:digits")
 
 
 def test_root_is_found_from_any_folder_inside(project, monkeypatch):

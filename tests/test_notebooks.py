@@ -10,7 +10,7 @@ from update_tables import RECORD, fill
 
 from helpers import paths, stages
 
-ALL = [stage.name for stage in stages.STAGES]
+ALL = list(stages.NOTEBOOKS)
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|home|work|tmp|Users|private|mnt)/[\w.-]+")
 MAX_BYTES = 1_500_000
 

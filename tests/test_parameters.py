@@ -6,7 +6,7 @@ import pytest
 from helpers import parameters, paths, stages
 from helpers.errors import OsemnError, UsageError
 
-ALL = [stage.name for stage in stages.STAGES]
+ALL = list(stages.NOTEBOOKS)
 
 
 @pytest.mark.parametrize("stage", ALL)

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from conftest import TinyProject
-from helpers import manifests, pipeline
+from helpers import manifests, parameters, pipeline
 from helpers.errors import UsageError
 
 UNTIL = ("--until", "02_explore")
@@ -262,3 +262,42 @@ def test_unknown_executor_is_an_error_that_says_so(project):
     done = project.osemn("run", *UNTIL, "--executor", "slrum")
     assert done.returncode != 0
     assert "slrum" in done.stderr + done.stdout
+
+
+def test_evaluation_runs_again_when_a_candidate_to_compare_with_appears(project):
+    assert project.osemn("run", "--until", "07_evaluation/transfer").returncode == 0
+    inputs = project.manifest("07_evaluation/transfer")["inputs"]
+    assert inputs["07_evaluation/baseline_cnn/manifest.json"] == "absent"
+    assert state_of(project, "07_evaluation/transfer").word == "done"
+    assert project.osemn("run", "--until", "07_evaluation/baseline_cnn").returncode == 0
+    state = state_of(project, "07_evaluation/transfer")
+    assert state.word == "outdated"
+    assert "07_evaluation/baseline_cnn" in state.reason
+    done = project.osemn("run", "--until", "07_evaluation")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in sorted(project.folder("07_evaluation").iterdir()) if path.is_dir()] == [
+        "baseline_cnn",
+        "fine_tuned",
+        "transfer",
+        "tuned",
+    ]
+    read = project.manifest("07_evaluation/tuned")["inputs"]
+    assert {
+        f"07_evaluation/{name}/test_predictions.npz" for name in ("baseline_cnn", "transfer", "fine_tuned")
+    } <= set(read)
+
+
+def state_of(project, stage: str) -> pipeline.State:
+    return pipeline.states(pipeline.Request("digits", "tiny", until=stage))[-1]
+
+
+def test_parameters_of_one_candidate_may_be_set(project):
+    given = parameters.parse_overrides(["07_evaluation.seed=3", "07_evaluation/tuned.seed=4"])
+    found = {
+        name: parameters.resolve(f"07_evaluation/{name}", "digits", "tiny", given)
+        for name in ("transfer", "tuned")
+    }
+    assert (found["transfer"]["seed"], found["tuned"]["seed"]) == (3, 4)
+    assert (found["transfer"]["candidate"], found["tuned"]["candidate"]) == ("transfer", "tuned")
+    with pytest.raises(UsageError, match="runs for every candidate"):
+        parameters.parse_overrides(["07_evaluation.candidate=tuned"])

@@ -14,7 +14,15 @@ STATISTICS = {"mean": [60.0], "standard_deviation": [60.0]}
 
 
 def cnn(**changes) -> searches.CnnSearch:
-    settings = {"widths": (8, 16), "depths": (1,), "epochs": 2, "batch_size": 16, "seed": 0, **changes}
+    settings = {
+        "widths": (8, 16),
+        "depths": (1,),
+        "early_pooling": True,
+        "epochs": 2,
+        "batch_size": 16,
+        "seed": 0,
+        **changes,
+    }
     policy = augment.policy_for("fashion_mnist")
     return searches.CnnSearch(bars(), bars(seed=1), policy, STATISTICS, **settings)
 

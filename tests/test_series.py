@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from missing_weights import stages_that_need_weights, weights_can_be_had
+from missing_weights import notebooks_that_need_weights, weights_can_be_had
 
 from conftest import REPOSITORY, osemn
 from helpers import manifests, stages
@@ -30,7 +30,7 @@ def weights(registry):
 @pytest.fixture(params=[stage.name for stage in stages.STAGES])
 def stage(request, registry):
     """Each stage that can be run here."""
-    if request.param in stages_that_need_weights() and not registry:
+    if stages.notebook_of(request.param) in notebooks_that_need_weights() and not registry:
         pytest.skip("skipped: no registry")
     return request.param
 
@@ -74,12 +74,14 @@ def test_stage_left_all_that_it_declares(series, stage):
 
 def test_stage_read_only_what_it_may(series, stage):
     manifest = manifests.read(series[1] / "runs" / "digits" / "smoke" / stage)
-    read = {name.partition("/")[0] for name in manifest["inputs"] if not name.startswith("source:")}
-    assert read <= set(stages.find(stage).reads)
+    read = {stages.split_input(name)[0] for name in manifest["inputs"] if not name.startswith("source:")}
+    spec = stages.find(stage)
+    assert read <= {*spec.reads, *spec.may_read}
     assert set(stages.find(stage).reads) <= read, (
         "else a stage would be done although what it read has changed"
     )
-    assert "01_acquire/test.npz" not in manifest["inputs"]
+    opened = "01_acquire/test.npz" in manifest["inputs"]
+    assert opened == (spec.notebook == "07_evaluation")
 
 
 def test_second_run_has_nothing_to_do(series, weights):
@@ -130,7 +132,7 @@ def test_saved_models_take_raw_pixels_without_this_package(series, registry, sta
     import keras
     import numpy as np
 
-    if stage_of_model in stages_that_need_weights() and not registry:
+    if stage_of_model in notebooks_that_need_weights() and not registry:
         pytest.skip("skipped: no registry")
     place = folder(series, stage_of_model)
     train = np.load(folder(series, "01_acquire") / "train.npz")

@@ -22,16 +22,16 @@ def weights_can_be_had() -> bool:
     return True
 
 
-def stages_that_need_weights() -> list[str]:
-    """Return the stages that cannot run without the weights."""
-    return [stage.name for stage in stages.downstream(FIRST)]
+def notebooks_that_need_weights() -> list[str]:
+    """Return the notebooks that cannot run without the weights, as they are committed."""
+    return list(dict.fromkeys(stage.notebook for stage in stages.downstream(FIRST)))
 
 
 def main() -> None:
     """Print the options, and on stderr what is left out."""
     if not weights_can_be_had():
-        print(f"skipped: no registry: {', '.join(stages_that_need_weights())}", file=sys.stderr)
-        print(" ".join(f"--ignore=notebooks/{name}.ipynb" for name in stages_that_need_weights()))
+        print(f"skipped: no registry: {', '.join(notebooks_that_need_weights())}", file=sys.stderr)
+        print(" ".join(f"--ignore=notebooks/{name}.ipynb" for name in notebooks_that_need_weights()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import execute, paths, pipeline
+from helpers import execute, parameters, paths, pipeline, stages
 from helpers.errors import OsemnError
 
 
@@ -32,20 +32,21 @@ def clean(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return executed
 
 
-def refresh(stage: str, folder: Path) -> Path:
-    """Put one stage's executed notebook in the place of its source.
+def refresh(notebook: str, folder: Path) -> Path:
+    """Put an executed notebook in the place of its source; of several runs, the one for the default candidate.
 
     Raises:
         OsemnError: the executed notebook holds other code than the source, or injected parameters.
     """
-    executed = nbformat.read(folder / stage / execute.NOTEBOOK, as_version=4)
-    source = nbformat.read(paths.notebook(stage), as_version=4)
+    candidate = parameters.defaults(notebook).get("candidate", "")
+    executed = nbformat.read(folder / notebook / candidate / execute.NOTEBOOK, as_version=4)
+    source = nbformat.read(paths.notebook(notebook), as_version=4)
     if code_sha256(executed) != code_sha256(source):
         raise OsemnError(
-            f"{stage}: the executed notebook holds other code than its source.", "run 'make run' again"
+            f"{notebook}: the executed notebook holds other code than its source.", "run 'make run' again"
         )
-    nbformat.write(clean(executed), paths.notebook(stage))
-    return paths.notebook(stage)
+    nbformat.write(clean(executed), paths.notebook(notebook))
+    return paths.notebook(notebook)
 
 
 def main() -> None:
@@ -54,8 +55,8 @@ def main() -> None:
     unfinished = [state.stage for state in pipeline.states(request) if not state.done]
     if unfinished:
         raise OsemnError(f"Not done: {', '.join(unfinished)}.", "run 'make run' first")
-    for stage in request.stages:
-        path = refresh(stage.name, request.folder)
+    for notebook in stages.NOTEBOOKS:
+        path = refresh(notebook, request.folder)
         print(f"{paths.shown(path)}  {path.stat().st_size / 1e3:,.0f} kB")
 
 

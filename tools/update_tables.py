@@ -37,6 +37,7 @@ def collect(dataset: str, profile: str) -> dict[str, Any]:
         )
     warm_up = json.loads((paths.stage_folder(dataset, profile, "00_warm_up") / "metrics.json").read_text())
     found["models"] = models(dataset, profile)
+    found["tested"] = tested(dataset, profile)
     found["warm_up"] = {key: warm_up[key] for key in warm_up if key.startswith(("dense_", "logistic_"))}
     return found
 
@@ -60,18 +61,33 @@ def models(dataset: str, profile: str) -> dict[str, Any]:
     return found
 
 
+def tested(dataset: str, profile: str) -> dict[str, Any]:
+    """Return what each candidate reaches on the test images, and how often these had been opened by then."""
+    found = {}
+    for candidate in stages.CANDIDATES:
+        path = paths.stage_folder(dataset, profile, f"07_evaluation/{candidate}") / "metrics.json"
+        logged = json.loads(path.read_text())
+        found[candidate] = {key: logged[key] for key in ("accuracy", "accuracy_ci95", "n", "test_openings")}
+    return found
+
+
 def stage_table(record: dict[str, Any]) -> str:
     """Return the table of notebooks, in Markdown."""
     lines = [
         "| notebook | OSEMN | reads | leaves beside `metrics.json` | seconds at quick |",
         "|---|---|---|---|---|",
     ]
-    for stage in stages.STAGES:
-        reads = ", ".join(f"`{name[:2]}`" for name in stage.reads) or "–"
+    for notebook in sorted(stages.NOTEBOOKS):
+        runs = stages.of_notebook(notebook)
+        stage = runs[0]
+        read = sorted({name[:2] for run in runs for name in (*run.reads, *run.may_read)})
+        reads = ", ".join(f"`{name}`" for name in read) or "–"
         writes = ", ".join(f"`{name}`" for name in stage.writes if not name.startswith("figures/"))
-        seconds = record["stages"].get(stage.name, {}).get("seconds", "–")
+        seconds = [record["stages"].get(run.name, {}).get("seconds", "–") for run in runs]
+        shown = " + ".join(str(value) for value in seconds)
+        title = stage.title.partition(":")[0] + ", for each candidate" if stage.candidate else stage.title
         lines.append(
-            f"| [`{stage.name}`]({{folder}}{stage.name}.ipynb) {stage.title} | {stage.phase} | {reads} | {writes} | {seconds} |"
+            f"| [`{notebook}`]({{folder}}{notebook}.ipynb) {title} | {stage.phase} | {reads} | {writes} | {shown} |"
         )
     return "\n".join(lines)
 
@@ -79,20 +95,27 @@ def stage_table(record: dict[str, Any]) -> str:
 def results_table(record: dict[str, Any]) -> str:
     """Return the results with their intervals and the machine, in Markdown."""
     lines = [
-        "| model | notebook | validation accuracy | 95 % interval | macro-F1 | parameters | training images | seconds to fit |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | notebook | validation accuracy | 95 % interval | test accuracy | 95 % interval | macro-F1 | parameters "
+        "| training images | seconds to fit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in sorted(record["models"].values(), key=lambda row: row["accuracy"]):
+    for name, row in sorted(record["models"].items(), key=lambda item: item[1]["accuracy"]):
         low, high = row["accuracy_ci95"]
+        on_test = record["tested"].get(name)
+        shown = "– | –"
+        if on_test:
+            shown = f"{on_test['accuracy']:.1%} | {on_test['accuracy_ci95'][0]:.1%} – {on_test['accuracy_ci95'][1]:.1%}"
         lines.append(
             f"| {row['label']} | `{row.get('stage', compared.BASELINE)[:2]}` "
-            f"| {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {row['macro_f1']:.3f} "
+            f"| {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {shown} | {row['macro_f1']:.3f} "
             f"| {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
         )
     n = next(iter(record["models"].values()))["n"]
+    first = next(iter(record["tested"].values()))
     note = (
         f"{record['dataset']}, profile {record['profile']}, seed {record['seed']}, {n:,} validation images; Wilson "
-        f"intervals; {record['cores']} cores of {record['cpu']}, {record['finished'][:10]}. The test set is not opened yet."
+        f"intervals; {record['cores']} cores of {record['cpu']}, {record['finished'][:10]}. "
+        f"Only candidates for the champion are scored on the {first['n']:,} test images; nothing is chosen by them."
     )
     return "\n".join([*lines, "", note])
 

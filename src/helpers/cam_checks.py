@@ -7,37 +7,12 @@ import keras
 import numpy as np
 from scipy import stats
 
+from helpers import taps
 from helpers.errors import OsemnError
-from helpers.gradcam import GradCam, flat_layers
+from helpers.evaluation import Mean, mean_of
+from helpers.gradcam import GradCam
 
 Predict = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean with its 95 % interval, by Student's t over images.
-
-    Attributes:
-        n: images.
-        value: the mean; None where there is none.
-        ci95: its interval; None for fewer than two.
-    """
-
-    n: int
-    value: float | None
-    ci95: tuple[float, float] | None
-
-
-def mean_of(values: np.ndarray) -> Mean:
-    """Return the mean of `[N]` values and its interval."""
-    values = np.asarray(values, np.float64)
-    if len(values) == 0:
-        return Mean(0, None, None)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Mean(len(values), mean, None)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return Mean(len(values), mean, (mean - half, mean + half))
 
 
 def energy_on_object(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
@@ -155,7 +130,7 @@ def randomise_weights(cam: GradCam, images: np.ndarray, *, steps: int = 5, seed:
     if not usable.any():
         raise OsemnError("Every map is empty: there is nothing to check.", "explain the predicted classes")
     seen, kernels = set(), []
-    for layer in flat_layers(cam.model):
+    for layer in taps.flat_layers(cam.model):
         for variable in layer.trainable_variables + layer.non_trainable_variables:
             if len(variable.shape) >= 2 and id(variable) not in seen:
                 seen.add(id(variable))

@@ -61,8 +61,9 @@ def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setti
 
     request = _request(dataset, profile, "", "", settings)
     found = pipeline.states(request)
+    width = max(len(state.stage) for state in found)
     for state in found:
-        typer.echo(f"{state.stage:<22} {state.word:<9} {state.reason}".rstrip())
+        typer.echo(f"{state.stage:<{width}} {state.word:<9} {state.reason}".rstrip())
     done = sum(state.done for state in found)
     typer.echo(
         f"{done} of {len(found)} stages done" + ("" if done == len(found) else "; 'osemn run' does the rest")
@@ -101,7 +102,7 @@ def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setting
     run = runs.Run.reading("09_tuning", values)
     from helpers import searches
 
-    of_search = ("trial_samples", "trial_epochs", "widths", "depths", "batch_size")
+    of_search = ("trial_samples", "trial_epochs", "widths", "depths", "early_pooling", "batch_size")
     parts = {
         "cnn": (searches.cnn_search(run, **{name: values[name] for name in of_search}), values["trials"])
     }

@@ -129,10 +129,14 @@ def load_split(run: "Run") -> tuple[Dataset, Dataset]:
         return whole.subset(split["train_index"]), whole.subset(split["validation_index"])
 
 
-def load_test(run: "Run") -> Dataset:
+def load_test(run: "Run", *, model_sha256: str) -> Dataset:
     """Return the test part; only the evaluation may, and each opening is put on record first.
 
     The record is a line of JSON in `test_openings.jsonl` in the folder of the data set and profile.
+
+    Args:
+        run: of the evaluation.
+        model_sha256: of the model that is going to be scored.
 
     Raises:
         SealedTestSetError: the run is of another stage; the file has not been touched.
@@ -142,10 +146,19 @@ def load_test(run: "Run") -> Dataset:
         "opened": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         "stage": run.stage.name,
         "candidate": run.parameters.get("candidate"),
+        "model_sha256": model_sha256,
+        "called_by": run.called_by,
         "test_sha256": run.inputs["01_acquire/test.npz"],
     }
-    _append_line(paths.run_folder(run.parameters["dataset"], run.parameters["profile"]) / LEDGER, entry)
+    _append_line(run.root / LEDGER, entry)
     return load(path)
+
+
+def test_openings(run: "Run") -> list[dict[str, str]]:
+    """Return every opening of the test part on record for the run's data set and profile, the earliest first."""
+    path = run.root / LEDGER
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
 
 
 def array_sha256(*arrays: np.ndarray) -> str:

@@ -129,7 +129,7 @@ def properties(images: np.ndarray) -> dict[str, np.ndarray]:
     pixels = images.reshape(len(images), -1).astype(np.float32)
     found = {"brightness": pixels.mean(axis=1), "contrast": pixels.std(axis=1)}
     if has_black_background(images):
-        found["share of pixels that are not black"] = foreground(images).mean(axis=(1, 2))
+        found["share of pixels not black"] = foreground(images).mean(axis=(1, 2))
     return {name: values.astype(np.float64) for name, values in found.items()}
 
 

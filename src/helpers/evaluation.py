@@ -120,3 +120,30 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
     half = float(stats.norm.ppf(0.975)) * ((gain + loss - (gain - loss) ** 2) / n) ** 0.5
     ends = (max(gain - loss - half, -1.0), min(gain - loss + half, 1.0))
     return Comparison((only_one - only_other) / len(labels), ends, p_value, only_one, only_other)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its 95 % interval, by Student's t over images.
+
+    Attributes:
+        n: images.
+        value: the mean; None where there is none.
+        ci95: its interval; None for fewer than two.
+    """
+
+    n: int
+    value: float | None
+    ci95: tuple[float, float] | None
+
+
+def mean_of(values: np.ndarray) -> Mean:
+    """Return the mean of `[N]` values and its interval."""
+    values = np.asarray(values, np.float64)
+    if len(values) == 0:
+        return Mean(0, None, None)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Mean(len(values), mean, None)
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return Mean(len(values), mean, (mean - half, mean + half))

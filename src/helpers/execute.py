@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from helpers import manifests, parameters, paths, runs
+from helpers import manifests, parameters, paths, runs, stages
 from helpers.errors import OsemnError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def execute(
 
 
 def _execute(stage: str, values: dict[str, Any], final: Path, progress: bool, label: str) -> None:
-    working = final.with_name(f".{stage}.executing.ipynb")
+    working = final.with_name(f".{final.name}.executing.ipynb")
     started = time.monotonic()
     monitor = Monitor()
     try:
@@ -106,7 +106,7 @@ def _papermill(stage: str, values: dict[str, Any], working: Path, progress: bool
             # Sockets in a private folder where the system has such: no open ports, and no warning about them.
             private = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
             return papermill.execute_notebook(
-                paths.notebook(stage),
+                paths.notebook(stages.notebook_of(stage)),
                 working,
                 parameters=injected,
                 progress_bar=bar,
@@ -134,7 +134,7 @@ def _seal(stage: str, values: dict, final: Path, working: Path, monitor: Monitor
     """Add the executed notebook to the finished folder's manifest and put the folder in its place."""
     import nbformat
 
-    partial = final.with_name(f"{stage}.partial")
+    partial = final.with_name(f"{final.name}.partial")
     manifest = manifests.read(partial)
     if manifest is None or manifest["stage"] != stage or manifest["parameters"] != values:
         raise OsemnError(

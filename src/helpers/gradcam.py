@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from helpers import taps
 from helpers.errors import OsemnError, nearest
 
 METHODS = ("grad_cam", "grad_cam_plus_plus")
@@ -33,14 +33,6 @@ class Maps:
     layer: str
 
 
-def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers of a model in order, those of models inside it in their place."""
-    found: list[keras.layers.Layer] = []
-    for layer in model.layers:
-        found.extend(flat_layers(layer) if isinstance(layer, keras.Model) else [layer])
-    return found
-
-
 def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
     """Return the layer to look at: the named one, or the end of the last convolution's block.
 
@@ -54,8 +46,8 @@ def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
     Raises:
         OsemnError: the model has no convolutional layer, or none of that name.
     """
-    flat = flat_layers(model)
-    maps = {layer.name: layer for layer in flat if len(_shape(layer)) == 4}
+    flat = taps.flat_layers(model)
+    maps = {layer.name: layer for layer in flat if len(taps.shape_of(layer)) == 4}
     if name:
         if name not in maps:
             raise OsemnError(f"There is no layer '{name}' with feature maps.", nearest(name, maps))
@@ -66,15 +58,8 @@ def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
             f"The model '{model.name}' has no convolutional layer, so there is no map of where it looked.",
             "choose a candidate with convolutions",
         )
-    shape = _shape(convolutions[-1])
-    return [layer for layer in maps.values() if _shape(layer) == shape][-1]
-
-
-def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
-    try:
-        return tuple(layer.output.shape)
-    except AttributeError:  # several outputs, or none yet
-        return ()
+    shape = taps.shape_of(convolutions[-1])
+    return [layer for layer in maps.values() if taps.shape_of(layer) == shape][-1]
 
 
 class GradCam:
@@ -142,7 +127,13 @@ class GradCam:
 
     def _maps(self, images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            with _seen(self.target, tape) as features, _without_softmax(self.model):
+            features: list[tf.Tensor] = []
+
+            def watch(_: tf.Tensor, output: tf.Tensor) -> None:
+                tape.watch(output)
+                features.append(output)
+
+            with taps.watched(self.target, watch), _without_softmax(self.model):
                 logits = self.model(images, training=False)
             chosen = tf.where(classes < 0, tf.argmax(logits, axis=1), classes)
             score = tf.gather(logits, chosen, batch_dims=1)
@@ -169,49 +160,15 @@ _WEIGHTS = {"grad_cam": _grad_cam_weights, "grad_cam_plus_plus": _grad_cam_plus_
 
 
 @contextlib.contextmanager
-def _replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute for a while."""
-    own = name in vars(thing)
-    before = getattr(thing, name)
-    setattr(thing, name, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(thing, name, before)
-        else:
-            delattr(thing, name)
-
-
-@contextlib.contextmanager
-def _seen(layer: keras.layers.Layer, tape: tf.GradientTape) -> Iterator[list[tf.Tensor]]:
-    """Collect what a layer returns whenever it is called, watched by a tape.
-
-    No graph is cut open, so that it does not matter how deep inside other models the layer is.
-    """
-    found: list[tf.Tensor] = []
-    call = layer.call
-
-    def watched(*arguments: Any, **options: Any) -> tf.Tensor:
-        output = call(*arguments, **options)
-        tape.watch(output)
-        found.append(output)
-        return output
-
-    with _replaced(layer, "call", watched):
-        yield found
-
-
-@contextlib.contextmanager
 def _without_softmax(model: keras.Model) -> Iterator[None]:
     """Take the softmax off the layers that give a model its probabilities."""
     classes = model.outputs[0].shape[-1]
     with contextlib.ExitStack() as stack:
-        for layer in flat_layers(model):
-            if _shape(layer)[1:] != (classes,):
+        for layer in taps.flat_layers(model):
+            if taps.shape_of(layer)[1:] != (classes,):
                 continue
             if isinstance(layer, layers.Softmax):
-                stack.enter_context(_replaced(layer, "call", lambda inputs, mask=None: inputs))
+                stack.enter_context(taps.replaced(layer, "call", lambda inputs, mask=None: inputs))
             elif getattr(layer, "activation", None) is keras.activations.softmax:
-                stack.enter_context(_replaced(layer, "activation", keras.activations.linear))
+                stack.enter_context(taps.replaced(layer, "activation", keras.activations.linear))
         yield

@@ -10,16 +10,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers import parameters, paths
+from helpers import parameters, paths, sealing, stages
 from helpers.errors import MissingInputError
 
 NAME = "manifest.json"
+ABSENT = "absent"  # stands for the hash of a file that a stage would have looked at and did not find
 SCHEMA = 1
 
 
 def sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
+    with sealing.verifying(), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -78,7 +79,9 @@ def require(folder: Path, stage: str) -> dict[str, Any]:
             message names the file and the notebook to run.
     """
     manifest = read(folder)
-    remedy = f"run notebooks/{stage}.ipynb first, or 'osemn run --until {stage}'"
+    spec = stages.find(stage)
+    chosen = f" for the candidate '{spec.candidate}'" if spec.candidate else ""
+    remedy = f"run notebooks/{spec.notebook}.ipynb{chosen} first, or 'osemn run --until {stage}'"
     if manifest is None:
         raise MissingInputError(
             f"{stage} has not been run: there is no {paths.shown(folder / NAME)}.", remedy
@@ -138,7 +141,7 @@ def _imports(source: str) -> frozenset[Path]:
 
 def source_files(stage: str) -> tuple[str, list[Path]]:
     """Return a notebook's code (without its parameters, which are compared by value) and its helper modules."""
-    content = json.loads(paths.notebook(stage).read_text(encoding="utf-8"))
+    content = json.loads(paths.notebook(stages.notebook_of(stage)).read_text(encoding="utf-8"))
     cells = [
         "".join(cell["source"])
         for cell in content["cells"]

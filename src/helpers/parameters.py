@@ -158,8 +158,29 @@ class Tuning(Parameters):
     seeds: Annotated[int, Field(ge=1, le=20)]
     default_seeds: Annotated[int, Field(ge=0, le=20)]
     batch_size: BatchSize
+    early_pooling: bool
     average_flips: bool
     head_trials: Annotated[int, Field(ge=0, le=10_000)]
+
+
+class Evaluation(Parameters):
+    """07_evaluation."""
+
+    candidate: Literal[tuple(stages.CANDIDATES)]
+    neighbour_samples: Annotated[int, Field(ge=10, le=1_000_000)]
+    grid_images: Annotated[int, Field(ge=1, le=100)]
+    label_agreement: Annotated[float, Field(gt=0.5, le=1.0)]
+
+
+class GradCam(Parameters):
+    """08_grad_cam."""
+
+    candidate: Literal[tuple(stages.CANDIDATES)]
+    method: Literal["grad_cam", "grad_cam_plus_plus"]
+    layer: str
+    samples: Annotated[int, Field(ge=10, le=1_000_000)]
+    perturbed_images: Annotated[int, Field(ge=2, le=100_000)]
+    randomised_images: Annotated[int, Field(ge=2, le=100_000)]
 
 
 class Report(Parameters):
@@ -174,6 +195,8 @@ MODELS: dict[str, type[Parameters]] = {
     "04_baseline": Baseline,
     "05_transfer_learning": TransferLearning,
     "06_fine_tuning": FineTuning,
+    "07_evaluation": Evaluation,
+    "08_grad_cam": GradCam,
     "09_tuning": Tuning,
     "12_report": Report,
 }
@@ -185,7 +208,7 @@ def check(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: a name is unknown or missing, a type is wrong, or a value is out of range.
     """
-    model = MODELS[stages.find(stage).name]
+    model = MODELS[stages.notebook_of(stage)]
     for name in values:
         if name not in model.model_fields:
             raise UsageError(f"{stage} has no parameter '{name}'.", nearest(name, model.model_fields))
@@ -220,7 +243,7 @@ def defaults(stage: str) -> dict[str, Any]:
     Raises:
         OsemnError: the notebook has no such cell, more than one, or anything but literals in it.
     """
-    path = paths.notebook(stages.find(stage).name)
+    path = paths.notebook(stages.notebook_of(stage))
     tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]
     if len(tagged) != 1:
         raise OsemnError(
@@ -268,7 +291,7 @@ def load_profile(profile: str) -> dict[str, dict[str, Any]]:
     except yaml.YAMLError as error:
         raise UsageError(f"{paths.shown(path)} is not readable YAML: {error}.", "mend the file") from None
     for stage, values in content.items():
-        stages.find(stage)
+        stages.of_notebook(stage)
         if not isinstance(values, dict):
             raise UsageError(
                 f"{paths.shown(path)}: '{stage}' must hold 'parameter: value' lines.", "mend the file"
@@ -281,14 +304,21 @@ def resolve(
 ) -> dict[str, Any]:
     """Return a stage's checked parameters: the notebook's defaults, then the profile, then the overrides.
 
+    Of a notebook that is run for several candidates, profile and overrides may name the notebook or one of its stages.
+
     Raises:
         UsageError: a name is unknown, a type is wrong or a value is out of range.
     """
     check_dataset(dataset)
+    names = dict.fromkeys((stages.notebook_of(stage), stage))
     values = defaults(stage)
-    values.update(load_profile(profile).get(stage, {}))
-    values.update((overrides or {}).get(stage, {}))
+    for given in (load_profile(profile), overrides or {}):
+        for name in names:
+            values.update(given.get(name, {}))
     values.update(dataset=dataset, profile=profile)
+    candidate = stage.partition("/")[2]
+    if candidate:
+        values.update(candidate=candidate)
     return check(stage, values)
 
 
@@ -326,7 +356,11 @@ def parse_overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
                 f"'{setting}' is not of the form STAGE.parameter=value.",
                 "for example: --set 04_baseline.cnn_epochs=5",
             )
-        stages.find(stage)
+        stages.of_notebook(stage)
+        if parameter == "candidate":
+            raise UsageError(
+                "The series runs for every candidate.", "choose with --until, for example 07_evaluation/tuned"
+            )
         if parameter in ("dataset", "profile"):
             raise UsageError(f"'{parameter}' holds for the whole run.", f"use --{parameter} instead of --set")
         try:

@@ -79,7 +79,7 @@ class Request:
         of_source = ("image_size", "color_mode", "test_fraction")
         sources.check(self.dataset, **{name: resolved["01_acquire"][name] for name in of_source})
         wanted = self.stages
-        if self.from_stage and stages.find(self.from_stage) not in wanted:
+        if self.from_stage and not set(stages.of_notebook(self.from_stage)) <= set(wanted):
             raise UsageError(
                 f"{self.from_stage} does not come before {self.until}.",
                 "choose --from before --until, or leave one out",
@@ -175,9 +175,11 @@ def _changed_parameters(before: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 def _current_input(request: Request, name: str) -> str | None:
     if name.startswith("source:"):
         return sources.fingerprint(request.dataset)
-    stage, _, file = name.partition("/")
-    manifest = manifests.read(request.folder / stage)
-    return manifest["outputs"].get(file, {}).get("sha256") if manifest else None
+    stage, file = stages.split_input(name)
+    manifest = manifests.read(request.folder / stage) if stage else None
+    if manifest is None:
+        return manifests.ABSENT
+    return manifest["outputs"].get(file, {}).get("sha256")
 
 
 def states(request: Request) -> list[State]:
@@ -187,7 +189,8 @@ def states(request: Request) -> list[State]:
         state = stage_state(request, stage)
         if stage.name in request.forced and state.done:
             state = State(stage.name, "outdated", "asked for by --from")
-        waits_for = [name for name in stage.reads if not found[name].done]
+        looks_at = (name for name in stage.may_read if name in found)
+        waits_for = [name for name in (*stage.reads, *looks_at) if not found[name].done]
         if state.done and waits_for:
             state = State(stage.name, "waiting", f"on {', '.join(waits_for)}")
         found[stage.name] = state
@@ -211,13 +214,15 @@ def steps(request: Request) -> list[Step]:
     current = states(request)
     _synchronise(request, {state.stage: state.done for state in current})
     total = len(request.stages)
+    names = {stage.name for stage in request.stages}
     found = []
     for position, stage in enumerate(request.stages, start=1):
         force = ["--force"] if stage.name in request.forced else []
         command = [*request.command, "--position", f"{position}/{total}", *force, stage.name]
-        inputs = [_marker(request, name).as_posix() for name in stage.reads]
+        before = [*stage.reads, *(name for name in stage.may_read if name in names)]
+        inputs = [_marker(request, name).as_posix() for name in before]
         marker = _marker(request, stage.name).as_posix()
-        found.append(Step(stage.name, inputs, marker, shlex.join(command), stage.threads, stage.memory_mb))
+        found.append(Step(stage.slug, inputs, marker, shlex.join(command), stage.threads, stage.memory_mb))
     if not request.until:
         inputs = [step.marker for step in found]
         of_request = ["--dataset", request.dataset, "--profile", request.profile]
@@ -228,7 +233,7 @@ def steps(request: Request) -> list[Step]:
 
 
 def _marker(request: Request, name: str) -> Path:
-    return request.graph_folder / f"{name}.done"
+    return request.graph_folder / f"{name.replace('/', '-')}.done"
 
 
 def _synchronise(request: Request, done: Mapping[str, bool]) -> None:
@@ -296,12 +301,12 @@ def _sweep(request: Request) -> None:
         folder = request.folder / stage.name
         manifests.recover(folder)
         leftovers = (
-            folder.with_name(f"{stage.name}.partial"),
-            folder.with_name(f".{stage.name}.executing.ipynb"),
+            folder.with_name(f"{folder.name}.partial"),
+            folder.with_name(f".{folder.name}.executing.ipynb"),
         )
         if not any(path.exists() for path in leftovers):
             continue
-        with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{stage.name}.lock"), timeout=5):
+        with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{folder.name}.lock"), timeout=5):
             shutil.rmtree(leftovers[0], ignore_errors=True)
             leftovers[1].unlink(missing_ok=True)
 

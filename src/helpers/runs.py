@@ -21,14 +21,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from helpers import manifests, parameters, paths, stages
+from helpers import manifests, parameters, paths, sealing, stages
 from helpers.errors import MissingInputError, OsemnError, SealedTestSetError, UsageError, nearest
 
 EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
 LOCK_SECONDS = 30.0
-# The one stage that may open the test images, and the file they are in.
-TEST_STAGE = "07_evaluation"
-SEALED = ("01_acquire", "test.npz")
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
 
 _open_runs: dict[Path, "Run"] = {}
@@ -63,6 +60,8 @@ class Run:
         """
         spec, checked, final = _checked(stage, namespace)
         final.parent.mkdir(parents=True, exist_ok=True)
+        if final in _open_runs:
+            sealing.end(spec.notebook)
         lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
         manifests.recover(final)
         run = cls._opened(spec, checked, final, lock)
@@ -91,9 +90,28 @@ class Run:
         cls, spec: stages.Stage, checked: dict[str, Any], final: Path, lock: FileLock | None
     ) -> "Run":
         """Verify the inputs and seed every generator."""
-        upstream = {name: manifests.require(final.with_name(name), name) for name in spec.reads}
+        root = paths.run_folder(checked["dataset"], checked["profile"])
+        upstream = {name: manifests.require(root / name, name) for name in spec.reads}
+        absent = {}
+        for name in spec.may_read:
+            if manifests.read(root / name) is None:
+                absent[f"{name}/{manifests.NAME}"] = manifests.ABSENT
+            else:
+                upstream[name] = manifests.require(root / name, name)
         _seed(spec, checked["seed"])
-        return cls(spec, checked, final, final.with_name(f"{spec.name}.partial"), lock, upstream=upstream)
+        sealing.begin(spec.notebook)
+        partial = final.with_name(f"{final.name}.partial")
+        return cls(spec, checked, final, partial, lock, inputs=absent, upstream=upstream)
+
+    @property
+    def root(self) -> Path:
+        """The folder of all stages of this data set and profile."""
+        return paths.run_folder(self.parameters["dataset"], self.parameters["profile"])
+
+    @property
+    def called_by(self) -> str:
+        """Who runs it: "osemn", or somebody by hand."""
+        return "osemn" if os.environ.get(EXECUTOR_VARIABLE) == self.stage.name else "by hand"
 
     @property
     def seed(self) -> int:
@@ -113,13 +131,13 @@ class Run:
 
     def scratch(self) -> Path:
         """Return a folder that outlives a killed run (checkpoints, studies); it is no artifact and `finish` removes it."""
-        folder = self.final.with_name(f"{self.stage.name}.scratch")
+        folder = self.final.with_name(f"{self.final.name}.scratch")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def studies(self) -> Path:
         """Return the folder of this data set's and profile's studies; they outlive runs, and workers share them."""
-        return self.final.with_name("studies")
+        return self.root / "studies"
 
     def input(self, stage: str, name: str) -> Path:
         """Return the path of a file of an input stage, and note in the manifest that it was read.
@@ -128,9 +146,9 @@ class Run:
             MissingInputError: this stage may not read that stage, or there is no such file.
             SealedTestSetError: it is the test set, and this is not the stage that evaluates.
         """
-        if (stage, name) == SEALED and self.stage.name != TEST_STAGE:
+        if (stage, name) == sealing.FILE and self.stage.notebook != sealing.TEST_STAGE:
             raise SealedTestSetError(
-                f"{self.stage.name} asked for the test set, which is sealed until {TEST_STAGE}.",
+                f"{self.stage.name} asked for the test set, which is sealed until {sealing.TEST_STAGE}.",
                 "choose models on the validation images: data.load_split(run)",
             )
         if stage not in self.upstream:
@@ -142,7 +160,7 @@ class Run:
         if name not in outputs:
             raise MissingInputError(f"{stage} left no file '{name}'.", nearest(name, outputs))
         self.inputs[f"{stage}/{name}"] = outputs[name]["sha256"]
-        return self.final.with_name(stage) / name
+        return self.root / stage / name
 
     def note_source(self, name: str, fingerprint: str) -> None:
         """Note in the manifest a thing from outside the runs that was read, such as a data set's source."""
@@ -203,8 +221,9 @@ class Run:
         manifests.write_json(self.partial / manifests.NAME, self._manifest())
         if os.environ.get(EXECUTOR_VARIABLE) != self.stage.name:
             manifests.publish(self.partial, self.final)
-        shutil.rmtree(self.final.with_name(f"{self.stage.name}.scratch"), ignore_errors=True)
+        shutil.rmtree(self.final.with_name(f"{self.final.name}.scratch"), ignore_errors=True)
         self.lock.release()
+        sealing.end(self.stage.notebook)
         _open_runs.pop(self.final, None)
         return self
 
@@ -305,15 +324,16 @@ def lock_stage(final: Path, purpose: str = "") -> FileLock:
 
 
 def _checked(stage: str, namespace: Mapping[str, Any]) -> tuple[stages.Stage, dict[str, Any], Path]:
-    """Return a stage, its checked parameters and its folder."""
-    spec = stages.find(stage)
+    """Return a stage, its checked parameters and its folder; `stage` may be the notebook, run for a candidate."""
+    notebook = stages.notebook_of(stage)
     _refuse_unknown_injected(stage, namespace)
-    wanted = parameters.MODELS[stage].model_fields
+    wanted = parameters.MODELS[notebook].model_fields
     checked = parameters.check(stage, {name: namespace[name] for name in wanted if name in namespace})
     parameters.check_dataset(checked["dataset"])
     if checked["profile"] not in parameters.profiles():
         parameters.load_profile(checked["profile"])
-    return spec, checked, paths.stage_folder(checked["dataset"], checked["profile"], stage)
+    spec = stages.find(f"{notebook}/{checked['candidate']}" if "candidate" in checked else stage)
+    return spec, checked, paths.stage_folder(checked["dataset"], checked["profile"], spec.name)
 
 
 def _empty(folder: Path) -> None:
@@ -358,8 +378,11 @@ def _refuse_unknown_injected(stage: str, namespace: Mapping[str, Any]) -> None:
         for statement in ast.parse(source).body:
             targets = statement.targets if isinstance(statement, ast.Assign) else []
             for target in targets:
-                if isinstance(target, ast.Name) and target.id not in parameters.MODELS[stage].model_fields:
+                if (
+                    isinstance(target, ast.Name)
+                    and target.id not in parameters.MODELS[stages.notebook_of(stage)].model_fields
+                ):
                     raise UsageError(
                         f"{stage} has no parameter '{target.id}'.",
-                        nearest(target.id, parameters.MODELS[stage].model_fields),
+                        nearest(target.id, parameters.MODELS[stages.notebook_of(stage)].model_fields),
                     )

@@ -38,6 +38,7 @@ class CnnSearch:
         statistics: `{"mean": […], "standard_deviation": […]}` of the channels, 0–255.
         widths: to choose from; the first is the default.
         depths: to choose from; the first is the default.
+        early_pooling: as for `models.residual_cnn`.
         epochs: of a trial.
         batch_size: images in a step.
         seed: of weights, order and augmentation.
@@ -49,6 +50,7 @@ class CnnSearch:
     statistics: Mapping[str, list[float]]
     widths: Sequence[int]
     depths: Sequence[int]
+    early_pooling: bool
     epochs: int
     batch_size: int
     seed: int
@@ -89,6 +91,7 @@ class CnnSearch:
             "train": data.array_sha256(self.train.images, self.train.labels),
             "validation": data.array_sha256(self.validation.images, self.validation.labels),
             "policy": self.policy.settings(),
+            "early_pooling": self.early_pooling,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "seed": self.seed,
@@ -104,6 +107,7 @@ class CnnSearch:
             self.train.num_classes,
             **self.statistics,
             **{name: params[name] for name in ("width", "depth", "dropout", "dense_units")},
+            early_pooling=self.early_pooling,
         )
 
     def fit(
@@ -259,6 +263,7 @@ def cnn_search(
     trial_epochs: int,
     widths: Sequence[int],
     depths: Sequence[int],
+    early_pooling: bool,
     batch_size: int,
 ) -> CnnSearch:
     """Return the search on the inputs of a run of 09_tuning; the arguments are parameters of that notebook."""
@@ -273,6 +278,7 @@ def cnn_search(
         statistics,
         tuple(widths),
         tuple(depths),
+        early_pooling,
         trial_epochs,
         batch_size,
         run.seed,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import data, idx, parameters, paths
+from helpers import data, idx, parameters, paths, sealing
 from helpers.errors import AcquisitionError, UsageError
 from helpers.fetching import Network
 
@@ -56,7 +56,9 @@ def acquire(
     Raises:
         UsageError: there is no such data set, or a parameter does not apply to it.
         AcquisitionError: no source has it, or it cannot be kept; the message says what to do.
+        SealedTestSetError: a stage is at work that may not see the test images.
     """
+    sealing.refuse_source()
     check(dataset, image_size=image_size, color_mode=color_mode, test_fraction=test_fraction)
     network = network or Network()
     if paths.is_image_folder(dataset):

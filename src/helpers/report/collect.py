@@ -47,7 +47,7 @@ class Record:
     @property
     def page(self) -> str | None:
         """The name of its page, or None where there is no executed notebook to show."""
-        return f"{self.stage.name}.html" if NOTEBOOK in self.manifest.get("outputs", {}) else None
+        return f"{self.stage.slug}.html" if NOTEBOOK in self.manifest.get("outputs", {}) else None
 
     @property
     def metrics_file(self) -> Path | None:
@@ -57,7 +57,7 @@ class Record:
     @property
     def metrics_copy(self) -> str:
         """The name of the copy of its metrics inside the report's folder."""
-        return f"{METRICS_FOLDER}/{self.stage.name}.json"
+        return f"{METRICS_FOLDER}/{self.stage.slug}.json"
 
     @property
     def metrics_shown(self) -> str:
@@ -173,10 +173,11 @@ def _changed_inputs(manifest: dict[str, Any], manifest_by_stage: dict[str, Any])
     """Return the stages whose files are no longer those that this stage read."""
     changed = []
     for name, digest in manifest.get("inputs", {}).items():
-        stage, slash, file = name.partition("/")
-        if not slash or stage not in manifest_by_stage:
+        stage, file = stages.split_input(name)
+        if not stage:
             continue
-        outputs = (manifest_by_stage[stage] or {}).get("outputs", {})
-        if outputs.get(file, {}).get("sha256") != digest and stage not in changed:
+        manifest_now = manifest_by_stage[stage]
+        now = manifest_now["outputs"].get(file, {}).get("sha256") if manifest_now else manifests.ABSENT
+        if now != digest and stage not in changed:
             changed.append(stage)
     return changed

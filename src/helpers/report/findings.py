@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.errors import OsemnError
 from helpers.report import compared as comparison
-from helpers.report import transfer, tuned
+from helpers.report import evaluated, transfer, tuned
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
 from helpers.report.facts import EXPLORE, data_facts, metrics_file
 from helpers.report.wording import capital, duration, listing, percent, sources
@@ -64,6 +64,9 @@ def headline(metrics: MetricsByStage, dataset: str) -> list[Finding]:
                 floor.source,
             )
         )
+    tested, tested_sources = evaluated.test_accuracy(metrics)
+    if tested:
+        found.insert(1, Finding(tested, sources(tested_sources)))
     return found
 
 
@@ -163,6 +166,9 @@ def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     if found:
         text = " ".join(item.text for item in found)
         found = [Finding(text, sources(name for item in found for name in item.source.split(", ")))]
+    for text, files in (evaluated.test_accuracy(metrics), evaluated.looking(metrics)):
+        if text:
+            found.append(Finding(text, sources(files)))
     resolution = transfer.resolution(metrics)
     if resolution:
         found.append(Finding(resolution, metrics_file(TRANSFER)))
@@ -225,6 +231,7 @@ def summary(metrics: MetricsByStage, dataset: str) -> dict[str, Any]:
         "learned": [asdict(item) for item in learned(metrics, dataset)],
         "models": [asdict(item) for item in compared],
         "models_source": sources(model.source for model in compared) or metrics_file(BASELINE),
+        "tested": [asdict(item) for item in evaluated.tested(metrics)],
         "n_validation": comparison.validation_images(metrics),
         "data": [asdict(item) for item in data_facts(metrics)],
         "most_alike": [list(pair) for pair in alike(metrics)],

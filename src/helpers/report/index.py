@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.report import collect, compared, findings, pages, wording
+from helpers.report import collect, compared, evaluated, findings, pages, wording
 from helpers.report.offline import Heading
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
@@ -42,14 +42,20 @@ def render(renderer: pages.Renderer) -> str:
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
     models = [compared.Model(**entry) for entry in summary["models"]]
+    tested = [evaluated.Tested(**entry) for entry in summary.get("tested", [])]
     picture = _picture(series.by_name[FIGURE_STAGE])
     return renderer.page(
         "index.html.j2",
         title="Report",
-        contents=_contents(summary, models, picture),
+        contents=_contents(summary, models, tested, picture),
         summary=summary,
+        findings=[
+            *summary["headline"][1:],
+            *(item for item in summary["learned"][1:] if item not in summary["headline"]),
+        ],
         last=last,
         models=models,
+        tested=tested,
         best=models[0] if models else None,
         picture=picture,
         sources={record.metrics_shown: record for record in series.records},
@@ -65,10 +71,13 @@ def render(renderer: pages.Renderer) -> str:
     )
 
 
-def _contents(summary: dict[str, Any], models: list[Any], picture: Picture | None) -> list[Heading]:
+def _contents(
+    summary: dict[str, Any], models: list[Any], tested: list[Any], picture: Picture | None
+) -> list[Heading]:
     entries = [
         ("conclusions", "Conclusions", True),
         ("complexity", "Return on complexity", picture is not None),
+        ("tested", "On the test images", bool(tested)),
         ("models", "Models compared", bool(models)),
         ("data", "The data", bool(summary["data"])),
         ("stages", "Stages", True),

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bs4 import BeautifulSoup, Tag
@@ -70,14 +70,14 @@ class Body:
     contents: tuple[Heading, ...]
 
 
-def finish(rendered: str, *, title: str, where: str, pages: set[str]) -> Body:
+def finish(rendered: str, *, title: str, where: str, pages: Mapping[str, str]) -> Body:
     """Return the cells, made safe to be opened offline.
 
     Args:
         rendered: the cells as nbconvert rendered them.
         title: the heading to set on top where the notebook has none.
         where: the notebook's path, for messages.
-        pages: the stages that have a page to link to.
+        pages: the pages to link to, by notebook.
 
     Raises:
         OsemnError: an image lies outside of the notebook, or has no alt text.
@@ -165,7 +165,7 @@ def _unused(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def _rewrite_links(soup: BeautifulSoup, pages: set[str]) -> None:
+def _rewrite_links(soup: BeautifulSoup, pages: Mapping[str, str]) -> None:
     """Keep links inside the report; write out addresses; turn all other links into their words."""
     anchors = {element["id"] for element in soup.find_all(id=True)}
     for link in soup.find_all("a"):
@@ -173,7 +173,7 @@ def _rewrite_links(soup: BeautifulSoup, pages: set[str]) -> None:
         notebook = _NOTEBOOK.match(target)
         link.attrs = {}
         if notebook and notebook["stage"] in pages:
-            link["href"] = f"{notebook['stage']}.html"
+            link["href"] = pages[notebook["stage"]]
         elif target.startswith("#") and target[1:] in anchors:
             link["href"] = target
         else:

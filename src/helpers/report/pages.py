@@ -74,7 +74,10 @@ class Renderer:
 
     def _notebook_page(self, record: collect.Record, notebook: Any, where: str) -> str:
         rendered, _ = self.exporter.from_notebook_node(notebook)
-        pages = {other.stage.name for other in self.series.pages}
+        # a link to a notebook that is run for each candidate leads to the page of the same candidate, or the first
+        pages = {other.stage.notebook: other.page for other in reversed(self.series.pages)}
+        mine = [other for other in self.series.pages if other.stage.candidate == record.stage.candidate]
+        pages.update((other.stage.notebook, other.page) for other in mine)
         body = offline.finish(rendered, title=record.stage.title, where=where, pages=pages)
         names = [other.stage.name for other in self.series.pages]
         position = names.index(record.stage.name)

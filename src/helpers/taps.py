@@ -1,0 +1,53 @@
+"""Looks inside a model while it is called, however deep in other models a layer lies; no graph is cut open."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a model in order, those of models inside it in their place."""
+    found: list[keras.layers.Layer] = []
+    for layer in model.layers:
+        found.extend(flat_layers(layer) if isinstance(layer, keras.Model) else [layer])
+    return found
+
+
+def shape_of(layer: keras.layers.Layer) -> tuple[int | None, ...]:
+    """Return the shape of a layer's output; empty where it has several outputs, or none yet."""
+    try:
+        return tuple(layer.output.shape)
+    except AttributeError:
+        return ()
+
+
+@contextlib.contextmanager
+def replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an object another attribute for a while."""
+    own = name in vars(thing)
+    before = getattr(thing, name)
+    setattr(thing, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(thing, name, before)
+        else:
+            delattr(thing, name)
+
+
+@contextlib.contextmanager
+def watched(layer: keras.layers.Layer, watch: Callable[[Any, tf.Tensor], None]) -> Iterator[None]:
+    """Call `watch` with a layer's input and output whenever it is called."""
+    call = layer.call
+
+    def calling(inputs: Any, *arguments: Any, **options: Any) -> tf.Tensor:
+        output = call(inputs, *arguments, **options)
+        watch(inputs, output)
+        return output
+
+    with replaced(layer, "call", calling):
+        yield
