@@ -273,18 +273,10 @@ def test_evaluation_runs_again_when_a_candidate_to_compare_with_appears(project)
     state = state_of(project, "07_evaluation/transfer")
     assert state.word == "outdated"
     assert "07_evaluation/baseline_cnn" in state.reason
-    done = project.osemn("run", "--until", "07_evaluation")
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in sorted(project.folder("07_evaluation").iterdir()) if path.is_dir()] == [
-        "baseline_cnn",
-        "fine_tuned",
-        "transfer",
-        "tuned",
-    ]
-    read = project.manifest("07_evaluation/tuned")["inputs"]
-    assert {
-        f"07_evaluation/{name}/test_predictions.npz" for name in ("baseline_cnn", "transfer", "fine_tuned")
-    } <= set(read)
+    assert project.osemn("run", "--until", "07_evaluation/transfer").returncode == 0
+    inputs = project.manifest("07_evaluation/transfer")["inputs"]
+    assert "07_evaluation/baseline_cnn/test_predictions.npz" in inputs
+    assert state_of(project, "07_evaluation/transfer").word == "done"
 
 
 def state_of(project, stage: str) -> pipeline.State:
