@@ -19,7 +19,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy.stats
 import tensorflow as tf
 
 import quick_run
@@ -27,6 +26,7 @@ from helpers import (
     augment,
     data,
     determinism,
+    evaluation,
     manifests,
     models,
     paths,
@@ -157,8 +157,7 @@ CHANGES: dict[str, Change] = {
 
 def network(change: Change, shape: tuple[int | None, ...], train: data.Dataset) -> keras.Model:
     """Return the residual network of a change, freshly initialised, for images of a shape."""
-    pixels = train.images.astype(np.float64)
-    statistics = {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}
+    statistics = quick_run.pixel_statistics(train)
     return models.residual_cnn(shape, train.num_classes, **statistics, **{"width": 16, **change.model})
 
 
@@ -262,9 +261,9 @@ def _row(mine: list[dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
     ratio = np.mean([trial["seconds"] / base[trial["seed"]]["seconds"] for trial in mine])
     interval, verdict = "one seed", "not judged"
     if len(mine) > 1:
-        half = scipy.stats.t.ppf(0.975, len(mine) - 1) * scipy.stats.sem(points["accuracy"])
-        interval = f"{mean - half:+.2f} to {mean + half:+.2f}"
-        verdict = "better" if mean > half else "worse" if mean < -half else "no difference shown"
+        low, high = evaluation.mean_of(points["accuracy"]).ci95
+        interval = f"{low:+.2f} to {high:+.2f}"
+        verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     seeds = ", ".join(str(trial["seed"]) for trial in mine)
     title, epochs = mine[0]["title"], mine[0]["epochs"]
     return f"| {title} | {seeds} | {epochs} | {mean:+.2f} | {interval} | {mirrored:+.2f} | {ratio:.2f} | {verdict} |"

@@ -26,7 +26,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy.stats
 import tensorflow as tf
 from keras import layers
 
@@ -102,7 +101,9 @@ Parts = tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]
 def train_recipe(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the residual CNN by the recipe; mirrored views are averaged where a mirrored image keeps its label."""
     rows, validation, policy = parts
-    model = models.residual_cnn(rows.image_shape, rows.num_classes, **_statistics(rows), **budget.model)
+    model = models.residual_cnn(
+        rows.image_shape, rows.num_classes, **quick_run.pixel_statistics(rows), **budget.model
+    )
     settings = replace(FIT, epochs=budget.epochs, seed=seed, **budget.recipe)
     fit = recipe.train(model, rows, validation, settings, policy=replace(policy, **budget.policy))
     return model, fit
@@ -111,7 +112,7 @@ def train_recipe(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, 
 def train_public(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the public network: AdamW, one cycle, batches of 1,024, shifts of one pixel, flips, erasing."""
     rows, validation, policy = parts
-    mean, deviation = (values[0] for values in _statistics(rows).values())
+    mean, deviation = (values[0] for values in quick_run.pixel_statistics(rows).values())
     model = public_resnet(rows.image_shape, rows.num_classes, mean, deviation)
     settings = replace(PUBLIC, epochs=budget.epochs, seed=seed)
     policy = replace(policy, shift_fraction=1 / rows.image_shape[0], **budget.policy)
@@ -121,7 +122,9 @@ def train_public(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, 
 def train_baseline(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the three-layer CNN with augmentation, by Adam on one cycle."""
     rows, validation, policy = parts
-    model = models.baseline_cnn(rows.image_shape, rows.num_classes, **_statistics(rows), **budget.model)
+    model = models.baseline_cnn(
+        rows.image_shape, rows.num_classes, **quick_run.pixel_statistics(rows), **budget.model
+    )
     return model, _plain_fit(model, rows, validation, budget, seed, policy)
 
 
@@ -150,11 +153,6 @@ def _plain_fit(
         seed=seed,
         policy=policy,
     )
-
-
-def _statistics(rows: data.Dataset) -> dict[str, list[float]]:
-    pixels = rows.images.astype(np.float64)
-    return {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}
 
 
 METHODS: dict[str, Callable[[Parts, Budget, int], tuple[keras.Model, training.Fit]]] = {
@@ -264,8 +262,8 @@ def table() -> str:
         accuracies = np.array([trial["test_accuracy"] for trial in trials])
         spread = "one seed"
         if len(trials) > 1:
-            half = scipy.stats.t.ppf(0.975, len(trials) - 1) * scipy.stats.sem(accuracies)
-            spread = f"{accuracies.mean() - half:.2%} to {accuracies.mean() + half:.2%}"
+            low, high = evaluation.mean_of(accuracies).ci95
+            spread = f"{low:.2%} to {high:.2%}"
         lines.append(
             f"| {entry['dataset']} | {entry['method']} | {entry['minutes']} min | {len(trials)} | {mean['seconds']:.0f} "
             f"| {mean['training_operations']:.1e} | {mean['validation_accuracy']:.2%} | {mean['test_accuracy']:.2%} | {spread} "

@@ -20,3 +20,9 @@ def parts(dataset: str = "fashion_mnist") -> tuple[data.Dataset, data.Dataset, a
 def test_part(dataset: str) -> data.Dataset:
     """Return the sealed test part: for numbers that are asked for on it, when nothing is left to choose."""
     return data.load(paths.run_folder(dataset, "quick") / "01_acquire" / "test.npz")
+
+
+def pixel_statistics(rows: data.Dataset) -> dict[str, list[float]]:
+    """Return mean and standard deviation of all pixels, 0–255, as the networks of `helpers.models` take them."""
+    pixels = rows.images.astype(np.float64)
+    return {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}

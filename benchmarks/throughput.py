@@ -82,7 +82,7 @@ def measure(
     train: data.Dataset, policy: augment.AugmentationPolicy, width: int, optimizer: str, rounds: int
 ) -> dict[str, object]:
     """Measure one width with one optimizer in the precision that is on."""
-    statistics = {"mean": [train.images.mean()], "standard_deviation": [train.images.std()]}
+    statistics = quick_run.pixel_statistics(train)
     model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
     trainer = fast_training.trainer_of(model)
     settings = recipe.Recipe(optimizer=optimizer)

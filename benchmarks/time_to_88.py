@@ -43,7 +43,7 @@ def beginner(train: data.Dataset, epochs: int) -> keras.Model:
 def by_recipe(train: data.Dataset, validation: data.Dataset, seed: int) -> keras.Model:
     """Return a small residual CNN after one short schedule without augmentation."""
     sample = train.subset(data.stratified_sample(train.labels, IMAGES, seed))
-    statistics = {"mean": [sample.images.mean()], "standard_deviation": [sample.images.std()]}
+    statistics = quick_run.pixel_statistics(sample)
     model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=WIDTH)
     settings = recipe.Recipe(**{**vars(SETTINGS), "seed": seed})
     recipe.train(model, sample, validation, settings)

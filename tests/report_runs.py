@@ -315,7 +315,7 @@ class FakeRun:
         files = [file for file in folder.rglob("*") if file.is_file() and file.name != manifests.NAME]
         inputs = {
             f"{name}/metrics.json": manifests.sha256(self.folder(name) / "metrics.json")
-            for name in (*stages.find(stage).reads, *stages.find(stage).may_read)
+            for name in stages.find(stage).looks_at
         }
         manifest = {
             "schema": manifests.SCHEMA,

@@ -114,3 +114,12 @@ def test_collapse_into_one_class_is_named():
     text = confusion.describe_mistakes(counts, NAMES[:2])
     assert "collapses into one class**: 88% of all predictions are shirt" in text
     assert confusion.describe_mistakes(np.diag([4, 5]), NAMES[:2]) == "All 9 predictions are right."
+
+
+def test_areas_are_scikit_learns_and_missing_where_a_class_has_no_others_to_be_told_from():
+    labels = np.array([0, 0, 1, 1, 1])
+    probabilities = np.array([[0.8, 0.2, 0], [0.4, 0.6, 0], [0.5, 0.5, 0], [0.1, 0.9, 0], [0.3, 0.7, 0]])
+    table = confusion.areas(probabilities, labels, ["a", "b", "c"])
+    assert table.loc["a", "roc_auc"] == pytest.approx(5 / 6), "five of six pairs are in order"
+    assert table.loc["a", "average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert table.loc["c"].isna().all()

@@ -5,8 +5,9 @@ from copy import deepcopy
 import pytest
 import update_tables
 
+from helpers import wording
 from helpers.errors import OsemnError
-from helpers.report import compared, findings, transfer, wording
+from helpers.report import compared, findings, transfer
 from report_runs import (
     DATASET,
     FINE_TUNED,

@@ -49,15 +49,29 @@ def test_without_classes_the_predicted_one_is_explained():
     assert found.classes.tolist() == [0, 0]
 
 
+def test_blocks_too_coarse_to_point_anywhere_are_passed_over():
+    def halving(side: int) -> keras.Model:
+        image = keras.Input((side, side, 1))
+        fine = layers.Conv2D(2, 3, strides=2, padding="same", name="fine")(image)
+        fine = layers.ReLU(name="fine_end")(fine)
+        coarse = layers.Conv2D(2, 3, strides=2, padding="same", name="coarse")(fine)
+        return keras.Model(image, layers.Softmax()(layers.GlobalAveragePooling2D()(coarse)))
+
+    assert gradcam.target_layer(halving(16)).name == "coarse"
+    assert gradcam.target_layer(halving(12)).name == "fine_end"
+    assert gradcam.target_layer(halving(12), "coarse").name == "coarse"
+    assert gradcam.target_layer(halving(4)).name == "coarse", "none is fine enough: the last it is"
+
+
 def residual(views: bool = False) -> keras.Model:
-    made = models.residual_cnn((12, 12, 1), 3, mean=[80.0], standard_deviation=[60.0], width=8)
+    made = models.residual_cnn((28, 28, 1), 3, mean=[80.0], standard_deviation=[60.0], width=8)
     return models.averaging_views(made, flip=True) if views else made
 
 
 def sequential() -> keras.Model:
     return keras.Sequential(
         [
-            keras.Input((12, 12, 1)),
+            keras.Input((28, 28, 1)),
             layers.Rescaling(1 / 255),
             layers.Conv2D(6, 3, activation="relu"),
             layers.Conv2D(8, 3, name="last"),
@@ -74,7 +88,7 @@ def nested() -> keras.Model:
     inner_image = keras.Input((24, 24, 1))
     x = layers.Conv2D(5, 3, strides=2, activation="relu", name="inner_convolution")(inner_image)
     base = keras.Model(inner_image, layers.DepthwiseConv2D(3, name="inner_depthwise")(x), name="base")
-    image = keras.Input((12, 12, 1))
+    image = keras.Input((28, 28, 1))
     x = base(layers.Resizing(24, 24)(image))
     x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, layers.Activation("softmax")(layers.Dense(3)(x)))
@@ -89,7 +103,7 @@ BUILDERS = {
 
 
 def pictures(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (n, 12, 12, 1), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28, 1), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
@@ -100,7 +114,7 @@ def test_layer_is_found_in_every_kind_of_model_and_the_model_stays_as_it_was(kin
     cam = gradcam.GradCam(model)
     found = cam(images)
     assert found.layer == name
-    assert found.maps.shape == (5, 12, 12)
+    assert found.maps.shape == (5, 28, 28)
     assert found.maps.dtype == np.float32
     assert found.maps.min() >= 0.0
     assert found.maps.max() <= 1.0 + 1e-6
@@ -151,7 +165,7 @@ def test_named_layer_is_used_and_unknown_ones_are_refused():
 
 
 def test_model_without_convolution_says_so():
-    dense = models.dense_network((12, 12, 1), 3)
+    dense = models.dense_network((28, 28, 1), 3)
     with pytest.raises(OsemnError, match="'dense' has no convolutional layer"):
         gradcam.GradCam(dense)
 

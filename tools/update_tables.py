@@ -80,7 +80,7 @@ def stage_table(record: dict[str, Any]) -> str:
     for notebook in sorted(stages.NOTEBOOKS):
         runs = stages.of_notebook(notebook)
         stage = runs[0]
-        read = sorted({name[:2] for run in runs for name in (*run.reads, *run.may_read)})
+        read = sorted({name[:2] for run in runs for name in run.looks_at})
         reads = ", ".join(f"`{name}`" for name in read) or "–"
         writes = ", ".join(f"`{name}`" for name in stage.writes if not name.startswith("figures/"))
         seconds = [record["stages"].get(run.name, {}).get("seconds", "–") for run in runs]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from scipy import stats
 
@@ -183,19 +182,3 @@ def by_class(
         }
         for number, name in enumerate(class_names)
     }
-
-
-def predictor(model: keras.Model, batch_size: int = 512) -> Predict:
-    """Return what predicts images with a model, compiled once."""
-    import tensorflow as tf
-
-    forward = tf.function(
-        lambda images: model(tf.cast(images, tf.float32), training=False),
-        input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)],
-    )
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        starts = range(0, len(images), batch_size)
-        return np.concatenate([np.asarray(forward(images[start : start + batch_size])) for start in starts])
-
-    return predict

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers import cam_checks, data, error_analysis, gradcam
+from helpers import cam_checks, data, error_analysis, gradcam, training
 from helpers.errors import OsemnError
 from helpers.evaluation import Mean, mean_of
 from helpers.plots import gradcam as plots
@@ -21,7 +21,7 @@ class Explained:
     """A model's predictions for some images, with their maps where the model has a convolution.
 
     Attributes:
-        model: the model.
+        predict: from `uint8 [N, H, W, C]` to probabilities, by the model.
         part: the images.
         probabilities: `float32 [N, K]`.
         cam: what makes maps; None where there can be none.
@@ -30,7 +30,7 @@ class Explained:
         reason: why there are no maps; empty where there are.
     """
 
-    model: keras.Model
+    predict: cam_checks.Predict
     part: data.Dataset
     probabilities: np.ndarray
     cam: gradcam.GradCam | None
@@ -79,15 +79,18 @@ def explain(
     Raises:
         OsemnError: a layer was named that does not exist.
     """
-    probabilities = cam_checks.predictor(model)(part.images)
+    predict = training.predictor(model)
+    probabilities = predict(part.images)
     try:
         cam = gradcam.GradCam(model, layer, method)
     except OsemnError as error:
         if layer:
             raise
-        return Explained(model, part, probabilities, None, np.zeros((0, 0, 0), np.float32), "", error.problem)
+        return Explained(
+            predict, part, probabilities, None, np.zeros((0, 0, 0), np.float32), "", error.problem
+        )
     maps = cam(part.images, probabilities.argmax(axis=1)).maps
-    return Explained(model, part, probabilities, cam, maps, cam.target.name, "")
+    return Explained(predict, part, probabilities, cam, maps, cam.target.name, "")
 
 
 def examples(found: Explained, *, right: bool, most: int = 12) -> np.ndarray:
@@ -214,11 +217,12 @@ def perturb(found: Explained, count: int, *, seed: int) -> Evidence:
         return _none(found.reason)
     images, maps = found.part.images[:count], found.maps[:count]
     classes = found.predicted[:count]
-    predict = cam_checks.predictor(found.model)
     orders = {"by the map": maps, "in random order": np.random.default_rng(seed).random(maps.shape)}
     curves = {
         kind: {
-            name: cam_checks.perturbed(predict, images, order, classes, insert=kind == "insertion", seed=seed)
+            name: cam_checks.perturbed(
+                found.predict, images, order, classes, insert=kind == "insertion", seed=seed
+            )
             for name, order in orders.items()
         }
         for kind in ("deletion", "insertion")

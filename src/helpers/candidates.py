@@ -26,7 +26,6 @@ class Candidate:
         sha256: of the model's file.
         history: loss and accuracy by epoch, as the training left them.
         further: models of the same settings from other seeds, where the stage kept some.
-        validation_accuracy: what the stage measured on validation.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Candidate:
     sha256: str
     history: dict[str, list[float]]
     further: tuple[keras.Model, ...]
-    validation_accuracy: float
 
 
 def load(run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, int]) -> Candidate:
@@ -67,7 +65,6 @@ def load(run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, in
         run.inputs[f"{stage}/models/{name}.keras"],
         histories.get(name) or histories[metrics["chosen"]],
         tuple(keras.models.load_model(run.input(stage, file)) for file in of_seeds),
-        metrics["models"][name]["accuracy"],
     )
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from helpers.errors import OsemnError
 from helpers.evaluation import wilson_interval
@@ -259,3 +260,21 @@ def describe_mistakes(confusion: np.ndarray, class_names: Sequence[str]) -> str:
         inside = int(block.sum() - np.trace(block))
         parts.append(f"{inside / mistakes:.0%} stay within {{{', '.join(group)}}}")
     return f"{first} Of its {mistakes:,} mistakes, {'; '.join(parts)}."
+
+
+def areas(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return average precision and area under the ROC curve of each class; None where a class is absent or alone."""
+    rows = []
+    for index, name in enumerate(class_names):
+        mine = labels == index
+        known = 0 < mine.sum() < len(mine)
+        rows.append(
+            {
+                "class": name,
+                "average_precision": float(average_precision_score(mine, probabilities[:, index]))
+                if known
+                else None,
+                "roc_auc": float(roc_auc_score(mine, probabilities[:, index])) if known else None,
+            }
+        )
+    return pd.DataFrame(rows).set_index("class")

@@ -81,9 +81,10 @@ def _can_be_fused(layer: keras.layers.Layer) -> bool:
 def bfloat16_is_native() -> bool:
     """Return whether this processor multiplies bfloat16 numbers itself; where Linux does not say, False."""
     try:
-        return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
+        flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 @contextlib.contextmanager

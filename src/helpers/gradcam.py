@@ -13,6 +13,8 @@ from helpers import taps
 from helpers.errors import OsemnError, nearest
 
 METHODS = ("grad_cam", "grad_cam_plus_plus")
+# A map coarser than this cannot tell the middle of a picture from its edge.
+SMALLEST_MAP = 4
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv2DTranspose)
 
 
@@ -34,10 +36,11 @@ class Maps:
 
 
 def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
-    """Return the layer to look at: the named one, or the end of the last convolution's block.
+    """Return the layer to look at: the named one, or the end of the last block of convolutions with a map of use.
 
-    That is the last layer whose feature map has the shape of the last convolution's, so that its batch norm, activation
-    and shortcut are in it.
+    A block ends with the last layer whose feature map has the shape of its convolution's, so that batch norm, activation
+    and shortcut are in it. Blocks with fewer than `SMALLEST_MAP` positions a side are passed over where an earlier one has
+    more: a backbone that halves its images five times leaves 2 × 2 positions of 64 pixels.
 
     Args:
         model: sequential, functional, or with models inside.
@@ -58,7 +61,9 @@ def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
             f"The model '{model.name}' has no convolutional layer, so there is no map of where it looked.",
             "choose a candidate with convolutions",
         )
-    shape = taps.shape_of(convolutions[-1])
+    shapes = [taps.shape_of(layer) for layer in convolutions]
+    fine = [shape for shape in shapes if all(size is None or size >= SMALLEST_MAP for size in shape[1:3])]
+    shape = (fine or shapes)[-1]
     return [layer for layer in maps.values() if taps.shape_of(layer) == shape][-1]
 
 

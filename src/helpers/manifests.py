@@ -57,6 +57,11 @@ def read(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+def output_sha256(manifest: dict[str, Any] | None, file: str) -> str | None:
+    """Return the hash of a stage's file by its manifest; `ABSENT` without a manifest, None if the stage left no such file."""
+    return ABSENT if manifest is None else manifest["outputs"].get(file, {}).get("sha256")
+
+
 def faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """Return what is wrong with the files that a manifest lists: missing, cut short or changed."""
     found = []

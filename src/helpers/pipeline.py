@@ -176,10 +176,7 @@ def _current_input(request: Request, name: str) -> str | None:
     if name.startswith("source:"):
         return sources.fingerprint(request.dataset)
     stage, file = stages.split_input(name)
-    manifest = manifests.read(request.folder / stage) if stage else None
-    if manifest is None:
-        return manifests.ABSENT
-    return manifest["outputs"].get(file, {}).get("sha256")
+    return manifests.output_sha256(manifests.read(request.folder / stage) if stage else None, file)
 
 
 def states(request: Request) -> list[State]:
@@ -189,8 +186,7 @@ def states(request: Request) -> list[State]:
         state = stage_state(request, stage)
         if stage.name in request.forced and state.done:
             state = State(stage.name, "outdated", "asked for by --from")
-        looks_at = (name for name in stage.may_read if name in found)
-        waits_for = [name for name in (*stage.reads, *looks_at) if not found[name].done]
+        waits_for = [name for name in stage.looks_at if name in found and not found[name].done]
         if state.done and waits_for:
             state = State(stage.name, "waiting", f"on {', '.join(waits_for)}")
         found[stage.name] = state
@@ -219,8 +215,7 @@ def steps(request: Request) -> list[Step]:
     for position, stage in enumerate(request.stages, start=1):
         force = ["--force"] if stage.name in request.forced else []
         command = [*request.command, "--position", f"{position}/{total}", *force, stage.name]
-        before = [*stage.reads, *(name for name in stage.may_read if name in names)]
-        inputs = [_marker(request, name).as_posix() for name in before]
+        inputs = [_marker(request, name).as_posix() for name in stage.looks_at if name in names]
         marker = _marker(request, stage.name).as_posix()
         found.append(Step(stage.slug, inputs, marker, shlex.join(command), stage.threads, stage.memory_mb))
     if not request.until:

@@ -326,7 +326,7 @@ def lock_stage(final: Path, purpose: str = "") -> FileLock:
 def _checked(stage: str, namespace: Mapping[str, Any]) -> tuple[stages.Stage, dict[str, Any], Path]:
     """Return a stage, its checked parameters and its folder; `stage` may be the notebook, run for a candidate."""
     notebook = stages.notebook_of(stage)
-    _refuse_unknown_injected(stage, namespace)
+    _refuse_unknown_injected(notebook, namespace)
     wanted = parameters.MODELS[notebook].model_fields
     checked = parameters.check(stage, {name: namespace[name] for name in wanted if name in namespace})
     parameters.check_dataset(checked["dataset"])
@@ -378,11 +378,8 @@ def _refuse_unknown_injected(stage: str, namespace: Mapping[str, Any]) -> None:
         for statement in ast.parse(source).body:
             targets = statement.targets if isinstance(statement, ast.Assign) else []
             for target in targets:
-                if (
-                    isinstance(target, ast.Name)
-                    and target.id not in parameters.MODELS[stages.notebook_of(stage)].model_fields
-                ):
+                if isinstance(target, ast.Name) and target.id not in parameters.MODELS[stage].model_fields:
                     raise UsageError(
                         f"{stage} has no parameter '{target.id}'.",
-                        nearest(target.id, parameters.MODELS[stages.notebook_of(stage)].model_fields),
+                        nearest(target.id, parameters.MODELS[stage].model_fields),
                     )

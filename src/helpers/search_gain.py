@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
-from scipy import stats
 
 from helpers import evaluation, tuning
 
@@ -86,9 +85,7 @@ def gain(
         return Gain(0.0, (0.0, 0.0), "defaults", len(labels))
     pairs = min(len(winner), len(defaults))
     if pairs >= 2:
-        differences = 100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs]))
-        half = float(stats.t.ppf(0.975, pairs - 1) * stats.sem(differences))
-        mean = float(differences.mean())
-        return Gain(mean, (mean - half, mean + half), "seeds", pairs)
+        found = evaluation.mean_of(100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs])))
+        return Gain(found.value, found.ci95, "seeds", pairs)
     found = evaluation.compare(labels, predicted(tuning.best_trial(study)), predicted(study.trials[0]))
     return Gain(100 * found.difference, (100 * found.ci95[0], 100 * found.ci95[1]), "images", len(labels))

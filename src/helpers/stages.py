@@ -34,6 +34,11 @@ class Stage:
     may_read: tuple[str, ...] = ()
 
     @property
+    def looks_at(self) -> tuple[str, ...]:
+        """All stages whose files it may load."""
+        return (*self.reads, *self.may_read)
+
+    @property
     def notebook(self) -> str:
         """The notebook's file name without its ending."""
         return self.name.partition("/")[0]
@@ -306,7 +311,7 @@ def downstream(name: str) -> tuple[Stage, ...]:
     """Return a stage, or a notebook for every candidate, and all that read from it, directly or not, in order."""
     found = {stage.name for stage in of_notebook(name)}
     for stage in STAGES:
-        if found.intersection((*stage.reads, *stage.may_read)):
+        if found.intersection(stage.looks_at):
             found.add(stage.name)
     return tuple(stage for stage in STAGES if stage.name in found)
 

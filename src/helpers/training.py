@@ -210,6 +210,20 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = 512) -> np
     return model.predict(rows, verbose=0)
 
 
+def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what predicts images, `uint8 [N, H, W, C]`, with a model as it is at the call, and compiles only once."""
+    signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
+    forward = tf.function(
+        lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
+    )
+
+    def predict_images(images: np.ndarray) -> np.ndarray:
+        starts = range(0, len(images), batch_size)
+        return np.concatenate([np.asarray(forward(images[start : start + batch_size])) for start in starts])
+
+    return predict_images
+
+
 class Judge:
     """Predicts the validation images with a network as it is, time and again, and compiles only once.
 
@@ -221,17 +235,13 @@ class Judge:
 
     def __init__(self, model: keras.Model, validation: Dataset, label_smoothing: float) -> None:
         self.validation, self.label_smoothing = validation, label_smoothing
-        signature = [tf.TensorSpec((None, *validation.images.shape[1:]), tf.uint8)]
-        self._forward = tf.function(
-            lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
-        )
+        self._predict = predictor(model)
         self.probabilities = np.zeros((0, validation.num_classes), np.float32)
 
     def __call__(self) -> dict[str, float]:
         """Predict, keep the probabilities, `float32 [N, K]`, and return `val_loss` and `val_accuracy`."""
-        images, labels = self.validation.images, self.validation.labels
-        chunks = [self._forward(images[start : start + 512]) for start in range(0, len(images), 512)]
-        self.probabilities = np.concatenate([np.asarray(chunk) for chunk in chunks])
+        labels = self.validation.labels
+        self.probabilities = self._predict(self.validation.images)
         logs = np.log(np.clip(self.probabilities, 1e-7, 1.0))
         right = logs[np.arange(len(labels)), labels]
         loss = -(1 - self.label_smoothing) * right - self.label_smoothing * logs.mean(axis=1)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn import metrics
 
-from helpers.calibration import Reliability
+from helpers.calibration import BINS, Reliability
 from helpers.confusion import Scores
 from helpers.error_analysis import Slice
 from helpers.plots import images as image_plots
@@ -88,9 +88,9 @@ def reliability(before: Reliability, after: Reliability, temperature: float) -> 
             label="measured",
         )
         axis.bar(
-            found.low + 0.5 / 15,
+            found.low + 0.5 / BINS,
             0.25 * found.count / found.count.max(),
-            width=0.9 / 15,
+            width=0.9 / BINS,
             color="#d9d9d9",
             zorder=0,
             label="images (scaled)",
@@ -104,24 +104,6 @@ def reliability(before: Reliability, after: Reliability, temperature: float) -> 
     return figure
 
 
-def areas(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
-    """Return average precision and area under the ROC curve of each class; None where a class is absent or alone."""
-    rows = []
-    for index, name in enumerate(class_names):
-        mine = labels == index
-        known = 0 < mine.sum() < len(mine)
-        rows.append(
-            {
-                "class": name,
-                "average_precision": float(metrics.average_precision_score(mine, probabilities[:, index]))
-                if known
-                else None,
-                "roc_auc": float(metrics.roc_auc_score(mine, probabilities[:, index])) if known else None,
-            }
-        )
-    return pd.DataFrame(rows).set_index("class")
-
-
 def curves(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], table: pd.DataFrame
 ) -> Figure:
@@ -131,7 +113,7 @@ def curves(
         probabilities: `[N, K]`.
         labels: `[N] int64`.
         class_names: K names.
-        table: from `areas`.
+        table: from `confusion.areas`.
     """
     figure, axes = style.subplots(1, 2, width=11, height=5.6)
     for index, name in enumerate(class_names):

@@ -11,9 +11,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
+from helpers import wording
 from helpers.plots import images as image_plots
 from helpers.plots import layers, style
-from helpers.report import wording
 
 BROKEN = style.COLORS[3]
 _EMPTY = "#EFEFEF"

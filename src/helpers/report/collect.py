@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from helpers import manifests, paths, stages
+from helpers import manifests, paths, stages, wording
 from helpers.errors import MissingInputError, OsemnError
-from helpers.report import wording
 
 NOTEBOOK = "notebook.ipynb"
 METRICS = "metrics.json"
@@ -176,8 +175,6 @@ def _changed_inputs(manifest: dict[str, Any], manifest_by_stage: dict[str, Any])
         stage, file = stages.split_input(name)
         if not stage:
             continue
-        manifest_now = manifest_by_stage[stage]
-        now = manifest_now["outputs"].get(file, {}).get("sha256") if manifest_now else manifests.ABSENT
-        if now != digest and stage not in changed:
+        if manifests.output_sha256(manifest_by_stage[stage], file) != digest and stage not in changed:
             changed.append(stage)
     return changed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.report.facts import PREPROCESS, metrics_file
-from helpers.report.wording import interval
+from helpers.wording import interval
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
 TUNING = "09_tuning"

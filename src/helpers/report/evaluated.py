@@ -6,7 +6,7 @@ from typing import Any
 from helpers import stages
 from helpers.report.compared import MetricsByStage
 from helpers.report.facts import metrics_file
-from helpers.report.wording import capital, interval, listing, p_value, percent, points
+from helpers.wording import capital, interval, listing, p_value, percent, points
 
 EVALUATION, GRAD_CAM = "07_evaluation", "08_grad_cam"
 
@@ -104,31 +104,33 @@ def looking(metrics: MetricsByStage) -> tuple[str, list[str]]:
     }
     if not found:
         return "", []
-    parts = []
-    for logged in found.values():
-        if logged["reason"]:
-            parts.append(f"{logged['label']} has no maps")
-            continue
-        energy = logged["energy"].get("above_pixels") or {}
-        ends = energy.get("ci95")
-        where = "looks at places that were not measured"
-        if ends:
-            where = (
-                "looks more at the object than chance would"
-                if ends[0] > 0
-                else "looks more at the background than chance would"
-                if ends[1] < 0
-                else "looks no more at the object than chance would"
-            )
-        deletion = (logged["perturbation"].get("deletion") or {}).get("ci95")
-        matters = deletion is not None and deletion[1] < 0
-        fit = logged["randomised"].get("fit") and matters
-        why = "" if fit else "; its maps are not fit for evidence"
-        if not fit:
-            why += (
-                " (they do not depend on its weights)"
-                if not logged["randomised"].get("fit")
-                else " (deleting what they mark does not lower the confidence faster than chance)"
-            )
-        parts.append(f"{logged['label']} {where}{why}")
+    parts = [f"{logged['label']} {_where(logged)}{_unfit(logged)}" for logged in found.values()]
     return f"Grad-CAM: {'; '.join(parts)}.", [metrics_file(f"{GRAD_CAM}/{name}") for name in found]
+
+
+def _where(logged: dict[str, Any]) -> str:
+    """Return where one candidate looks."""
+    if logged["reason"]:
+        return "has no maps"
+    ends = (logged["energy"].get("above_pixels") or {}).get("ci95")
+    if not ends:
+        return "looks at places that were not measured"
+    if ends[0] > 0:
+        return "looks more at the object than chance would"
+    if ends[1] < 0:
+        return "looks more at the background than chance would"
+    return "looks no more at the object than chance would"
+
+
+def _unfit(logged: dict[str, Any]) -> str:
+    """Return why one candidate's maps are not fit for evidence; empty where they are, or where there are none."""
+    if logged["reason"]:
+        return ""
+    deletion = (logged["perturbation"].get("deletion") or {}).get("ci95")
+    if not logged["randomised"].get("fit"):
+        why = "they do not depend on its weights"
+    elif deletion is None or deletion[1] >= 0:
+        why = "deleting what they mark does not lower the confidence faster than chance"
+    else:
+        return ""
+    return f"; its maps are not fit for evidence ({why})"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.report import wording
+from helpers import wording
 
 ACQUIRE, EXPLORE, PREPROCESS = "01_acquire", "02_explore", "03_preprocess"
 

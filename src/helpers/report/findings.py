@@ -15,7 +15,7 @@ from helpers.report import compared as comparison
 from helpers.report import evaluated, transfer, tuned
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
 from helpers.report.facts import EXPLORE, data_facts, metrics_file
-from helpers.report.wording import capital, duration, listing, percent, sources
+from helpers.wording import capital, duration, listing, percent, sources
 
 SCHEMA = 1
 WARM_UP = "00_warm_up"

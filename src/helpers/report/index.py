@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import OsemnError
-from helpers.report import collect, compared, evaluated, findings, pages, wording
+from helpers.report import collect, compared, evaluated, findings, pages
 from helpers.report.offline import Heading
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"

@@ -19,7 +19,7 @@ from helpers.report.compared import (
     same_accuracy,
     variants,
 )
-from helpers.report.wording import duration, interval, listing, p_value, percent, points
+from helpers.wording import duration, interval, listing, p_value, percent, points
 
 FROZEN = "frozen"
 LEVEL = 0.05

@@ -1,7 +1,7 @@
 """The sentence about tuning: what the search gained over the defaults, and what it cost."""
 
 from helpers.report.compared import TUNING, MetricsByStage
-from helpers.report.wording import duration, points
+from helpers.wording import duration, points
 
 
 def search(metrics: MetricsByStage) -> str:
