@@ -75,6 +75,11 @@ EXAMPLES = {
     "layer": "",
     "perturbed_images": 5,
     "randomised_images": 5,
+    "champion": "",
+    "latency_calls": 10,
+    "calibration_images": 20,
+    "integer_loss": 0.5,
+    "promote": "unless_worse",
 }
 
 

@@ -11,7 +11,7 @@ PLANNED_STAGES = (
     "10_export",
     "11_serving",
 )
-EVALUATIONS = [stage.name for stage in stages.of_notebook(sealing.TEST_STAGE)]
+EVALUATIONS = [stage.name for stage in stages.STAGES if stage.notebook in sealing.TEST_STAGES]
 EVERY_OTHER_STAGE = sorted({*stages.BY_NAME, *PLANNED_STAGES}.difference(EVALUATIONS))
 
 

@@ -272,3 +272,11 @@ def test_two_stages_may_not_log_models_of_one_name(run):
         OsemnError, match=r"05_transfer_learning and 06_fine_tuning both logged .* 'transfer'"
     ):
         update_tables.models(DATASET, PROFILE)
+
+
+def test_champion_is_named_with_its_reason_once_it_was_exported():
+    logged = {"chosen_because": "The rule chooses tuned.", "agreement": "Five formats agree."}
+    (finding,) = [item for item in findings.learned({"10_export": logged}, "Digits") if "rule" in item.text]
+    assert finding.text == "The rule chooses tuned. Five formats agree."
+    assert finding.source == "10_export/metrics.json"
+    assert findings.learned({}, "Digits") == []

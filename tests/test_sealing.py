@@ -8,7 +8,7 @@ import pytest
 from helpers import data, manifests, sealing, sources, stages
 from helpers.errors import SealedTestSetError
 
-MAY_NOT = sorted(set(stages.NOTEBOOKS) - {sealing.TEST_STAGE, sealing.SOURCE_STAGE})
+MAY_NOT = sorted(set(stages.NOTEBOOKS) - {*sealing.TEST_STAGES, sealing.SOURCE_STAGE})
 WAYS = {
     "the loader": data.load,
     "NumPy": np.load,
@@ -49,7 +49,7 @@ def test_source_of_the_test_images_is_shut_too(at_work, stage):
         sources.acquire("digits")
 
 
-@pytest.mark.parametrize("stage", [sealing.TEST_STAGE, sealing.SOURCE_STAGE])
+@pytest.mark.parametrize("stage", [*sealing.TEST_STAGES, sealing.SOURCE_STAGE])
 def test_evaluation_and_acquisition_open_it(sealed, at_work, stage):
     at_work(stage)
     assert len(data.load(sealed)) == 3

@@ -23,7 +23,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         exit 1
     fi
 fi
-echo "Installing about 150 pinned packages (some 900 MB to download; two to five minutes) …"
+echo "Installing about 160 pinned packages (some 1 GB to download; two to five minutes) …"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 "$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 |
     awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^(ERROR|Installing)/ { print; fflush() }

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import data, stages, taps
+from helpers import data, saved_models, stages, taps
 from helpers.errors import OsemnError
 from helpers.runs import Run
 
@@ -37,22 +37,25 @@ class Candidate:
     further: tuple[keras.Model, ...]
 
 
-def load(run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, int]) -> Candidate:
-    """Return the candidate that a run of 07_evaluation or 08_grad_cam is for.
+def load(
+    run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, int], name: str = ""
+) -> Candidate:
+    """Return a candidate.
 
     Args:
-        run: its stage names the candidate.
+        run: of a stage that may read from the one that trains the candidate.
         class_names: of the data.
         image_shape: `(H, W, C)` of the data.
+        name: the candidate's; without it, the one that the stage is run for, as 07_evaluation and 08_grad_cam are.
 
     Raises:
         OsemnError: the model tells another number of classes, or takes other images.
         MissingInputError: the stage that trains it left no such model.
     """
-    name = run.stage.candidate
+    name = name or run.stage.candidate
     stage = stages.CANDIDATES[name]
     path = run.input(stage, f"models/{name}.keras")
-    model = keras.models.load_model(path)
+    model = saved_models.load(path)
     _check(model, name, stage, class_names, image_shape)
     metrics = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
     histories = json.loads(run.input(stage, "history.json").read_text(encoding="utf-8"))
@@ -64,8 +67,18 @@ def load(run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, in
         model,
         run.inputs[f"{stage}/models/{name}.keras"],
         histories.get(name) or histories[metrics["chosen"]],
-        tuple(keras.models.load_model(run.input(stage, file)) for file in of_seeds),
+        tuple(saved_models.load(run.input(stage, file)) for file in of_seeds),
     )
+
+
+def validation_labels(run: Run, name: str) -> np.ndarray:
+    """Return the labels that a candidate predicted for the validation images, `[N] int64`.
+
+    Raises:
+        MissingInputError: the stage that trains it left no predictions.
+    """
+    with np.load(run.input(stages.CANDIDATES[name], "validation_predictions.npz")) as found:
+        return found[f"predicted_{name}"]
 
 
 def _is_of_another_seed(file: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: `osemn run`, `tune`, `status` and `report`."""
+"""The command line: `osemn run`, `tune`, `status`, `report` and `models`."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from helpers import cli_models
 from helpers.errors import OsemnError, UsageError
 
 app = typer.Typer(
@@ -17,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(cli_models.app, name="models")
 
 Dataset = Annotated[
     str,

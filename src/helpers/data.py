@@ -130,12 +130,12 @@ def load_split(run: "Run") -> tuple[Dataset, Dataset]:
 
 
 def load_test(run: "Run", *, model_sha256: str) -> Dataset:
-    """Return the test part; only the evaluation may, and each opening is put on record first.
+    """Return the test part; only `sealing.TEST_STAGES` may, and each opening is put on record first.
 
     The record is a line of JSON in `test_openings.jsonl` in the folder of the data set and profile.
 
     Args:
-        run: of the evaluation.
+        run: of the evaluation, or of the export of a champion that was evaluated.
         model_sha256: of the model that is going to be scored.
 
     Raises:

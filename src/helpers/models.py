@@ -157,7 +157,8 @@ def averaging_views(model: keras.Model, *, flip: bool = False, shift: int = 0) -
         cropping = tuple((after, before) for before, after in padding)
         views.append(layers.Cropping2D(cropping)(layers.ZeroPadding2D(padding)(image)))
     if flip:
-        views += [keras.ops.flip(view, axis=2) for view in views]
+        # not keras.ops.flip: LiteRT gives the integer form of ReverseV2 another scale than its input, and spoils the view
+        views += [view[:, :, ::-1] for view in views]
     if len(views) == 1:
         return model
     averaged = layers.Average(name="average")([model(view, training=False) for view in views])

@@ -183,6 +183,16 @@ class GradCam(Parameters):
     randomised_images: Annotated[int, Field(ge=2, le=100_000)]
 
 
+class Export(Parameters):
+    """10_export."""
+
+    champion: Literal["", *stages.CANDIDATES]
+    latency_calls: Annotated[int, Field(ge=10, le=100_000)]
+    calibration_images: Annotated[int, Field(ge=10, le=10_000)]
+    integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]
+    promote: Literal["unless_worse", "always", "never"]
+
+
 class Report(Parameters):
     """12_report."""
 
@@ -198,6 +208,7 @@ MODELS: dict[str, type[Parameters]] = {
     "07_evaluation": Evaluation,
     "08_grad_cam": GradCam,
     "09_tuning": Tuning,
+    "10_export": Export,
     "12_report": Report,
 }
 

@@ -80,6 +80,11 @@ def report_folder(dataset: str, profile: str) -> Path:
     return output_root() / "reports" / dataset_slug(dataset) / profile
 
 
+def models_folder(dataset: str) -> Path:
+    """Return `models/<dataset>`, where the registry keeps its versions."""
+    return output_root() / "models" / dataset_slug(dataset)
+
+
 def is_image_folder(dataset: str) -> bool:
     """Tell whether `dataset` means a folder of images rather than a built-in data set."""
     return dataset not in BUILT_IN_DATASETS

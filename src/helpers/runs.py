@@ -146,7 +146,7 @@ class Run:
             MissingInputError: this stage may not read that stage, or there is no such file.
             SealedTestSetError: it is the test set, and this is not the stage that evaluates.
         """
-        if (stage, name) == sealing.FILE and self.stage.notebook != sealing.TEST_STAGE:
+        if (stage, name) == sealing.FILE and self.stage.notebook not in sealing.TEST_STAGES:
             raise SealedTestSetError(
                 f"{self.stage.name} asked for the test set, which is sealed until {sealing.TEST_STAGE}.",
                 "choose models on the validation images: data.load_split(run)",

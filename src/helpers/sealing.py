@@ -14,6 +14,8 @@ from typing import Any
 from helpers.errors import SealedTestSetError
 
 TEST_STAGE = "07_evaluation"
+# After the champion is chosen, its exported files are scored on the same images, to be compared with what 07 found.
+TEST_STAGES = (TEST_STAGE, "10_export")
 SOURCE_STAGE = "01_acquire"
 FILE = (SOURCE_STAGE, "test.npz")
 
@@ -62,7 +64,7 @@ def refuse_source() -> None:
 
 def _blocking() -> str:
     """Return the stage on whose account the test images are shut; empty where they are not."""
-    shut = bool(_at_work) and not {SOURCE_STAGE, TEST_STAGE}.intersection(_at_work)
+    shut = bool(_at_work) and not {SOURCE_STAGE, *TEST_STAGES}.intersection(_at_work)
     return _at_work[-1] if shut and not _verifying.get() else ""
 
 

@@ -245,6 +245,27 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         memory_mb=4_000,
         tensorflow=True,
     ),
+    Stage(
+        "10_export",
+        "Export the champion",
+        "–",
+        reads=(
+            "01_acquire",
+            "03_preprocess",
+            *CANDIDATES.values(),
+            *(f"07_evaluation/{candidate}" for candidate in CANDIDATES),
+        ),
+        writes=(
+            "candidates.csv",
+            "formats.csv",
+            "model_card.md",
+            "figures/accuracy_and_latency.png",
+            "figures/formats.png",
+        ),
+        threads=0,
+        memory_mb=4_000,
+        tensorflow=True,
+    ),
 )
 STAGES: tuple[Stage, ...] = (
     *_BEFORE_REPORT,

@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.errors import OsemnError
 from helpers.report import compared as comparison
-from helpers.report import evaluated, transfer, tuned
+from helpers.report import evaluated, exported, transfer, tuned
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
 from helpers.report.facts import EXPLORE, data_facts, metrics_file
 from helpers.wording import capital, duration, listing, percent, sources
@@ -161,12 +161,16 @@ def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
 
 
 def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return what to remember, the most important first: models, resolution, tuning, learning curves, classes, warm-up."""
+    """Return what to remember, the most important first: models, champion, resolution, tuning, learning curves, classes, warm-up."""
     found = _best_and_others(metrics, dataset)
     if found:
         text = " ".join(item.text for item in found)
         found = [Finding(text, sources(name for item in found for name in item.source.split(", ")))]
-    for text, files in (evaluated.test_accuracy(metrics), evaluated.looking(metrics)):
+    for text, files in (
+        evaluated.test_accuracy(metrics),
+        evaluated.looking(metrics),
+        exported.champion(metrics),
+    ):
         if text:
             found.append(Finding(text, sources(files)))
     resolution = transfer.resolution(metrics)

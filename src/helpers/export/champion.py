@@ -1,0 +1,140 @@
+"""The champion: the cheapest candidate that is not significantly worse than the best, chosen on validation images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers import evaluation, wording
+from helpers.errors import OsemnError, UsageError, nearest
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Option:
+    """A candidate as the rule sees it.
+
+    Attributes:
+        name: such as "fine_tuned".
+        label: what people call it.
+        predicted: `[N] int64`, its validation predictions.
+        latency_ms: how long it takes for one image.
+    """
+
+    name: str
+    label: str
+    predicted: np.ndarray
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """An option with its accuracy and its comparison with the best.
+
+    Attributes:
+        option: the candidate.
+        score: accuracy with interval and macro-F1, on validation.
+        against_best: the best minus this one, image by image; None for the best itself.
+        eligible: whether it is not significantly worse than the best.
+    """
+
+    option: Option
+    score: evaluation.Score
+    against_best: evaluation.Comparison | None
+    eligible: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the rule says, and what was done.
+
+    Attributes:
+        rows: all candidates, the cheapest first.
+        best: the name of the most accurate one.
+        by_rule: the name of the one that the rule chooses.
+        champion: the name of the one that is exported.
+    """
+
+    rows: tuple[Row, ...]
+    best: str
+    by_rule: str
+    champion: str
+
+    @property
+    def overridden(self) -> bool:
+        """Whether somebody chose another one than the rule."""
+        return self.champion != self.by_rule
+
+    def row(self, name: str) -> Row:
+        """Return the row of a candidate."""
+        return next(row for row in self.rows if row.option.name == name)
+
+    def table(self) -> list[dict[str, object]]:
+        """Return one dictionary for each candidate, the cheapest first, for people."""
+        return [
+            {
+                "candidate": row.option.name,
+                "what it is": row.option.label,
+                "validation accuracy": row.score.accuracy,
+                "from": row.score.accuracy_ci95[0],
+                "to": row.score.accuracy_ci95[1],
+                "ms for one image": row.option.latency_ms,
+                "p against the best": row.against_best.p_value if row.against_best else None,
+                "not shown to be worse": row.eligible,
+                "champion": row.option.name == self.champion,
+            }
+            for row in self.rows
+        ]
+
+    @property
+    def sentence(self) -> str:
+        """The rule at work, in words."""
+        best, chosen = self.row(self.best), self.row(self.by_rule)
+        text = f"The most accurate candidate is {self.best} ({wording.percent(best.score.accuracy)} on validation). "
+        worse = [row for row in self.rows if not row.eligible]
+        if worse:
+            named = ", ".join(
+                f"{row.option.name} ({wording.p_value(row.against_best.p_value)})" for row in worse
+            )
+            text += f"Significantly worse: {named}. "
+        if self.by_rule == self.best:
+            text += "No cheaper one is as good as far as can be shown, so the rule chooses it."
+        else:
+            text += (
+                f"{self.by_rule} is not shown to be worse ({wording.p_value(chosen.against_best.p_value)}) and the cheapest of "
+                f"those: {chosen.option.latency_ms:.2f} ms for one image instead of {best.option.latency_ms:.2f} ms, so the "
+                "rule chooses it."
+            )
+        if self.overridden:
+            text += f" The parameter `champion` overrides the rule: {self.champion} is exported."
+        return text
+
+
+def choose(options: Sequence[Option], labels: np.ndarray, num_classes: int, override: str = "") -> Choice:
+    """Apply the rule: of the candidates that McNemar's exact test does not show to be worse than the best, the cheapest.
+
+    Args:
+        options: the candidates, all with predictions of the same images.
+        labels: `[N] int64`, the true labels of these images.
+        num_classes: K.
+        override: a candidate's name to export whatever the rule says; empty for the rule.
+
+    Raises:
+        OsemnError: there are no candidates.
+        UsageError: the override is none of them.
+    """
+    if not options:
+        raise OsemnError("There is no candidate to choose from.", "run the notebooks 04 to 09 first")
+    names = [option.name for option in options]
+    if override and override not in names:
+        raise UsageError(f"There is no candidate '{override}'.", nearest(override, names))
+    scores = {option.name: evaluation.score(labels, option.predicted, num_classes) for option in options}
+    best = max(options, key=lambda option: (scores[option.name].accuracy, -option.latency_ms))
+    rows = []
+    for option in sorted(options, key=lambda option: option.latency_ms):
+        comparison = None if option is best else evaluation.compare(labels, best.predicted, option.predicted)
+        eligible = comparison is None or comparison.p_value >= ALPHA
+        rows.append(Row(option, scores[option.name], comparison, eligible))
+    by_rule = next(row.option.name for row in rows if row.eligible)
+    return Choice(tuple(rows), best.name, by_rule, override or by_rule)

@@ -1,0 +1,119 @@
+"""What a version says of itself, and the golden inputs that prove it able before it is served."""
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from helpers import data, manifests, registry, runs
+from helpers.candidates import Candidate
+from helpers.export.champion import Choice
+
+PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
+_OF_TEST = (
+    "n",
+    "accuracy",
+    "accuracy_ci95",
+    "macro_f1",
+    "macro_f1_ci95",
+    "weighted_f1",
+    "top_2_accuracy",
+    "ece",
+    "ece_scaled",
+    "temperature",
+    "per_class",
+    "confusion",
+    "recommendations",
+)
+_OF_DATA = ("title", "about", "licence", "first_source", "split", "counts")
+
+
+def write_golden(path: Path, model: keras.Model, validation: data.Dataset, seed: int) -> None:
+    """Write golden inputs and outputs: validation images of every class and what Keras predicts for them.
+
+    Args:
+        path: the `.npz` to write: `images`, `uint8 [N, H, W, C]`, and `probabilities`, `float32 [N, K]`.
+        model: the champion.
+        validation: the validation part.
+        seed: decides which images.
+    """
+    rows = data.stratified_sample(validation.labels, min(registry.GOLDEN_IMAGES, len(validation)), seed)
+    images = validation.images[rows]
+    np.savez(path, images=images, probabilities=np.asarray(model(images.astype(np.float32), training=False)))
+
+
+def collect(
+    run: runs.Run, choice: Choice, chosen: Candidate, formats: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the facts of a version, as plain JSON types, for its manifest and its model card.
+
+    Args:
+        run: of 10_export.
+        choice: how the champion was chosen.
+        chosen: the champion.
+        formats: from `parity.prove`.
+    """
+    test = _read(run, f"07_evaluation/{chosen.name}")
+    trained = run.upstream[chosen.stage]
+    origin = json.loads(run.input("01_acquire", "data_card.json").read_text(encoding="utf-8"))
+    row = choice.row(chosen.name)
+    shape = list(chosen.model.input.shape[1:])
+    return {
+        "candidate": chosen.name,
+        "label": chosen.label,
+        "profile": run.parameters["profile"],
+        "champion": {
+            "by_rule": choice.by_rule,
+            "overridden": choice.overridden,
+            "candidates": [row.option.name for row in choice.rows],
+        },
+        "signature": {
+            "input": {
+                "name": "image",
+                "dtype": "float32",
+                "shape": [None, *shape],
+                "values": "raw pixels, 0–255",
+            },
+            "output": {
+                "name": "probabilities",
+                "dtype": "float32",
+                "shape": [None, int(chosen.model.output.shape[-1])],
+                "values": "probabilities",
+            },
+        },
+        "classes": list(test["class_names"]),
+        "data": {name: origin[name] for name in _OF_DATA},
+        "metrics": {
+            "test": {name: test[name] for name in _OF_TEST},
+            "validation": {
+                "n": row.score.n,
+                "accuracy": row.score.accuracy,
+                "accuracy_ci95": list(row.score.accuracy_ci95),
+                "macro_f1": row.score.macro_f1,
+            },
+            "latency_ms": row.option.latency_ms,
+        },
+        "formats": list(formats),
+        "golden": {"file": registry.GOLDEN, "tolerance": registry.GOLDEN_TOLERANCE},
+        "trained_by": trained["stage"],
+        "seed": trained["seed"],
+        "hashes": {
+            "model": chosen.sha256,
+            "train": origin["sha256"]["train"],
+            "test": origin["sha256"]["test"],
+            "trained_source": trained["source_sha256"],
+            "source": manifests.source_sha256(run.stage.name),
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in PACKAGES},
+        "cpu": runs.cpu_name(),
+    }
+
+
+def _read(run: runs.Run, stage: str) -> dict[str, Any]:
+    return json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))

@@ -1,0 +1,177 @@
+"""Writes a model in every format; each takes raw pixels, any number of images, and returns probabilities."""
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers import freezing
+from helpers.errors import OsemnError
+from helpers.export import tfjs
+
+ONNX_OPSET = 18
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exported models.
+
+    Attributes:
+        name: the key in tables and manifests.
+        title: what people call it.
+        file: the file or folder in a version.
+        exact: whether it computes in floating point, so that labels must equal Keras's.
+        runtime: what scores it, a key of `score.LOADERS`, or "tfjs".
+        used_by: who loads it.
+    """
+
+    name: str
+    title: str
+    file: str
+    exact: bool
+    runtime: str
+    used_by: str
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("keras", "Keras", "model.keras", True, "keras", "Python with Keras"),
+    Format("saved_model", "SavedModel", "saved_model", True, "saved_model", "TensorFlow Serving"),
+    Format("onnx", "ONNX", "model.onnx", True, "onnx", "`osemn serve`, any ONNX runtime"),
+    Format("litert", "LiteRT", "model.tflite", True, "litert", "phones, small boards"),
+    Format(
+        "litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "phones, microcontrollers"
+    ),
+    Format("tfjs", "TensorFlow.js", "tfjs", True, "tfjs", "the browser"),
+)
+
+
+def write_all(
+    model: keras.Model,
+    source: Path,
+    folder: Path,
+    calibration: np.ndarray,
+    progress: Callable[[str], None] = lambda title: None,
+) -> None:
+    """Write a model in every format of `FORMATS` into a folder.
+
+    Args:
+        model: from raw pixels, `float32 [N, H, W, C]`, to probabilities, `float32 [N, K]`.
+        source: the `.keras` file that it was loaded from; it is copied as it is.
+        folder: is made anew.
+        calibration: `uint8 [N, H, W, C]`, images that the integer variant finds its ranges on; never test images.
+        progress: told the title of each format before it is written.
+
+    Raises:
+        OsemnError: a format cannot express the model; the message names the format and what it lacks.
+    """
+    writers: dict[str, Callable[[Path], object]] = {
+        "keras": lambda path: path.write_bytes(source.read_bytes()),
+        "saved_model": lambda path: model.export(path, format="tf_saved_model", verbose=False),
+        "onnx": lambda path: write_onnx(model, path),
+        "litert": lambda path: path.write_bytes(_litert(folder / "saved_model")),
+        "litert_int8": lambda path: path.write_bytes(_litert(folder / "saved_model", calibration)),
+        "tfjs": lambda path: tfjs.write(freezing.frozen_graph(model), path),
+    }
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for item in FORMATS:
+        progress(item.title)
+        try:
+            with quiet():
+                writers[item.name](folder / item.file)
+        except (OsemnError, OSError):
+            raise
+        except Exception as error:
+            raise OsemnError(
+                f"The model cannot be written as {item.title}: {str(error).strip()[:300]}",
+                "use layers that every format knows, or choose another candidate: --set 10_export.champion=…",
+            ) from error
+
+
+def write_onnx(model: keras.Model, path: Path) -> None:
+    """Write a model as ONNX, input `image`, output `probabilities`, and check the file by ONNX's own checker.
+
+    Keras's own export leaves constants that it met outside of layers as further inputs; the frozen graph has none.
+    """
+    import onnx
+    import tf2onnx
+
+    graph = freezing.frozen_graph(model)
+    names = {f"{graph.input_name}:0": "image", f"{graph.output_name}:0": "probabilities"}
+    converted, _ = tf2onnx.convert.from_graph_def(
+        graph.definition,
+        input_names=[f"{graph.input_name}:0"],
+        output_names=[f"{graph.output_name}:0"],
+        opset=ONNX_OPSET,
+    )
+    for node in converted.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*converted.graph.input, *converted.graph.output):
+        value.name = names[value.name]
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    converted.producer_name, converted.producer_version = "OSEMN Vision", ""
+    onnx.checker.check_model(converted, full_check=True)
+    onnx.save(converted, path)
+
+
+def _litert(saved_model: Path, calibration: np.ndarray | None = None) -> bytes:
+    """Return a SavedModel as a LiteRT file; with images to calibrate on, all of integers, from raw bytes on."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    if calibration is not None:
+        images = calibration.astype(np.float32)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    return _without_names(converter.convert())
+
+
+def _without_names(content: bytes) -> bytes:
+    """Take the names of inner tensors out of a LiteRT file, which hold a twentieth of a small one; signatures stay."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for subgraph in model.subgraphs:
+        ends = {*subgraph.inputs, *subgraph.outputs}
+        for index, tensor in enumerate(subgraph.tensors):
+            if index not in ends:
+                tensor.name = None
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what converters print away, Python's and C++'s alike; show it where they fail."""
+    loggers = [tf.get_logger(), logging.getLogger("absl"), logging.getLogger("tf2onnx")]
+    levels = [logger.level for logger in loggers]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack, tempfile.TemporaryFile() as printed:
+        for stream in (1, 2):
+            kept = os.dup(stream)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, stream)
+            os.dup2(printed.fileno(), stream)
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,43 @@
+"""What a prediction costs on this machine: candidates side by side, as they would be served."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+
+import keras
+import numpy as np
+
+from helpers.export import formats
+
+
+def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: int) -> dict[str, float]:
+    """Return the median time of a prediction by ONNX Runtime in milliseconds, by model's name.
+
+    One thread computes, as in a worker of the service. The models take turns, so that what else the machine does meets all.
+
+    Args:
+        models: from raw pixels to probabilities.
+        image: `uint8 [H, W, C]`.
+        calls: how often each model is called.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    batch = image[np.newaxis].astype(np.float32)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = {}
+        for name, model in models.items():
+            path = Path(folder) / f"{name}.onnx"
+            with formats.quiet():
+                formats.write_onnx(model, path)
+            sessions[name] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        for turn in range(-max(calls // 10, 1), calls):  # the first tenth only warms up
+            for name, session in sessions.items():
+                started = perf_counter()
+                session.run(None, {"image": batch})
+                if turn >= 0:
+                    seconds[name].append(perf_counter() - started)
+    return {name: float(np.median(values)) * 1e3 for name, values in seconds.items()}

@@ -1,0 +1,100 @@
+// Scores an exported TensorFlow.js model from the data set's raw files, with the scripts that a browser would load and
+// none of Node's globals in their reach:
+//
+//     node score.js RUNTIME_FOLDER MODEL_FOLDER t10k-images-idx3-ubyte scored.bin
+//
+// The probabilities, float32 [N, K] in little-endian order, go to a file; when the first of them was there (seconds since
+// the epoch), the latency and K are printed as JSON. WebAssembly, one thread.
+"use strict";
+const fs = require("fs");
+const path = require("path");
+const vm = require("vm");
+
+const [runtime, folder, imagesFile, scored] = process.argv.slice(2);
+const CHUNK = 50;
+const LATENCY_BATCHES = { 1: 100, 64: 10 }; // images in a call: calls
+
+function readIdx(file) {
+  const raw = fs.readFileSync(file);
+  const shape = [];
+  for (let place = 0; place < raw[3]; place++) shape.push(raw.readUInt32BE(4 + 4 * place));
+  if (raw.readUIntBE(0, 3) !== 8 || ![3, 4].includes(shape.length)) throw new Error("no IDX file of images");
+  return { shape: [shape[0], shape[1], shape[2], shape[3] || 1], pixels: raw.subarray(4 + 4 * shape.length) };
+}
+
+function browserLike() {
+  const page = {
+    console, performance, WebAssembly, fetch, Response, TextDecoder, TextEncoder, setTimeout, clearTimeout, URL, btoa, atob,
+    ArrayBuffer, Float32Array, Int32Array, Uint8Array, // so that both sides mean the same types
+    document: { currentScript: { src: "" } }, navigator: { userAgent: "" },
+  };
+  page.window = page.self = page;
+  vm.createContext(page);
+  for (const name of ["tf-core", "tf-converter", "tf-backend-cpu", "tf-backend-wasm"]) {
+    const file = path.join(runtime, `${name}.es2017.min.js`);
+    vm.runInContext(fs.readFileSync(file, "utf8"), page, { filename: file });
+  }
+  const binary = fs.readFileSync(path.join(runtime, "tfjs-backend-wasm-simd.wasm")).toString("base64");
+  const address = `data:application/wasm;base64,${binary}`;
+  const names = ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm"];
+  page.tf.wasm.setWasmPaths(Object.fromEntries(names.map((name) => [name, address])));
+  return page.tf;
+}
+
+async function load(tf) {
+  const model = JSON.parse(fs.readFileSync(path.join(folder, "model.json"), "utf8"));
+  const [group] = model.weightsManifest;
+  const weights = Buffer.concat(group.paths.map((name) => fs.readFileSync(path.join(folder, name))));
+  return tf.loadGraphModel(
+    tf.io.fromMemory({
+      modelTopology: model.modelTopology,
+      format: model.format,
+      signature: model.signature,
+      weightSpecs: group.weights,
+      weightData: weights.buffer.slice(weights.byteOffset, weights.byteOffset + weights.length),
+    }),
+  );
+}
+
+async function main() {
+  const { shape, pixels } = readIdx(imagesFile);
+  const size = shape[1] * shape[2] * shape[3];
+  const tf = browserLike();
+  if (!(await tf.setBackend("wasm"))) throw new Error("the WebAssembly back end does not start");
+  const model = await load(tf);
+  const predict = async (values, count) => {
+    const output = tf.tidy(() => model.predict(tf.tensor(values, [count, ...shape.slice(1)], "float32")));
+    const found = await output.data();
+    output.dispose();
+    return found;
+  };
+  const slice = (start, count) => Float32Array.from(pixels.subarray(start * size, (start + count) * size));
+  const classes = (await predict(slice(0, 1), 1)).length;
+  const first = Date.now() / 1000;
+  const probabilities = new Float32Array(shape[0] * classes);
+  for (let start = 0; start < shape[0]; start += CHUNK) {
+    const count = Math.min(CHUNK, shape[0] - start);
+    probabilities.set(await predict(slice(start, count), count), start * classes);
+  }
+  fs.writeFileSync(scored, Buffer.from(probabilities.buffer));
+  const latency = {};
+  for (const [batch, calls] of Object.entries(LATENCY_BATCHES)) {
+    const count = Number(batch);
+    const values = new Float32Array(count * size);
+    for (let place = 0; place < count; place++) values.set(slice(place % shape[0], 1), place * size);
+    const times = [];
+    for (let call = 0; call < calls * 1.1; call++) {
+      const started = performance.now();
+      await predict(values, count);
+      times.push(performance.now() - started);
+    }
+    const kept = times.slice(Math.floor(calls / 10)).sort((one, other) => one - other);
+    latency[batch] = kept[Math.floor(kept.length / 2)];
+  }
+  console.log(JSON.stringify({ first, latency_ms: latency, classes }));
+}
+
+main().catch((error) => {
+  console.error(error.message || error);
+  process.exit(1);
+});

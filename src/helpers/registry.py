@@ -1,0 +1,447 @@
+"""The registry: versions of a data set's champion, each whole or not there, and the one that is served.
+
+    models/<dataset>/20260131-142530-1a2b3c4d/   a version: every format, model_card.md, golden.npz, manifest.json
+    models/<dataset>/current                     the versions that were promoted, the one that is served first
+
+A version is written to a folder whose name starts with a dot and appears by one rename. Its manifest holds the sha256 of
+every file; its name ends with the start of the manifest's own.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from helpers import manifests, paths
+from helpers.errors import OsemnError, UsageError, nearest
+
+NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+CURRENT = "current"
+GOLDEN = "golden.npz"
+GOLDEN_IMAGES = 20
+GOLDEN_TOLERANCE = 1e-4
+SCHEMA = 1
+_DRAFT, _TRASH = ".draft-", ".trash-"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registry.
+
+    Attributes:
+        name: `YYYYMMDD-HHMMSS-<start of the manifest's sha256>`.
+        folder: where it is.
+        manifest: its facts; empty where it cannot be read.
+    """
+
+    name: str
+    folder: Path
+    manifest: dict[str, Any]
+
+
+class Registry:
+    """The versions of one data set.
+
+    Args:
+        dataset: as the series is run for; a folder of images goes by its own name.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self.folder = paths.models_folder(dataset)
+
+    def versions(self) -> list[Version]:
+        """Return all versions, the newest first."""
+        if not self.folder.is_dir():
+            return []
+        names = sorted(
+            (path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name)), reverse=True
+        )
+        return [self._version(name) for name in names]
+
+    def find(self, name: str) -> Version:
+        """Return a version by its name.
+
+        Raises:
+            UsageError: that is no version's name, or there is no such version; the message names the nearest.
+        """
+        known = [version.name for version in self.versions()]
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"'{name}' is no name of a version (YYYYMMDD-HHMMSS-xxxxxxxx).",
+                nearest(name, known) if known else _NONE_YET,
+            )
+        if name not in known:
+            raise UsageError(f"There is no version '{name}'.", nearest(name, known) if known else _NONE_YET)
+        return self._version(name)
+
+    def promoted(self) -> list[str]:
+        """Return the names of the versions that were promoted, the one that is served first; empty before the first."""
+        path = self.folder / CURRENT
+        if not path.is_file():
+            return []
+        names = path.read_text(encoding="utf-8").split()
+        bad = [name for name in names if not NAME.fullmatch(name)]
+        if bad:
+            raise OsemnError(
+                f"{paths.shown(path)} names '{bad[0]}', which is no version.",
+                "promote a version anew: osemn models promote VERSION",
+            )
+        return names
+
+    def current(self) -> Version:
+        """Return the version that is served.
+
+        Raises:
+            OsemnError: none was promoted yet, or it was removed.
+        """
+        names = self.promoted()
+        if not names:
+            raise OsemnError(
+                f"No version of {self.dataset} is promoted yet.",
+                _NONE_YET
+                if not self.versions()
+                else "promote one: osemn models promote VERSION (osemn models lists them)",
+            )
+        return self.find(names[0])
+
+    def promote(self, name: str) -> Version:
+        """Prove a version whole and able, then make it the one that is served; otherwise nothing changes.
+
+        Raises:
+            UsageError: there is no such version.
+            OsemnError: a file is missing, changed or not listed, or the golden inputs do not give the golden outputs.
+        """
+        with self._locked():
+            version = self.find(name)
+            verify(version)
+            replay(version)
+            try:
+                before = self.promoted()
+            except OsemnError:
+                before = []
+            self._set_current([name, *(other for other in before if other != name)])
+            return version
+
+    def rollback(self) -> Version:
+        """Serve the version that was promoted before the current one, after the same checks as `promote`.
+
+        Raises:
+            UsageError: none was promoted before.
+            OsemnError: as for `promote`; the current one stays.
+        """
+        with self._locked():
+            known = {version.name for version in self.versions()}
+            left = [name for name in self.promoted()[1:] if name in known]
+            if not left:
+                raise UsageError(
+                    "There is no version to go back to.",
+                    "promote one by its name: osemn models promote VERSION",
+                )
+            version = self.find(left[0])
+            verify(version)
+            replay(version)
+            self._set_current(left)
+            return version
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the newest versions, never the current one; return the names of the removed.
+
+        Args:
+            keep: how many to keep, at least 1; the current one counts, however old it is.
+
+        Raises:
+            UsageError: `keep` is less than 1.
+        """
+        if keep < 1:
+            raise UsageError(f"Cannot keep {keep} versions.", "use --keep with 1 or more")
+        with self._locked():
+            names = [version.name for version in self.versions()]
+            served = self.promoted()[:1]
+            kept = [name for name in names if name not in served][: keep - len(served)]
+            removed = [name for name in names if name not in (*served, *kept)]
+            for name in removed:
+                trash = self.folder / f"{_TRASH}{uuid.uuid4().hex}"
+                (self.folder / name).rename(trash)
+                shutil.rmtree(trash)
+            return removed
+
+    def publish(self, folder: Path, facts: Mapping[str, Any]) -> Version:
+        """Take a copy of a folder's files into the registry as a new version, whole or not at all.
+
+        Args:
+            folder: holds every format, `model_card.md` and `golden.npz`.
+            facts: what the manifest says beside the files.
+
+        Raises:
+            OsemnError: the registry cannot be written to, or its disk is full.
+        """
+        with self.draft() as draft:
+            for path in sorted(folder.rglob("*")):  # parents come before what is in them
+                copy = draft.folder / path.relative_to(folder)
+                copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+            return draft.publish(facts)
+
+    def worth_promoting(self, name: str) -> tuple[bool, str]:
+        """Tell whether a version may take the place of the current one unasked, and why.
+
+        It may unless the current one is significantly better: its interval of test accuracy, on the same test images, lies
+        above the other's.
+
+        Raises:
+            UsageError: there is no such version.
+        """
+        version = self.find(name)
+        try:
+            served = self.current()
+        except OsemnError:
+            return True, "no version was served before"
+        mine, theirs = (found.manifest["metrics"]["test"] for found in (version, served))
+        shown = f"{theirs['accuracy']:.1%} against {mine['accuracy']:.1%} of the test images"
+        if version.manifest["hashes"]["test"] != served.manifest["hashes"]["test"]:
+            return True, f"{served.name} was tested on other images"
+        if theirs["accuracy_ci95"][0] > mine["accuracy_ci95"][1]:
+            return False, f"{served.name}, which is served, is significantly better ({shown})"
+        return True, f"{served.name}, which was served, is not shown to be better ({shown})"
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator["Draft"]:
+        """Give a folder to write a new version into; it disappears unless it was published.
+
+        Raises:
+            OsemnError: the registry cannot be written to, or its disk is full.
+        """
+        draft = Draft(self, self.folder / f"{_DRAFT}{uuid.uuid4().hex}")
+        with self._locked():  # nobody clears while this one is being made
+            self._clear()
+            draft.lock.acquire()
+            draft.folder.mkdir()
+        try:
+            with _write_trouble(self.folder):
+                yield draft
+        finally:
+            draft.lock.release()
+            shutil.rmtree(draft.folder, ignore_errors=True)
+            Path(draft.lock.lock_file).unlink(missing_ok=True)
+
+    def _version(self, name: str) -> Version:
+        folder = self.folder / name
+        try:
+            content = json.loads((folder / manifests.NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            content = {}
+        return Version(name, folder, content if isinstance(content, dict) else {})
+
+    def _set_current(self, names: list[str]) -> None:
+        with _write_trouble(self.folder):
+            _write_whole(self.folder / CURRENT, "".join(f"{name}\n" for name in names).encode())
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _write_trouble(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock")
+            try:
+                lock.acquire(timeout=60)
+            except Timeout:
+                raise OsemnError(
+                    f"Somebody else is at work in {paths.shown(self.folder)}.",
+                    "try again when they have ended",
+                ) from None
+            try:
+                yield
+            finally:
+                lock.release()
+
+    def _clear(self) -> None:
+        """Remove what killed exports and prunings left; the system frees the lock of a process that dies."""
+        for lock_file in self.folder.glob(f"{_DRAFT}*.lock"):
+            with contextlib.suppress(Timeout, OSError), FileLock(lock_file, timeout=0):
+                shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
+                lock_file.unlink(missing_ok=True)
+        for trash in self.folder.glob(f"{_TRASH}*"):
+            shutil.rmtree(trash, ignore_errors=True)
+
+
+class Draft:
+    """A version that is being written; made by `Registry.draft`."""
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self.registry, self.folder = registry, folder
+        self.lock = FileLock(f"{folder}.lock")
+
+    def publish(self, facts: Mapping[str, Any]) -> Version:
+        """Write the manifest and let the version appear, whole.
+
+        Args:
+            facts: what the manifest says beside the files: signature, classes, metrics, hashes, versions of packages.
+
+        Raises:
+            OsemnError: the registry cannot be written to, or its disk is full.
+        """
+        with _write_trouble(self.registry.folder):
+            files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+            now = datetime.now(UTC)
+            content = {
+                "schema": SCHEMA,
+                "dataset": self.registry.dataset,
+                "created": now.isoformat(timespec="microseconds"),
+                "draft": self.folder.name.removeprefix(_DRAFT),
+                **facts,
+                "files": manifests.describe_files(self.folder, files),
+            }
+            written = (
+                json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+            )
+            _write_whole(self.folder / manifests.NAME, written.encode())
+            for path in files:
+                _synchronise(path)
+            for path in (self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())):
+                _synchronise(path)
+            name = f"{now:%Y%m%d-%H%M%S}-{hashlib.sha256(written.encode()).hexdigest()[:8]}"
+            self.folder.rename(self.registry.folder / name)
+            _synchronise(self.registry.folder)
+            return self.registry.find(name)
+
+
+def verify(version: Version) -> None:
+    """Check that a version is what was published: manifest, every file by its hash, nothing more, no links.
+
+    Raises:
+        OsemnError: it is not; the message names each file that is missing, changed or not listed.
+    """
+    found = faults(version)
+    if found:
+        raise OsemnError(
+            f"Version {version.name} is not whole: {'; '.join(found)}.",
+            "export it again (notebook 10_export), or promote another: osemn models",
+        )
+
+
+def faults(version: Version) -> list[str]:
+    """Return what is wrong with a version's files, each by name; empty where it is whole."""
+    if version.folder.is_symlink():
+        return [f"{version.name} is a link, which may lead out of the registry"]
+    manifest_file = version.folder / manifests.NAME
+    if not manifest_file.is_file() or not version.manifest:
+        return [f"{manifests.NAME} is missing or cannot be read"]
+    if not manifests.sha256(manifest_file).startswith(version.name.rpartition("-")[2]):
+        return [f"{manifests.NAME} was changed (its sha256 is not the one in the version's name)"]
+    listed = version.manifest["files"]
+    links = [path for path in version.folder.rglob("*") if path.is_symlink()]
+    found = [f"{path.relative_to(version.folder).as_posix()} is a link" for path in links]
+    there = {
+        path.relative_to(version.folder).as_posix(): path
+        for path in version.folder.rglob("*")
+        if path.is_file() and path != manifest_file
+    }
+    for name, expected in listed.items():
+        if name not in there:
+            found.append(f"{name} is missing")
+        elif there[name].stat().st_size != expected["bytes"]:
+            found.append(f"{name} has {there[name].stat().st_size} bytes, expected {expected['bytes']}")
+        elif manifests.sha256(there[name]) != expected["sha256"]:
+            found.append(f"{name} was changed (its sha256 differs)")
+    return found + [f"{name} is not listed" for name in sorted(set(there) - set(listed))]
+
+
+def session(version: Version, threads: int = 1):
+    """Return an ONNX Runtime session of a version's model.
+
+    Raises:
+        OsemnError: the file cannot be loaded.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(
+            str(version.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own exceptions have no common class
+        raise OsemnError(
+            f"model.onnx of version {version.name} cannot be loaded: {str(error)[:200]}", "export it again"
+        ) from None
+
+
+def replay(version: Version) -> float:
+    """Predict the golden inputs; return the largest difference from the golden outputs.
+
+    Raises:
+        OsemnError: it is more than `GOLDEN_TOLERANCE`, or there are no golden inputs.
+    """
+    try:
+        with np.load(version.folder / GOLDEN, allow_pickle=False) as golden:
+            images, expected = golden["images"], golden["probabilities"]
+    except (OSError, ValueError, KeyError):
+        raise OsemnError(f"{GOLDEN} of version {version.name} cannot be read.", "export it again") from None
+    found = session(version).run(None, {"image": images.astype(np.float32)})[0]
+    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    if not difference <= GOLDEN_TOLERANCE:
+        raise OsemnError(
+            f"Version {version.name} does not give its golden outputs: probabilities differ by up to {difference:.2g}.",
+            "export it again, or promote another: osemn models",
+        )
+    return difference
+
+
+_WRITE_TROUBLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EIO,
+}
+_NONE_YET = "make one: osemn run --until 10_export"
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _synchronise(path: Path) -> None:
+    """Make sure that a file's or a folder's content is on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _write_trouble(folder: Path) -> Iterator[None]:
+    """Turn a failure to write into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _WRITE_TROUBLE:
+            raise
+        raise OsemnError(
+            f"The registry {paths.shown(folder)} cannot be written to: {(error.strerror or str(error)).lower()}.",
+            "make room there or set OSEMN_OUTPUT_DIR to a folder that you may write to; nothing was changed",
+        ) from None

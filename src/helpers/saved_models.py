@@ -1,0 +1,81 @@
+"""Loading models that may come from somewhere else: only Keras's own format, in safe mode, without code inside."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers import paths
+from helpers.errors import OsemnError
+
+if TYPE_CHECKING:
+    import keras
+
+_HDF5 = b"\x89HDF"
+_PICKLE = b"\x80"
+_REMEDY = "train it by this series, or save it by model.save('….keras') from Keras's own layers"
+
+
+def load(path: Path) -> "keras.Model":
+    """Return the model of a `.keras` file that holds nothing but Keras's own layers; no code of the file is run.
+
+    Raises:
+        OsemnError: the file is of another format (HDF5 and pickles can hold code), is damaged, or holds a Lambda layer or
+            a class that is not Keras's.
+    """
+    check(path)
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises errors of many kinds for damaged files
+        raise OsemnError(
+            f"{paths.shown(path)} cannot be loaded: {str(error).strip()[:200]}", _REMEDY
+        ) from None
+
+
+def check(path: Path) -> None:
+    """Refuse a file that is no `.keras` archive, or whose layers are not all Keras's own; nothing of it is run.
+
+    Raises:
+        OsemnError: as for `load`.
+    """
+    shown = paths.shown(path)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise OsemnError(f"{shown} cannot be read: {error.strerror}.", "name a file that is there") from None
+    if start == _HDF5:
+        raise OsemnError(
+            f"{shown} is an HDF5 file (.h5), which may hold code that runs when it is loaded.", _REMEDY
+        )
+    if start[:1] == _PICKLE:
+        raise OsemnError(f"{shown} is a pickle, which runs code when it is loaded.", _REMEDY)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            configuration = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError):
+        raise OsemnError(f"{shown} is no model in Keras's format.", _REMEDY) from None
+    foreign = sorted(set(_foreign(configuration)))
+    if foreign:
+        raise OsemnError(f"{shown} holds what is not Keras's own: {', '.join(foreign)}.", _REMEDY)
+
+
+def _foreign(node: Any) -> Iterator[str]:
+    """Name the classes in a model's configuration that may hold code, however deep they lie."""
+    if isinstance(node, dict):
+        name = node.get("class_name")
+        if name == "Lambda" or name == "__lambda__":
+            yield "Lambda (code)"
+        elif isinstance(name, str) and "module" in node:
+            module = str(node.get("module") or "")
+            own = module == "builtins" or module.partition(".")[0] == "keras"
+            if not own or node.get("registered_name") not in (None, name):
+                yield str(node.get("registered_name") or f"{module}.{name}")
+        for value in node.values():
+            yield from _foreign(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _foreign(value)

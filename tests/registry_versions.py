@@ -1,0 +1,71 @@
+"""Versions for tests of the registry and of what reads it: small, real ONNX models, made without TensorFlow."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+CLASSES = ("a", "b", "c")
+SHAPE = (8, 8, 1)
+
+
+def write_model(path: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE, classes: int = 3) -> None:
+    """Write a linear classifier as ONNX, `image` to `probabilities`."""
+    weights = np.random.default_rng(seed).normal(0, 0.02, (int(np.prod(shape)), classes)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *shape])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def content(folder: Path, seed: int = 0) -> Path:
+    """Write what a version holds but its manifest into a new folder and return it."""
+    import onnxruntime
+
+    folder.mkdir(parents=True)
+    write_model(folder / "model.onnx", seed)
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(seed).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
+    probabilities = session.run(None, {"image": images.astype(np.float32)})[0]
+    np.savez(folder / "golden.npz", images=images, probabilities=probabilities)
+    (folder / "model.keras").write_bytes(b"stands for a model")
+    (folder / "tfjs").mkdir()
+    (folder / "tfjs" / "model.json").write_text(json.dumps({"format": "graph-model"}), encoding="utf-8")
+    for number in range(1, 5):
+        (folder / "tfjs" / f"weights_{number}_of_4.bin").write_bytes(bytes(64 * number))
+    (folder / "model_card.md").write_text("# Card\n", encoding="utf-8")
+    return folder
+
+
+def facts(accuracy: float = 0.9, test_sha256: str = "t" * 64, **more: Any) -> dict[str, Any]:
+    """Return the facts of a version, as far as the registry and the command line read them."""
+    return {
+        "label": "a linear classifier",
+        "candidate": "tuned",
+        "profile": "smoke",
+        "classes": list(CLASSES),
+        "metrics": {
+            "test": {
+                "n": 1000,
+                "accuracy": accuracy,
+                "accuracy_ci95": [accuracy - 0.01, accuracy + 0.01],
+                "macro_f1": accuracy,
+                "temperature": 1.2,
+            }
+        },
+        "hashes": {"test": test_sha256},
+        **more,
+    }
