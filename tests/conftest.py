@@ -80,6 +80,14 @@ EXAMPLES = {
     "calibration_images": 20,
     "integer_loss": 0.5,
     "promote": "unless_worse",
+    "request_images": 10,
+    "load_seconds": 0.2,
+    "connections": [1],
+    "workers": [1],
+    "batches": [1],
+    "drift_images": 100,
+    "drift_windows": 2,
+    "false_alarm_windows": 2,
 }
 
 

@@ -20,10 +20,14 @@ def write_model(path: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE, class
             helper.make_node("Flatten", ["image"], ["flat"]),
             helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
+            helper.make_node("Identity", ["logits"], ["embedding"]),
         ],
         "linear",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", *shape])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", classes])
+            for name in ("probabilities", "embedding")
+        ],
         [numpy_helper.from_array(weights, "weights")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -31,15 +35,30 @@ def write_model(path: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE, class
     onnx.save(model, path)
 
 
-def content(folder: Path, seed: int = 0) -> Path:
-    """Write what a version holds but its manifest into a new folder and return it."""
+def predict(model: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and embeddings by ONNX Runtime."""
     import onnxruntime
 
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return tuple(session.run(["probabilities", "embedding"], {"image": images.astype(np.float32)}))
+
+
+def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
+    """Add a drift reference of random pictures to what a version holds, and return the pictures."""
+    from helpers import drift
+
+    images = np.random.default_rng(5).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
+    known = drift.sample(*predict(folder / "model.onnx", images), images)
+    drift.Reference.made_from(known, seed=0, windows=(50,)).save(folder / "drift_reference.npz")
+    return images
+
+
+def content(folder: Path, seed: int = 0) -> Path:
+    """Write what a version holds but its manifest into a new folder and return it."""
     folder.mkdir(parents=True)
     write_model(folder / "model.onnx", seed)
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     images = np.random.default_rng(seed).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
-    probabilities = session.run(None, {"image": images.astype(np.float32)})[0]
+    probabilities, _ = predict(folder / "model.onnx", images)
     np.savez(folder / "golden.npz", images=images, probabilities=probabilities)
     (folder / "model.keras").write_bytes(b"stands for a model")
     (folder / "tfjs").mkdir()
@@ -57,6 +76,7 @@ def facts(accuracy: float = 0.9, test_sha256: str = "t" * 64, **more: Any) -> di
         "candidate": "tuned",
         "profile": "smoke",
         "classes": list(CLASSES),
+        "signature": {"input": {"name": "image", "shape": [None, *SHAPE]}},
         "metrics": {
             "test": {
                 "n": 1000,

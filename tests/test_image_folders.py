@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import image_folders, sources
+from helpers import image_folders, pictures, sources
 from helpers.errors import AcquisitionError, UsageError
 
 
@@ -115,10 +115,10 @@ def test_auto_is_grey_if_all_images_are(tmp_path):
 
 def test_grey_values_survive_the_way_to_grey():
     images = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 16, 16, 3)
-    np.testing.assert_array_equal(image_folders.to_grey(images)[..., 0], images[..., 0])
+    np.testing.assert_array_equal(pictures.to_grey(images)[..., 0], images[..., 0])
     green = np.zeros((1, 1, 1, 3), np.uint8)
     green[..., 1] = 255
-    assert image_folders.to_grey(green).item() == 150
+    assert pictures.to_grey(green).item() == 150
 
 
 def damage(folder):

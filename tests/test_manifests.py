@@ -118,6 +118,8 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
         "06_fine_tuning",
         "09_tuning",
         *CANDIDATE_STAGES,
+        "10_export",
+        "11_serving",
         "12_report",
     ]
     assert [stage.name for stage in stages.until("06_fine_tuning")] == [
@@ -131,6 +133,8 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
         "06_fine_tuning",
         "09_tuning",
         *(name for name in CANDIDATE_STAGES if not name.endswith("/baseline_cnn")),
+        "10_export",
+        "11_serving",
         "12_report",
     ]
 

@@ -28,6 +28,8 @@ def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_nam
         "--ignore=notebooks/09_tuning.ipynb",
         "--ignore=notebooks/07_evaluation.ipynb",
         "--ignore=notebooks/08_grad_cam.ipynb",
+        "--ignore=notebooks/10_export.ipynb",
+        "--ignore=notebooks/11_serving.ipynb",
         "--ignore=notebooks/12_report.ipynb",
     ]
     assert err.startswith("skipped: no registry: 05_transfer_learning")

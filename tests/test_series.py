@@ -229,5 +229,7 @@ def test_changed_parameter_runs_only_what_depends_on_it(series, weights):
             for notebook in ("07_evaluation", "08_grad_cam")
             for name in ("baseline_cnn", "tuned")
         ),
+        "10_export",
+        "11_serving",
         "12_report",
     }

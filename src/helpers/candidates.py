@@ -102,12 +102,11 @@ def _check(
         )
 
 
-def scorer(
-    model: keras.Model, batch_size: int = 512
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return what gives probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `uint8 [N, H, W, C]`.
+def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from images, `[N, H, W, C]`, to probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`.
 
-    An embedding is what goes into the last layer with a value for each class.
+    An embedding is what goes into the last layer with a value for each class; where a model averages views, that of the
+    image as it is.
 
     Raises:
         OsemnError: the model has no such layer.
@@ -124,14 +123,25 @@ def scorer(
             "give it a dense layer with a value for each class",
         )
 
-    def forward(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         seen: list[tf.Tensor] = []
         with taps.watched(dense[-1], lambda inputs, _: seen.append(inputs)):
             probabilities = model(tf.cast(images, tf.float32), training=False)
         return probabilities, seen[0]
 
+    return both
+
+
+def scorer(
+    model: keras.Model, batch_size: int = 512
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return what gives probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `uint8 [N, H, W, C]`.
+
+    Raises:
+        OsemnError: as for `forward`.
+    """
     compiled = tf.function(
-        forward, input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
+        forward(model), input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
     )
 
     def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

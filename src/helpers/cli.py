@@ -1,4 +1,4 @@
-"""The command line: `osemn run`, `tune`, `status`, `report` and `models`."""
+"""The command line: `osemn run`, `tune`, `status`, `report`, and what `cli_models` and `cli_inference` add."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from helpers import cli_models
+from helpers import cli_inference, cli_models
 from helpers.errors import OsemnError, UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_inference.app)
 
 Dataset = Annotated[
     str,

@@ -3,7 +3,7 @@
 The one place for these imports, which are private to TensorFlow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ class FrozenGraph:
     Attributes:
         definition: the `GraphDef`.
         input_name: node that takes the images, `float32 [N, H, W, C]`.
-        output_name: node that gives the probabilities, `float32 [N, K]`.
+        output_names: nodes that give what the function returns, in its order.
     """
 
     definition: Any
     input_name: str
-    output_name: str
+    output_names: tuple[str, ...]
 
 
 def freeze(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -40,15 +40,22 @@ def freeze(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     Args:
         model: with one input, `float32 [N, …]`, and one output.
     """
-    frozen = _frozen(model)
+    frozen = _frozen(lambda image: model(image, training=False), model.input.shape[1:])
     return lambda batch: frozen(batch)[0]
 
 
-def frozen_graph(model: keras.Model) -> FrozenGraph:
-    """Return the graph of a model with one input and one output, with its weights of now, the batch size free."""
-    frozen = _frozen(model)
-    input_name, output_name = (tensor.name.partition(":")[0] for tensor in (*frozen.inputs, *frozen.outputs))
-    return FrozenGraph(frozen.graph.as_graph_def(), input_name, output_name)
+def frozen_graph(forward: Callable[[tf.Tensor], Any], image_shape: Sequence[int | None]) -> FrozenGraph:
+    """Return the graph of a function of images, with the weights of now, the batch size free.
+
+    Args:
+        forward: from `float32 [N, H, W, C]` to a tensor or a tuple of tensors.
+        image_shape: `(H, W, C)`.
+    """
+    frozen = _frozen(forward, image_shape)
+    input_name, *output_names = (
+        tensor.name.partition(":")[0] for tensor in (*frozen.inputs, *frozen.outputs)
+    )
+    return FrozenGraph(frozen.graph.as_graph_def(), input_name, tuple(output_names))
 
 
 def optimised(graph: FrozenGraph) -> Any:
@@ -58,13 +65,13 @@ def optimised(graph: FrozenGraph) -> Any:
         tf.import_graph_def(graph.definition, name="")
     meta_graph = export_meta_graph(graph_def=graph.definition, graph=imported)
     fetched = meta_graph.collection_def["train_op"].node_list.value
-    fetched.extend([graph.input_name, graph.output_name])
+    fetched.extend([graph.input_name, *graph.output_names])
     configuration = config_pb2.ConfigProto()
     configuration.graph_options.rewrite_options.optimizers[:] = _PASSES * 3
     return tf_optimizer.OptimizeGraph(configuration, meta_graph)
 
 
-def _frozen(model: keras.Model) -> Any:
-    specification = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32, name="image")
-    traced = tf.function(lambda image: model(image, training=False), input_signature=[specification])
+def _frozen(forward: Callable[[tf.Tensor], Any], image_shape: Sequence[int | None]) -> Any:
+    specification = tf.TensorSpec((None, *image_shape), tf.float32, name="image")
+    traced = tf.function(forward, input_signature=[specification])
     return convert_variables_to_constants_v2(traced.get_concrete_function())

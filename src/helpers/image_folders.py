@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from helpers import data, paths
+from helpers import data, paths, pictures
 from helpers.errors import AcquisitionError, UsageError
 
 if TYPE_CHECKING:
-    from PIL import Image
+    pass
 
 DEFAULT_SIZE = 64
 MIN_PER_CLASS = 3
@@ -134,44 +134,20 @@ def decode(source: Path | BinaryIO, size: int) -> np.ndarray:
         ValueError: it has more than 100 million pixels, or pixels of a kind that is not supported.
         OSError: it is no image, or is damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(source) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
         image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
-        upright = ImageOps.exif_transpose(image)
-        square = ImageOps.fit(_as_rgb(upright), (size, size), Image.Resampling.BICUBIC)
-        return np.asarray(square, dtype=np.uint8)
-
-
-def _as_rgb(image: "Image.Image") -> "Image.Image":
-    """Return a Pillow image in RGB: 16 bits rescaled, transparency laid on white."""
-    from PIL import Image
-
-    if image.mode == "F":
-        raise ValueError("it has floating-point pixels, which have no agreed range")
-    if image.mode.startswith("I"):
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        paper = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(paper, layered).convert("RGB")
-    return image.convert("RGB")
-
-
-def to_grey(images: np.ndarray) -> np.ndarray:
-    """Return the luma of `[N, H, W, 3] uint8` images as `[N, H, W, 1] uint8` (ITU-R BT.601 weights)."""
-    weights = np.array([299, 587, 114], dtype=np.uint32)
-    return ((images @ weights + 500) // 1000).astype(np.uint8)[..., np.newaxis]
+        return pictures.prepare(image, size, size, 3)
 
 
 def _in_colour_mode(images: np.ndarray, color_mode: str) -> np.ndarray:
     if color_mode == "rgb":
         return images
     if color_mode == "grayscale":
-        return to_grey(images)
+        return pictures.to_grey(images)
     grey = bool((images[..., :1] == images[..., 1:]).all())
     return images[..., :1].copy() if grey else images
 

@@ -193,6 +193,19 @@ class Export(Parameters):
     promote: Literal["unless_worse", "always", "never"]
 
 
+class Serving(Parameters):
+    """11_serving."""
+
+    request_images: Annotated[int, Field(ge=1, le=100_000)]
+    load_seconds: Annotated[float, Field(gt=0.0, le=600.0)]
+    connections: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1, max_length=8)]
+    workers: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=4)]
+    batches: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=6)]
+    drift_images: Annotated[int, Field(ge=100, le=100_000)]
+    drift_windows: Annotated[int, Field(ge=1, le=100_000)]
+    false_alarm_windows: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class Report(Parameters):
     """12_report."""
 
@@ -209,6 +222,7 @@ MODELS: dict[str, type[Parameters]] = {
     "08_grad_cam": GradCam,
     "09_tuning": Tuning,
     "10_export": Export,
+    "11_serving": Serving,
     "12_report": Report,
 }
 

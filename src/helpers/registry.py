@@ -30,6 +30,7 @@ from helpers.errors import OsemnError, UsageError, nearest
 NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 CURRENT = "current"
 GOLDEN = "golden.npz"
+DRIFT = "drift_reference.npz"
 GOLDEN_IMAGES = 20
 GOLDEN_TOLERANCE = 1e-4
 SCHEMA = 1
@@ -388,7 +389,7 @@ def replay(version: Version) -> float:
             images, expected = golden["images"], golden["probabilities"]
     except (OSError, ValueError, KeyError):
         raise OsemnError(f"{GOLDEN} of version {version.name} cannot be read.", "export it again") from None
-    found = session(version).run(None, {"image": images.astype(np.float32)})[0]
+    found = session(version).run(["probabilities"], {"image": images.astype(np.float32)})[0]
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     if not difference <= GOLDEN_TOLERANCE:
         raise OsemnError(

@@ -14,8 +14,8 @@ from typing import Any
 from helpers.errors import SealedTestSetError
 
 TEST_STAGE = "07_evaluation"
-# After the champion is chosen, its exported files are scored on the same images, to be compared with what 07 found.
-TEST_STAGES = (TEST_STAGE, "10_export")
+# After the champion is chosen, what was exported and what is served are compared on the same images with what 07 found.
+TEST_STAGES = (TEST_STAGE, "10_export", "11_serving")
 SOURCE_STAGE = "01_acquire"
 FILE = (SOURCE_STAGE, "test.npz")
 

@@ -266,6 +266,22 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         memory_mb=4_000,
         tensorflow=True,
     ),
+    Stage(
+        "11_serving",
+        "Serve it and watch for drift",
+        "–",
+        reads=("01_acquire", *(f"07_evaluation/{candidate}" for candidate in CANDIDATES), "10_export"),
+        writes=(
+            "load.csv",
+            "drift_power.csv",
+            "refused.csv",
+            "figures/latency_and_throughput.png",
+            "figures/cost.png",
+            "figures/drift_power.png",
+        ),
+        threads=0,
+        memory_mb=3_000,
+    ),
 )
 STAGES: tuple[Stage, ...] = (
     *_BEFORE_REPORT,

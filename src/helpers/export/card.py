@@ -164,7 +164,7 @@ def _formats(facts: Mapping[str, Any]) -> str:
         + _table(("file", "format", "for", "size", "test accuracy", "same label as Keras"), rows)
         + "\n\n```python\nimport numpy as np, onnxruntime\n"
         'session = onnxruntime.InferenceSession("model.onnx")\n'
-        'probabilities = session.run(None, {"image": images.astype(np.float32)})[0]  # images: [N, H, W, C], 0–255\n```'
+        'probabilities = session.run(["probabilities"], {"image": images.astype(np.float32)})[0]  # images: [N, H, W, C], 0–255\n```'
     )
 
 

@@ -71,7 +71,7 @@ class Choice:
         return next(row for row in self.rows if row.option.name == name)
 
     def table(self) -> list[dict[str, object]]:
-        """Return one dictionary for each candidate, the cheapest first, for people."""
+        """Return one dictionary of plain values for each candidate, the cheapest first."""
         return [
             {
                 "candidate": row.option.name,
@@ -83,6 +83,21 @@ class Choice:
                 "p against the best": row.against_best.p_value if row.against_best else None,
                 "not shown to be worse": row.eligible,
                 "champion": row.option.name == self.champion,
+            }
+            for row in self.rows
+        ]
+
+    def shown(self) -> list[dict[str, str]]:
+        """Return the table as texts that can be read at a glance."""
+        return [
+            {
+                "candidate": f"{row.option.name} ★" if row.option.name == self.champion else row.option.name,
+                "what it is": row.option.label,
+                "validation accuracy": f"{wording.percent(row.score.accuracy)} ({wording.interval(*row.score.accuracy_ci95)})",
+                "one image": f"{row.option.latency_ms:.2f} ms",
+                "against the best": "is the best"
+                if row.against_best is None
+                else f"{'not shown to be' if row.eligible else 'is'} worse, {wording.p_value(row.against_best.p_value)}",
             }
             for row in self.rows
         ]

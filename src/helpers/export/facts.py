@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from helpers import data, manifests, registry, runs
+from helpers import candidates, data, drift, manifests, registry, runs
 from helpers.candidates import Candidate
 from helpers.export.champion import Choice
 
@@ -45,6 +45,21 @@ def write_golden(path: Path, model: keras.Model, validation: data.Dataset, seed:
     rows = data.stratified_sample(validation.labels, min(registry.GOLDEN_IMAGES, len(validation)), seed)
     images = validation.images[rows]
     np.savez(path, images=images, probabilities=np.asarray(model(images.astype(np.float32), training=False)))
+
+
+def write_drift_reference(path: Path, model: keras.Model, validation: data.Dataset, seed: int) -> None:
+    """Write what the service compares the pictures that arrive with; nothing where validation images are too few.
+
+    Args:
+        path: the `.npz` to write.
+        model: the champion.
+        validation: the validation part.
+        seed: decides which images become the reference, and which windows find the thresholds.
+    """
+    if len(validation) < 4 * min(drift.WINDOWS):
+        return
+    known = drift.sample(*candidates.scorer(model)(validation.images), validation.images)
+    drift.Reference.made_from(known, seed).save(path)
 
 
 def collect(

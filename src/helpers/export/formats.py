@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import freezing
+from helpers import candidates, freezing
 from helpers.errors import OsemnError
 from helpers.export import tfjs
 
@@ -61,7 +61,7 @@ def write_all(
     source: Path,
     folder: Path,
     calibration: np.ndarray,
-    progress: Callable[[str], None] = lambda title: None,
+    progress: Callable[[int, int, str], None] = lambda done, total, title: None,
 ) -> None:
     """Write a model in every format of `FORMATS` into a folder.
 
@@ -70,7 +70,7 @@ def write_all(
         source: the `.keras` file that it was loaded from; it is copied as it is.
         folder: is made anew.
         calibration: `uint8 [N, H, W, C]`, images that the integer variant finds its ranges on; never test images.
-        progress: told the title of each format before it is written.
+        progress: told how many formats are written, of how many, and the title of the last.
 
     Raises:
         OsemnError: a format cannot express the model; the message names the format and what it lacks.
@@ -81,12 +81,11 @@ def write_all(
         "onnx": lambda path: write_onnx(model, path),
         "litert": lambda path: path.write_bytes(_litert(folder / "saved_model")),
         "litert_int8": lambda path: path.write_bytes(_litert(folder / "saved_model", calibration)),
-        "tfjs": lambda path: tfjs.write(freezing.frozen_graph(model), path),
+        "tfjs": lambda path: tfjs.write(graph_of(model), path),
     }
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for item in FORMATS:
-        progress(item.title)
+    for number, item in enumerate(FORMATS, start=1):
         try:
             with quiet():
                 writers[item.name](folder / item.file)
@@ -97,22 +96,32 @@ def write_all(
                 f"The model cannot be written as {item.title}: {str(error).strip()[:300]}",
                 "use layers that every format knows, or choose another candidate: --set 10_export.champion=…",
             ) from error
+        progress(number, len(FORMATS), item.title)
+
+
+def graph_of(model: keras.Model) -> freezing.FrozenGraph:
+    """Return the graph of a model that gives probabilities alone."""
+    return freezing.frozen_graph(lambda image: model(image, training=False), model.input.shape[1:])
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write a model as ONNX, input `image`, output `probabilities`, and check the file by ONNX's own checker.
+    """Write a model as ONNX and check the file by ONNX's own checker.
 
-    Keras's own export leaves constants that it met outside of layers as further inputs; the frozen graph has none.
+    Its input is `image`, its outputs are `probabilities` and, for those who watch for drift, `embedding`. Keras's own export
+    leaves constants that it met outside of layers as further inputs; the frozen graph has none.
     """
     import onnx
     import tf2onnx
 
-    graph = freezing.frozen_graph(model)
-    names = {f"{graph.input_name}:0": "image", f"{graph.output_name}:0": "probabilities"}
+    graph = freezing.frozen_graph(candidates.forward(model), model.input.shape[1:])
+    outputs = dict(
+        zip((f"{name}:0" for name in graph.output_names), ("probabilities", "embedding"), strict=True)
+    )
+    names = {f"{graph.input_name}:0": "image", **outputs}
     converted, _ = tf2onnx.convert.from_graph_def(
         graph.definition,
         input_names=[f"{graph.input_name}:0"],
-        output_names=[f"{graph.output_name}:0"],
+        output_names=list(outputs),
         opset=ONNX_OPSET,
     )
     for node in converted.graph.node:

@@ -184,7 +184,8 @@ def check(item: Format, found: Agreement, tolerance: float) -> None:
         tolerance: share of accuracy that a format of integers may lose.
 
     Raises:
-        OsemnError: labels or probabilities of a float format differ, or one of integers loses more than allowed.
+        OsemnError: labels or probabilities of a float format differ, or one of integers loses more than allowed, and that is
+            more than noise (McNemar's exact test, α = 0.05).
     """
     if item.exact and not found.equal:
         raise OsemnError(
@@ -192,9 +193,11 @@ def check(item: Format, found: Agreement, tolerance: float) -> None:
             f"them ties), probabilities by up to {found.largest_difference:.2g} (allowed: {TOLERANCE:g}).",
             "no version was made; mend the export of this format",
         )
-    if not item.exact and found.accuracy_kept.difference < -tolerance:
+    lost = -found.accuracy_kept.difference
+    if not item.exact and lost > tolerance and found.accuracy_kept.significant:
         raise OsemnError(
-            f"{item.title} loses {-found.accuracy_kept.difference * 100:.2f} points of accuracy (allowed: {tolerance * 100:g}).",
+            f"{item.title} loses {100 * lost:.2f} points of accuracy ({wording.p_value(found.accuracy_kept.p_value)}; allowed: "
+            f"{100 * tolerance:g}).",
             "no version was made; allow more (--set 10_export.integer_loss=0.01), or choose another champion",
         )
 
@@ -215,7 +218,7 @@ def prove(
     labels: np.ndarray,
     *,
     integer_loss: float,
-    progress: Callable[[str], None] = lambda title: None,
+    progress: Callable[[int, int, str], None] = lambda done, total, title: None,
 ) -> list[dict[str, Any]]:
     """Score every format of a version apart and compare it with Keras; return a row of plain values for each.
 
@@ -225,14 +228,13 @@ def prove(
         expected: `float32 [N, K]`, what Keras predicted for them in 07_evaluation.
         labels: `[N] int64`, their labels.
         integer_loss: as for `check`.
-        progress: told the title of each format before it is scored.
+        progress: told how many formats are scored, of how many, and the title of the last.
 
     Raises:
         OsemnError: as for `score_apart` and `check`.
     """
     rows = []
-    for item in FORMATS:
-        progress(item.title)
+    for number, item in enumerate(FORMATS, start=1):
         scored = score_apart(item, version, images_file)
         found = agreement(expected, scored.probabilities, labels)
         check(item, found, integer_loss)
@@ -253,6 +255,7 @@ def prove(
                 "latency_ms_64": scored.latency_ms["64"],
             }
         )
+        progress(number, len(FORMATS), item.title)
     return rows
 
 
@@ -266,8 +269,6 @@ def for_people(rows: pd.DataFrame) -> pd.DataFrame:
             "test accuracy": [wording.percent(value) for value in rows["accuracy"]],
             "size": [f"{value / 1e6:.2f} MB" for value in rows["bytes"]],
             "first prediction after": [wording.duration(value) for value in rows["seconds_to_first"]],
-            "one image": [f"{value:.2f} ms" for value in rows["latency_ms_1"]],
-            "64 images": [f"{value:.1f} ms" for value in rows["latency_ms_64"]],
         },
         index=rows.index,
     )

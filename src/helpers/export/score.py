@@ -67,7 +67,7 @@ def onnx(path: str) -> Callable[[np.ndarray], np.ndarray]:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images.astype(np.float32)})[0]
+    return lambda images: session.run(["probabilities"], {name: images.astype(np.float32)})[0]
 
 
 def litert(path: str) -> Callable[[np.ndarray], np.ndarray]:

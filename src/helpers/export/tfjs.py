@@ -75,7 +75,7 @@ def write(graph: FrozenGraph, folder: Path) -> None:
         "convertedBy": "OSEMN Vision",
         "signature": {
             "inputs": {"image": _signature(graph.input_name, nodes)},
-            "outputs": {"probabilities": _signature(graph.output_name, nodes)},
+            "outputs": {"probabilities": _signature(graph.output_names[0], nodes)},
         },
         "modelTopology": {"node": [MessageToDict(node) for node in nodes], "versions": {}},
         "weightsManifest": [{"paths": names, "weights": specification}],

@@ -1,0 +1,205 @@
+"""The service under more than it can do: overload, a hundred thousand requests, a bomb, swaps, and its end.
+
+    .venv/bin/python benchmarks/serving_load.py            # about five minutes; writes results/serving_load.json
+    .venv/bin/python benchmarks/serving_load.py --seconds 5 --requests 5000
+
+Needs a version of Fashion-MNIST in the registry (notebook 10). One worker, unless said. Real processes, real HTTP; the sender
+runs beside the service on the same cores, so throughput is a lower bound.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import quick_run
+from helpers import manifests, paths, runs
+from helpers.registry import Registry
+from helpers.serving import trial
+from helpers.serving.model import Served
+
+DATASET = "fashion_mnist"
+RESULTS = paths.project_root() / "benchmarks" / "results" / "serving_load.json"
+QUIET = trial.serve_command(DATASET, "--quiet")
+
+
+def speed(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
+    """Return the latency of one sender beside the bare model's, and the throughput of sixteen."""
+    served = Served.load(Registry(DATASET).current())
+    with trial.running(QUIET, environment) as service:
+        one = trial.load(service.port, small, connections=1, seconds=seconds)
+        many = trial.load(service.port, small, connections=16, seconds=seconds)
+        parts = trial.parts_of_a_request(
+            served, _png_of(small[0]), trial.Settings(), one.percentile(50), 2000
+        )
+        return {
+            "seconds_to_ready": service.seconds_to_ready,
+            "p50_ms_one_connection": one.percentile(50),
+            "model_ms": parts["model"],
+            "p50_over_model": one.percentile(50) / parts["model"],
+            "parts_ms": parts,
+            "requests_per_second_16": many.per_second,
+            "p99_ms_16": many.percentile(99),
+        }
+
+
+def _png_of(request: bytes) -> bytes:
+    return request.partition(b"\r\n\r\n")[2]
+
+
+def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
+    """Return the throughput beside that of an endpoint that calls `model.predict`, one after the other."""
+    version = Registry(DATASET).current()
+    with trial.running([*trial.BEGINNER, str(version.folder / "model.keras"), "{port}"]) as other:
+        slow = trial.load(other.port, small, connections=16, seconds=seconds)
+    with trial.running(QUIET, environment) as service:
+        fast = trial.load(service.port, small, connections=16, seconds=seconds)
+    return {
+        "beginner": slow.per_second,
+        "service": fast.per_second,
+        "times": fast.per_second / slow.per_second,
+    }
+
+
+def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:
+    """Send pictures that go through the queue over many more connections than it has room for."""
+    with trial.running(QUIET, environment) as service:
+        calm = trial.load(service.port, large, connections=2, seconds=3.0)
+        before = service.memory_mb()
+        found = trial.load(service.port, large, connections=400, seconds=seconds)
+        return {
+            "capacity_per_second": calm.per_second,
+            "offered_per_second": sum(found.statuses.values()) / found.seconds,
+            "statuses": {str(status): count for status, count in found.statuses.items()},
+            "p99_ms_of_accepted": found.percentile(99),
+            "memory_before_mb": before,
+            "memory_after_mb": service.memory_mb(),
+        }
+
+
+def endurance(environment: dict[str, str], small: list[bytes], requests: int) -> dict[str, Any]:
+    """Send many requests and watch memory; the first tenth fills caches and the first drift windows."""
+    with trial.running(QUIET, environment) as service:
+        sent, memory = 0, []
+        while sent < requests:
+            found = trial.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
+            sent += sum(found.statuses.values())
+            memory.append((sent, service.memory_mb()))
+        early = next(value for count, value in memory if count >= requests / 10)
+        return {
+            "requests": sent,
+            "memory_early_mb": early,
+            "memory_end_mb": memory[-1][1],
+            "growth": memory[-1][1] / early - 1,
+        }
+
+
+def bomb(environment: dict[str, str]) -> dict[str, Any]:
+    """Send a PNG that announces 2.5 billion pixels, and a real one of 16 million."""
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((4_000, 4_000), np.uint8)).save(stream, "PNG")
+    with trial.running(QUIET, environment) as service:
+        before = service.memory_mb()
+        status, _ = trial.send(service.address, trial.bad_inputs(b"")["50,000 × 50,000 pixels"][0])
+        after = service.memory_mb()
+        allowed, _ = trial.send(service.address, stream.getvalue())
+        return {"status": status, "memory_growth_mb": after - before, "largest_allowed_status": allowed}
+
+
+def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
+    """Promote twenty good versions under load, with twenty damaged ones between them."""
+    os.environ["OSEMN_OUTPUT_DIR"] = environment["OSEMN_OUTPUT_DIR"]
+    registry = Registry(DATASET)
+    first = registry.current()
+    facts = {key: value for key, value in first.manifest.items() if key not in ("files", "created", "draft")}
+    with trial.registry_copy(first.folder) as content:
+        second = registry.publish(content, facts)
+        bad = registry.publish(content, facts)
+        (bad.folder / "model.onnx").write_bytes(b"damaged")
+        with trial.running(QUIET, environment) as service:
+            found: list[trial.Load] = []
+            sender = threading.Thread(
+                target=lambda: found.append(trial.load(service.port, small, connections=8, seconds=50.0))
+            )
+            sender.start()
+            seen = set()
+            for turn in range(20):
+                (registry.folder / "current").write_text(f"{bad.name}\n", encoding="utf-8")
+                time.sleep(1.2)
+                registry.promote((second, first)[turn % 2].name)
+                time.sleep(1.2)
+                seen.add(trial.send(service.address, _png_of(small[0]))[1]["model"]["version"])
+            sender.join()
+    return {
+        "statuses": {str(key): value for key, value in found[0].statuses.items()},
+        "versions_seen": len(seen),
+    }
+
+
+def drain(environment: dict[str, str], large: list[bytes]) -> dict[str, Any]:
+    """Tell the service to end while requests are at work; count those that it took and did not answer."""
+    with trial.running(QUIET, environment) as service:
+        connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(30)]
+        for number, connection in enumerate(connections):
+            connection.sendall(large[number % len(large)])
+        time.sleep(0.02)
+        status, answers = service.stop(), []
+        for connection in connections:
+            with connection, contextlib.suppress(OSError):
+                answers.append(
+                    b"".join(iter(lambda connection=connection: connection.recv(65_536), b""))[9:12].decode()
+                )
+    return {
+        "exit_status": status,
+        "sent": len(connections),
+        "answers": {text: answers.count(text) for text in set(answers)},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the overload")
+    parser.add_argument("--requests", type=int, default=100_000, help="requests of the endurance run")
+    arguments = parser.parse_args()
+    images = quick_run.test_part(DATASET).images[:200]
+    small = [trial.post(trial.png(image)) for image in images]
+    large = [trial.post(trial.png(np.kron(image, np.ones((16, 16, 1), np.uint8)))) for image in images[:20]]
+    version = Registry(DATASET).current().name
+    found: dict[str, Any] = {
+        "version": version,
+        "cpu": runs.cpu_name(),
+        "cores": os.cpu_count(),
+        "finished": "",
+    }
+    with trial.registry_of(DATASET, version) as home:
+        environment = {"OSEMN_OUTPUT_DIR": str(home)}
+        parts = {
+            "speed": lambda: speed(environment, small, 5.0),
+            "beginners_way": lambda: beginners(environment, small, 5.0),
+            "overload": lambda: overload(environment, large, arguments.seconds),
+            "endurance": lambda: endurance(environment, small, arguments.requests),
+            "bomb": lambda: bomb(environment),
+            "drain": lambda: drain(environment, large),
+            "swaps": lambda: swaps(environment, small),
+        }
+        for name, part in parts.items():
+            found[name] = part()
+            print(name, json.dumps(found[name]), flush=True)
+    found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    RESULTS.parent.mkdir(exist_ok=True)
+    manifests.write_json(RESULTS, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""`osemn predict`, `osemn serve` and `osemn drift`: the champion at work."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from helpers.errors import OsemnError, UsageError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+Dataset = Annotated[str, typer.Option(help="The data set whose champion is meant, as for 'osemn run'.")]
+
+
+@app.command(epilog="Example: osemn predict shoe.png shirt.jpg · osemn predict --samples 12 --grid out.png")
+def predict(
+    images: Annotated[list[Path] | None, typer.Argument(help="PNG, JPEG or WebP files.")] = None,
+    dataset: Dataset = "fashion_mnist",
+    samples: Annotated[int, typer.Option(min=0, help="Also predict so many validation images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides which.")] = 0,
+    grid: Annotated[Path | None, typer.Option(help="Draw pictures and answers into this PNG.")] = None,
+    background: Annotated[
+        Literal["white", "black"], typer.Option(help="What transparency is laid on.")
+    ] = "white",
+    invert: Annotated[bool, typer.Option(help="Let dark and light change places.")] = False,
+) -> None:
+    """Tell what pictures show, as CSV: file, class, confidence, and the next two classes."""
+    from helpers import inference, parameters
+
+    parameters.check_dataset(dataset)
+    if not images and not samples:
+        raise UsageError("There is nothing to predict.", "name pictures, or add --samples 12")
+    served = inference.current(dataset)
+    found = inference.of_files(served, images or [], background=background, invert=invert)
+    if samples:
+        found += inference.of_samples(served, dataset, samples, seed)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("picture", "class", "confidence", "second", "third", "true_class"))
+    for item in found:
+        if item.problem:
+            typer.echo(f"{item.name}: {item.problem}", err=True)
+            continue
+        others = [f"{entry['class']} {entry['probability']:.3f}" for entry in item.answer["top"][1:]]
+        row = (item.name, item.answer["class"], f"{item.answer['confidence']:.3f}")
+        writer.writerow((*row, *others, *[""] * (2 - len(others)), item.true_class))
+    if grid is not None:
+        inference.grid(found, grid)
+        typer.echo(f"Drawn: {grid}", err=True)
+    bad = sum(bool(item.problem) for item in found)
+    if bad:
+        raise OsemnError(f"{bad} of {len(found)} pictures could not be read.", "the lines above say why")
+
+
+@app.command(epilog="Example: osemn serve --dataset mnist --port 8080 --workers 2")
+def serve(
+    dataset: Dataset = "fashion_mnist",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes to spread requests over.")] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a request is given up.")] = 5.0,
+    quiet: Annotated[bool, typer.Option(help="Log no single requests.")] = False,
+) -> None:
+    """Serve the registry's current version over HTTP; the page at / tries it, /docs describes it.
+
+    A version that is promoted meanwhile is taken over between two requests. With OSEMN_API_KEY set, /v1 wants that key.
+    """
+    from helpers import parameters
+    from helpers.registry import Registry
+    from helpers.serving.settings import Settings
+
+    parameters.check_dataset(dataset)
+    version = Registry(dataset).current()
+    settings = Settings(
+        dataset=dataset, host=host, port=port, workers=workers, timeout=timeout, log_requests=not quiet
+    )
+    typer.echo(f"Serving {version.name} of {dataset} on http://{host}:{port} (Ctrl+C ends)")
+    from helpers.serving import server
+
+    server.run(settings)
+
+
+@app.command(epilog="Example: osemn drift pictures/ --check")
+def drift(
+    folder: Annotated[Path, typer.Argument(help="A folder of PNG, JPEG or WebP pictures.")],
+    dataset: Dataset = "fashion_mnist",
+    check: Annotated[bool, typer.Option(help="End with an error where there is drift.")] = False,
+) -> None:
+    """Tell whether the pictures in a folder are still like those that the champion was checked on; no labels needed."""
+    from helpers import inference, parameters
+
+    parameters.check_dataset(dataset)
+    finding, bad = inference.folder_drift(inference.current(dataset), folder)
+    for item in bad:
+        typer.echo(f"{item.name}: {item.problem}", err=True)
+    typer.echo(finding.sentence)
+    for name, value in sorted(finding.p_values.items(), key=lambda item: item[1]):
+        typer.echo(f"  {name}: p = {value:.3g}")
+    typer.echo(f"  smallest, corrected: {finding.smallest:.3g}; an alarm below {finding.threshold:.3g}")
+    if check and finding.drifted:
+        raise OsemnError(finding.sentence, "look at the pictures; then at a labelled sample of them")

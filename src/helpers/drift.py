@@ -1,0 +1,272 @@
+"""Drift: whether the pictures that arrive are still like those that the model was checked on.
+
+No labels are needed. A window of predictions is compared with a reference made of validation images by six tests: the
+softmax outputs class by class (black-box shift detection, Z. Lipton et al. 2018; tests as compared by S. Rabanser et al. 2019,
+"Failing Loudly"), predicted classes, confidence, brightness and contrast of the pictures, and the maximum mean discrepancy of
+embeddings (A. Gretton et al. 2012). The smallest p-value counts; how small it may be is found by drawing windows from
+held-out images, so that false alarms stay at the stated rate for a day, not for each window.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import special, stats
+
+from helpers.errors import OsemnError
+
+WINDOWS = (30, 200, 500)
+FALSE_ALARMS_PER_DAY = 0.05
+WINDOWS_PER_DAY = 24
+RESAMPLES = 800
+LARGEST_REFERENCE = 4_000
+_TAIL = 0.04  # share of the drawn windows that the threshold is found on
+_MMD_REFERENCE, _PERMUTATIONS, _MMD_WINDOW = 200, 100, 200
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What is kept of predictions; one row for each picture.
+
+    Attributes:
+        probabilities: `float32 [N, K]`, as the model gives them.
+        embeddings: `float32 [N, D]`, what goes into its last layer.
+        brightness: `float32 [N]`, mean pixel value, 0–255.
+        contrast: `float32 [N]`, standard deviation of the pixel values.
+    """
+
+    probabilities: np.ndarray
+    embeddings: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.probabilities)
+
+    def rows(self, chosen: np.ndarray) -> "Sample":
+        """Return some of the rows, by index."""
+        return Sample(
+            self.probabilities[chosen],
+            self.embeddings[chosen],
+            self.brightness[chosen],
+            self.contrast[chosen],
+        )
+
+
+def sample(probabilities: np.ndarray, embeddings: np.ndarray, images: np.ndarray) -> Sample:
+    """Return what is kept of predictions of `uint8 [N, H, W, C]` images."""
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    return Sample(
+        np.asarray(probabilities, np.float32),
+        np.asarray(embeddings, np.float32),
+        flat.mean(axis=1),
+        flat.std(axis=1),
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a window shows.
+
+    Attributes:
+        n: pictures in it.
+        p_values: by test; those of several outputs are corrected for their number (Bonferroni).
+        smallest: the smallest of them times the number of tests.
+        threshold: below it the window counts as drifted.
+    """
+
+    n: int
+    p_values: dict[str, float]
+    smallest: float
+    threshold: float
+
+    @property
+    def drifted(self) -> bool:
+        """Whether this is an alarm."""
+        return self.smallest < self.threshold
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words."""
+        if not self.drifted:
+            return f"No drift shown in {self.n:,} pictures."
+        named = [
+            name
+            for name, value in sorted(self.p_values.items(), key=lambda item: item[1])
+            if value * len(self.p_values) < self.threshold
+        ]
+        return f"Drift in {self.n:,} pictures: {', '.join(named)}."
+
+
+class Reference:
+    """What windows are compared with, and the thresholds found for it.
+
+    Args:
+        known: the reference pictures' predictions.
+        thresholds: smallest p-value that is no alarm yet, by number of pictures in a window.
+    """
+
+    def __init__(self, known: Sample, thresholds: dict[int, float] | None = None) -> None:
+        self.known, self.thresholds = known, thresholds or {}
+        confidence = known.probabilities.max(axis=1)
+        self._sorted = {
+            "confidence": np.sort(confidence),
+            "brightness": np.sort(known.brightness),
+            "contrast": np.sort(known.contrast),
+        }
+        self._sorted_outputs = np.sort(known.probabilities, axis=0)
+        self._counts = np.bincount(known.probabilities.argmax(axis=1), minlength=known.probabilities.shape[1])
+        step = max(len(known) // _MMD_REFERENCE, 1)
+        self._embeddings = known.embeddings[::step][:_MMD_REFERENCE].astype(np.float64)
+        squared = _squared_distances(self._embeddings, self._embeddings)
+        self._bandwidth = float(np.median(squared[squared > 0])) if (squared > 0).any() else 1.0
+        self._within = np.exp(-squared / self._bandwidth)
+
+    @classmethod
+    def made_from(cls, known: Sample, seed: int, windows: Sequence[int] = WINDOWS) -> "Reference":
+        """Return a reference of half of the predictions, with thresholds found on windows drawn from the other half.
+
+        Args:
+            known: predictions of validation images, in any order.
+            seed: decides which half and which windows.
+            windows: the numbers of pictures for which thresholds are wanted; those with more than half of what is held
+                out are left out.
+
+        Raises:
+            OsemnError: there are too few for the smallest window.
+        """
+        generator = np.random.default_rng(seed)
+        order = generator.permutation(len(known))[: 2 * LARGEST_REFERENCE]
+        half = len(order) // 2
+        held_out = known.rows(order[half:])
+        usable = [size for size in windows if size <= len(held_out) // 2]
+        if not usable:
+            raise OsemnError(
+                f"{len(known)} predictions are too few to watch for drift; {4 * min(windows)} are needed.",
+                "hold out more validation images (03_preprocess.validation_fraction)",
+            )
+        found = cls(known.rows(order[:half]))
+        rate = 1.0 - (1.0 - FALSE_ALARMS_PER_DAY) ** (1.0 / WINDOWS_PER_DAY)
+        for size in usable:
+            draws = (generator.choice(len(held_out), size, replace=False) for _ in range(RESAMPLES))
+            smallest = [
+                _smallest(found.p_values(held_out.rows(rows), seed=turn)) for turn, rows in enumerate(draws)
+            ]
+            # the chance of a smallest p-value below t is proportional to t where both are small
+            found.thresholds[size] = float(np.quantile(smallest, _TAIL)) * rate / _TAIL
+        return found
+
+    def p_values(self, window: Sample, seed: int = 0) -> dict[str, float]:
+        """Return the p-value of each test that the window is like the reference.
+
+        Args:
+            window: predictions of the pictures in it.
+            seed: of the permutations.
+        """
+        classes = window.probabilities.shape[1]
+        outputs = min(
+            _kolmogorov_smirnov(self._sorted_outputs[:, index], window.probabilities[:, index])
+            for index in range(classes)
+        )
+        columns = {
+            "confidence": window.probabilities.max(axis=1),
+            "brightness": window.brightness,
+            "contrast": window.contrast,
+        }
+        found = {name: _kolmogorov_smirnov(self._sorted[name], values) for name, values in columns.items()}
+        return {
+            "softmax outputs": min(outputs * classes, 1.0),
+            "predicted classes": self._classes(window),
+            **found,
+            "embeddings": self._discrepancy(window.embeddings, seed),
+        }
+
+    def examine(self, window: Sample, seed: int = 0) -> Finding:
+        """Return what a window shows; the threshold is that of the largest known size not above its own.
+
+        Raises:
+            OsemnError: the window is smaller than the smallest size with a threshold.
+        """
+        known = [size for size in sorted(self.thresholds) if size <= len(window)]
+        if not known:
+            raise OsemnError(
+                f"{len(window)} pictures are too few to tell drift.",
+                f"collect at least {min(self.thresholds, default=WINDOWS[0])}",
+            )
+        p_values = self.p_values(window, seed)
+        return Finding(len(window), p_values, _smallest(p_values), self.thresholds[known[-1]])
+
+    def _classes(self, window: Sample) -> float:
+        counts = np.bincount(window.probabilities.argmax(axis=1), minlength=len(self._counts))
+        table = np.stack([self._counts, counts])[:, self._counts + counts > 0]
+        if table.shape[1] < 2:
+            return 1.0
+        expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+        return float(special.chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
+
+    def _discrepancy(self, embeddings: np.ndarray, seed: int) -> float:
+        """Return the p-value of the maximum mean discrepancy: permutations, with a gamma distribution as their tail."""
+        window = embeddings[:_MMD_WINDOW].astype(np.float64)
+        across = np.exp(-_squared_distances(self._embeddings, window) / self._bandwidth)
+        within = np.exp(-_squared_distances(window, window) / self._bandwidth)
+        kernel = np.block([[self._within, across], [across.T, within]])
+        m, n = len(self._embeddings), len(window)
+        weights = np.concatenate([np.full(m, 1.0 / m), np.full(n, -1.0 / n)])
+        generator = np.random.default_rng(seed)
+        permuted = generator.permuted(np.tile(weights, (_PERMUTATIONS, 1)), axis=1)
+        drawn = ((permuted @ kernel) * permuted).sum(axis=1)
+        mean, variance = drawn.mean(), drawn.var()
+        if mean < 1e-12 or variance == 0:  # all embeddings are the same
+            return 1.0
+        return float(stats.gamma.sf(weights @ kernel @ weights, mean**2 / variance, scale=variance / mean))
+
+    def save(self, path: Path) -> None:
+        """Write the reference as an `.npz`."""
+        np.savez(
+            path,
+            **vars(self.known),
+            windows=np.array(list(self.thresholds), np.int64),
+            thresholds=np.array(list(self.thresholds.values()), np.float64),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "Reference":
+        """Return the reference that `save` wrote.
+
+        Raises:
+            OsemnError: the file is no such reference.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                known = Sample(
+                    *(content[name] for name in ("probabilities", "embeddings", "brightness", "contrast"))
+                )
+                pairs = zip(content["windows"].tolist(), content["thresholds"].tolist(), strict=True)
+                return cls(known, dict(pairs))
+        except (OSError, ValueError, KeyError) as error:
+            raise OsemnError(
+                f"{path.name} is no drift reference ({error}).", "export the model again (10_export)"
+            ) from None
+
+
+def _smallest(p_values: dict[str, float]) -> float:
+    return min(p_values.values()) * len(p_values)
+
+
+def _kolmogorov_smirnov(ordered: np.ndarray, values: np.ndarray) -> float:
+    """Return the asymptotic two-sided p-value of the two-sample test; the first sample is sorted."""
+    values = np.sort(values)
+    n, m = len(ordered), len(values)
+    # the distribution functions are furthest apart at a value of the second sample, or just before it
+    distance = max(
+        np.abs(np.searchsorted(ordered, values, side) / n - np.searchsorted(values, values, side) / m).max()
+        for side in ("left", "right")
+    )
+    return float(special.kolmogorov(distance * np.sqrt(n * m / (n + m))))
+
+
+def _squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    found = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2.0 * one @ other.T
+    return np.maximum(found, 0.0)

@@ -1,0 +1,159 @@
+"""Predictions at the command line: picture files, samples of the data, folders watched for drift. Without TensorFlow."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helpers import data, drift, image_folders, paths, registry
+from helpers.errors import OsemnError, UsageError
+from helpers.serving import reading
+from helpers.serving.model import Served
+from helpers.serving.reading import RefusedError
+from helpers.serving.settings import Settings
+
+CHUNK = 250
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What is said of a picture.
+
+    Attributes:
+        name: of the file, or the number of the sample.
+        image: `uint8 [H, W, C]` as the model takes it; None where it could not be read.
+        answer: as `Served.answers` gives it; empty where it could not be read.
+        problem: why it could not be read; empty otherwise.
+        true_class: where it is known, otherwise empty.
+    """
+
+    name: str
+    image: np.ndarray | None
+    answer: dict
+    problem: str = ""
+    true_class: str = ""
+
+
+def current(dataset: str) -> Served:
+    """Return the registry's current version, proven.
+
+    Raises:
+        OsemnError: there is none, or it is not whole.
+    """
+    return Served.load(registry.Registry(dataset).current())
+
+
+def read(served: Served, path: Path, *, background: str = "white", invert: bool = False) -> np.ndarray:
+    """Return a picture file as the model takes it, `uint8 [H, W, C]`.
+
+    Raises:
+        RefusedError: it is no PNG, JPEG or WebP, too large or damaged.
+        OSError: it cannot be read.
+    """
+    picture = reading.opened(path.read_bytes(), Settings())
+    return reading.prepared(picture, served.shape, background=background, invert=invert)
+
+
+def of_files(
+    served: Served, files: Iterable[Path], *, background: str = "white", invert: bool = False
+) -> list[Answer]:
+    """Return an answer for each file, in order; a file that cannot be read has a problem instead."""
+    found = []
+    for path in files:
+        try:
+            image = read(served, path, background=background, invert=invert)
+        except (RefusedError, OSError) as error:
+            found.append(Answer(str(path), None, {}, getattr(error, "strerror", None) or str(error)))
+            continue
+        (answer,) = served.answers(served.predict(image[np.newaxis])[0])
+        found.append(Answer(str(path), image, answer))
+    return found
+
+
+def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[Answer]:
+    """Return answers for validation images of the run that trained the served version, drawn at random.
+
+    Args:
+        served: the version.
+        dataset: as the series is run for.
+        count: how many.
+        seed: decides which.
+
+    Raises:
+        OsemnError: the run is not there any more.
+    """
+    profile = served.version.manifest["profile"]
+    folder = paths.run_folder(dataset, profile)
+    try:
+        whole = data.load(folder / "01_acquire" / "train.npz")
+        with np.load(folder / "03_preprocess" / "split.npz", allow_pickle=False) as split:
+            validation = whole.subset(split["validation_index"])
+    except FileNotFoundError:
+        raise OsemnError(
+            f"The images of {dataset} at profile {profile} are not here.",
+            f"run: osemn run --dataset {dataset} --profile {profile} --until 03_preprocess",
+        ) from None
+    rows = np.random.default_rng(seed).choice(len(validation), min(count, len(validation)), replace=False)
+    images, names = validation.images[rows], validation.class_names
+    answers = served.answers(served.predict(images)[0])
+    return [
+        Answer(f"validation image {row}", image, answer, true_class=names[validation.labels[row]])
+        for row, image, answer in zip(rows.tolist(), images, answers, strict=True)
+    ]
+
+
+def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[Answer]]:
+    """Return whether the pictures in a folder (not in folders inside) have drifted, and what could not be read.
+
+    Raises:
+        UsageError: there is no such folder.
+        OsemnError: it holds too few pictures, or the version has no drift reference.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.", "name a folder of PNG, JPEG or WebP pictures")
+    path = served.version.folder / registry.DRIFT
+    if not path.is_file():
+        raise OsemnError(
+            f"Version {served.version.name} has no drift reference, for want of validation images.",
+            "hold out more of them (03_preprocess.validation_fraction) and export again",
+        )
+    reference = drift.Reference.load(path)
+    images, bad = [], []
+    for file in image_folders.image_files(folder):
+        try:
+            images.append(read(served, file))
+        except (RefusedError, OSError) as error:
+            bad.append(Answer(file.name, None, {}, str(error)))
+    if not images:
+        raise OsemnError(
+            f"{folder} holds no picture that can be read.", "name a folder of PNG, JPEG or WebP pictures"
+        )
+    stacked = np.stack(images)
+    chunks = [served.predict(stacked[start : start + CHUNK]) for start in range(0, len(stacked), CHUNK)]
+    probabilities, embeddings = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    return reference.examine(drift.sample(probabilities, embeddings, stacked)), bad
+
+
+def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:
+    """Draw pictures with their answers into a PNG; those known to be wrong are marked.
+
+    Args:
+        answers: those that could be read are drawn.
+        path: the file to write.
+        columns: pictures in a row.
+    """
+    from helpers.plots import images as image_plots
+
+    drawn = [answer for answer in answers if answer.image is not None]
+    if not drawn:
+        raise OsemnError("There is no picture to draw.", "name pictures that can be read")
+    titles = []
+    for found in drawn:
+        said = f"{found.answer['class']} {found.answer['confidence']:.0%}"
+        wrong = found.true_class and found.true_class != found.answer["class"]
+        titles.append(f"✗ {said}\n(is {found.true_class})" if wrong else said)
+    figure = image_plots.image_grid(
+        np.stack([found.image for found in drawn]), titles, columns=min(columns, len(drawn)), cell=1.6
+    )
+    figure.savefig(path)

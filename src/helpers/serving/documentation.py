@@ -1,0 +1,163 @@
+"""The API's description: what can be sent, with examples that work, and what comes back."""
+
+import base64
+from typing import Any
+
+from helpers.serving.model import Served
+
+DESCRIPTION = (
+    "Tells what a picture shows. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
+    "JSON. Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`, cut "
+    "to the model's shape, resized."
+)
+
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_PIXELS = [[(5 * (row + column)) % 256 for column in range(28)] for row in range(28)]
+PREDICT: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "background",
+            "in": "query",
+            "description": "What transparency is laid on.",
+            "schema": {"type": "string", "enum": ["white", "black"], "default": "white"},
+        },
+        {
+            "name": "invert",
+            "in": "query",
+            "description": "Dark and light change places: for dark drawings where the model knows light on dark.",
+            "schema": {"type": "boolean", "default": False},
+        },
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/png": _FILE,
+            "image/jpeg": _FILE,
+            "image/webp": _FILE,
+            "application/octet-stream": _FILE,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": 64,
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": 64,
+                            "items": {
+                                "type": "array",
+                                "description": "[H, W] or [H, W, C], raw pixels.",
+                                "items": {"type": "array", "items": {}},
+                            },
+                        }
+                    },
+                },
+                "examples": {
+                    "one picture of 28 × 28 grey pixels": {"value": {"images": [_PIXELS]}},
+                },
+            },
+        },
+    },
+}
+
+_ERROR = {
+    "type": "object",
+    "required": ["request_id", "error"],
+    "properties": {
+        "request_id": {"type": "string"},
+        "error": {
+            "type": "object",
+            "required": ["reason", "message"],
+            "properties": {"reason": {"type": "string"}, "message": {"type": "string"}},
+        },
+    },
+}
+_ANSWER = {
+    "type": "object",
+    "required": ["request_id", "model", "predictions"],
+    "properties": {
+        "request_id": {"type": "string"},
+        "model": {
+            "type": "object",
+            "required": ["dataset", "version"],
+            "properties": {"dataset": {"type": "string"}, "version": {"type": "string"}},
+        },
+        "predictions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["class", "label", "confidence", "probabilities", "top"],
+                "properties": {
+                    "class": {"type": "string"},
+                    "label": {"type": "integer"},
+                    "confidence": {"type": "number", "description": "After temperature scaling."},
+                    "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+                    "top": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {"class": {"type": "string"}, "probability": {"type": "number"}},
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+_WHEN = {
+    400: "The body is empty, or not what its type says.",
+    401: "The key is missing or wrong.",
+    408: "The body did not arrive in time.",
+    413: "Body, picture or number of parts is too large.",
+    415: "The type or the format is not one that is read.",
+    422: "A picture is damaged, or pixels or a query have wrong values.",
+    503: "Too much to do; come again after the seconds in Retry-After.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A prediction for each picture.",
+        "content": {"application/json": {"schema": _ANSWER}},
+    },
+    **{
+        status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
+        for status, text in _WHEN.items()
+    },
+}
+PIXEL_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""The smallest grey PNG, for checks that the service answers."""
+
+
+def of_model(served: Served) -> dict[str, Any]:
+    """Return what `/v1/model` says."""
+    manifest = served.version.manifest
+    test = manifest["metrics"]["test"]
+    return {
+        "dataset": manifest["dataset"],
+        "version": served.version.name,
+        "created": manifest["created"],
+        "candidate": manifest["candidate"],
+        "label": manifest["label"],
+        "classes": list(served.classes),
+        "signature": manifest["signature"],
+        "metrics": {
+            name: test[name] for name in ("n", "accuracy", "accuracy_ci95", "macro_f1", "temperature")
+        },
+        "sha256": manifest["files"]["model.onnx"]["sha256"],
+    }

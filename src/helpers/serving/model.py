@@ -1,0 +1,136 @@
+"""The version that is served: loaded, proven, and swapped for the next one between two requests."""
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from helpers import registry
+from helpers.errors import OsemnError
+
+TOP = 3
+_SMALLEST = 1e-12
+log = logging.getLogger("osemn.serving")
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A version that was proven whole and able.
+
+    Attributes:
+        version: of the registry.
+        session: ONNX Runtime's.
+        classes: their names, by label.
+        shape: `(H, W, C)` of a picture.
+        temperature: by which logits are divided for a confidence that means what it says.
+    """
+
+    version: registry.Version
+    session: Any
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    temperature: float
+
+    @classmethod
+    def load(cls, version: registry.Version) -> "Served":
+        """Check every file and the golden outputs of a version and return it, ready to predict.
+
+        Raises:
+            OsemnError: it is not whole, or does not give its golden outputs.
+        """
+        registry.verify(version)
+        registry.replay(version)
+        manifest = version.manifest
+        try:
+            return cls(
+                version,
+                registry.session(version),
+                tuple(manifest["classes"]),
+                tuple(manifest["signature"]["input"]["shape"][1:]),
+                float(manifest["metrics"]["test"]["temperature"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise OsemnError(
+                f"The manifest of version {version.name} lacks {error}.", "export the model again (10_export)"
+            ) from None
+
+    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `[N, H, W, C]`."""
+        names = ("probabilities", "embedding")
+        return tuple(self.session.run(names, {"image": images.astype(np.float32, copy=False)}))
+
+    def answers(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
+        """Return what is said of each picture, as plain JSON types.
+
+        `probabilities` are the model's own; `confidence` is that of the first class after temperature scaling.
+        """
+        scaled = np.log(np.maximum(probabilities, _SMALLEST)) / self.temperature
+        scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        confidence = 1.0 / scaled.sum(axis=1)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP].tolist()
+        rows = np.round(probabilities.astype(np.float64), 6).tolist()
+        return [
+            {
+                "class": self.classes[best[0]],
+                "label": best[0],
+                "confidence": round(sure, 6),
+                "probabilities": dict(zip(self.classes, row, strict=True)),
+                "top": [{"class": self.classes[place], "probability": row[place]} for place in best],
+            }
+            for best, row, sure in zip(order, rows, confidence.tolist(), strict=True)
+        ]
+
+
+class Holder:
+    """Holds the served version, and takes the registry's next one when it is proven.
+
+    Args:
+        dataset: whose registry is watched.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        self.registry = registry.Registry(dataset)
+        self.served: Served | None = None
+        self.refused = 0
+        self._bad = ""
+        self._busy = threading.Lock()
+
+    def load(self) -> Served:
+        """Load the registry's current version.
+
+        Raises:
+            OsemnError: there is none, or it is not whole; what was served before goes on.
+        """
+        self.served = Served.load(self.registry.current())
+        return self.served
+
+    def look(self) -> bool:
+        """Take the registry's current version if it is another one; tell whether it was taken.
+
+        One that fails its checks is counted and logged, once; what was served before goes on.
+        """
+        with self._busy:
+            try:
+                name = self.registry.promoted()[0]
+                if self.served is not None and name == self.served.version.name:
+                    self._bad = ""
+                    return False
+                if name == self._bad:
+                    return False
+            except (OsemnError, IndexError, OSError):
+                return False
+            before = self.served.version.name if self.served else "none"
+            try:
+                self.load()
+            except (OsemnError, OSError) as error:
+                self._bad = name
+                self.refused += 1
+                log.error(
+                    "version refused",
+                    extra={"facts": {"version": name, "serving": before, "why": str(error)}},
+                )
+                return False
+            log.info("version swapped", extra={"facts": {"version": name, "before": before}})
+            return True

@@ -1,0 +1,138 @@
+"""From a request's body to pixels, within bounds; what is refused is refused before it costs much."""
+
+import io
+import json
+import warnings
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from helpers import pictures
+from helpers.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Pillow's remarks on large pictures and odd files; sizes are checked here
+warnings.filterwarnings("ignore", module="PIL")
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+
+class RefusedError(Exception):
+    """A request that is not answered with a prediction.
+
+    Args:
+        status: of the HTTP answer.
+        reason: a short name, for counting.
+        message: what was wrong and what is expected.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message = status, reason, message
+
+
+def opened(content: bytes, settings: Settings) -> "Image.Image":
+    """Open a PNG, JPEG or WebP file; format and size are read from its header, and nothing is decoded.
+
+    Args:
+        content: the file's bytes.
+        settings: the bounds.
+
+    Raises:
+        RefusedError: it is empty, no such file, or too large.
+    """
+    from PIL import Image
+
+    if not content:
+        raise RefusedError(400, "empty", "The body is empty; send a PNG, JPEG or WebP picture.")
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        raise RefusedError(415, "format", "This is no PNG, JPEG or WebP picture.") from None
+    except Image.DecompressionBombError:
+        raise _too_large(settings) from None
+    except Exception as error:  # Pillow's readers raise almost anything on damaged headers
+        raise RefusedError(422, "damaged", f"The picture's header is damaged: {_brief(error)}.") from None
+    if max(image.size) > settings.max_side or image.width * image.height > settings.max_pixels:
+        raise _too_large(settings)
+    return image
+
+
+def prepared(
+    image: "Image.Image", shape: tuple[int, int, int], *, background: str = "white", invert: bool = False
+) -> np.ndarray:
+    """Decode an opened picture and return it as `uint8 [H, W, C]`, prepared as for training.
+
+    Args:
+        image: from `opened`.
+        shape: `(H, W, C)` of the model.
+        background: what transparency is laid on.
+        invert: whether dark and light change places.
+
+    Raises:
+        RefusedError: it is damaged.
+    """
+    try:
+        return pictures.prepare(image, *shape, background=background, invert=invert)
+    except Exception as error:  # as above, for damaged pixels
+        raise RefusedError(422, "damaged", f"The picture is damaged: {_brief(error)}.") from None
+
+
+def _too_large(settings: Settings) -> RefusedError:
+    return RefusedError(
+        413,
+        "pixels",
+        f"The picture is larger than {settings.max_side:,} pixels a side or {settings.max_pixels:,} in all.",
+    )
+
+
+def _brief(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().rstrip(".")[:100]
+
+
+def arrays(content: bytes, shape: tuple[int, int, int], settings: Settings) -> np.ndarray:
+    """Return the pixels of a JSON body `{"images": […]}`, `float32 [N, H, W, C]`.
+
+    Args:
+        content: the body: images `[H, W]` or `[H, W, C]` of numbers from 0 to 255.
+        shape: `(H, W, C)` of the model.
+        settings: the bounds.
+
+    Raises:
+        RefusedError: it is no such JSON.
+    """
+    try:
+        body = json.loads(content, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else _brief(error)
+        raise RefusedError(400, "json", f"The body is no JSON: {reason}.") from None
+    if not isinstance(body, dict) or set(body) != {"images"} or not isinstance(body["images"], list):
+        raise RefusedError(422, "json", 'The body must be {"images": [image, …]} and nothing more.')
+    count = len(body["images"])
+    if not 1 <= count <= settings.max_images:
+        raise RefusedError(
+            422, "count", f"There are {count} images; between 1 and {settings.max_images} are allowed."
+        )
+    height, width, channels = shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            values = np.asarray(body["images"])
+    except (ValueError, RecursionError, OverflowError, Warning):
+        values = np.empty(0, object)
+    if values.dtype.kind not in "iuf" or values.shape[1:] not in _shapes(shape):
+        wanted = f"[{height}, {width}]" if channels == 1 else f"[{height}, {width}, {channels}]"
+        raise RefusedError(422, "shape", f"Each image must be {wanted} numbers.")
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+        raise RefusedError(422, "range", "Pixels must be numbers from 0 to 255.")
+    return values.reshape(count, *shape).astype(np.float32)
+
+
+def _shapes(shape: tuple[int, int, int]) -> tuple[tuple[int, ...], ...]:
+    return (shape, shape[:2]) if shape[2] == 1 else (shape,)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

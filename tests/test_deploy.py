@@ -1,0 +1,76 @@
+"""What deploy/ promises: the service needs no more than its requirements, and the manifest asks for what there is."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+import serving
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+IMPORTED = """
+import json, sys
+at_start = set(sys.modules)  # what .pth files of the environment import
+from starlette.testclient import TestClient
+from helpers.serving import app, server
+from helpers.serving.settings import Settings
+import serving
+with TestClient(app.create(Settings(dataset="digits"))) as client:
+    client.post("/v1/predict", content=serving.png(serving.pixels()), headers={"Content-Type": "image/png"})
+print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - at_start})))
+"""
+
+
+def closure(names: set[str]) -> set[str]:
+    """Return distributions and all that they need, extras left out."""
+    found, pending = set(), {name.lower() for name in names}
+    while pending:
+        name = pending.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            needed = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        pending |= {re.match(r"[\w.-]+", line)[0].lower() for line in needed if "extra ==" not in line}
+    return {name.replace("_", "-") for name in found}
+
+
+def test_service_imports_nothing_beyond_its_requirements(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first", drift=True)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    modules = yaml.safe_load(done.stdout)
+    lines = (DEPLOY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    allowed = closure({line for line in lines if not line.startswith("#")})
+    of_tests = closure({"httpx2", "onnx"})  # the test's own client, and the maker of its model
+    homes = metadata.packages_distributions()
+    missing = {
+        module: homes[module]
+        for module in modules
+        if module in homes
+        and module not in ("helpers", "backports")  # a namespace that many share
+        and not {name.lower().replace("_", "-") for name in homes[module]} & (allowed | of_tests)
+    }
+    assert not missing
+
+
+def test_manifest_probes_what_the_service_answers_and_waits_for_its_drain():
+    documents = {item["kind"]: item for item in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
+    assert set(documents) == {"Deployment", "Service", "HorizontalPodAutoscaler"}
+    pod = documents["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    assert {"cpu", "memory"} <= set(container["resources"]["limits"])
+    from helpers.serving.settings import Settings
+
+    assert pod["terminationGracePeriodSeconds"] > Settings().drain
+    target = documents["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
+    assert target == documents["Deployment"]["metadata"]["name"]

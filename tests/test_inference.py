@@ -1,0 +1,117 @@
+"""`osemn predict` and `osemn drift` answer on the registry's current version, and say what they could not read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import registry_versions
+import serving
+from helpers import cli, data, paths
+from helpers.errors import OsemnError, UsageError
+from helpers.registry import Registry
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first", drift=True)
+    return tmp_path
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(cli.app, [*arguments, "--dataset", "digits"], catch_exceptions=False)
+
+
+def test_files_are_answered_in_order_and_drawn(home):
+    files = [home / f"{name}.png" for name in ("one", "two")]
+    for seed, file in enumerate(files):
+        file.write_bytes(serving.png(serving.pixels(seed)))
+    lines = call("predict", *map(str, files), "--grid", str(home / "grid.png")).stdout.splitlines()
+    model = Registry("digits").current().folder / "model.onnx"
+    images = np.stack([serving.pixels(seed) for seed in range(2)])[..., None]
+    wanted = [
+        registry_versions.CLASSES[label]
+        for label in registry_versions.predict(model, images)[0].argmax(axis=1)
+    ]
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        [str(file), name] for file, name in zip(files, wanted, strict=True)
+    ]
+    with Image.open(home / "grid.png") as drawn:
+        assert drawn.width > 100
+
+
+def test_file_that_cannot_be_read_is_named_and_the_others_are_answered(home):
+    good, bad = home / "good.png", home / "bad.png"
+    good.write_bytes(serving.png(serving.pixels()))
+    bad.write_text("text", encoding="utf-8")
+    with pytest.raises(OsemnError, match="2 of 3 pictures could not be read"):
+        call("predict", str(bad), str(good), str(home / "nowhere.png"))
+
+
+def test_samples_come_with_their_true_class(home):
+    folder = paths.run_folder("digits", "smoke")
+    (folder / "01_acquire").mkdir(parents=True)
+    (folder / "03_preprocess").mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    data.save(
+        folder / "01_acquire" / "train.npz",
+        data.Dataset(images, np.arange(20) % 3, registry_versions.CLASSES),
+    )
+    np.savez(folder / "03_preprocess" / "split.npz", validation_index=np.arange(10, 20))
+    lines = call("predict", "--samples", "4", "--grid", str(home / "grid.png")).stdout.splitlines()
+    assert len(lines) == 5
+    assert all(line.split(",")[-1] in registry_versions.CLASSES for line in lines[1:])
+    assert lines == call("predict", "--samples", "4").stdout.splitlines()
+    assert lines != call("predict", "--samples", "4", "--seed", "1").stdout.splitlines()
+
+
+def test_nothing_to_predict_and_samples_of_a_run_that_is_gone_are_errors(home):
+    with pytest.raises(UsageError, match="nothing to predict"):
+        call("predict")
+    with pytest.raises(OsemnError, match="not here"):
+        call("predict", "--samples", "3")
+
+
+def folder_of(home: Path, images: np.ndarray) -> str:
+    folder = home / "pictures"
+    folder.mkdir()
+    for number, image in enumerate(images):
+        (folder / f"{number:03d}.png").write_bytes(serving.png(image[..., 0]))
+    return str(folder)
+
+
+def test_folder_like_the_reference_shows_no_drift(home):
+    images = np.random.default_rng(5).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
+    done = call("drift", folder_of(home, images[:60]), "--check")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("No drift shown in 60 pictures.")
+    assert "embeddings: p = " in done.stdout
+
+
+def test_folder_of_darker_pictures_shows_drift_and_the_check_fails(home):
+    images = np.random.default_rng(6).integers(0, 64, (60, 8, 8, 1), dtype=np.uint8)
+    folder = folder_of(home, images)
+    done = call("drift", folder)
+    assert done.exit_code == 0
+    assert "brightness" in done.stdout.splitlines()[0]
+    with pytest.raises(OsemnError, match="Drift in 60 pictures"):
+        call("drift", folder, "--check")
+
+
+def test_folder_that_is_not_there_empty_or_too_small_is_an_error(home):
+    with pytest.raises(UsageError, match="There is no folder"):
+        call("drift", str(home / "nowhere"))
+    (home / "empty").mkdir()
+    with pytest.raises(OsemnError, match="no picture that can be read"):
+        call("drift", str(home / "empty"))
+    with pytest.raises(OsemnError, match="10 pictures are too few"):
+        call("drift", folder_of(home, np.zeros((10, 8, 8, 1), np.uint8)))
+
+
+def test_version_without_a_drift_reference_says_so(home, tmp_path):
+    serving.publish(tmp_path / "second", seed=1)
+    with pytest.raises(OsemnError, match="has no drift reference"):
+        call("drift", folder_of(home, np.zeros((40, 8, 8, 1), np.uint8)))

@@ -1,0 +1,435 @@
+"""The API answers what the model predicts, and refuses the rest with a reason and without harm."""
+
+import asyncio
+import io
+import json
+import struct
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import registry_versions
+import serving
+from helpers.registry import Registry
+from helpers.serving import app
+from helpers.serving.settings import API_KEY
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    monkeypatch.delenv(API_KEY, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def version(home) -> str:
+    return serving.publish(home / "first", drift=True)
+
+
+@pytest.fixture
+def client(version):
+    with TestClient(app.create(serving.settings()), raise_server_exceptions=False) as client:
+        yield client
+
+
+def expected(images: np.ndarray) -> np.ndarray:
+    model = Registry("digits").current().folder / "model.onnx"
+    return registry_versions.predict(model, images.reshape(-1, 8, 8, 1))[0]
+
+
+def post(client, content, kind="image/png", **options):
+    return client.post("/v1/predict", content=content, headers={"Content-Type": kind}, **options)
+
+
+def refused(answer, status: int, reason: str) -> str:
+    assert answer.status_code == status, answer.text
+    found = answer.json()
+    assert found["error"]["reason"] == reason
+    assert found["request_id"] == answer.headers["x-request-id"]
+    return found["error"]["message"]
+
+
+def test_picture_is_answered_with_the_models_own_probabilities(client, version):
+    answer = post(client, serving.png(serving.pixels()))
+    assert answer.status_code == 200
+    content = answer.json()
+    (found,) = content["predictions"]
+    (wanted,) = expected(serving.pixels())
+    assert list(found["probabilities"]) == list(registry_versions.CLASSES)
+    assert list(found["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-6)
+    assert found["label"] == int(wanted.argmax())
+    assert found["class"] == registry_versions.CLASSES[found["label"]] == found["top"][0]["class"]
+    assert [entry["probability"] for entry in found["top"]] == sorted(
+        found["probabilities"].values(), reverse=True
+    )
+    scaled = wanted ** (1 / 1.2)
+    assert found["confidence"] == pytest.approx(float(scaled.max() / scaled.sum()), abs=1e-5)
+    assert content["model"] == {"dataset": "digits", "version": version}
+    assert content["request_id"] == answer.headers["x-request-id"]
+
+
+def test_several_files_and_json_pixels_are_answered_in_order(client):
+    images = np.stack([serving.pixels(seed) for seed in range(3)])
+    files = [("files", (f"{k}.png", serving.png(image), "image/png")) for k, image in enumerate(images)]
+    by_files = client.post("/v1/predict", files=files).json()["predictions"]
+    by_json = client.post("/v1/predict", json={"images": images.tolist()}).json()["predictions"]
+    with_channel = client.post("/v1/predict", json={"images": images[..., None].tolist()}).json()[
+        "predictions"
+    ]
+    assert by_files == by_json == with_channel
+    assert [found["label"] for found in by_files] == expected(images).argmax(axis=1).tolist()
+
+
+def test_any_picture_is_prepared_as_for_training(client):
+    base = serving.pixels(1)
+    wanted = post(client, serving.png(base)).json()["predictions"]
+    colour = np.repeat(base[..., None], 3, axis=2)
+    assert post(client, serving.png(colour)).json()["predictions"] == wanted
+    assert (
+        post(client, serving.png(base, "WEBP", lossless=True), "image/webp").json()["predictions"] == wanted
+    )
+    assert post(client, serving.png(base), "application/octet-stream").json()["predictions"] == wanted
+    deep = base.astype(np.uint16) * 257
+    assert post(client, serving.png(deep)).json()["predictions"] == wanted
+    clear = np.dstack([colour, np.full((8, 8), 255, np.uint8)])
+    clear[:4, :, 3] = 0
+    for background, value in (("white", 255), ("black", 0)):
+        laid = base.copy()
+        laid[:4] = value
+        answer = post(client, serving.png(clear), params={"background": background})
+        assert answer.json()["predictions"] == post(client, serving.png(laid)).json()["predictions"]
+    inverted = post(client, serving.png(255 - base), params={"invert": "true"}).json()["predictions"]
+    assert inverted == wanted
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    turned = post(client, serving.png(np.rot90(base).copy(), exif=exif)).json()["predictions"]
+    assert turned == wanted
+    frames = [Image.fromarray(frame) for frame in (colour, 255 - colour)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert post(client, stream.getvalue(), "image/webp").json()["predictions"] == wanted
+    large = np.kron(base, np.ones((40, 40), np.uint8))
+    answer = post(client, serving.png(large, "JPEG", quality=95), "image/jpeg")
+    assert answer.status_code == 200
+
+
+def header_of(width: int, height: int) -> bytes:
+    """Return a PNG that announces a size and holds next to nothing."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    start = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", start)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+PNG = serving.png(serving.pixels())
+LARGE = serving.png(serving.pixels(side=300))  # goes to the pool; small ones are predicted at once
+JPEG = serving.png(np.kron(serving.pixels(), np.ones((8, 8), np.uint8)), "JPEG")
+TIFF = serving.png(serving.pixels(), "TIFF")
+BAD = {
+    "empty": (b"", "image/png", 400, "empty"),
+    "text called png": (b"hello, I am no picture", "image/png", 415, "format"),
+    "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png", 415, "format"),
+    "TIFF": (TIFF, "image/png", 415, "format"),
+    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image/png", 415, "format"),
+    "GIF": (serving.png(serving.pixels(), "GIF"), "image/png", 415, "format"),
+    "truncated PNG": (PNG[: len(PNG) // 2], "image/png", 422, "damaged"),
+    "truncated JPEG": (JPEG[: len(JPEG) // 2], "image/jpeg", 422, "damaged"),
+    "PNG of half a header": (PNG[:20], "image/png", 422, "damaged"),
+    "decompression bomb": (header_of(50_000, 50_000), "image/png", 413, "pixels"),
+    "one side too long": (header_of(4_097, 10), "image/png", 413, "pixels"),
+    "too many pixels": (header_of(4_096, 4_000), "image/png", 413, "pixels"),
+    "too many bytes": (PNG + bytes(5 * 2**20), "image/png", 413, "body"),
+    "a type that is not read": (PNG, "text/plain", 415, "type"),
+    "no type": (PNG, "", 415, "type"),
+    "no JSON": (b"{", "application/json", 400, "json"),
+    "NaN in JSON": (b'{"images": [[[NaN]]]}', "application/json", 400, "json"),
+    "deep nesting": (b"[" * 100_000, "application/json", 400, "json"),
+    "text that is no UTF-8": (b'{"images": "\xff"}', "application/json", 400, "json"),
+    "another object": (b'{"pictures": []}', "application/json", 422, "json"),
+    "more in it": (b'{"images": [], "more": 1}', "application/json", 422, "json"),
+    "no images": (b'{"images": []}', "application/json", 422, "count"),
+    "65 images": (json.dumps({"images": [[]] * 65}).encode(), "application/json", 422, "count"),
+    "wrong shape": (b'{"images": [[[1, 2], [3, 4]]]}', "application/json", 422, "shape"),
+    "ragged": (b'{"images": [[[1, 2], [3]]]}', "application/json", 422, "shape"),
+    "texts": (json.dumps({"images": [[["a"] * 8] * 8]}).encode(), "application/json", 422, "shape"),
+    "booleans": (json.dumps({"images": [[[True] * 8] * 8]}).encode(), "application/json", 422, "shape"),
+    "huge numbers": (json.dumps({"images": [[[10**400] * 8] * 8]}).encode(), "application/json", 422, "shape"),
+    "too bright": (json.dumps({"images": [[[256] * 8] * 8]}).encode(), "application/json", 422, "range"),
+    "infinite": (b'{"images": [' + json.dumps([[1e308 * 10] * 8] * 8).encode() + b"]}", "application/json", 400, "json"),
+    "large exponent": (b'{"images": [[' + b",".join([b"[" + b",".join([b"1e999"] * 8) + b"]"] * 8) + b"]]}", "application/json", 422, "range"),
+    "no multipart": (b"hello", "multipart/form-data; boundary=x", 400, "parts"),
+    "multipart without boundary": (b"hello", "multipart/form-data", 400, "parts"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_its_reason_and_the_service_goes_on(client, name):
+    content, kind, status, reason = BAD[name]
+    message = refused(post(client, content, kind), status, reason)
+    assert message.endswith(".")
+    assert post(client, PNG).status_code == 200
+    assert f'osemn_refused_total{{reason="{reason}"}} 1.0' in client.get("/metrics").text
+
+
+def test_polyglot_file_is_read_as_the_picture_that_it_is(client):
+    assert (
+        post(client, PNG + b"PK\x03\x04<script>").json()["predictions"]
+        == post(client, PNG).json()["predictions"]
+    )
+
+
+@pytest.mark.parametrize(("count", "status"), [(64, 200), (65, 413), (1001, 413)])
+def test_number_of_parts_is_bounded(client, count, status):
+    files = [("files", (f"{k}.png", PNG, "image/png")) for k in range(count)]
+    answer = client.post("/v1/predict", files=files)
+    assert answer.status_code == status
+    if status == 200:
+        assert len(answer.json()["predictions"]) == 64
+
+
+def test_body_without_announced_length_is_bounded_too(client):
+    def pieces():
+        for _ in range(100):
+            yield bytes(2**17)
+
+    refused(post(client, pieces()), 413, "body")
+
+
+@pytest.mark.parametrize(("query", "value"), [("background", "green"), ("invert", "perhaps")])
+def test_wrong_query_is_refused(client, query, value):
+    assert value not in refused(post(client, PNG, params={query: value}), 422, "query")
+
+
+def test_ids_are_taken_over_only_where_they_are_harmless(client):
+    def answered(wished: str) -> str:
+        return client.get("/health/live", headers={"X-Request-ID": wished}).headers["x-request-id"]
+
+    assert answered("order-66.a_b") == "order-66.a_b"
+    for harmful in ("a b", "x" * 65, '"}{', ""):
+        assert answered(harmful) != harmful
+
+
+def test_model_health_page_and_description(client, version):
+    model = client.get("/v1/model").json()
+    assert model["version"] == version
+    assert model["classes"] == list(registry_versions.CLASSES)
+    assert model["metrics"]["accuracy"] == 0.9
+    assert len(model["sha256"]) == 64
+    assert client.get("/health/ready").json() == {"status": "ready", "version": version}
+    assert client.get("/health/live").status_code == 200
+    assert "Try the service" in client.get("/").text
+    description = client.get("/openapi.json").json()
+    assert set(description["paths"]["/v1/predict"]["post"]["requestBody"]["content"]) >= {
+        "image/png",
+        "application/json",
+    }
+    assert f'osemn_model_info{{version="{version}"}} 1.0' in client.get("/metrics").text
+    refused(client.get("/nowhere"), 404, "route")
+    refused(client.get("/v1/predict"), 405, "route")
+
+
+def test_key_is_wanted_where_one_is_set(version, monkeypatch):
+    monkeypatch.setenv(API_KEY, "secret")
+    with TestClient(app.create(serving.settings())) as client:
+        refused(post(client, PNG), 401, "key")
+        refused(client.get("/v1/model", headers={"X-API-Key": "guess"}), 401, "key")
+        assert client.get("/v1/model", headers={"X-API-Key": "secret"}).status_code == 200
+        assert client.get("/health/ready").status_code == 200
+
+
+def wait_for(condition, seconds: float = 10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come about in time")
+
+
+def test_promotion_is_taken_over_and_a_damaged_one_refused_while_serving(client, version, home):
+    def serves() -> str:
+        return post(client, PNG).json()["model"]["version"]
+
+    second = serving.publish(home / "second", seed=1)
+    wait_for(lambda: serves() == second)
+    assert f'osemn_model_info{{version="{second}"}} 1.0' in client.get("/metrics").text
+    registry = Registry("digits")
+    third = serving.publish(home / "third", seed=2, promote=False)
+    model = registry.find(third).folder / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    (registry.folder / "current").write_text(f"{third}\n{second}\n", encoding="utf-8")
+    wait_for(lambda: "osemn_versions_refused_total 1.0" in client.get("/metrics").text)
+    time.sleep(0.3)
+    assert "osemn_versions_refused_total 1.0" in client.get("/metrics").text, "counted once"
+    assert serves() == second
+    registry.promote(version)
+    wait_for(lambda: serves() == version)
+
+
+def test_no_request_fails_while_good_and_damaged_versions_come(client, version, home):
+    registry = Registry("digits")
+    other = serving.publish(home / "second", seed=1, promote=False)
+    bad = serving.publish(home / "third", seed=2, promote=False)
+    (registry.find(bad).folder / "model.keras").write_bytes(b"damaged")
+    statuses, ended = [], threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            statuses.append(post(client, PNG).status_code)
+
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    for turn in range(20):
+        good = (other, version)[turn % 2]
+        (registry.folder / "current").write_text(f"{bad}\n", encoding="utf-8")
+        time.sleep(0.06)
+        registry.promote(good)
+        wait_for(lambda good=good: client.get("/health/ready").json()["version"] == good)
+    ended.set()
+    for thread in asking:
+        thread.join()
+    assert len(statuses) > 50
+    assert set(statuses) == {200}
+
+
+def test_full_queue_and_slow_work_are_told_to_come_again(version):
+    made = app.create(serving.settings(threads=1, queue=1, timeout=0.3))
+    service = made.state.service
+    with TestClient(made) as client:
+        predict, begun = service.predict, threading.Event()
+
+        def slow(served, images):
+            begun.set()
+            time.sleep(1.0)
+            return predict(served, images)
+
+        service.predict = slow
+        answers = []
+        asking = [threading.Thread(target=lambda: answers.append(post(client, LARGE))) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+            begun.wait(5)
+        wait_for(lambda: service.pool.pending == 2)
+        answer = post(client, LARGE)
+        refused(answer, 503, "queue")
+        assert answer.headers["retry-after"] == "1"
+        for thread in asking:
+            thread.join()
+        for answer in answers:
+            refused(answer, 503, "timeout")
+        wait_for(lambda: service.pool.pending == 0)
+        service.predict = predict
+        assert post(client, LARGE).status_code == 200
+
+
+async def call(made, receive) -> list[dict]:
+    """Call the application as a server does, with a client of one's own making."""
+    sent: list[dict] = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/predict",
+        "raw_path": b"/v1/predict",
+        "query_string": b"",
+        "headers": [(b"content-type", b"image/png")],
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("test", 80),
+        "client": ("test", 1),
+        "root_path": "",
+    }
+    await made(scope, receive, send)
+    return sent
+
+
+def test_slow_client_is_given_up_and_one_that_leaves_is_counted(version):
+    made = app.create(serving.settings(timeout=0.2))
+    with TestClient(made) as client:
+
+        async def never():
+            await asyncio.sleep(60)
+
+        sent = asyncio.run(call(made, never))
+        assert sent[0]["status"] == 408
+
+        async def leaves():
+            return {"type": "http.disconnect"}
+
+        assert asyncio.run(call(made, leaves)) == []
+        assert 'osemn_refused_total{reason="left"} 1.0' in client.get("/metrics").text
+        assert made.state.service.buffered == 0
+
+
+def test_memory_for_bodies_is_bounded(version):
+    with TestClient(app.create(serving.settings(max_buffered=10))) as client:
+        refused(post(client, PNG), 503, "memory")
+
+
+def test_defect_is_logged_and_answered_without_its_details(client, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(client.app.state.service, "predict", broken)
+    answer = post(client, PNG)
+    assert "inside" not in refused(answer, 500, "failed")
+
+
+def test_drift_is_examined_window_by_window(home):
+    content = registry_versions.content(home / "first")
+    images = registry_versions.write_drift_reference(content)
+    registry = Registry("digits")
+    registry.promote(registry.publish(content, registry_versions.facts()).name)
+    with TestClient(app.create(serving.settings(drift_window=50))) as client:
+        client.post("/v1/predict", json={"images": images[:49, ..., 0].tolist()})
+        assert client.get("/v1/drift").json()["collected"] == 49
+        client.post("/v1/predict", json={"images": images[49:50, ..., 0].tolist()})
+        wait_for(lambda: client.get("/v1/drift").json()["examined"] == 1)
+        assert client.get("/v1/drift").json()["last"]["drifted"] is False
+        client.post("/v1/predict", json={"images": (images[:50, ..., 0] // 4).tolist()})
+        wait_for(lambda: client.get("/v1/drift").json()["examined"] == 2)
+        last = client.get("/v1/drift").json()["last"]
+        assert last["drifted"]
+        assert "brightness" in last["sentence"]
+        text = client.get("/metrics").text
+        assert 'osemn_drift_windows_total{drifted="yes"} 1.0' in text
+        assert 'osemn_drift_p_value{test="brightness"}' in text
+
+
+def test_windows_are_no_more_frequent_than_the_thresholds_allow(home):
+    content = registry_versions.content(home / "first")
+    images = registry_versions.write_drift_reference(content)
+    registry = Registry("digits")
+    registry.promote(registry.publish(content, registry_versions.facts()).name)
+    with TestClient(app.create(serving.settings(drift_window=50, drift_every=3600.0))) as client:
+        for _ in range(4):
+            client.post("/v1/predict", json={"images": images[:60, ..., 0].tolist()[:50]})
+        wait_for(lambda: client.get("/v1/drift").json()["examined"] == 1)
+        state = client.get("/v1/drift").json()
+        assert (state["examined"], state["collected"]) == (1, 0)
+
+
+def test_version_without_a_drift_reference_is_served_unwatched(home):
+    serving.publish(home / "first")
+    with TestClient(app.create(serving.settings())) as client:
+        assert post(client, PNG).status_code == 200
+        assert client.get("/v1/drift").json()["watched"] is False

@@ -1,0 +1,144 @@
+"""The service as a process: it starts without TensorFlow, ends without leaving anybody, and workers share the load."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import serving
+from helpers.errors import OsemnError
+from helpers.serving import trial
+
+PNG = serving.png(serving.pixels())
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first")
+    return tmp_path
+
+
+def test_it_is_ready_soon_and_answers_every_request_that_it_took_when_told_to_end(home):
+    large = serving.png(serving.pixels(side=600))
+    with trial.running(trial.serve_command("digits", "--quiet")) as service:
+        assert service.seconds_to_ready < 10  # the figure to reach is measured by notebook 11
+        connections = [socket.create_connection(("127.0.0.1", service.port), timeout=20) for _ in range(20)]
+        for connection in connections:
+            connection.sendall(trial.post(large))
+        time.sleep(0.01)
+        status = service.stop()
+        answers = []
+        for connection in connections:
+            with connection:
+                pieces = iter(lambda connection=connection: connection.recv(65_536), b"")
+                answers.append(b"".join(pieces)[9:12])
+    assert status == 0
+    assert set(answers) == {b"200"}
+
+
+def test_it_never_imports_tensorflow(home):
+    program = (
+        "import sys; from helpers.serving import app, server; from helpers.serving.settings import Settings\n"
+        "service = app.create(Settings(dataset='digits')).state.service; service.begin()\n"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_workers_answer_and_their_counts_are_added_up(home):
+    with trial.running(trial.serve_command("digits", "--quiet", "--workers", "2")) as service:
+        found = trial.load(service.port, [trial.post(PNG)], connections=8, seconds=1.0, warm_up=0.0)
+        assert set(found.statuses) == {200}
+        status, _ = trial.send(service.address, b"")
+        assert status == 400
+        import urllib.request
+
+        text = urllib.request.urlopen(f"{service.address}/metrics").read().decode()
+        counted = [
+            float(line.split()[-1]) for line in text.splitlines() if line.startswith("osemn_pictures_total{")
+        ]
+        assert sum(counted) >= sum(found.statuses.values())
+        assert 'osemn_refused_total{reason="empty"} 1.0' in text
+        assert service.stop() == 0
+
+
+def test_too_many_connections_are_told_to_come_again_not_dropped(home):
+    with trial.running(trial.serve_command("digits", "--quiet")) as service:
+        found = trial.load(service.port, [trial.post(PNG)], connections=600, seconds=1.0, warm_up=0.0)
+        assert set(found.statuses) <= {200, 503}
+        assert found.statuses[200] > 0
+        assert trial.send(service.address, PNG)[0] == 200
+
+
+def test_logs_are_json_with_the_request_id_and_without_the_picture(home):
+    port = trial._free_port()
+    command = [part.format(port=port) for part in trial.serve_command("digits")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 30
+        while not trial._is_ready(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        _, answer = trial.send(f"http://127.0.0.1:{port}", PNG)
+        process.terminate()
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    lines = [json.loads(line) for line in err.decode().splitlines()]
+    (request,) = [line for line in lines if line["event"] == "request"]
+    assert request["request_id"] == answer["request_id"]
+    assert request["status"] == 200
+    assert request["pictures"] == 1
+    assert b"PNG" not in err
+    assert out.decode().startswith("Serving ")
+
+
+def test_without_a_version_it_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.cli", "serve", "--dataset", "digits"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "osemn run --until 10_export" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_service_that_does_not_start_is_an_error_that_says_why(home, monkeypatch):
+    folder = home / "out" / "models" / "digits"
+    (folder / "current").write_text("20260101-000000-00000000\n", encoding="utf-8")
+    with (
+        pytest.raises(OsemnError, match="There is no version '20260101-000000-00000000'"),
+        trial.running(trial.serve_command("digits")),
+    ):
+        pass
+
+
+def test_load_counts_what_it_meets():
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        connection, _ = server.accept()
+        for status in (b"200 OK", b"503 Busy"):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
+        connection.recv(65_536)
+        connection.close()
+        server.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    found = trial.load(server.getsockname()[1], [trial.post(b"x")], connections=1, seconds=0.5, warm_up=0.0)
+    thread.join()
+    assert found.statuses == {200: 1, 503: 1, 0: 1}
+    assert len(found.latency_ms) == 1
