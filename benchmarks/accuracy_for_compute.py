@@ -163,7 +163,9 @@ METHODS: dict[str, Callable[[Parts, Budget, int], tuple[keras.Model, training.Fi
 }
 BUDGETS: dict[tuple[str, str, int], Budget] = {
     ("fashion_mnist", "recipe", 1): Budget(4, {"width": 16}),
-    ("fashion_mnist", "recipe", 10): Budget(20, {"width": 32}, {"average_decay": 0.995, "plain_epochs": 2}),
+    ("fashion_mnist", "recipe", 10): Budget(
+        20, {"width": 16, "early_pooling": False}, {"average_decay": 0.995, "plain_epochs": 2}
+    ),
     ("fashion_mnist", "baseline_cnn", 1): Budget(6),
     ("fashion_mnist", "baseline_cnn", 10): Budget(40, {"filters": 32}),
     ("fashion_mnist", "dense", 1): Budget(20),

@@ -12,6 +12,7 @@ import pytest
 
 from helpers import parameters, stages
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 EXAMPLES = {
@@ -170,3 +171,16 @@ def seeded_tensorflow() -> None:
     from helpers import determinism
 
     determinism.seed_tensorflow(0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, without a window; tests that want it are skipped where there is none."""
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"there is no Chromium here (looked for {', '.join(BROWSERS)})")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -1,6 +1,5 @@
 """The report as a reader opens it: by double click, offline, with a keyboard, on a phone and on a desk."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,23 +8,9 @@ import pytest
 from helpers import report
 from report_runs import DATASET, PROFILE, FakeRun
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-
 pytestmark = pytest.mark.browser
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 FOLDS = "details.code"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip(f"there is no Chromium here (looked for {', '.join(NAMES)})")
-    with playwright_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,40 @@
+"""The service's page in a browser: a picture is chosen and answered, a refusal is shown, and nothing goes elsewhere."""
+
+import pytest
+
+import serving
+from helpers.serving import trial
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first")
+    with trial.running(trial.serve_command("digits", "--quiet")) as service:
+        yield service
+
+
+def test_picture_is_answered_and_text_refused(browser, service, tmp_path):
+    picture, text = tmp_path / "picture.png", tmp_path / "text.png"
+    picture.write_bytes(serving.png(serving.pixels()))
+    text.write_text("no picture", encoding="utf-8")
+    page, problems, asked = browser.new_page(), [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(service.address)
+    page.wait_for_function("document.querySelector('#model').textContent.includes('90.0 % of 1000')")
+    page.set_input_files("#file", str(picture))
+    page.get_by_role("button", name="Tell what it shows").click()
+    page.wait_for_selector("#answer h2")
+    _, wanted = trial.send(service.address, picture.read_bytes())
+    assert page.inner_text("#answer h2").startswith(wanted["predictions"][0]["class"])
+    assert page.locator("#answer tr").count() == 3
+    page.set_input_files("#file", str(text))
+    page.get_by_role("button", name="Tell what it shows").click()
+    page.wait_for_function("document.querySelector('#answer').textContent.includes('415')")
+    assert "no PNG" in page.inner_text("#answer")
+    assert problems == []
+    assert all(url.startswith((service.address, "data:", "blob:")) for url in asked)
+    page.close()
