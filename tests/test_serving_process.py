@@ -142,3 +142,25 @@ def test_load_counts_what_it_meets():
     thread.join()
     assert found.statuses == {200: 1, 503: 1, 0: 1}
     assert len(found.latency_ms) == 1
+
+
+def test_worker_that_is_killed_is_replaced_and_the_others_go_on(home):
+    import psutil
+
+    with trial.running(trial.serve_command("digits", "--quiet", "--workers", "2")) as service:
+
+        def workers() -> list[psutil.Process]:
+            children = psutil.Process(service.process.pid).children()
+            alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+            return [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
+
+        time.sleep(6.0)  # one that dies sooner is taken for one that cannot start
+        before = {child.pid for child in workers()}
+        victim = workers()[0]
+        victim.kill()
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline and len({child.pid for child in workers()} - before) < 1:
+            time.sleep(0.1)
+        assert len({child.pid for child in workers()} - before) == 1
+        assert trial.send(service.address, PNG)[0] == 200
+        assert service.stop() == 0

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import secrets
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import perf_counter
@@ -42,6 +43,10 @@ LINGER = (
 )
 _YES, _NO = ("1", "true", "yes"), ("", "0", "false", "no")
 log = logging.getLogger("osemn.serving")
+
+
+ending = threading.Event()
+"""Set when the process was told to end: from then on it is not ready."""
 
 
 class Service:
@@ -178,6 +183,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         served = service.holder.served
         if served is None:
             return JSONResponse({"status": "loading"}, 503, {"Retry-After": RETRY_AFTER})
+        if ending.is_set():
+            return JSONResponse({"status": "ending"}, 503)
         return JSONResponse({"status": "ready", "version": served.version.name})
 
     @app.get("/metrics", include_in_schema=False)

@@ -1,16 +1,42 @@
 """Runs the service: uvicorn with bounds, one worker or several, and an end that leaves nobody without an answer."""
 
+import multiprocessing
 import os
 import signal
+import socket
 import tempfile
+import threading
+from time import monotonic
+from types import FrameType
 
 import uvicorn
 
+from helpers.errors import OsemnError
 from helpers.serving import logs
 from helpers.serving.metrics import SHARED
 from helpers.serving.settings import ENVIRONMENT, Settings
 
+BACKLOG = 2_048
 MAX_CONNECTIONS = 512
+SHORTEST_LIFE = 5.0
+SETTLE_SECONDS = 0.5
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which goes on for a moment when it is told to end.
+
+    It is not ready any more from then on, so that balancers send nothing new, and what has been sent is read and answered.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to end; a second one ends at once."""
+        from helpers.serving import app
+
+        if app.ending.is_set():
+            super().handle_exit(sig, frame)
+            return
+        app.ending.set()
+        threading.Timer(SETTLE_SECONDS, super().handle_exit, (sig, frame)).start()
 
 
 def run(settings: Settings) -> None:
@@ -20,36 +46,71 @@ def run(settings: Settings) -> None:
         OsemnError: there is no version to serve, or it is not whole.
     """
     os.environ[ENVIRONMENT] = settings.model_dump_json()
-    options = {
-        "host": settings.host,
-        "port": settings.port,
-        "loop": "uvloop" if os.name == "posix" else "auto",
-        "http": "httptools",
-        "access_log": False,
-        "log_config": None,
-        "backlog": 2_048,
-        "limit_concurrency": MAX_CONNECTIONS,
-        "timeout_graceful_shutdown": int(settings.drain),
-        "timeout_keep_alive": 30,
-        "server_header": False,
-    }
     # uvicorn raises the signal once more after the drain; an end that went well is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     if settings.workers == 1:
-        logs.set_up()
-        from helpers.serving import app
-
-        uvicorn.Server(uvicorn.Config(app.create(settings), **options)).run()
+        _serve(settings, None)
         return
     with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared:
         os.environ[SHARED] = shared
-        uvicorn.run("helpers.serving.server:worker", factory=True, workers=settings.workers, **options)
+        _supervise(settings)
 
 
-def worker():
-    """Return the application for one of several workers."""
-    logs.set_up()
+def _serve(settings: Settings, listening: socket.socket | None) -> None:
+    """Serve in this process, on a socket that is listening already or on a new one."""
     from helpers.serving import app
 
-    return app.create()
+    logs.set_up()
+    configuration = uvicorn.Config(
+        app.create(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop" if os.name == "posix" else "auto",
+        http="httptools" if os.name == "posix" else "auto",
+        access_log=False,
+        log_config=None,
+        backlog=BACKLOG,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=int(settings.drain),
+        timeout_keep_alive=30,
+        server_header=False,
+    )
+    Server(configuration).run(None if listening is None else [listening])
+
+
+def _worker(settings: Settings, listening: socket.socket) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    _serve(settings, listening)
+
+
+def _supervise(settings: Settings) -> None:
+    """Keep so many workers at work on one socket; a worker that dies is replaced, unless it never became ready."""
+    end, apart = threading.Event(), multiprocessing.get_context("spawn")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end.set())
+    with socket.create_server((settings.host, settings.port), backlog=BACKLOG) as listening:
+
+        def begin() -> tuple[float, multiprocessing.process.BaseProcess]:
+            process = apart.Process(target=_worker, args=(settings, listening), daemon=False)
+            process.start()
+            return monotonic(), process
+
+        workers = [begin() for _ in range(settings.workers)]
+        while not end.wait(0.2):
+            for place, (started, process) in enumerate(workers):
+                if process.is_alive():
+                    continue
+                if monotonic() - started < SHORTEST_LIFE:
+                    end.set()  # what keeps one from starting keeps all
+                    break
+                workers[place] = begin()
+        for _, process in workers:
+            if process.is_alive():
+                process.terminate()
+        for _, process in workers:
+            process.join(settings.drain + 10.0)
+        failed = [process.exitcode for _, process in workers if process.exitcode]
+    if failed:
+        raise OsemnError(f"A worker ended with status {failed[0]}.", "the lines above say why")
