@@ -111,6 +111,8 @@ def _supervise(settings: Settings) -> None:
                 process.terminate()
         for _, process in workers:
             process.join(settings.drain + 10.0)
-        failed = [process.exitcode for _, process in workers if process.exitcode]
+        # one that had only just been started is ended by the signal itself; it held no request
+        ended_well = (0, -signal.SIGTERM)
+        failed = [process.exitcode for _, process in workers if process.exitcode not in ended_well]
     if failed:
         raise OsemnError(f"A worker ended with status {failed[0]}.", "the lines above say why")
