@@ -125,7 +125,9 @@ class Reference:
         self._within = np.exp(-squared / self._bandwidth)
 
     @classmethod
-    def made_from(cls, known: Sample, seed: int, windows: Sequence[int] = WINDOWS) -> "Reference":
+    def made_from(
+        cls, known: Sample, seed: int, windows: Sequence[int] = WINDOWS, resamples: int = RESAMPLES
+    ) -> "Reference":
         """Return a reference of half of the predictions, with thresholds found on windows drawn from the other half.
 
         Args:
@@ -133,6 +135,7 @@ class Reference:
             seed: decides which half and which windows.
             windows: the numbers of pictures for which thresholds are wanted; those with more than half of what is held
                 out are left out.
+            resamples: how many windows are drawn for each.
 
         Raises:
             OsemnError: there are too few for the smallest window.
@@ -150,7 +153,7 @@ class Reference:
         found = cls(known.rows(order[:half]))
         rate = 1.0 - (1.0 - FALSE_ALARMS_PER_DAY) ** (1.0 / WINDOWS_PER_DAY)
         for size in usable:
-            draws = (generator.choice(len(held_out), size, replace=False) for _ in range(RESAMPLES))
+            draws = (generator.choice(len(held_out), size, replace=False) for _ in range(resamples))
             smallest = [
                 _smallest(found.p_values(held_out.rows(rows), seed=turn)) for turn, rows in enumerate(draws)
             ]

@@ -74,7 +74,7 @@ class Service:
         self.monitor = Monitor(served, self.settings.drift_window, self.settings.drift_every, self.metrics)
         if before is not None:
             before.close()
-        self.metrics.version.clear()
+            self.metrics.version.labels(before.served.version.name).set(0)
         self.metrics.version.labels(served.version.name).set(1)
 
     async def watch(self) -> None:
@@ -82,15 +82,19 @@ class Service:
         while True:
             await asyncio.sleep(self.settings.watch)
             refused = self.holder.refused
-            if await asyncio.to_thread(self.holder.look):
-                await asyncio.to_thread(self._took_over)
+            try:
+                if await asyncio.to_thread(self.holder.look):
+                    await asyncio.to_thread(self._took_over)
+            except Exception:  # whatever it is, the watch goes on
+                log.exception("watch failed")
             self.metrics.versions_refused.inc(self.holder.refused - refused)
 
     def predict(self, served: Served, images: np.ndarray) -> list[dict[str, Any]]:
         """Return the answers for pictures of the model's shape; runs in the pool."""
         probabilities, embeddings = served.predict(images)
-        if self.monitor is not None:
-            self.monitor.add(images, probabilities, embeddings)
+        monitor = self.monitor
+        if monitor is not None and monitor.served is served:  # not so for those that a swap overtook
+            monitor.add(images, probabilities, embeddings)
         found = served.answers(probabilities)
         for answer in found:
             self.metrics.pictures.labels(answer["class"]).inc()
@@ -211,7 +215,6 @@ async def _predict(request: Request, service: Service) -> list[dict[str, Any]]:
             415, "type", f"Send {', '.join(_PICTURES)}, multipart/form-data or application/json."
         )
     content = await _body(request, service)
-    service.buffered += len(content)
     try:
         if kind == "application/json":
             return await service.pool.run(service.predict_arrays, served, content, invert)
@@ -223,7 +226,7 @@ async def _predict(request: Request, service: Service) -> list[dict[str, Any]]:
             return service.predict_pictures(served, [picture], background, invert)
         return await service.pool.run(service.predict_pictures, served, [picture], background, invert)
     finally:
-        service.buffered -= len(content)
+        service.buffered -= len(content)  # which `_body` has added
 
 
 def _wishes(request: Request) -> tuple[str, bool]:
@@ -248,29 +251,35 @@ def _served(service: Service) -> Served:
 async def _body(request: Request, service: Service) -> bytes:
     """Return the body, whether its length was announced or not; refuse it where it is too large or too slow.
 
-    What is too much is read on for a while and thrown away: a sender that is cut off never reads why.
+    What is too much is read on for a while and thrown away: a sender that is cut off never reads why. What is held counts as
+    buffered, from its first byte until the caller takes it off again.
     """
     settings = service.settings
     announced = request.headers.get("content-length", "")
     expected = int(announced) if announced.isdigit() else settings.max_body
     if expected <= settings.max_body and service.buffered + expected > settings.max_buffered:
         raise RefusedError(503, "memory", "Too many bodies are held; come again in a moment.")
-    pieces, size = [], 0
+    pieces, size, held = [], 0, 0
     try:
         async with asyncio.timeout(settings.timeout):
             async for piece in request.stream():
                 size += len(piece)
                 if max(size, expected) <= settings.max_body:
                     pieces.append(piece)
+                    held += len(piece)
+                    service.buffered += len(piece)
                 elif size > LINGER * settings.max_body:
                     break
-                else:
-                    pieces.clear()
-    except TimeoutError:
-        raise RefusedError(408, "slow", f"The body did not arrive within {settings.timeout:g} s.") from None
-    if max(size, expected if announced.isdigit() else 0) > settings.max_body:
-        raise RefusedError(413, "body", f"The body is larger than {settings.max_body:,} bytes.")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if max(size, expected) > settings.max_body:
+            raise RefusedError(413, "body", f"The body is larger than {settings.max_body:,} bytes.")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    except BaseException as error:
+        service.buffered -= held
+        if isinstance(error, TimeoutError):
+            raise RefusedError(
+                408, "slow", f"The body did not arrive within {settings.timeout:g} s."
+            ) from None
+        raise
 
 
 async def _parts(request: Request, content: bytes, settings: Settings) -> list[bytes]:
@@ -340,7 +349,7 @@ class Front:
     """Gives each request an id, checks the key, answers predictions, counts and logs; plain ASGI, for speed."""
 
     def __init__(self, app: Any, service: Service) -> None:
-        self.app, self.service = app, service
+        self.app, self.service, self.at_work = app, service, 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -361,9 +370,14 @@ class Front:
             await send(message)
 
         metrics.in_flight.inc()
+        self.at_work += 1
         try:
             self._check_key(scope, headers)
             if predicting:
+                if self.at_work > self.service.settings.max_requests:
+                    raise RefusedError(
+                        503, "requests", "Too many requests are at work; come again in a moment."
+                    )
                 found = await _predict(Request(scope, receive), self.service)
                 scope["osemn.pictures"] = len(found)
                 await _answer(scope, found, self.service.settings.dataset, sending)
@@ -383,6 +397,7 @@ class Front:
                 await response(scope, receive, sending)
         finally:
             metrics.in_flight.dec()
+            self.at_work -= 1
             if predicting:
                 self._note(scope, status, perf_counter() - started)
 

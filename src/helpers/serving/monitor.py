@@ -32,7 +32,7 @@ class Monitor:
     def __init__(self, served: Served, window: int, every: float, metrics: Metrics) -> None:
         path = served.version.folder / registry.DRIFT
         self.reference = drift.Reference.load(path) if path.is_file() else None
-        self.window, self.every, self.metrics = window, every, metrics
+        self.served, self.window, self.every, self.metrics = served, window, every, metrics
         self._begin = self._next = 0.0
         self.last: dict[str, Any] | None = None
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

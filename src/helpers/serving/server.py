@@ -17,7 +17,7 @@ from helpers.serving.metrics import SHARED
 from helpers.serving.settings import ENVIRONMENT, Settings
 
 BACKLOG = 2_048
-MAX_CONNECTIONS = 512
+MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
 SHORTEST_LIFE = 5.0
 SETTLE_SECONDS = 0.5
 

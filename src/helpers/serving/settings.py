@@ -22,6 +22,7 @@ class Settings(BaseModel):
     max_side: Annotated[int, Field(ge=1)] = 4_096
     max_pixels: Annotated[int, Field(ge=1)] = 16_000_000
     max_images: Annotated[int, Field(ge=1)] = 64
+    max_requests: Annotated[int, Field(ge=1)] = 512
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     queue: Annotated[int, Field(ge=0)] = 64
     timeout: Annotated[float, Field(gt=0.0)] = 5.0
