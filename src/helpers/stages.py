@@ -258,6 +258,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         writes=(
             "candidates.csv",
             "formats.csv",
+            "test_predictions.npz",
             "model_card.md",
             "figures/accuracy_and_latency.png",
             "figures/formats.png",
@@ -270,7 +271,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "11_serving",
         "Serve it and watch for drift",
         "–",
-        reads=("01_acquire", *(f"07_evaluation/{candidate}" for candidate in CANDIDATES), "10_export"),
+        reads=("01_acquire", "10_export"),
         writes=(
             "load.csv",
             "drift_power.csv",

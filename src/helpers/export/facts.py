@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from helpers import candidates, data, drift, manifests, registry, runs
+from helpers import candidates, data, drift, manifests, registry, runs, stages
 from helpers.candidates import Candidate
 from helpers.export.champion import Choice
 
@@ -60,6 +60,14 @@ def write_drift_reference(path: Path, model: keras.Model, validation: data.Datas
         return
     known = drift.sample(*candidates.scorer(model)(validation.images), validation.images)
     drift.Reference.made_from(known, seed).save(path)
+
+
+def tested(run: runs.Run) -> dict[str, dict[str, Any]]:
+    """Return accuracy and interval of every candidate on the test images, by 07_evaluation; nothing is chosen by them."""
+    found = {name: _read(run, f"07_evaluation/{name}") for name in stages.CANDIDATES}
+    return {
+        name: {key: logged[key] for key in ("accuracy", "accuracy_ci95")} for name, logged in found.items()
+    }
 
 
 def collect(
