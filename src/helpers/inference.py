@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import data, drift, image_folders, paths, registry
+from helpers import data, drift, drift_power, image_folders, paths, registry
 from helpers.errors import OsemnError, UsageError
 from helpers.serving import reading
 from helpers.serving.model import Served
 from helpers.serving.reading import RefusedError
 from helpers.serving.settings import Settings
-
-CHUNK = 250
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +128,8 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[
             f"{folder} holds no picture that can be read.", "name a folder of PNG, JPEG or WebP pictures"
         )
     stacked = np.stack(images)
-    chunks = [served.predict(stacked[start : start + CHUNK]) for start in range(0, len(stacked), CHUNK)]
-    probabilities, embeddings = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    return reference.examine(drift.sample(probabilities, embeddings, stacked)), bad
+    known = drift.sample(*drift_power.in_chunks(served.predict)(stacked), stacked)
+    return reference.examine(known), bad
 
 
 def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:

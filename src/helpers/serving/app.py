@@ -28,7 +28,7 @@ from helpers.serving.model import Holder, Served
 from helpers.serving.monitor import Monitor
 from helpers.serving.pool import Pool
 from helpers.serving.reading import RefusedError
-from helpers.serving.settings import API_KEY, ENVIRONMENT, Settings
+from helpers.serving.settings import API_KEY, Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,13 +123,12 @@ class Service:
         return self.predict(served, 255.0 - images if invert else images)
 
 
-def create(settings: Settings | None = None) -> FastAPI:
+def create(settings: Settings) -> FastAPI:
     """Return the application.
 
     Args:
-        settings: without them, those that the environment holds as JSON in `OSEMN_SERVING`.
+        settings: what it may do and how much of it.
     """
-    settings = settings or Settings.model_validate_json(os.environ.get(ENVIRONMENT, "{}"))
     service = Service(settings)
 
     @contextlib.asynccontextmanager

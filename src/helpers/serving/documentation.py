@@ -1,6 +1,5 @@
 """The API's description: what can be sent, with examples that work, and what comes back."""
 
-import base64
 from typing import Any
 
 from helpers.serving.model import Served
@@ -138,10 +137,6 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         for status, text in _WHEN.items()
     },
 }
-PIXEL_PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-)
-"""The smallest grey PNG, for checks that the service answers."""
 
 
 def of_model(served: Served) -> dict[str, Any]:

@@ -41,12 +41,13 @@ class Served:
             OsemnError: it is not whole, or does not give its golden outputs.
         """
         registry.verify(version)
-        registry.replay(version)
+        loaded = registry.session(version)
+        registry.replay(version, loaded)
         manifest = version.manifest
         try:
             return cls(
                 version,
-                registry.session(version),
+                loaded,
                 tuple(manifest["classes"]),
                 tuple(manifest["signature"]["input"]["shape"][1:]),
                 float(manifest["metrics"]["test"]["temperature"]),

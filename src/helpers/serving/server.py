@@ -14,7 +14,7 @@ import uvicorn
 from helpers.errors import OsemnError
 from helpers.serving import logs
 from helpers.serving.metrics import SHARED
-from helpers.serving.settings import ENVIRONMENT, Settings
+from helpers.serving.settings import Settings
 
 BACKLOG = 2_048
 MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
@@ -45,7 +45,6 @@ def run(settings: Settings) -> None:
     Raises:
         OsemnError: there is no version to serve, or it is not whole.
     """
-    os.environ[ENVIRONMENT] = settings.model_dump_json()
     # uvicorn raises the signal once more after the drain; an end that went well is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ENVIRONMENT = "OSEMN_SERVING"
 API_KEY = "OSEMN_API_KEY"
 
 
