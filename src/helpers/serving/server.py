@@ -30,12 +30,12 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal to end; a second one ends at once."""
-        from helpers.serving import app
+        from helpers.serving.service import ending
 
-        if app.ending.is_set():
+        if ending.is_set():
             super().handle_exit(sig, frame)
             return
-        app.ending.set()
+        ending.set()
         threading.Timer(SETTLE_SECONDS, super().handle_exit, (sig, frame)).start()
 
 

@@ -1,0 +1,109 @@
+"""What all requests of a worker share: the served version, the pool, the drift monitor, the counters."""
+
+import asyncio
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.serving import reading
+from helpers.serving.metrics import Metrics
+from helpers.serving.model import Holder, Served
+from helpers.serving.monitor import Monitor
+from helpers.serving.pool import Pool
+from helpers.serving.reading import RefusedError
+from helpers.serving.settings import API_KEY, Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+log = logging.getLogger("osemn.serving")
+
+ending = threading.Event()
+"""Set when the process was told to end: from then on it is not ready."""
+
+
+class Service:
+    """What all requests of a worker share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.metrics = settings, Metrics()
+        self.holder = Holder(settings.dataset)
+        self.pool = Pool(settings.threads, settings.queue, settings.timeout)
+        self.monitor: Monitor | None = None
+        self.key = os.environ.get(API_KEY, "")
+        self.buffered = 0
+
+    def begin(self) -> None:
+        """Load and prove the current version.
+
+        Raises:
+            OsemnError: there is none, or it is not whole.
+        """
+        self.holder.load()
+        self._took_over()
+
+    def _took_over(self) -> None:
+        served, before = self.holder.served, self.monitor
+        self.monitor = Monitor(served, self.settings.drift_window, self.settings.drift_every, self.metrics)
+        if before is not None:
+            before.close()
+            self.metrics.version.labels(before.served.version.name).set(0)
+        self.metrics.version.labels(served.version.name).set(1)
+
+    async def watch(self) -> None:
+        """Look for a new promotion from time to time; load it beside the old one, then swap."""
+        while True:
+            await asyncio.sleep(self.settings.watch)
+            refused = self.holder.refused
+            try:
+                if await asyncio.to_thread(self.holder.look):
+                    await asyncio.to_thread(self._took_over)
+            except Exception:  # whatever it is, the watch goes on
+                log.exception("watch failed")
+            self.metrics.versions_refused.inc(self.holder.refused - refused)
+
+    def predict(self, served: Served, images: np.ndarray) -> list[dict[str, Any]]:
+        """Return the answers for pictures of the model's shape; runs in the pool."""
+        probabilities, embeddings = served.predict(images)
+        monitor = self.monitor
+        if monitor is not None and monitor.served is served:  # not so for those that a swap overtook
+            monitor.add(images, probabilities, embeddings)
+        found = served.answers(probabilities)
+        for answer in found:
+            self.metrics.pictures.labels(answer["class"]).inc()
+        return found
+
+    def predict_pictures(
+        self, served: Served, opened: list["Image.Image"], background: str, invert: bool
+    ) -> list[dict[str, Any]]:
+        """Decode opened pictures and predict them; runs in the pool, or at once for a single small one."""
+        images = [
+            reading.prepared(image, served.shape, background=background, invert=invert) for image in opened
+        ]
+        return self.predict(served, np.stack(images))
+
+    def predict_files(
+        self, served: Served, files: list[bytes], background: str, invert: bool
+    ) -> list[dict[str, Any]]:
+        """Open, decode and predict picture files; runs in the pool."""
+        return self.predict_pictures(
+            served, [reading.opened(content, self.settings) for content in files], background, invert
+        )
+
+    def predict_arrays(self, served: Served, content: bytes, invert: bool) -> list[dict[str, Any]]:
+        """Read pixels from JSON and predict them; runs in the pool."""
+        images = reading.arrays(content, served.shape, self.settings)
+        return self.predict(served, 255.0 - images if invert else images)
+
+    def current(self) -> Served:
+        """Return the version that is served.
+
+        Raises:
+            RefusedError: 503, it is still being loaded.
+        """
+        if self.holder.served is None:
+            raise RefusedError(503, "loading", "The model is being loaded; come again in a moment.")
+        return self.holder.served
