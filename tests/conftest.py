@@ -173,7 +173,7 @@ def seeded_tensorflow() -> None:
     determinism.seed_tensorflow(0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not the session: Playwright keeps an event loop running until it is stopped
 def browser():
     """Chromium, without a window; tests that want it are skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
