@@ -34,9 +34,10 @@ status: $(READY)  ## Tell which stages are done (DATASET, PROFILE)
 report: $(READY)  ## Render the finished stages to HTML again (DATASET, PROFILE)
 	@$(BIN)/osemn report --dataset $(DATASET) --profile $(PROFILE)
 
-lint: $(READY)  ## Check style and format of code and notebooks
+lint: $(READY)  ## Check style and format of code, notebooks and the page in web/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/web_tools.py
 
 environment: $(READY)  ## Make the environment only
 

@@ -66,7 +66,7 @@ def test_altered_source_is_not_taken(files, empty_cache, tmp_path, monkeypatch):
 
 def test_node_and_its_npm_come_with_the_packages(monkeypatch):
     monkeypatch.setattr(registries.shutil, "which", lambda name: None)
-    command = registries._npm()
+    command = registries.npm()
     assert command[0] == registries.node()
     done = registries.call_tool([*command, "--version"], registries.Path("."), 60)
     assert done[0] == 0

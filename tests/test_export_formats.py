@@ -97,7 +97,7 @@ def test_integer_variant_takes_and_gives_bytes_and_is_small(exported):
 
 def test_tfjs_files_are_the_same_every_time(exported, tmp_path):
     for name in ("one", "two"):
-        tfjs.write(formats.graph_of(exported[0]), tmp_path / name)
+        tfjs.write(formats.browser_graph(exported[0]), tmp_path / name)
     names = [path.name for path in (tmp_path / "one").iterdir()]
     assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", names, shallow=False)[0] == names
 
@@ -106,7 +106,7 @@ def test_tfjs_keeps_weights_that_two_views_share_once_and_cuts_them_into_shards(
     exported, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tfjs, "SHARD_BYTES", 10_000)
-    tfjs.write(formats.graph_of(exported[0]), tmp_path / "tfjs")
+    tfjs.write(formats.browser_graph(exported[0]), tmp_path / "tfjs")
     (group,) = json.loads((tmp_path / "tfjs" / "model.json").read_text(encoding="utf-8"))["weightsManifest"]
     assert len(group["paths"]) > 1
     total = sum((tmp_path / "tfjs" / name).stat().st_size for name in group["paths"])
@@ -118,7 +118,7 @@ def test_tfjs_refuses_an_operation_that_the_browser_lacks_by_name(tmp_path):
     image = keras.Input((4,))
     model = keras.Model(image, layers.Dense(2)(layers.Activation("gelu")(image)))
     with pytest.raises(OsemnError, match="no such operations: Erfc"):
-        tfjs.write(formats.graph_of(model), tmp_path / "tfjs")
+        tfjs.write(formats.browser_graph(model), tmp_path / "tfjs")
     assert not (tmp_path / "tfjs").exists()
 
 

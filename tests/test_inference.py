@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 import registry_versions
 import serving
-from helpers import cli, data, paths
+from helpers import cli, data, framing, inference, paths
 from helpers.errors import OsemnError, UsageError
+from helpers.pictures import Wishes
 from helpers.registry import Registry
 
 
@@ -49,6 +50,25 @@ def test_file_that_cannot_be_read_is_named_and_the_others_are_answered(home):
     bad.write_text("text", encoding="utf-8")
     with pytest.raises(OsemnError, match="2 of 3 pictures could not be read"):
         call("predict", str(bad), str(good), str(home / "nowhere.png"))
+
+
+def test_drawing_is_framed_unless_unwished(home):
+    content = registry_versions.content(home / "framed")
+    registry = Registry("digits")
+    registry.promote(
+        registry.publish(content, registry_versions.facts(framing={"box": 8, "centre": "box"})).name
+    )
+    drawing, blank = np.full((90, 120), 250, np.uint8), np.full((30, 30), 250, np.uint8)
+    drawing[20:80, 50:70] = 5
+    for name, pixels in (("drawing", drawing), ("blank", blank)):
+        (home / f"{name}.png").write_bytes(serving.png(pixels))
+    served = inference.current("digits")
+    wanted = framing.frame(drawing, framing.Framing(8, "box"), 8)
+    np.testing.assert_array_equal(inference.read(served, home / "drawing.png")[..., 0], wanted)
+    cut = inference.read(served, home / "drawing.png", Wishes(frame=False))
+    assert not np.array_equal(cut[..., 0], wanted)
+    (answer,) = inference.of_files(served, [home / "blank.png"])
+    assert "blank" in answer.problem
 
 
 def test_samples_come_with_their_true_class(home):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 from missing_weights import notebooks_that_need_weights, weights_can_be_had
 
 from conftest import REPOSITORY, osemn
-from helpers import manifests, sealing, stages
+from helpers import manifests, parameters, pipeline, sealing, stages
 
 pytestmark = pytest.mark.slow
 
@@ -36,15 +38,36 @@ def stage(request, registry):
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory, registry):
-    """Run the series; return what the command printed, the output folder and its environment."""
-    output = tmp_path_factory.mktemp("series")
-    environment = {**os.environ, "OSEMN_OUTPUT_DIR": str(output)}
-    arguments = ["run", "--dataset", "digits", "--profile", "smoke"]
-    arguments += [] if registry else ["--until", "04_baseline"]
-    done = osemn(*arguments, cwd=REPOSITORY, env=environment, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done, output, environment
+def twice(tmp_path_factory, registry):
+    """Run the series in two places at once; return what each command printed, and its output folder."""
+    command = [sys.executable, "-m", "helpers.cli", "run", "--dataset", "digits", "--profile", "smoke"]
+    command += [] if registry else ["--until", "04_baseline"]
+    folders = [tmp_path_factory.mktemp(name) for name in ("series", "again")]
+    started = [
+        subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for folder in folders
+    ]
+    printed = [process.communicate(timeout=1_200)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(printed)
+    return list(zip(printed, folders, strict=True))
+
+
+@pytest.fixture(scope="module")
+def series(twice):
+    """What the command printed, the output folder and its environment."""
+    printed, output = twice[0]
+    return printed, output, environment(output)
+
+
+def environment(output: Path) -> dict[str, str]:
+    return {**os.environ, "OSEMN_OUTPUT_DIR": str(output)}
 
 
 def again(series, *arguments: str):
@@ -57,10 +80,18 @@ def metrics(series, stage: str) -> dict:
 
 
 def test_last_line_printed_is_the_path_of_the_report(series, weights):
-    done, output, _ = series
-    last = done.stdout.strip().splitlines()[-1]
+    printed, output, _ = series
+    last = printed.strip().splitlines()[-1]
     assert last == "reports/digits/smoke/index.html"
     assert (output / last).is_file()
+
+
+def test_report_has_a_page_to_try_the_champion(series, weights):
+    folder = series[1] / "reports" / "digits" / "smoke"
+    assert 'href="try_it.html"' in (folder / "index.html").read_text(encoding="utf-8")
+    page = (folder / "try_it.html").read_text(encoding="utf-8")
+    assert 'href="10_export.html"' in page
+    assert metrics(series, "10_export")["version"] in page
 
 
 def test_stage_left_all_that_it_declares(series, stage):
@@ -175,14 +206,8 @@ def test_scratch_is_gone_when_a_stage_is_done(series):
     assert not list((series[1] / "runs" / "digits" / "smoke").glob("*.scratch"))
 
 
-def test_same_seed_gives_the_same_models_bit_for_bit(series, registry, tmp_path):
-    """A second run in fresh processes: equal predictions and metrics, timings aside."""
-    environment = {**os.environ, "OSEMN_OUTPUT_DIR": str(tmp_path)}
-    arguments = ["--dataset", "digits", "--profile", "smoke"]
-    arguments += [] if registry else ["--until", "04_baseline"]
-    done = osemn("run", *arguments, cwd=REPOSITORY, env=environment, timeout=900)
-    assert done.returncode == 0, done.stderr
-    name = Path("runs") / "digits" / "smoke"
+def test_same_seed_gives_the_same_models_bit_for_bit(twice, registry):
+    """Two runs at once in processes of their own: equal predictions."""
     files = ["01_acquire/train.npz", "03_preprocess/split.npz", "04_baseline/validation_predictions.npz"]
     if registry:
         files += [
@@ -190,7 +215,8 @@ def test_same_seed_gives_the_same_models_bit_for_bit(series, registry, tmp_path)
             for name in ("05_transfer_learning", "06_fine_tuning", "09_tuning")
         ]
     for file in files:
-        assert manifests.sha256(series[1] / name / file) == manifests.sha256(tmp_path / name / file), file
+        one, other = (output / "runs" / "digits" / "smoke" / file for _, output in twice)
+        assert manifests.sha256(one) == manifests.sha256(other), file
 
 
 def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
@@ -217,11 +243,11 @@ def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
     assert checked > 40
 
 
-def test_changed_parameter_runs_only_what_depends_on_it(series, weights):
-    done = again(series, "run", "--set", "04_baseline.forest_trees=11")
-    assert done.returncode == 0, done.stderr
-    ran = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if ": started" in line]
-    assert set(ran) == {
+def test_changed_parameter_outdates_all_that_depends_on_it(series, weights, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(series[1]))
+    changed = parameters.parse_overrides(["04_baseline.forest_trees=11"])
+    request = pipeline.Request("digits", "smoke", overrides=changed)
+    assert {state.stage for state in pipeline.states(request) if not state.done} == {
         "04_baseline",
         "09_tuning",
         *(
@@ -233,3 +259,10 @@ def test_changed_parameter_runs_only_what_depends_on_it(series, weights):
         "11_serving",
         "12_report",
     }
+
+
+def test_changed_parameter_runs_only_what_depends_on_it(series, weights):
+    done = again(series, "run", "--set", "02_explore.embedding_samples=200")
+    assert done.returncode == 0, done.stderr
+    ran = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if ": started" in line]
+    assert ran == ["02_explore", "12_report"]

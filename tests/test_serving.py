@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 import registry_versions
 import serving
+from helpers import framing
 from helpers.registry import Registry
 from helpers.serving import app
 from helpers.serving.settings import API_KEY
@@ -229,7 +230,29 @@ def test_body_without_announced_length_is_bounded_too(shared):
     refused(post(shared, pieces()), 413, "body")
 
 
-@pytest.mark.parametrize(("query", "value"), [("background", "green"), ("invert", "perhaps")])
+def test_drawing_is_framed_as_the_data_sets_pictures_were(home):
+    content = registry_versions.content(home / "framed")
+    registry = Registry("digits")
+    registry.promote(
+        registry.publish(content, registry_versions.facts(framing={"box": 8, "centre": "box"})).name
+    )
+    drawing = np.full((90, 120), 250, np.uint8)
+    drawing[20:80, 50:70] = 5
+    framed = framing.frame(drawing, framing.Framing(8, "box"), 8)
+    with TestClient(app.create(serving.settings())) as client:
+        found = post(client, serving.png(drawing)).json()["predictions"]
+        assert found == post(client, serving.png(framed)).json()["predictions"]
+        cut = post(client, serving.png(drawing), params={"frame": "false"}).json()["predictions"]
+        assert cut != found
+        assert "blank" in refused(post(client, serving.png(np.full((50, 50), 9, np.uint8))), 422, "blank")
+        assert post(client, serving.png(np.full((8, 8), 9, np.uint8))).status_code == 200, (
+            "of the model's own size"
+        )
+
+
+@pytest.mark.parametrize(
+    ("query", "value"), [("background", "green"), ("invert", "perhaps"), ("frame", "maybe")]
+)
 def test_wrong_query_is_refused(shared, query, value):
     assert value not in refused(post(shared, PNG, params={query: value}), 422, "query")
 

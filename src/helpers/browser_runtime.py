@@ -56,6 +56,8 @@ FILES: tuple[RuntimeFile, ...] = (
         "77ebb28a6d34f371dbbf2086b7f2de8994acd8ea5a3cf1fa24d2c26c840cac7b",
     ),
 )
+SCRIPTS = tuple(file for file in FILES if file.name.endswith(".js"))
+BINARY = next(file for file in FILES if file.name.endswith(".wasm"))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`osemn predict`, `osemn serve` and `osemn drift`: the champion at work."""
+"""`osemn predict`, `osemn serve`, `osemn demo` and `osemn drift`: the champion at work."""
 
 import csv
 import sys
@@ -25,15 +25,19 @@ def predict(
         Literal["white", "black"], typer.Option(help="What transparency is laid on.")
     ] = "white",
     invert: Annotated[bool, typer.Option(help="Let dark and light change places.")] = False,
+    frame: Annotated[
+        bool, typer.Option(help="Cut to the ink, scale and centre as the data set's own pictures were.")
+    ] = True,
 ) -> None:
     """Tell what pictures show, as CSV: file, class, confidence, and the next two classes."""
     from helpers import inference, parameters
+    from helpers.pictures import Wishes
 
     parameters.check_dataset(dataset)
     if not images and not samples:
         raise UsageError("There is nothing to predict.", "name pictures, or add --samples 12")
     served = inference.current(dataset)
-    found = inference.of_files(served, images or [], background=background, invert=invert)
+    found = inference.of_files(served, images or [], Wishes(background, invert, frame))
     if samples:
         found += inference.of_samples(served, dataset, samples, seed)
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -79,6 +83,33 @@ def serve(
     from helpers.serving import server
 
     server.run(settings)
+
+
+@app.command(epilog="Example: osemn demo --dataset mnist --output digits.html")
+def demo(
+    dataset: Dataset = "fashion_mnist",
+    version: Annotated[str, typer.Option(help="A version of the registry; the current one without it.")] = "",
+    output: Annotated[
+        Path | None, typer.Option(help="The page; reports/DATASET/try_it.html without it.")
+    ] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Write files to be served into this folder instead of one page.")
+    ] = None,
+) -> None:
+    """Make a page that tries the champion in the browser: one file, which opens by double click and needs no network."""
+    from helpers import demo as pages
+    from helpers import parameters, paths
+
+    parameters.check_dataset(dataset)
+    if output is not None:
+        pages.check_target(output, ".html")
+    found = pages.find_version(dataset, version)
+    report = paths.report_folder(dataset, found.manifest["profile"])
+    if files is not None:
+        made = pages.write_folder(found, files, report)
+    else:
+        made = pages.write(found, output or report.parent / pages.NAME, report)
+    typer.echo(paths.shown(made))
 
 
 @app.command(epilog="Example: osemn drift pictures/ --check")

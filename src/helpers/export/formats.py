@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from helpers import candidates, freezing
 from helpers.errors import OsemnError
-from helpers.export import tfjs
+from helpers.export import activation, tfjs
 
 ONNX_OPSET = 18
 
@@ -53,6 +53,9 @@ FORMATS: tuple[Format, ...] = (
         "litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "phones, microcontrollers"
     ),
     Format("tfjs", "TensorFlow.js", "tfjs", True, "tfjs", "the browser"),
+    Format(
+        "tfjs_half", "TensorFlow.js, half precision", "tfjs_half", False, "tfjs", "the browser, `osemn demo`"
+    ),
 )
 
 
@@ -81,7 +84,8 @@ def write_all(
         "onnx": lambda path: write_onnx(model, path),
         "litert": lambda path: path.write_bytes(_litert(folder / "saved_model")),
         "litert_int8": lambda path: path.write_bytes(_litert(folder / "saved_model", calibration)),
-        "tfjs": lambda path: tfjs.write(graph_of(model), path),
+        "tfjs": lambda path: tfjs.write(browser_graph(model), path),
+        "tfjs_half": lambda path: tfjs.write(browser_graph(model), path, half=True),
     }
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -99,9 +103,9 @@ def write_all(
         progress(number, len(FORMATS), item.title)
 
 
-def graph_of(model: keras.Model) -> freezing.FrozenGraph:
-    """Return the graph of a model that gives probabilities alone."""
-    return freezing.frozen_graph(lambda image: model(image, training=False), model.input.shape[1:])
+def browser_graph(model: keras.Model) -> freezing.FrozenGraph:
+    """Return the graph of a model that gives probabilities and, where they cost nothing, class-activation maps."""
+    return freezing.frozen_graph(activation.forward(model), model.input.shape[1:])
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:

@@ -62,8 +62,9 @@ async function main() {
   const tf = browserLike();
   if (!(await tf.setBackend("wasm"))) throw new Error("the WebAssembly back end does not start");
   const model = await load(tf);
+  const wanted = model.modelSignature.outputs.probabilities.name;
   const predict = async (values, count) => {
-    const output = tf.tidy(() => model.predict(tf.tensor(values, [count, ...shape.slice(1)], "float32")));
+    const output = tf.tidy(() => model.execute(tf.tensor(values, [count, ...shape.slice(1)], "float32"), wanted));
     const found = await output.data();
     output.dispose();
     return found;

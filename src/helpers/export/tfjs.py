@@ -15,7 +15,9 @@ from helpers.errors import OsemnError
 from helpers.freezing import FrozenGraph, optimised
 
 SHARD_BYTES = 4 * 2**20
+OUTPUTS = ("probabilities", "class_activation")
 _DTYPES = {"float32": "float32", "int32": "int32", "bool": "bool"}
+_HALF = float(np.finfo(np.float16).max)
 
 # What tfjs-converter 4.22 reads and both the WebAssembly and the CPU back end of 4.22 compute (from the converter's list of
 # operations and the back ends' lists of kernels), as far as networks for images use it. Erfc (exact GELU) is not among them.
@@ -33,12 +35,13 @@ OPERATIONS = frozenset(
 )
 
 
-def write(graph: FrozenGraph, folder: Path) -> None:
+def write(graph: FrozenGraph, folder: Path, *, half: bool = False) -> None:
     """Write a frozen graph as `model.json` and `weights_….bin` into an empty folder; the same graph gives the same bytes.
 
     Args:
-        graph: with one input and one output.
+        graph: with one input and outputs as in `OUTPUTS`.
         folder: is made.
+        half: whether weights are kept in float16, for half the bytes; TensorFlow.js computes in float32 all the same.
 
     Raises:
         OsemnError: the graph has operations or weights that TensorFlow.js cannot express; the message names them.
@@ -60,22 +63,23 @@ def write(graph: FrozenGraph, folder: Path) -> None:
         if node.op == "Const":
             del node.attr["value"]
     folder.mkdir(parents=True)
-    content = b"".join(_bytes(value) for value in values.values())
+    kept = {name: _halved(value) if half else value for name, value in values.items()}
+    content = b"".join(_bytes(value) for value in kept.values())
     shards = [content[start : start + SHARD_BYTES] for start in range(0, len(content), SHARD_BYTES)]
     names = [f"weights_{number + 1}_of_{len(shards)}.bin" for number in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         (folder / name).write_bytes(shard)
-    specification = [
-        {"name": name, "shape": list(value.shape), "dtype": _DTYPES[str(value.dtype)]}
-        for name, value in values.items()
-    ]
+    specification = [_specification(name, values[name], kept[name]) for name in values]
     model = {
         "format": "graph-model",
         "generatedBy": f"TensorFlow {tf.__version__}",
         "convertedBy": "OSEMN Vision",
         "signature": {
             "inputs": {"image": _signature(graph.input_name, nodes)},
-            "outputs": {"probabilities": _signature(graph.output_names[0], nodes)},
+            "outputs": {
+                meaning: _signature(name, nodes)
+                for meaning, name in zip(OUTPUTS, graph.output_names, strict=False)
+            },
         },
         "modelTopology": {"node": [MessageToDict(node) for node in nodes], "versions": {}},
         "weightsManifest": [{"paths": names, "weights": specification}],
@@ -102,6 +106,23 @@ def _without_twins(nodes: Any) -> list[Any]:
             copy.input.extend(instead.get(name, name) for name in node.input if not name.startswith("^"))
             kept.append(copy)
     return kept
+
+
+def _halved(value: np.ndarray) -> np.ndarray:
+    """Return weights in float16; what is no weight, or too large for it, as it is."""
+    if (
+        value.dtype != np.float32
+        or np.abs(value, where=np.isfinite(value), out=np.zeros_like(value)).max(initial=0) > _HALF
+    ):
+        return value
+    return value.astype(np.float16)
+
+
+def _specification(name: str, value: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
+    found = {"name": name, "shape": list(value.shape), "dtype": _DTYPES[str(value.dtype)]}
+    if kept.dtype == np.float16:
+        found["quantization"] = {"dtype": "float16", "original_dtype": "float32"}
+    return found
 
 
 def _bytes(value: np.ndarray) -> bytes:

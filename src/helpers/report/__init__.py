@@ -79,7 +79,7 @@ def _lock(folder: Path) -> FileLock:
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
-    from helpers.report import index, pages
+    from helpers.report import exported, index, pages
 
     renderer = pages.Renderer(series)
     for record in series.pages:
@@ -87,7 +87,8 @@ def _write(series: collect.Series, partial: Path) -> None:
     for record in series.records:
         if record.metrics_file is not None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
-    (partial / INDEX).write_text(index.render(renderer), encoding="utf-8")
+    demo = exported.write_demo(series, partial)
+    (partial / INDEX).write_text(index.render(renderer, demo), encoding="utf-8")
 
 
 def _record(series: collect.Series, partial: Path) -> dict[str, Any]:
@@ -103,7 +104,11 @@ def _record(series: collect.Series, partial: Path) -> dict[str, Any]:
 
 def _made_from(dataset: str, profile: str) -> dict[str, str]:
     """Return the hashes of all that the report's content follows from."""
-    found = {"template": _digest(collect.template_folder()), "source": _digest(Path(__file__).parent, "*.py")}
+    found = {
+        "template": _digest(collect.template_folder()),
+        "demo": _digest(paths.web_folder()),
+        "source": _digest(Path(__file__).parent, "*.py"),
+    }
     for stage in collect.stages.STAGES:
         manifest = paths.stage_folder(dataset, profile, stage.name) / manifests.NAME
         found[stage.name] = manifests.sha256(manifest) if manifest.is_file() else "not run"

@@ -1,5 +1,9 @@
-"""The sentences about the export: which candidate is the champion, and whether every format predicts the same."""
+"""The export in the report: which candidate is the champion, whether every format predicts the same, and the page to try it."""
 
+from pathlib import Path
+
+from helpers.errors import OsemnError
+from helpers.report import collect
 from helpers.report.compared import MetricsByStage
 from helpers.report.facts import metrics_file
 
@@ -12,3 +16,21 @@ def champion(metrics: MetricsByStage) -> tuple[str, list[str]]:
     parts = [logged.get(name, "") for name in ("chosen_because", "agreement")]
     text = " ".join(part for part in parts if part)
     return (text, [metrics_file(EXPORT)]) if text else ("", [])
+
+
+def write_demo(series: collect.Series, folder: Path) -> str:
+    """Write the page that tries the series' own version into a report's folder; return its name.
+
+    The name is empty, and nothing is written, where there is no version, where it was removed since, or where TensorFlow.js
+    cannot be had.
+    """
+    name = series.by_name[EXPORT].metrics.get("version")
+    if not name:
+        return ""
+    from helpers import demo
+
+    try:
+        demo.write(demo.find_version(series.dataset, name), folder / demo.NAME, folder)
+    except OsemnError:
+        return ""
+    return demo.NAME

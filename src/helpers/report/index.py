@@ -32,8 +32,12 @@ class Picture:
     source: collect.Record
 
 
-def render(renderer: pages.Renderer) -> str:
+def render(renderer: pages.Renderer, demo: str = "") -> str:
     """Return the index page.
+
+    Args:
+        renderer: of the series.
+        demo: the name of the page that tries the champion; empty for none.
 
     Raises:
         OsemnError: the figure of a stage has no description.
@@ -54,6 +58,7 @@ def render(renderer: pages.Renderer) -> str:
             *(item for item in summary["learned"][1:] if item not in summary["headline"]),
         ],
         last=last,
+        demo=demo,
         models=models,
         tested=tested,
         best=models[0] if models else None,

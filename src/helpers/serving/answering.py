@@ -8,6 +8,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from helpers import pictures
+from helpers.pictures import Wishes
 from helpers.serving import reading
 from helpers.serving.reading import RefusedError
 from helpers.serving.service import Service
@@ -16,7 +17,8 @@ from helpers.serving.settings import Settings
 SMALL_PIXELS = 65_536  # up to here, to hand a picture to a thread costs more than to decode it
 LINGER = 4  # times the bound: so much of a body that is too large is thrown away before the connection is cut
 _PICTURES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
-_YES, _NO = ("1", "true", "yes"), ("", "0", "false", "no")
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
+_NO_WISHES = Wishes()
 
 
 async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
@@ -27,7 +29,7 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
     """
     served = request.scope["osemn.served"] = service.current()
     service.pool.demand_room()
-    background, invert = _wishes(request)
+    wishes = _wishes(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (*_PICTURES, "application/json", "multipart/form-data"):
         raise RefusedError(
@@ -36,29 +38,33 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
     content = await _body(request, service)
     try:
         if kind == "application/json":
-            return await service.pool.run(service.predict_arrays, served, content, invert)
+            return await service.pool.run(service.predict_arrays, served, content, wishes)
         if kind == "multipart/form-data":
             files = await _parts(request, content, service.settings)
-            return await service.pool.run(service.predict_files, served, files, background, invert)
+            return await service.pool.run(service.predict_files, served, files, wishes)
         picture = reading.opened(content, service.settings)
         if picture.width * picture.height <= SMALL_PIXELS:
-            return service.predict_pictures(served, [picture], background, invert)
-        return await service.pool.run(service.predict_pictures, served, [picture], background, invert)
+            return service.predict_pictures(served, [picture], wishes)
+        return await service.pool.run(service.predict_pictures, served, [picture], wishes)
     finally:
         service.buffered -= len(content)  # which `_body` has added
 
 
-def _wishes(request: Request) -> tuple[str, bool]:
-    """Return background and inversion as the query wishes them."""
+def _wishes(request: Request) -> Wishes:
+    """Return how the query wishes pictures prepared."""
     if not request.scope["query_string"]:
-        return "white", False
-    background = request.query_params.get("background", "white")
+        return _NO_WISHES
+    background = request.query_params.get("background", _NO_WISHES.background)
     if background not in pictures.BACKGROUNDS:
         raise RefusedError(422, "query", f"background must be one of: {', '.join(pictures.BACKGROUNDS)}.")
-    wish = request.query_params.get("invert", "").lower()
-    if wish not in _YES + _NO:
-        raise RefusedError(422, "query", "invert must be true or false.")
-    return background, wish in _YES
+    return Wishes(background, _flag(request, "invert"), _flag(request, "frame"))
+
+
+def _flag(request: Request, name: str) -> bool:
+    wish = request.query_params.get(name, "").lower()
+    if wish not in ("", *_YES, *_NO):
+        raise RefusedError(422, "query", f"{name} must be true or false.")
+    return wish in _YES if wish else getattr(_NO_WISHES, name)
 
 
 async def _body(request: Request, service: Service) -> bytes:

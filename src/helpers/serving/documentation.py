@@ -6,8 +6,9 @@ from helpers.serving.model import Served
 
 DESCRIPTION = (
     "Tells what a picture shows. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
-    "JSON. Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`, cut "
-    "to the model's shape, resized."
+    "JSON. Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`; where "
+    "the data set's own pictures are things on black, turned light on dark, cut to the ink, scaled and centred (`frame`); otherwise "
+    "the middle is cut out and resized to the model's shape."
 )
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -23,8 +24,14 @@ PREDICT: dict[str, Any] = {
         {
             "name": "invert",
             "in": "query",
-            "description": "Dark and light change places: for dark drawings where the model knows light on dark.",
+            "description": "Dark and light change places, for pictures that are not framed.",
             "schema": {"type": "boolean", "default": False},
+        },
+        {
+            "name": "frame",
+            "in": "query",
+            "description": "Pictures of another size than the model's are framed as the data set's own were.",
+            "schema": {"type": "boolean", "default": True},
         },
     ],
     "requestBody": {

@@ -9,6 +9,7 @@ import numpy as np
 
 from helpers import registry
 from helpers.errors import OsemnError
+from helpers.framing import Framing
 
 TOP = 3
 _SMALLEST = 1e-12
@@ -25,6 +26,7 @@ class Served:
         classes: their names, by label.
         shape: `(H, W, C)` of a picture.
         temperature: by which logits are divided for a confidence that means what it says.
+        framing: how the data set's pictures were framed; None for photographs.
     """
 
     version: registry.Version
@@ -32,6 +34,7 @@ class Served:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     temperature: float
+    framing: Framing | None = None
 
     @classmethod
     def load(cls, version: registry.Version) -> "Served":
@@ -51,6 +54,7 @@ class Served:
                 tuple(manifest["classes"]),
                 tuple(manifest["signature"]["input"]["shape"][1:]),
                 float(manifest["metrics"]["test"]["temperature"]),
+                Framing(**manifest["framing"]) if manifest.get("framing") else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise OsemnError(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from helpers import pictures
+from helpers.framing import BlankError, Framing
+from helpers.pictures import Wishes
 from helpers.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,21 +63,26 @@ def opened(content: bytes, settings: Settings) -> "Image.Image":
 
 
 def prepared(
-    image: "Image.Image", shape: tuple[int, int, int], *, background: str = "white", invert: bool = False
+    image: "Image.Image",
+    shape: tuple[int, int, int],
+    wishes: Wishes | None = None,
+    framed: Framing | None = None,
 ) -> np.ndarray:
     """Decode an opened picture and return it as `uint8 [H, W, C]`, prepared as for training.
 
     Args:
         image: from `opened`.
         shape: `(H, W, C)` of the model.
-        background: what transparency is laid on.
-        invert: whether dark and light change places.
+        wishes: as for `pictures.prepare`.
+        framed: as for `pictures.prepare`.
 
     Raises:
-        RefusedError: it is damaged.
+        RefusedError: it is damaged, or blank where it is to be framed.
     """
     try:
-        return pictures.prepare(image, *shape, background=background, invert=invert)
+        return pictures.prepare(image, *shape, wishes, framed)
+    except BlankError as error:
+        raise RefusedError(422, "blank", f"The picture is blank: {error}.") from None
     except Exception as error:  # as above, for damaged pixels
         raise RefusedError(422, "damaged", f"The picture is damaged: {_brief(error)}.") from None
 

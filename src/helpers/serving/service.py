@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.pictures import Wishes
 from helpers.serving import reading
 from helpers.serving.metrics import Metrics
 from helpers.serving.model import Holder, Served
@@ -77,26 +78,22 @@ class Service:
         return found
 
     def predict_pictures(
-        self, served: Served, opened: list["Image.Image"], background: str, invert: bool
+        self, served: Served, opened: list["Image.Image"], wishes: Wishes
     ) -> list[dict[str, Any]]:
         """Decode opened pictures and predict them; runs in the pool, or at once for a single small one."""
-        images = [
-            reading.prepared(image, served.shape, background=background, invert=invert) for image in opened
-        ]
+        images = [reading.prepared(image, served.shape, wishes, served.framing) for image in opened]
         return self.predict(served, np.stack(images))
 
-    def predict_files(
-        self, served: Served, files: list[bytes], background: str, invert: bool
-    ) -> list[dict[str, Any]]:
+    def predict_files(self, served: Served, files: list[bytes], wishes: Wishes) -> list[dict[str, Any]]:
         """Open, decode and predict picture files; runs in the pool."""
         return self.predict_pictures(
-            served, [reading.opened(content, self.settings) for content in files], background, invert
+            served, [reading.opened(content, self.settings) for content in files], wishes
         )
 
-    def predict_arrays(self, served: Served, content: bytes, invert: bool) -> list[dict[str, Any]]:
+    def predict_arrays(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
         """Read pixels from JSON and predict them; runs in the pool."""
         images = reading.arrays(content, served.shape, self.settings)
-        return self.predict(served, 255.0 - images if invert else images)
+        return self.predict(served, 255.0 - images if wishes.invert else images)
 
     def current(self) -> Served:
         """Return the version that is served.

@@ -1,0 +1,268 @@
+"""The page that tries a version in the browser: one file that opens by double click, or a folder to be served.
+
+The page is written by hand in `web/`; here a version's model, card and hard test images, and TensorFlow.js, are put into it.
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import mistune
+import numpy as np
+from markupsafe import Markup
+
+from helpers import browser_runtime, paths, registry, stages, wording
+from helpers.errors import OsemnError, UsageError
+
+NAME = "try_it.html"
+SCRIPTS = ("framing.js", "files.js", "pad.js", "model.js", "main.js")
+"""In an order in which each needs only those before it."""
+HALF_AGREES = 0.999
+"""Share of test images whose labels the half-precision model must keep; otherwise the page has the full one."""
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
+    "connect-src blob:; base-uri 'none'; form-action 'none'"
+)
+_IMPORT = re.compile(r'^import .* from "\./.*";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that a version came from.
+
+    Attributes:
+        text: its title.
+        page: the name of its page in a report.
+    """
+
+    text: str
+    page: str
+
+
+def write(version: registry.Version, path: Path, report: Path | None = None) -> Path:
+    """Write the page of a version as one file that holds everything; return its path.
+
+    Args:
+        version: whole, and proven by its export.
+        path: the file to write; it appears by one rename.
+        report: the folder of the report whose pages are linked, where they are there.
+
+    Raises:
+        OsemnError: the version lacks what the page needs, or TensorFlow.js cannot be had.
+    """
+    runtime = browser_runtime.folder()
+    scripts = [(runtime / file.name).read_text(encoding="utf-8") for file in browser_runtime.SCRIPTS]
+    binary = base64.b64encode((runtime / browser_runtime.BINARY.name).read_bytes()).decode()
+    parts = {
+        "style": Markup(
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<link rel="icon" href="data:,">\n'
+            f"<style>\n{_file('demo.css')}</style>"
+        ),
+        "scripts": Markup(
+            "\n".join(
+                [
+                    f'<script type="application/json" id="facts">{_json(facts(version))}</script>',
+                    f'<script type="application/octet-stream" id="wasm">{binary}</script>',
+                    *(f"<script>{_inline(script)}</script>" for script in scripts),
+                    f'<script type="module">\n{_inline(script())}</script>',
+                ]
+            )
+        ),
+    }
+    _write_whole(path, _page(version, parts, path.parent, report))
+    return path
+
+
+def write_folder(version: registry.Version, folder: Path, report: Path | None = None) -> Path:
+    """Write the page of a version as files to be served, for servers that forbid scripts inside of pages.
+
+    Under `Content-Security-Policy: default-src 'self'; script-src 'self'` WebAssembly is forbidden too, and the plain back
+    end computes.
+
+    Args:
+        version: as for `write`.
+        folder: is made; files of the same names in it are replaced.
+        report: as for `write`.
+
+    Raises:
+        OsemnError: as for `write`.
+    """
+    runtime = browser_runtime.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in browser_runtime.FILES:
+        shutil.copyfile(runtime / file.name, folder / file.name)
+    (folder / "demo.js").write_text(script(), encoding="utf-8")
+    (folder / "demo.css").write_text(_file("demo.css"), encoding="utf-8")
+    known = {**facts(version), "wasm": browser_runtime.BINARY.name}
+    parts = {
+        "style": Markup('<link rel="stylesheet" href="demo.css">'),
+        "scripts": Markup(
+            "\n".join(
+                [
+                    f'<script type="application/json" id="facts">{_json(known)}</script>',
+                    *(f'<script src="{file.name}"></script>' for file in browser_runtime.SCRIPTS),
+                    '<script type="module" src="demo.js"></script>',
+                ]
+            )
+        ),
+    }
+    _write_whole(folder / "index.html", _page(version, parts, folder, report))
+    return folder / "index.html"
+
+
+def facts(version: registry.Version) -> dict[str, Any]:
+    """Return what the page's script knows of a version, as plain JSON types.
+
+    Raises:
+        OsemnError: the version has no model for the browser; it was exported before the page was made.
+    """
+    manifest = version.manifest
+    try:
+        shape = manifest["signature"]["input"]["shape"][1:]
+        temperature = manifest["metrics"]["test"]["temperature"]
+        return {
+            "version": version.name,
+            "classes": manifest["classes"],
+            "shape": shape,
+            "framing": manifest["framing"],
+            "temperature": temperature,
+            "model": _model(version.folder / model_format(manifest)),
+            "gallery": _gallery(version.folder / registry.GALLERY),
+        }
+    except (KeyError, OSError, ValueError) as error:
+        raise OsemnError(
+            f"Version {version.name} cannot be tried in the browser: {str(error)[:200]} is missing.",
+            f"export the model again: osemn run --from 10_export --profile {manifest.get('profile', 'quick')}",
+        ) from None
+
+
+def model_format(manifest: Mapping[str, Any]) -> str:
+    """Return the folder of the model that the page has: in half precision, where that keeps the labels."""
+    rows = {row["format"]: row for row in manifest["formats"]}
+    half = rows.get("tfjs_half")
+    return "tfjs_half" if half and half["same_labels"] >= HALF_AGREES * half["n"] else "tfjs"
+
+
+def script() -> str:
+    """Return the page's own script: the modules of `web/`, one after the other."""
+    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", _file(name))) for name in SCRIPTS)
+
+
+def find_version(dataset: str, name: str = "") -> registry.Version:
+    """Return a version of the registry by name, or the current one.
+
+    Raises:
+        UsageError: there is none of that name.
+        OsemnError: none is promoted yet, or a file of it is missing or changed.
+    """
+    known = registry.Registry(dataset)
+    version = known.find(name) if name else known.current()
+    registry.verify(version)
+    return version
+
+
+def check_target(path: Path, suffix: str) -> None:
+    """Refuse a file that would be no page.
+
+    Raises:
+        UsageError: its name ends otherwise.
+    """
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{path} is no name of a page.", f"let it end in {suffix}")
+
+
+def _model(folder: Path) -> dict[str, Any]:
+    model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (group,) = model["weightsManifest"]
+    content = b"".join((folder / name).read_bytes() for name in group["paths"])
+    return {
+        "topology": model["modelTopology"],
+        "signature": model["signature"],
+        "weightSpecs": group["weights"],
+        "weights": base64.b64encode(content).decode(),
+    }
+
+
+def _gallery(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as content:
+        images, labels = content["images"], content["labels"]
+    return {"images": base64.b64encode(images.tobytes()).decode(), "labels": labels.tolist()}
+
+
+def _page(version: registry.Version, parts: dict[str, Markup], place: Path, report: Path | None) -> str:
+    manifest = version.manifest
+    height, width = manifest["signature"]["input"]["shape"][1:3]
+    test = manifest["metrics"]["test"]
+    loader = jinja2.FileSystemLoader(paths.web_folder())
+    template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    return template.get_template("index.html.j2").render(
+        title=manifest["data"]["title"],
+        framing=manifest["framing"],
+        height=height,
+        width=width,
+        steps=[(step.text, _address(step, place, report)) for step in steps(manifest)],
+        model=f"{wording.capital(manifest['label'])}: {wording.percent(test['accuracy'])} of {test['n']:,} test images right "
+        f"({wording.interval(*test['accuracy_ci95'])}). Version {version.name}.",
+        card=Markup(_card(version)),
+        runtime_version=browser_runtime.VERSION,
+        licence=_file("tensorflow-js.LICENSE.txt"),
+        **parts,
+    )
+
+
+def steps(manifest: Mapping[str, Any]) -> list[Step]:
+    """Return the stages that a version came from, in order."""
+    candidate = manifest["candidate"]
+    names = [
+        "01_acquire",
+        "02_explore",
+        "03_preprocess",
+        manifest["trained_by"],
+        f"07_evaluation/{candidate}",
+    ]
+    names += [f"08_grad_cam/{candidate}", "10_export"]
+    found = [stages.find(name) for name in names]
+    return [Step(stage.title, f"{stage.slug}.html") for stage in found]
+
+
+def _address(step: Step, place: Path, report: Path | None) -> str:
+    if report is None or not (report / step.page).is_file():
+        return ""
+    return Path(os.path.relpath(report / step.page, place)).as_posix()
+
+
+def _card(version: registry.Version) -> str:
+    text = (version.folder / "model_card.md").read_text(encoding="utf-8")
+    lower = re.sub("^#", "##", text, flags=re.MULTILINE)
+    return mistune.create_markdown(escape=True, plugins=["table"])(lower)
+
+
+def _file(name: str) -> str:
+    return (paths.web_folder() / name).read_text(encoding="utf-8")
+
+
+def _json(content: Any) -> str:
+    """Return JSON that no parser of HTML can take for the end of a script."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _inline(content: str) -> str:
+    """Return a script that can stand inside of a page."""
+    return re.sub("<(?=/script)", r"\\x3c", content, flags=re.IGNORECASE).replace("<!--", r"\x3c!--")
+
+
+def _write_whole(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".demo-") as workspace:
+        written = Path(workspace) / path.name
+        written.write_text(content, encoding="utf-8")
+        written.replace(path)

@@ -1,0 +1,65 @@
+"""A version whose model was trained on scikit-learn's digits for some seconds, for tests of the page that tries it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.datasets import load_digits
+
+import registry_versions
+from helpers import data, determinism, framing, models
+from helpers.export import facts, formats, tfjs
+from helpers.registry import Registry, Version
+
+TRAINED = 1_000
+"""So many of the images are trained on; those after them are the test images."""
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return all images, `uint8 [N, 8, 8, 1]`, and labels, `int64 [N]`."""
+    found = load_digits()
+    return (found.images * 255 / 16).round().astype(np.uint8)[..., np.newaxis], found.target
+
+
+def train() -> keras.Model:
+    """Return a small residual CNN that tells most digits."""
+    determinism.seed_tensorflow(0)
+    images, labels = digits()
+    model = models.residual_cnn(
+        (8, 8, 1), 10, mean=[78.0], standard_deviation=[96.0], width=16, early_pooling=False
+    )
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    model.fit(images[:TRAINED].astype(np.float32), labels[:TRAINED], epochs=8, batch_size=50, verbose=0)
+    return model
+
+
+def publish(model: keras.Model, folder: Path, classes: tuple[str, ...], half_agrees: bool = True) -> Version:
+    """Publish and promote a version of digits; whether half precision is said to agree decides which model the page has."""
+    content = registry_versions.content(folder)
+    for path in (content / "tfjs").iterdir():
+        path.unlink()
+    (content / "tfjs").rmdir()
+    graph = formats.browser_graph(model)
+    tfjs.write(graph, content / "tfjs")
+    tfjs.write(graph, content / "tfjs_half", half=True)
+    images, labels = digits()
+    test = data.Dataset(images[TRAINED:], labels[TRAINED:].astype(np.int64), classes)
+    probabilities = np.asarray(model(test.images.astype(np.float32), training=False))
+    facts.write_gallery(content / "gallery.npz", test, probabilities)
+    (content / "model_card.md").write_text(
+        "# Model card\n\nOnly a test.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n", "utf-8"
+    )
+    known = registry_versions.facts(
+        classes=list(classes),
+        signature={"input": {"name": "image", "shape": [None, 8, 8, 1]}},
+        framing=asdict(framing.FRAMINGS["digits"]),
+        data={"title": "scikit-learn's digits"},
+        trained_by="09_tuning",
+        formats=[{"format": "tfjs_half", "n": 1000, "same_labels": 1000 if half_agrees else 998}],
+    )
+    # the registry replays golden outputs by its own small ONNX model, whose classes are others
+    registry = Registry("digits")
+    version = registry.publish(content, json.loads(json.dumps(known)))
+    return registry.promote(version.name)

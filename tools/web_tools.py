@@ -1,0 +1,49 @@
+"""Installs what checks the page in `web/` (Biome, axe-core: pinned in web/package.json), and lints the page with it.
+
+    python tools/web_tools.py [--fix]
+
+Where npm's registry cannot be reached it says so, and the page goes unchecked; the tests that need axe-core are skipped.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers import registries
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+INSTALLED = WEB / "node_modules" / ".package-lock.json"
+BIOME = WEB / "node_modules" / "@biomejs" / "biome" / "bin" / "biome"
+SECONDS = 300.0
+
+
+def install() -> bool:
+    """Install the tools if they are not there as pinned; tell whether they are there now."""
+    if INSTALLED.is_file() and INSTALLED.stat().st_mtime >= (WEB / "package.json").stat().st_mtime:
+        return True
+    try:
+        code, output = registries.call_tool(
+            [*registries.npm(), "install", "--no-package-lock", "--no-audit", "--no-fund"], WEB, SECONDS
+        )
+    except (registries.SourceFailedError, OSError) as error:
+        code, output = 1, str(error)
+    if code:
+        reason = registries.ADDRESS.sub("…", " ".join(output.split()))[-200:]
+        print(f"The page in web/ is not checked, because npm could not install the tools: {reason}")
+        return False
+    os.utime(INSTALLED)
+    return True
+
+
+def main() -> int:
+    """Install and lint; return Biome's exit status."""
+    if not install():
+        return 0
+    options = ["--write"] if "--fix" in sys.argv[1:] else []
+    command = [registries.node(), BIOME, "check", "--error-on-warnings", *options]
+    return subprocess.run(command, cwd=WEB, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+// Pictures as the model takes them: the same bytes as helpers/pictures.py and helpers/framing.py give for the same pixels.
+
+const INK = 25; // grey values above this count as ink, of 255 on black
+const BITS = 22; // of the whole numbers that Pillow's filters are computed in
+const FILTERS = {
+  bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
+  bicubic: {
+    support: 2,
+    at(signed) {
+      const x = Math.abs(signed);
+      if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
+    },
+  },
+};
+
+/** Nothing is on the picture but its background. */
+export class BlankError extends Error {}
+
+/**
+ * Return a picture as the model takes it: a Uint8Array, [height, width, channels].
+ *
+ * A picture of the model's own size stays as it is; another is framed as the data set's pictures were, or, where those are
+ * photographs (`framing` is null), its middle is cut out and resized.
+ *
+ * @param picture { width, height, data }: opaque RGBA pixels
+ * @param shape [height, width, channels] of the model
+ * @param framing { box, centre }, or null
+ */
+export function prepare(picture, [height, width, channels], framing) {
+  const colours = withoutAlpha(picture);
+  if (picture.width === width && picture.height === height) return channels === 1 ? grey(colours) : colours;
+  if (framing) return frame(grey(colours), picture.width, picture.height, framing, height);
+  const fitted = resize(colours, picture.width, picture.height, 3, fit(picture, width / height), width, height, "bicubic");
+  return channels === 1 ? grey(fitted) : fitted;
+}
+
+function withoutAlpha({ data }) {
+  const colours = new Uint8Array((data.length / 4) * 3);
+  for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
+    colours[to] = data[from];
+    colours[to + 1] = data[from + 1];
+    colours[to + 2] = data[from + 2];
+  }
+  return colours;
+}
+
+/** Luma (ITU-R BT.601). */
+function grey(colours) {
+  const found = new Uint8Array(colours.length / 3);
+  for (let at = 0; at < found.length; at++) {
+    const [red, green, blue] = [colours[3 * at], colours[3 * at + 1], colours[3 * at + 2]];
+    found[at] = Math.floor((299 * red + 587 * green + 114 * blue + 500) / 1000);
+  }
+  return found;
+}
+
+/** Cut to the ink, light on black, scaled and centred in a square of `side` pixels. */
+function frame(pixels, width, height, framing, side) {
+  const light = onBlack(pixels, width, height);
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (light[y * width + x] <= INK) continue;
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+      [top, bottom] = [Math.min(top, y), y];
+    }
+  }
+  if (bottom < 0) throw new BlankError("There is nothing on it but its background.");
+  const [wide, high] = [right - left + 1, bottom - top + 1];
+  const [w, h] = [wide, high].map((length) => Math.max(1, divided(length * framing.box, Math.max(wide, high))));
+  const scaled = resize(light, width, height, 1, [left, top, right + 1, bottom + 1], w, h, "bilinear");
+  const [across, down] = place(scaled, w, h, framing, side);
+  const square = new Uint8Array(side * side);
+  for (let y = 0; y < h; y++) square.set(scaled.subarray(y * w, (y + 1) * w), (down + y) * side + across);
+  return square;
+}
+
+/** The background is the median of the edge; it becomes black, and the other end of the scale white. */
+function onBlack(pixels, width, height) {
+  const edge = [...pixels.subarray(0, width), ...pixels.subarray((height - 1) * width)];
+  for (let y = 1; y < height - 1; y++) edge.push(pixels[y * width], pixels[(y + 1) * width - 1]);
+  edge.sort((one, other) => one - other);
+  const median = edge[edge.length >> 1];
+  const [turned, background] = median > 127 ? [255, 255 - median] : [0, median];
+  return pixels.map((value) => divided(Math.max(Math.abs(turned - value) - background, 0) * 255, 255 - background));
+}
+
+/** Column and row of the square at which a scaled picture begins. */
+function place(scaled, width, height, framing, side) {
+  if (framing.centre === "box") return [Math.floor((side - width) / 2), Math.floor((side - height) / 2)];
+  let [total, acrossMoment, downMoment] = [0, 0, 0];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const value = scaled[y * width + x];
+      total += value;
+      acrossMoment += value * x;
+      downMoment += value * y;
+    }
+  }
+  return [
+    [acrossMoment, width],
+    [downMoment, height],
+  ].map(([moment, length]) => {
+    const start = Math.floor((side * total - 2 * moment + total) / (2 * total));
+    return Math.min(Math.max(start, 0), side - length);
+  });
+}
+
+/** A whole number divided and rounded, halves upward. */
+function divided(value, by) {
+  return Math.floor((2 * value + by) / (2 * by));
+}
+
+/** The middle of a picture in the wanted ratio of width to height: its left, top, right and bottom. */
+function fit({ width, height }, ratio) {
+  const [w, h] = width / height >= ratio ? [ratio * height, height] : [width, width / ratio];
+  const [left, top] = [(width - w) / 2, (height - h) / 2];
+  return [left, top, left + w, top + h];
+}
+
+/** Resize a box of a picture as Pillow does: across, rounded to bytes, then down. */
+function resize(pixels, width, height, channels, [left, top, right, bottom], toWidth, toHeight, filter) {
+  const row = toWidth * channels;
+  const narrow = new Uint8Array(row * height);
+  weights(width, left, right, toWidth, filter).forEach(({ start, shares }, x) => {
+    for (let y = 0; y < height; y++) {
+      for (let channel = 0; channel < channels; channel++) {
+        const from = (y * width + start) * channels + channel;
+        narrow[y * row + x * channels + channel] = summed(pixels, from, channels, shares);
+      }
+    }
+  });
+  const found = new Uint8Array(row * toHeight);
+  weights(height, top, bottom, toHeight, filter).forEach(({ start, shares }, y) => {
+    for (let x = 0; x < row; x++) found[y * row + x] = summed(narrow, start * row + x, row, shares);
+  });
+  return found;
+}
+
+function summed(pixels, from, step, shares) {
+  let sum = 1 << (BITS - 1);
+  for (let at = 0; at < shares.length; at++) sum += pixels[from + at * step] * shares[at];
+  return Math.min(Math.max(sum >> BITS, 0), 255);
+}
+
+/** For each place of the result, where its pixels begin and what share each has, in units of 2 to the power of -BITS. */
+function weights(size, begin, to, count, name) {
+  const filter = FILTERS[name];
+  const from = Math.fround(begin); // Pillow keeps boxes in single precision
+  const scale = Math.fround(Math.fround(to) - from) / count;
+  const spread = Math.max(scale, 1);
+  return Array.from({ length: count }, (_, place) => {
+    const centre = from + (place + 0.5) * scale;
+    const start = Math.max(0, Math.trunc(centre - filter.support * spread + 0.5));
+    const end = Math.min(size, Math.trunc(centre + filter.support * spread + 0.5));
+    const raw = Array.from({ length: end - start }, (__, at) => filter.at((at + start - centre + 0.5) * (1 / spread)));
+    const total = raw.reduce((sum, share) => sum + share, 0);
+    const shares = raw.map((share) => (share / total) * 2 ** BITS);
+    return { start, shares: shares.map((share) => Math.trunc(share < 0 ? share - 0.5 : share + 0.5)) };
+  });
+}
