@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 import registry_versions
 from helpers import data, determinism, framing, models
 from helpers.export import facts, formats, tfjs
-from helpers.registry import Registry, Version
+from helpers.registry import Registry
+from helpers.versions import Version
 
 TRAINED = 1_000
 """So many of the images are trained on; those after them are the test images."""

@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw
 
 import demo_versions
 from conftest import REPOSITORY, osemn
-from helpers import demo, framing, pictures, registry
+from helpers import demo, framing, pictures, versions
 from helpers.errors import OsemnError, UsageError
 from helpers.report import exported
+from helpers.versions import Version
 
 CLASSES = (
     "zero",
@@ -54,7 +55,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def version(model, output) -> registry.Version:
+def version(model, output) -> Version:
     return demo_versions.publish(model, output / "content", CLASSES)
 
 
@@ -196,14 +197,14 @@ def test_half_precision_is_taken_only_where_it_keeps_the_labels(version):
 def test_version_from_before_the_page_says_to_export_again(version, tmp_path):
     old = {name: value for name, value in version.manifest.items() if name != "framing"}
     with pytest.raises(OsemnError, match="export the model again"):
-        demo.facts(registry.Version(version.name, version.folder, old))
+        demo.facts(Version(version.name, version.folder, old))
     with pytest.raises(OsemnError, match="cannot be tried in the browser"):
-        demo.facts(registry.Version(version.name, tmp_path, version.manifest))
+        demo.facts(Version(version.name, tmp_path, version.manifest))
 
 
 def test_gallery_holds_the_most_doubtful_images_of_every_class(version, model):
     images, labels = (part[demo_versions.TRAINED :] for part in demo_versions.digits())
-    with np.load(version.folder / registry.GALLERY) as content:
+    with np.load(version.folder / versions.GALLERY) as content:
         shown, of_class = content["images"], content["labels"]
     assert of_class.tolist() == [*range(10), *range(10)]
     first_two = np.sort(model(images.astype(np.float32), training=False), axis=1)[:, -2:]

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import registry_versions
-from helpers import registry as checks
+from helpers import registry as store
+from helpers import versions as checks
 from helpers.errors import OsemnError, UsageError
-from helpers.registry import Registry
+from helpers.registry import NAME, Registry
 
 FILES = (
     "golden.npz",
@@ -48,7 +49,7 @@ def served(registry: Registry, content: Path) -> str:
 
 def test_version_holds_every_file_and_says_so_in_its_name(registry, content):
     version = registry.publish(content, registry_versions.facts())
-    assert checks.NAME.fullmatch(version.name)
+    assert NAME.fullmatch(version.name)
     assert sorted(version.manifest["files"]) == sorted(FILES)
     assert version.manifest["dataset"] == "digits"
     assert checks.faults(version) == []
@@ -308,7 +309,7 @@ def test_promotion_on_a_full_disk_leaves_the_served_version(registry, content, s
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checks, "_write_whole", full)
+    monkeypatch.setattr(store, "_write_whole", full)
     with pytest.raises(OsemnError, match="no space left"):
         registry.promote(second)
     assert registry.current().name == served

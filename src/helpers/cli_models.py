@@ -86,11 +86,11 @@ def check(
     dataset: OwnDataset = "",
 ) -> None:
     """Check every file of a version by its hash, and its golden outputs; change nothing."""
-    from helpers import registry as checks
+    from helpers import versions
 
     registry = _registry(dataset or context.obj)
     found = registry.find(version) if version else registry.current()
-    checks.verify(found)
-    difference = checks.replay(found)
+    versions.verify(found)
+    difference = versions.replay(found)
     files = len(found.manifest["files"])
     typer.echo(f"{found.name} is whole: {files} files; golden outputs within {difference:.1g}")

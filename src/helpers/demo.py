@@ -19,8 +19,9 @@ import mistune
 import numpy as np
 from markupsafe import Markup
 
-from helpers import browser_runtime, paths, registry, stages, wording
+from helpers import browser_runtime, paths, registry, stages, versions, wording
 from helpers.errors import OsemnError, UsageError
+from helpers.versions import Version
 
 NAME = "try_it.html"
 SCRIPTS = ("framing.js", "files.js", "pad.js", "model.js", "main.js")
@@ -48,7 +49,7 @@ class Step:
     page: str
 
 
-def write(version: registry.Version, path: Path, report: Path | None = None) -> Path:
+def write(version: Version, path: Path, report: Path | None = None) -> Path:
     """Write the page of a version as one file that holds everything; return its path.
 
     Args:
@@ -82,7 +83,7 @@ def write(version: registry.Version, path: Path, report: Path | None = None) -> 
     return path
 
 
-def write_folder(version: registry.Version, folder: Path, report: Path | None = None) -> Path:
+def write_folder(version: Version, folder: Path, report: Path | None = None) -> Path:
     """Write the page of a version as files to be served, for servers that forbid scripts inside of pages.
 
     Under `Content-Security-Policy: default-src 'self'; script-src 'self'` WebAssembly is forbidden too, and the plain back
@@ -119,7 +120,7 @@ def write_folder(version: registry.Version, folder: Path, report: Path | None = 
     return folder / "index.html"
 
 
-def facts(version: registry.Version) -> dict[str, Any]:
+def facts(version: Version) -> dict[str, Any]:
     """Return what the page's script knows of a version, as plain JSON types.
 
     Raises:
@@ -136,7 +137,7 @@ def facts(version: registry.Version) -> dict[str, Any]:
             "framing": manifest["framing"],
             "temperature": temperature,
             "model": _model(version.folder / model_format(manifest)),
-            "gallery": _gallery(version.folder / registry.GALLERY),
+            "gallery": _gallery(version.folder / versions.GALLERY),
         }
     except (KeyError, OSError, ValueError) as error:
         raise OsemnError(
@@ -157,7 +158,7 @@ def script() -> str:
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", _file(name))) for name in SCRIPTS)
 
 
-def find_version(dataset: str, name: str = "") -> registry.Version:
+def find_version(dataset: str, name: str = "") -> Version:
     """Return a version of the registry by name, or the current one.
 
     Raises:
@@ -166,7 +167,7 @@ def find_version(dataset: str, name: str = "") -> registry.Version:
     """
     known = registry.Registry(dataset)
     version = known.find(name) if name else known.current()
-    registry.verify(version)
+    versions.verify(version)
     return version
 
 
@@ -198,7 +199,7 @@ def _gallery(path: Path) -> dict[str, Any]:
     return {"images": base64.b64encode(images.tobytes()).decode(), "labels": labels.tolist()}
 
 
-def _page(version: registry.Version, parts: dict[str, Markup], place: Path, report: Path | None) -> str:
+def _page(version: Version, parts: dict[str, Markup], place: Path, report: Path | None) -> str:
     manifest = version.manifest
     height, width = manifest["signature"]["input"]["shape"][1:3]
     test = manifest["metrics"]["test"]
@@ -240,7 +241,7 @@ def _address(step: Step, place: Path, report: Path | None) -> str:
     return Path(os.path.relpath(report / step.page, place)).as_posix()
 
 
-def _card(version: registry.Version) -> str:
+def _card(version: Version) -> str:
     text = (version.folder / "model_card.md").read_text(encoding="utf-8")
     lower = re.sub("^#", "##", text, flags=re.MULTILINE)
     return mistune.create_markdown(escape=True, plugins=["table"])(lower)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import data, drift, drift_power, image_folders, paths, registry
+from helpers import data, drift, drift_power, image_folders, paths, registry, versions
 from helpers.errors import OsemnError, UsageError
 from helpers.pictures import Wishes
 from helpers.serving import reading
@@ -109,7 +109,7 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[
     """
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "name a folder of PNG, JPEG or WebP pictures")
-    path = served.version.folder / registry.DRIFT
+    path = served.version.folder / versions.DRIFT
     if not path.is_file():
         raise OsemnError(
             f"Version {served.version.name} has no drift reference, for want of validation images.",

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from helpers import candidates, data, drift, framing, manifests, registry, runs, stages
+from helpers import candidates, data, drift, framing, manifests, runs, stages, versions
 from helpers.candidates import Candidate
 from helpers.export.champion import Choice
 
@@ -44,7 +44,7 @@ def write_golden(path: Path, model: keras.Model, validation: data.Dataset, seed:
         validation: the validation part.
         seed: decides which images.
     """
-    rows = data.stratified_sample(validation.labels, min(registry.GOLDEN_IMAGES, len(validation)), seed)
+    rows = data.stratified_sample(validation.labels, min(versions.GOLDEN_IMAGES, len(validation)), seed)
     images = validation.images[rows]
     np.savez(path, images=images, probabilities=np.asarray(model(images.astype(np.float32), training=False)))
 
@@ -143,7 +143,7 @@ def collect(
             "latency_ms": row.option.latency_ms,
         },
         "formats": list(formats),
-        "golden": {"file": registry.GOLDEN, "tolerance": registry.GOLDEN_TOLERANCE},
+        "golden": {"file": versions.GOLDEN, "tolerance": versions.GOLDEN_TOLERANCE},
         "trained_by": trained["stage"],
         "seed": trained["seed"],
         "hashes": {

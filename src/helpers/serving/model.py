@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import registry
+from helpers import registry, versions
 from helpers.errors import OsemnError
 from helpers.framing import Framing
 
@@ -29,7 +29,7 @@ class Served:
         framing: how the data set's pictures were framed; None for photographs.
     """
 
-    version: registry.Version
+    version: versions.Version
     session: Any
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
@@ -37,15 +37,15 @@ class Served:
     framing: Framing | None = None
 
     @classmethod
-    def load(cls, version: registry.Version) -> "Served":
+    def load(cls, version: versions.Version) -> "Served":
         """Check every file and the golden outputs of a version and return it, ready to predict.
 
         Raises:
             OsemnError: it is not whole, or does not give its golden outputs.
         """
-        registry.verify(version)
-        loaded = registry.session(version)
-        registry.replay(version, loaded)
+        versions.verify(version)
+        loaded = versions.session(version)
+        versions.replay(version, loaded)
         manifest = version.manifest
         try:
             return cls(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import drift, registry
+from helpers import drift, versions
 from helpers.errors import OsemnError
 from helpers.serving.metrics import Metrics
 from helpers.serving.model import Served
@@ -30,7 +30,7 @@ class Monitor:
     """
 
     def __init__(self, served: Served, window: int, every: float, metrics: Metrics) -> None:
-        path = served.version.folder / registry.DRIFT
+        path = served.version.folder / versions.DRIFT
         self.reference = drift.Reference.load(path) if path.is_file() else None
         self.served, self.window, self.every, self.metrics = served, window, every, metrics
         self._begin = self._next = 0.0

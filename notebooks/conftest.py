@@ -1,0 +1,22 @@
+"""For `pytest --nbval-lax notebooks/`: evaluates the other candidates before the export, which reads what 07 says of each.
+
+nbval runs every notebook once, with its defaults; 07 is a notebook for each candidate.
+"""
+
+import pytest
+from nbval.plugin import IPyNbCell
+
+from helpers import execute, manifests, parameters, paths, stages
+
+FIRST_READER, READ = "10_export", "07_evaluation"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Run the evaluations that are missing before the first cell of the export is."""
+    if not isinstance(item, IPyNbCell) or item.path.stem != FIRST_READER or item.cell_num:
+        return
+    own = parameters.defaults(FIRST_READER)
+    for stage in stages.of_notebook(READ):
+        if not (paths.stage_folder(own["dataset"], own["profile"], stage.name) / manifests.NAME).is_file():
+            execute.execute(stage.name, own["dataset"], own["profile"], progress=False)
