@@ -28,7 +28,7 @@ from helpers.export import score
 RESULTS = paths.project_root() / "benchmarks" / "results" / "demo.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCALE = 10  # pixels of the pad for each of MNIST's
-STEP = 4  # pixels of the pad between two mouse events
+STEP = 8  # pixels of the pad between two mouse events
 STARTS, PREDICTIONS, COMPARED = 9, 300, 1_000
 NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
 LABELS = """(images) => images.map((pixels) => {
