@@ -99,8 +99,8 @@ def turn(line: list[tuple[int, int]], place: tuple[int, int]) -> float:
 
 
 def draw(tab: Page, lines: list[list[tuple[float, float]]]) -> int:
-    """Clear the pad, draw lines on it with the mouse and return the label that the page gives."""
-    tab.evaluate("osemn.page.pad.clear()")
+    """Clear the pad, draw lines on it with the mouse and return the label that the page gives, -1 for none."""
+    tab.evaluate("osemn.page.pad.keep([])")
     box = tab.locator("#pad").bounding_box()
     for line in lines:
         tab.mouse.move(box["x"] + line[0][0], box["y"] + line[0][1])
@@ -109,7 +109,7 @@ def draw(tab: Page, lines: list[list[tuple[float, float]]]) -> int:
             tab.mouse.move(box["x"] + x, box["y"] + y)
         tab.mouse.up()
     tab.evaluate(PAINTED)
-    return int(tab.get_attribute("body", "data-label"))
+    return int(tab.get_attribute("body", "data-label") or -1)
 
 
 def test_images(dataset: str) -> np.ndarray:
@@ -142,7 +142,9 @@ def main() -> None:
         images_drawn, labels_drawn = drawn.images, drawn.labels
     else:
         images_drawn, labels_drawn = images, labels
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)))
+    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser_path is None:
+        parser.error(f"there is no Chromium here (looked for {', '.join(BROWSERS)})")
     full = [row for row in version.manifest["formats"] if row["format"] != "tfjs_half"]
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         pages = {
@@ -178,7 +180,7 @@ def main() -> None:
         if options.strokes:
             tab = opened(browser, pages["half"])
             if options.brush:
-                tab.evaluate(f"osemn.page.pad.brush = {options.brush}")
+                tab.locator("#brush").fill(str(options.brush))
             said = [draw(tab, strokes(image[..., 0])) for image in images_drawn[: options.strokes]]
             right = np.array(said) == labels_drawn[: options.strokes]
             low, high = evaluation.wilson_interval(int(right.sum()), len(right))
@@ -187,7 +189,7 @@ def main() -> None:
                 "right": int(right.sum()),
                 "accuracy": float(right.mean()),
                 "accuracy_ci95": [low, high],
-                "brush": tab.evaluate("osemn.page.pad.brush"),
+                "brush": int(tab.input_value("#brush")),
                 "wrong": [[int(row), int(labels_drawn[row]), said[row]] for row in np.flatnonzero(~right)],
             }
         browser.close()

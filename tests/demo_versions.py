@@ -16,6 +16,18 @@ from helpers.versions import Version
 
 TRAINED = 1_000
 """So many of the images are trained on; those after them are the test images."""
+CARD = f"""# Model card
+
+Only a test.
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+```python
+{"a_long_line_of_code = " * 12}
+```
+"""
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -49,9 +61,7 @@ def publish(model: keras.Model, folder: Path, classes: tuple[str, ...], half_agr
     test = data.Dataset(images[TRAINED:], labels[TRAINED:].astype(np.int64), classes)
     probabilities = np.asarray(model(test.images.astype(np.float32), training=False))
     facts.write_gallery(content / "gallery.npz", test, probabilities)
-    (content / "model_card.md").write_text(
-        "# Model card\n\nOnly a test.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n", "utf-8"
-    )
+    (content / "model_card.md").write_text(CARD, encoding="utf-8")
     known = registry_versions.facts(
         classes=list(classes),
         signature={"input": {"name": "image", "shape": [None, 8, 8, 1]}},

@@ -136,13 +136,13 @@ def visit(browser, page_file) -> Iterator:
 
 
 @contextlib.contextmanager
-def served(folder: Path, policy: str = "") -> Iterator[str]:
-    """Serve a folder, with a content security policy in every answer; yield its address."""
+def served(folder: Path, **headers: str) -> Iterator[str]:
+    """Serve a folder, with further headers in every answer; yield its address."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def end_headers(self) -> None:
-            if policy:
-                self.send_header("Content-Security-Policy", policy)
+            for name, value in headers.items():
+                self.send_header(name, value)
             super().end_headers()
 
         def log_message(self, *arguments: object) -> None:
@@ -180,6 +180,14 @@ def test_page_holds_everything_and_is_small(page_file):
     assert not re.findall(r'(?:src|href)="(?!data:)', content)
     assert "Apache License" in content
     assert content.count("</script>") == content.count("<script"), "no class name or library ends a script"
+
+
+def test_modules_become_one_script_without_clashes():
+    script = demo.script()
+    assert not re.search("^(import|export) ", script, re.MULTILINE)
+    names = re.findall(r"^(?:async )?(?:function|class|const) (\w+)", script, re.MULTILINE)
+    assert len(names) > 30
+    assert len(set(names)) == len(names), "two functions of one name would be one, without a word"
 
 
 def test_half_precision_is_taken_only_where_it_keeps_the_labels(version):
@@ -221,6 +229,11 @@ def test_links_lead_to_the_pages_of_a_report_that_are_there(version, tmp_path):
     assert re.findall(r'<li><a href="([^"]*)"', content) == ["smoke/10_export.html"]
     content = demo.write(version, report / demo.NAME, report).read_text(encoding="utf-8")
     assert re.findall(r'<li><a href="([^"]*)"', content) == ["10_export.html"]
+    odd = tmp_path / "50% #1" / "smoke"
+    odd.mkdir(parents=True)
+    (odd / "10_export.html").write_text("", encoding="utf-8")
+    content = demo.write(version, tmp_path / demo.NAME, odd).read_text(encoding="utf-8")
+    assert re.findall(r'<li><a href="([^"]*)"', content) == ["50%25%20%231/smoke/10_export.html"]
 
 
 def test_report_has_the_page_of_the_version_that_it_is_about(version, tmp_path):
@@ -243,8 +256,14 @@ def test_command_writes_a_page_or_a_folder_and_refuses_what_is_neither(version, 
     done = osemn("demo", "--dataset", "digits", "--files", str(tmp_path / "files"), cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "files" / "index.html").is_file()
-    with pytest.raises(UsageError, match=r"end in \.html"):
-        demo.check_target(Path("page.txt"), ".html")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for page, folder, words in (
+        (Path("page.txt"), None, r"end in \.html"),
+        (Path("page.html"), tmp_path, "not both"),
+        (None, tmp_path / "file", "is a file"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            demo.check_target(page, folder)
     done = osemn("demo", "--dataset", "mnist", cwd=REPOSITORY)
     assert done.returncode == 1
     assert "No version of mnist is promoted yet" in done.stderr
@@ -331,7 +350,10 @@ def test_controls_are_reached_and_used_by_the_keyboard(visit):
     assert visited[:4] == ["undo", "clear", "brush", "file"]
     visitor.page.focus("#brush")
     visitor.page.keyboard.press("End")
-    assert visitor.page.evaluate("osemn.page.pad.brush") == 60
+    visitor.stroke(BAR)
+    assert visitor.page.evaluate("osemn.page.pad.strokes.map((stroke) => stroke.brush)") == [20, 60]
+    visitor.page.focus("#undo")
+    visitor.page.keyboard.press("Enter")
     visitor.page.focus("#undo")
     visitor.page.keyboard.press("Enter")
     visitor.settle()
@@ -414,22 +436,71 @@ def test_picture_may_be_dropped_and_pasted(visit, model, event, field):
 
 
 @pytest.mark.browser
+def test_second_finger_neither_joins_nor_ends_a_stroke(visit):
+    visitor = visit()
+    visitor.page.evaluate(
+        "HTMLElement.prototype.setPointerCapture = () => {}"
+    )  # knows no fingers made by scripts
+    touch = """([kind, pointerId, x, y]) => {
+        const shown = document.querySelector("#pad").getBoundingClientRect();
+        const place = { clientX: shown.left + x, clientY: shown.top + y };
+        document.querySelector("#pad").dispatchEvent(new PointerEvent(kind, { pointerId, ...place, button: 0 }));
+    }"""
+    events = [
+        ("down", 1, 50),
+        ("down", 2, 250),
+        ("move", 1, 60),
+        ("move", 2, 251),
+        ("up", 2, 251),
+        ("move", 1, 70),
+    ]
+    for kind, finger, place in [*events, ("up", 1, 70), ("move", 1, 99)]:
+        visitor.page.evaluate(touch, [f"pointer{kind}", finger, place, place])
+    points = visitor.page.evaluate("osemn.page.pad.strokes.map((stroke) => stroke.points)")
+    np.testing.assert_allclose(points, [[[50, 50], [60, 60], [70, 70]]], atol=0.01)
+
+
+@pytest.mark.browser
+def test_folder_or_nothing_dropped_gives_a_sentence_and_the_newest_picture_wins(visit, model):
+    visitor = visit()
+    visitor.page.evaluate("osemn.page.take(undefined)")
+    assert "Drop a picture file" in visitor.answer
+    gone = "Object.assign(new File([], 'folder'), { arrayBuffer: () => Promise.reject(new Error('gone')) })"
+    visitor.page.evaluate(f"osemn.page.take({gone})")
+    assert "“folder” cannot be read" in visitor.answer
+    slow = """async (bytes) => {
+        const late = new File([Uint8Array.from(bytes)], "late.png");
+        const content = await late.arrayBuffer();
+        late.arrayBuffer = () => new Promise((done) => setTimeout(() => done(content), 200));
+        const reading = osemn.page.take(late);
+        document.querySelector("#gallery button").click();
+        await reading;
+    }"""
+    visitor.page.evaluate(slow, list(encoded(drawn(BAR))))
+    assert "A test image" in visitor.page.inner_text("#note")
+
+
+@pytest.mark.browser
 def test_answer_is_in_words_that_tell_how_sure_it_is(visit):
     visitor = visit()
     visitor.page.locator("#gallery button").first.click()
     assert "labelled zero" in visitor.page.inner_text("#note")
     say = """(confidence) => {
         osemn.model.predict = () => ({ confidence, maps: null, ms: 1 });
-        osemn.page.classify(new Uint8Array(64), "");
-        return document.querySelector("#answer").textContent;
+        osemn.page.classify(new Uint8Array(64), "", osemn.page.turn);
+        return [...document.querySelectorAll("#answer, #next")].map((part) => part.textContent).join(" ");
     }"""
     rest = [0.0] * 7
-    assert visitor.page.evaluate(say, [0.97, 0.02, 0.01, *rest]) == "zero: 97% sure"
-    assert visitor.page.evaluate(say, [0.1, 0.7, 0.2, *rest]) == "Probably one (70%)"
-    assert visitor.page.evaluate(say, [0.4, 0.15, 0.45, *rest]) == "Unsure: looks like two or zero"
-    assert visitor.page.evaluate(say, [0.25, 0.2, 0.25, 0.3, *rest[1:]]).startswith(
-        "Unsure: looks like </script><b>three or"
-    )
+    said = {
+        (0.97, 0.02, 0.01): "zero: 97% sure Then one (2.0%), two (1.0%).",
+        (0.9996, 0.0004, 0.0): "zero: over 99% sure Then one (0.0%), two (0.0%).",
+        (0.1, 0.7, 0.2): "Probably one (70%) Then two (20%), zero (10.0%).",
+        (0.4, 0.15, 0.45): "Unsure: looks like two or zero Then zero (40%), one (15%).",
+    }
+    for confidence, words in said.items():
+        assert visitor.page.evaluate(say, [*confidence, *rest]) == words
+    nasty = visitor.page.evaluate(say, [0.25, 0.2, 0.25, 0.3, *rest[1:]])
+    assert nasty.startswith("Unsure: looks like </script><b>three or zero or two")
     assert visitor.page.locator("#looked").is_hidden(), "no map, no picture of one"
 
 
@@ -450,7 +521,7 @@ def test_map_shows_the_places_that_spoke_for_the_answer(visit, model):
 @pytest.mark.browser
 def test_files_work_under_a_policy_that_forbids_scripts_inside(visit, version, tmp_path, model):
     demo.write_folder(version, tmp_path / "files")
-    with served(tmp_path / "files", POLICY) as address:
+    with served(tmp_path / "files", **{"Content-Security-Policy": POLICY}) as address:
         visitor = visit(address)
         assert visitor.page.get_attribute("body", "data-state") == "ready"
         assert visitor.page.inner_text("#took").endswith("JavaScript")
@@ -468,13 +539,26 @@ def test_files_work_under_a_policy_that_forbids_scripts_inside(visit, version, t
 
 
 @pytest.mark.browser
+def test_files_work_on_a_server_that_isolates_them_and_by_double_click(visit, version, tmp_path):
+    demo.write_folder(version, tmp_path)
+    isolated = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+    with served(tmp_path, **isolated) as address:
+        visitor = visit(address)
+        assert visitor.page.evaluate("crossOriginIsolated")
+        assert visitor.page.inner_text("#took").endswith("WebAssembly")
+    visitor = visit((tmp_path / "index.html").as_uri())
+    visitor.stroke(SEVEN)
+    assert visitor.label == "7"
+
+
+@pytest.mark.browser
 def test_model_that_does_not_load_says_so_and_how_to_build_it_again(visit, page_file, tmp_path):
     broken = re.sub(r'"weights":"[^"]{1000}', '"weights":"', page_file.read_text(encoding="utf-8"))
     (tmp_path / "broken.html").write_text(broken, encoding="utf-8")
     visitor = visit((tmp_path / "broken.html").as_uri())
     assert visitor.page.get_attribute("body", "data-state") == "failed"
     assert "does not load" in visitor.answer
-    assert "osemn demo" in visitor.answer
+    assert "osemn demo --dataset digits" in visitor.answer
 
 
 @pytest.mark.browser
@@ -482,10 +566,10 @@ def test_model_that_does_not_load_says_so_and_how_to_build_it_again(visit, page_
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_no_violation(browser, version, tmp_path, size, scheme):
-    demo.write_folder(version, tmp_path)  # the one-file page's own policy would forbid axe
+    demo.write_folder(version, tmp_path)
+    (tmp_path / "demo.js").write_text(AXE.read_text(encoding="utf-8") + demo.script(), encoding="utf-8")
     with served(tmp_path) as address:
         visitor = Visitor(browser, address, size=size, scheme=scheme)
-        visitor.page.add_script_tag(path=AXE)
         for opened in ("page", "card"):
             if opened == "card":
                 visitor.page.click("#card-open")

@@ -1,17 +1,19 @@
 // From a dropped, pasted or chosen file to opaque pixels; what cannot be read is refused with a sentence.
 
+import { PictureError } from "./framing.js";
+
 const LIMITS = { bytes: 20 * 2 ** 20, side: 4096 };
 
-/** A file that cannot be read; its message is for people. */
-export class FileError extends Error {}
-
-/** Return { width, height, data }: RGBA pixels, upright, laid on white; of an animation the first frame. */
+/** Return { width, height, data }: RGBA pixels, laid on white; of an animation the first frame. */
 export async function read(file) {
-  if (file.size > LIMITS.bytes) throw new FileError(`“${file.name}” is larger than ${LIMITS.bytes / 2 ** 20} MB.`);
-  const size = sizeOf(new DataView(await file.arrayBuffer()));
-  if (!size) throw new FileError(`“${file.name}” is no PNG, JPEG, WebP or GIF picture.`);
+  if (file.size > LIMITS.bytes) throw new PictureError(`“${file.name}” is larger than ${LIMITS.bytes / 2 ** 20} MB.`);
+  const bytes = await file.arrayBuffer().catch(() => {
+    throw new PictureError(`“${file.name}” cannot be read. Is it a folder, or gone?`);
+  });
+  const size = sizeOf(new DataView(bytes));
+  if (!size) throw new PictureError(`“${file.name}” is no PNG, JPEG, WebP or GIF picture.`);
   if (Math.max(...size) > LIMITS.side) {
-    throw new FileError(
+    throw new PictureError(
       `“${file.name}” has ${size.join(" × ")} pixels; at most ${LIMITS.side} a side are read. Make it smaller.`,
     );
   }
@@ -19,7 +21,7 @@ export async function read(file) {
   try {
     image = await createImageBitmap(file, { colorSpaceConversion: "none" });
   } catch {
-    throw new FileError(`“${file.name}” is damaged: the picture in it cannot be decoded.`);
+    throw new PictureError(`“${file.name}” is damaged: the picture in it cannot be decoded.`);
   }
   const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -53,6 +55,7 @@ function webp(view, kind) {
 
 function jpeg(view) {
   for (let at = 2; ; at += 2 + view.getUint16(at + 2)) {
+    while (view.getUint8(at + 1) === 0xff) at++; // bytes that only fill
     const marker = view.getUint8(at + 1);
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (view.getUint8(at) !== 0xff) return null;

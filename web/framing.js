@@ -14,8 +14,8 @@ const FILTERS = {
   },
 };
 
-/** Nothing is on the picture but its background. */
-export class BlankError extends Error {}
+/** A picture that is not classified; its message is for people. */
+export class PictureError extends Error {}
 
 /**
  * Return a picture as the model takes it: a Uint8Array, [height, width, channels].
@@ -66,7 +66,7 @@ function frame(pixels, width, height, framing, side) {
       [top, bottom] = [Math.min(top, y), y];
     }
   }
-  if (bottom < 0) throw new BlankError("There is nothing on it but its background.");
+  if (bottom < 0) throw new PictureError("There is nothing on it but its background.");
   const [wide, high] = [right - left + 1, bottom - top + 1];
   const [w, h] = [wide, high].map((length) => Math.max(1, divided(length * framing.box, Math.max(wide, high))));
   const scaled = resize(light, width, height, 1, [left, top, right + 1, bottom + 1], w, h, "bilinear");
@@ -98,13 +98,11 @@ function place(scaled, width, height, framing, side) {
       downMoment += value * y;
     }
   }
-  return [
-    [acrossMoment, width],
-    [downMoment, height],
-  ].map(([moment, length]) => {
-    const start = Math.floor((side * total - 2 * moment + total) / (2 * total));
-    return Math.min(Math.max(start, 0), side - length);
-  });
+  const start = (moment, length) => {
+    const middle = Math.floor((side * total - 2 * moment + total) / (2 * total));
+    return Math.min(Math.max(middle, 0), side - length);
+  };
+  return [start(acrossMoment, width), start(downMoment, height)];
 }
 
 /** A whole number divided and rounded, halves upward. */

@@ -8,24 +8,27 @@ export function bytesOf(text) {
 }
 
 export class Model {
-  /**
-   * Load the model; throws where its file is no model.
-   *
-   * @param facts of the page: `model` { topology, signature, weightSpecs, weights }, `shape`, `temperature`
-   * @param wasm address of the WebAssembly binary
-   */
+  /** Load the model of the page's facts; `wasm` is the address of the WebAssembly binary. Throws where it is no model. */
   static async load(facts, wasm) {
     const tf = globalThis.tf;
-    const made = new Model();
-    made.backend = (await started(tf, wasm)) ? "WebAssembly" : "JavaScript";
+    tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false); // the binary has one thread
+    tf.wasm.setWasmPaths(Object.fromEntries(BINARIES.map((name) => [name, wasm])));
+    const made = Object.assign(new Model(), { facts });
+    const blank = new Uint8Array(facts.shape.reduce((one, other) => one * other));
     const { topology, signature, weightSpecs, weights } = facts.model;
-    made.graph = await tf.loadGraphModel(
-      tf.io.fromMemory({ modelTopology: topology, signature, weightSpecs, weightData: bytesOf(weights).buffer }),
-    );
+    const source = { modelTopology: topology, signature, weightSpecs, weightData: bytesOf(weights).buffer };
     made.outputs = ["probabilities", "class_activation"].map((name) => signature.outputs[name]?.name).filter(Boolean);
-    made.facts = facts;
-    made.predict(new Uint8Array(facts.shape.reduce((one, other) => one * other))); // the first call is slow
-    return made;
+    for (const [backend, name] of Object.entries({ wasm: "WebAssembly", cpu: "JavaScript" })) {
+      try {
+        if (!(await tf.setBackend(backend))) continue;
+        made.graph = await tf.loadGraphModel(tf.io.fromMemory(source));
+        made.predict(blank); // the first call is slow
+        return Object.assign(made, { backend: name });
+      } catch (error) {
+        if (backend === "cpu") throw error; // else not allowed here, or not able
+      }
+    }
+    throw new Error("no back end starts");
   }
 
   /** Return { probabilities, confidence, maps, ms } of pixels as `framing.prepare` gives them. */
@@ -41,18 +44,6 @@ export class Model {
     const probabilities = Array.from(found[0].values);
     return { probabilities, confidence: calibrated(probabilities, this.facts.temperature), maps: found[1] ?? null, ms };
   }
-}
-
-/** Start a back end; tell whether it is WebAssembly. */
-async function started(tf, wasm) {
-  try {
-    tf.wasm.setWasmPaths(Object.fromEntries(BINARIES.map((name) => [name, wasm])));
-    if (await tf.setBackend("wasm")) return true;
-  } catch {
-    // not allowed here, or not able: the plain back end does
-  }
-  await tf.setBackend("cpu");
-  return false;
 }
 
 /** Probabilities after temperature scaling: those that mean what they say. */

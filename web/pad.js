@@ -1,70 +1,54 @@
 // A drawing pad for mouse, finger and pen: light strokes on black, which can be taken back one by one.
 
 export class Pad {
-  /** Draw on a canvas; `changed` is called after every piece of a stroke. */
-  constructor(canvas, changed) {
-    this.canvas = canvas;
+  /** Draw on a canvas as wide as a slider says; `changed` is called after every piece of a stroke, and at its end. */
+  constructor(canvas, slider, changed) {
+    Object.assign(this, { canvas, slider, changed, strokes: [], pointer: null });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
-    this.changed = changed;
-    this.brush = 20;
-    this.strokes = [];
-    this.drawing = null;
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.goOn(event));
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => this.end());
+    for (const name of ["pointerup", "lostpointercapture"]) canvas.addEventListener(name, (event) => this.end(event));
     this.paint();
   }
 
-  get isBlank() {
-    return this.strokes.length === 0;
-  }
-
-  /** RGBA pixels, as `framing.prepare` takes them. */
+  /** RGBA pixels, as `prepare` takes them. */
   get picture() {
     return this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
   }
 
   begin(event) {
-    if (event.button !== 0 || this.drawing) return;
+    if (event.button !== 0 || this.pointer !== null) return; // another finger's stroke goes on
     event.preventDefault();
-    this.canvas.setPointerCapture(event.pointerId);
-    this.drawing = { brush: this.brush, points: [this.pointOf(event)] };
-    this.strokes.push(this.drawing);
-    this.update();
+    this.pointer = event.pointerId;
+    this.canvas.setPointerCapture(this.pointer);
+    this.keep([...this.strokes, { brush: Number(this.slider.value), points: [this.pointOf(event)] }]);
   }
 
   goOn(event) {
-    if (!this.drawing) return;
+    if (event.pointerId !== this.pointer) return;
     const between = event.getCoalescedEvents?.() ?? [];
-    for (const each of between.length ? between : [event]) this.drawing.points.push(this.pointOf(each));
-    this.update();
+    const points = (between.length ? between : [event]).map((each) => this.pointOf(each));
+    this.strokes.at(-1)?.points.push(...points);
+    this.keep(this.strokes);
   }
 
-  end() {
-    this.drawing = null;
+  end(event) {
+    if (event.pointerId !== this.pointer) return;
+    this.pointer = null;
+    this.changed();
   }
 
-  undo() {
-    this.strokes.pop();
-    this.update();
-  }
-
-  clear() {
-    this.strokes = [];
-    this.update();
-  }
-
-  update() {
+  /** Draw these strokes and no others. */
+  keep(strokes) {
+    this.strokes = strokes;
     this.paint();
     this.changed();
   }
 
   pointOf(event) {
     const shown = this.canvas.getBoundingClientRect();
-    return [
-      ((event.clientX - shown.left) * this.canvas.width) / shown.width,
-      ((event.clientY - shown.top) * this.canvas.height) / shown.height,
-    ];
+    const scale = this.canvas.width / shown.width;
+    return [(event.clientX - shown.left) * scale, (event.clientY - shown.top) * scale];
   }
 
   paint() {
@@ -76,7 +60,7 @@ export class Pad {
       context.lineWidth = brush;
       context.beginPath();
       context.moveTo(...points[0]);
-      for (const point of points.length > 1 ? points : [points[0], points[0]]) context.lineTo(...point);
+      for (const point of points) context.lineTo(...point);
       context.stroke();
     }
   }

@@ -101,8 +101,7 @@ def demo(
     from helpers import parameters, paths
 
     parameters.check_dataset(dataset)
-    if output is not None:
-        pages.check_target(output, ".html")
+    pages.check_target(output, files)
     found = pages.find_version(dataset, version)
     report = paths.report_folder(dataset, found.manifest["profile"])
     if files is not None:

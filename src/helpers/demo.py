@@ -7,12 +7,13 @@ import base64
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import mistune
@@ -32,21 +33,12 @@ _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
     "connect-src blob:; base-uri 'none'; form-action 'none'"
 )
+_SERVED_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'"
+)
 _IMPORT = re.compile(r'^import .* from "\./.*";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A stage that a version came from.
-
-    Attributes:
-        text: its title.
-        page: the name of its page in a report.
-    """
-
-    text: str
-    page: str
 
 
 def write(version: Version, path: Path, report: Path | None = None) -> Path:
@@ -65,8 +57,7 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
     binary = base64.b64encode((runtime / browser_runtime.BINARY.name).read_bytes()).decode()
     parts = {
         "style": Markup(
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<link rel="icon" href="data:,">\n'
-            f"<style>\n{_file('demo.css')}</style>"
+            f'{_policy(_POLICY)}\n<link rel="icon" href="data:,">\n<style>\n{_file("demo.css")}</style>'
         ),
         "scripts": Markup(
             "\n".join(
@@ -74,7 +65,7 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
                     f'<script type="application/json" id="facts">{_json(facts(version))}</script>',
                     f'<script type="application/octet-stream" id="wasm">{binary}</script>',
                     *(f"<script>{_inline(script)}</script>" for script in scripts),
-                    f'<script type="module">\n{_inline(script())}</script>',
+                    f"<script>\n{_inline(script())}</script>",
                 ]
             )
         ),
@@ -105,13 +96,13 @@ def write_folder(version: Version, folder: Path, report: Path | None = None) -> 
     (folder / "demo.css").write_text(_file("demo.css"), encoding="utf-8")
     known = {**facts(version), "wasm": browser_runtime.BINARY.name}
     parts = {
-        "style": Markup('<link rel="stylesheet" href="demo.css">'),
+        "style": Markup(f'{_policy(_SERVED_POLICY)}\n<link rel="stylesheet" href="demo.css">'),
         "scripts": Markup(
             "\n".join(
                 [
                     f'<script type="application/json" id="facts">{_json(known)}</script>',
                     *(f'<script src="{file.name}"></script>' for file in browser_runtime.SCRIPTS),
-                    '<script type="module" src="demo.js"></script>',
+                    '<script src="demo.js"></script>',
                 ]
             )
         ),
@@ -140,9 +131,11 @@ def facts(version: Version) -> dict[str, Any]:
             "gallery": _gallery(version.folder / versions.GALLERY),
         }
     except (KeyError, OSError, ValueError) as error:
+        lacking = f"its manifest lacks {error}" if isinstance(error, KeyError) else str(error)[:200]
+        command = ["osemn", "run", "--dataset", manifest["dataset"], "--profile", manifest["profile"]]
         raise OsemnError(
-            f"Version {version.name} cannot be tried in the browser: {str(error)[:200]} is missing.",
-            f"export the model again: osemn run --from 10_export --profile {manifest.get('profile', 'quick')}",
+            f"Version {version.name} cannot be tried in the browser: {lacking}.",
+            f"export the model again: {shlex.join([*command, '--from', '10_export'])}",
         ) from None
 
 
@@ -154,8 +147,12 @@ def model_format(manifest: Mapping[str, Any]) -> str:
 
 
 def script() -> str:
-    """Return the page's own script: the modules of `web/`, one after the other."""
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", _file(name))) for name in SCRIPTS)
+    """Return the page's own script: the modules of `web/`, one after the other, in a function of their own.
+
+    A module of its own would not be loaded from a file that is opened by double click.
+    """
+    modules = "\n".join(_EXPORT.sub("", _IMPORT.sub("", _file(name))) for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{modules}}})();\n'
 
 
 def find_version(dataset: str, name: str = "") -> Version:
@@ -171,14 +168,22 @@ def find_version(dataset: str, name: str = "") -> Version:
     return version
 
 
-def check_target(path: Path, suffix: str) -> None:
-    """Refuse a file that would be no page.
+def check_target(page: Path | None, folder: Path | None) -> None:
+    """Refuse a page or a folder that cannot be written.
+
+    Args:
+        page: the file wanted, or None.
+        folder: the folder wanted, or None.
 
     Raises:
-        UsageError: its name ends otherwise.
+        UsageError: both are wanted, the page's name does not end in .html, or the folder is a file.
     """
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{path} is no name of a page.", f"let it end in {suffix}")
+    if page is not None and folder is not None:
+        raise UsageError("One page or a folder of files, not both.", "leave out --output or --files")
+    if page is not None and page.suffix.lower() != ".html":
+        raise UsageError(f"{page} is no name of a page.", "let it end in .html")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file.", "name a folder for --files")
 
 
 def _model(folder: Path) -> dict[str, Any]:
@@ -210,7 +215,8 @@ def _page(version: Version, parts: dict[str, Markup], place: Path, report: Path 
         framing=manifest["framing"],
         height=height,
         width=width,
-        steps=[(step.text, _address(step, place, report)) for step in steps(manifest)],
+        rebuild=shlex.join(["osemn", "demo", "--dataset", manifest["dataset"]]),
+        steps=[(stage.title, _address(stage, place, report)) for stage in steps(manifest)],
         model=f"{wording.capital(manifest['label'])}: {wording.percent(test['accuracy'])} of {test['n']:,} test images right "
         f"({wording.interval(*test['accuracy_ci95'])}). Version {version.name}.",
         card=Markup(_card(version)),
@@ -220,25 +226,22 @@ def _page(version: Version, parts: dict[str, Markup], place: Path, report: Path 
     )
 
 
-def steps(manifest: Mapping[str, Any]) -> list[Step]:
+def steps(manifest: Mapping[str, Any]) -> list[stages.Stage]:
     """Return the stages that a version came from, in order."""
-    candidate = manifest["candidate"]
-    names = [
-        "01_acquire",
-        "02_explore",
-        "03_preprocess",
-        manifest["trained_by"],
-        f"07_evaluation/{candidate}",
-    ]
-    names += [f"08_grad_cam/{candidate}", "10_export"]
-    found = [stages.find(name) for name in names]
-    return [Step(stage.title, f"{stage.slug}.html") for stage in found]
+    names = [stage.name for stage in stages.until(manifest["trained_by"])]
+    names += [f"{notebook}/{manifest['candidate']}" for notebook in ("07_evaluation", "08_grad_cam")]
+    return [stages.find(name) for name in (*names, "10_export")]
 
 
-def _address(step: Step, place: Path, report: Path | None) -> str:
-    if report is None or not (report / step.page).is_file():
+def _address(stage: stages.Stage, place: Path, report: Path | None) -> str:
+    page = f"{stage.slug}.html"
+    if report is None or not (report / page).is_file():
         return ""
-    return Path(os.path.relpath(report / step.page, place)).as_posix()
+    return quote(Path(os.path.relpath(report / page, place)).as_posix())
+
+
+def _policy(content: str) -> str:
+    return f'<meta http-equiv="Content-Security-Policy" content="{content}">'
 
 
 def _card(version: Version) -> str:

@@ -65,7 +65,7 @@ def write_drift_reference(path: Path, model: keras.Model, validation: data.Datas
 
 
 def write_gallery(path: Path, test: data.Dataset, probabilities: np.ndarray) -> None:
-    """Write hard test images for people to try: of every class those between whose first two classes it is closest.
+    """Write hard test images for people to try: of each class, of twenty at most, those that it is closest on.
 
     Args:
         path: the `.npz` to write: `images`, `uint8 [N, H, W, C]`, and `labels`, `int64 [N]`, the classes taking turns.

@@ -106,7 +106,7 @@ def _made_from(dataset: str, profile: str) -> dict[str, str]:
     """Return the hashes of all that the report's content follows from."""
     found = {
         "template": _digest(collect.template_folder()),
-        "demo": _digest(paths.web_folder()),
+        "demo": _digest(paths.web_folder()) + manifests.sha256(Path(__file__).parents[1] / "demo.py"),
         "source": _digest(Path(__file__).parent, "*.py"),
     }
     for stage in collect.stages.STAGES:
