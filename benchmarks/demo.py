@@ -5,7 +5,8 @@
 
 Labels are compared with those that Keras gave to the first 1,000 test images, by both models that a version holds for the
 browser. Digits are drawn along the skeletons of real ones, by mouse events on the pad, and go the whole way: pad, framing,
-model. Wants the data set's quick run. Adds to benchmarks/results/demo.json; what is of validation images is only printed.
+model: about a second each. Wants the data set's quick run. Adds to benchmarks/results/demo.json, without `--strokes` all but
+those; what is of validation images is only printed.
 """
 
 import argparse
@@ -196,7 +197,7 @@ def main() -> None:
     print(json.dumps(result, indent=2))
     if options.of == "test":
         known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-        manifests.write_json(RESULTS, {**known, options.dataset: result})
+        manifests.write_json(RESULTS, {**known, options.dataset: {**known.get(options.dataset, {}), **result}})
 
 
 if __name__ == "__main__":
