@@ -14,7 +14,7 @@ from missing_weights import notebooks_that_need_weights, weights_can_be_had
 from conftest import REPOSITORY, osemn
 from helpers import manifests, parameters, pipeline, sealing, stages
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]  # the first test waits for two whole series
 
 
 @pytest.fixture(scope="module")
