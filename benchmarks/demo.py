@@ -197,7 +197,9 @@ def main() -> None:
     print(json.dumps(result, indent=2))
     if options.of == "test":
         known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-        manifests.write_json(RESULTS, {**known, options.dataset: {**known.get(options.dataset, {}), **result}})
+        manifests.write_json(
+            RESULTS, {**known, options.dataset: {**known.get(options.dataset, {}), **result}}
+        )
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ def test_promotion_on_a_full_disk_leaves_the_served_version(registry, content, s
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store, "_write_whole", full)
+    monkeypatch.setattr(store, "write_whole", full)
     with pytest.raises(OsemnError, match="no space left"):
         registry.promote(second)
     assert registry.current().name == served

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,8 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
             )
         ),
     }
-    _write_whole(path, _page(version, parts, path.parent, report))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    registry.write_whole(path, _page(version, parts, path.parent, report).encode())
     return path
 
 
@@ -107,7 +107,7 @@ def write_folder(version: Version, folder: Path, report: Path | None = None) -> 
             )
         ),
     }
-    _write_whole(folder / "index.html", _page(version, parts, folder, report))
+    registry.write_whole(folder / "index.html", _page(version, parts, folder, report).encode())
     return folder / "index.html"
 
 
@@ -262,11 +262,3 @@ def _json(content: Any) -> str:
 def _inline(content: str) -> str:
     """Return a script that can stand inside of a page."""
     return re.sub("<(?=/script)", r"\\x3c", content, flags=re.IGNORECASE).replace("<!--", r"\x3c!--")
-
-
-def _write_whole(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".demo-") as workspace:
-        written = Path(workspace) / path.name
-        written.write_text(content, encoding="utf-8")
-        written.replace(path)

@@ -227,7 +227,7 @@ class Registry:
 
     def _set_current(self, names: list[str]) -> None:
         with _write_trouble(self.folder):
-            _write_whole(self.folder / CURRENT, "".join(f"{name}\n" for name in names).encode())
+            write_whole(self.folder / CURRENT, "".join(f"{name}\n" for name in names).encode())
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -286,7 +286,7 @@ class Draft:
             written = (
                 json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
             )
-            _write_whole(self.folder / manifests.NAME, written.encode())
+            write_whole(self.folder / manifests.NAME, written.encode())
             for path in files:
                 _synchronise(path)
             for path in (self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())):
@@ -310,7 +310,7 @@ _WRITE_TROUBLE = {
 _NONE_YET = "make one: osemn run --until 10_export"
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:

@@ -53,9 +53,7 @@ FORMATS: tuple[Format, ...] = (
         "litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "phones, microcontrollers"
     ),
     Format("tfjs", "TensorFlow.js", "tfjs", True, "tfjs", "the browser"),
-    Format(
-        "tfjs_half", "TensorFlow.js, half precision", "tfjs_half", False, "tfjs", "the browser, `osemn demo`"
-    ),
+    Format("tfjs_half", "TensorFlow.js, float16", "tfjs_half", False, "tfjs", "the browser, `osemn demo`"),
 )
 
 

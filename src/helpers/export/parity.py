@@ -268,7 +268,7 @@ def for_people(rows: pd.DataFrame) -> pd.DataFrame:
             "largest difference": [f"{value:.1g}" for value in rows["largest_difference"]],
             "test accuracy": [wording.percent(value) for value in rows["accuracy"]],
             "size": [f"{value / 1e6:.2f} MB" for value in rows["bytes"]],
-            "first prediction after": [wording.duration(value) for value in rows["seconds_to_first"]],
+            "first after": [wording.duration(value) for value in rows["seconds_to_first"]],
         },
         index=rows.index,
     )
