@@ -6,7 +6,10 @@ import os
 from helpers import pipeline
 
 request = pipeline.Request.from_config(config)
-steps = pipeline.steps(request)
+# A job on another machine must not mend the stages that run beside it.
+steps = pipeline.steps(request, refresh=workflow.is_main_process)
+# What a stage says there goes to its log; here it goes to the terminal.
+into = "" if workflow.is_main_process else " > {log:q} 2>&1"
 
 
 rule all:
@@ -24,10 +27,12 @@ for step in steps:
             step.inputs,
         output:
             touch(step.marker),
+        log:
+            step.log,
         threads: step.threads or workflow.cores or os.cpu_count()
         resources:
             mem_mb=step.memory_mb,
         params:
             command=step.command,
         shell:
-            "{params.command}"
+            "{params.command}" + into

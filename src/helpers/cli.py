@@ -35,26 +35,42 @@ Settings = Annotated[
 ]
 
 
-@app.command(epilog="Example: osemn run --dataset mnist --profile quick --set 04_baseline.cnn_epochs=5")
+@app.command(
+    epilog="Example: osemn run --dataset mnist --profile quick --set 04_baseline.cnn_epochs=5. On a cluster: "
+    "osemn run --executor slurm --cores 8 -- --default-resources slurm_partition=short runtime=120"
+)
 def run(
     dataset: Dataset = "fashion_mnist",
     profile: Profile = "quick",
     until: Annotated[str, typer.Option(help="The last stage to run.")] = "",
     from_stage: Annotated[str, typer.Option("--from", help="Run this stage and all after it again.")] = "",
     settings: Settings = None,
-    cores: Annotated[int, typer.Option(min=1, help="Cores to use; stages that can run side by side do.")] = (
-        os.cpu_count() or 1
-    ),
+    cores: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default="all",
+            help="Cores to use; stages that can run side by side do. On a cluster: cores for each stage (4).",
+        ),
+    ] = None,
     executor: Annotated[
-        str, typer.Option(help="Snakemake's executor: local, or an installed plug-in.")
+        str, typer.Option(help="Snakemake's executor: local, or an installed plug-in such as slurm.")
     ] = "local",
+    snakemake: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="-- …", show_default=False, help="Arguments for Snakemake itself, after two dashes."
+        ),
+    ] = None,
 ) -> None:
     """Run every stage that is not done, in order, and render the report."""
     from helpers import pipeline
 
+    if snakemake and not snakemake[0].startswith("-"):
+        raise UsageError(f"'{snakemake[0]}' is no option.", "stages are named by --until and --from")
     request = _request(dataset, profile, until, from_stage, settings)
     started = time.monotonic()
-    pipeline.run(request, cores=cores, executor=executor)
+    pipeline.run(request, cores=cores, executor=executor, extra=tuple(snakemake or ()))
     _print_end(request, time.monotonic() - started)
 
 
@@ -74,21 +90,58 @@ def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setti
     )
 
 
-@app.command(epilog="Example: osemn report --dataset mnist")
+@app.command(
+    epilog="Example: osemn report --dataset mnist; osemn report --accept; osemn report --check, as the last step in CI"
+)
 def report(
     dataset: Dataset = "fashion_mnist",
     profile: Profile = "quick",
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept", help="Keep this run as the one that later ones are compared with; print its file."
+        ),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Tell what changed since the accepted run; exit with 1 on a significant regression.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="Print nothing.")] = False,
 ) -> None:
-    """Render every executed notebook and the index to HTML that opens offline; print the index's path."""
+    """Render every executed notebook and the index to HTML that opens offline; print the index's path.
+
+    With --accept or --check nothing is rendered.
+    """
     from helpers import parameters, paths
     from helpers import report as rendering
 
+    if accept and check:
+        raise UsageError(
+            "--accept and --check exclude each other.", "check the run first, then accept it in a second call"
+        )
     parameters.check_dataset(dataset)
     parameters.load_profile(profile)
-    index = rendering.render(dataset, profile)
+    if check:
+        _check(dataset, profile, quiet)
+        return
+    written = (rendering.accept if accept else rendering.render)(dataset, profile)
     if not quiet:
-        typer.echo(paths.shown(index))
+        typer.echo(paths.shown(written))
+
+
+def _check(dataset: str, profile: str, quiet: bool) -> None:
+    """Print what changed since the accepted run; fail on a regression."""
+    from helpers.acceptance import changes
+
+    found = changes.checked(dataset, profile)
+    if not quiet:
+        typer.echo("\n".join(found.lines))
+    changes.refuse(found, dataset, profile)
+    if not quiet:
+        typer.echo("No significant regression since the accepted run.")
 
 
 @app.command(

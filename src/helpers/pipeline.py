@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from helpers import execute, manifests, parameters, paths, sources, stages
+from helpers import execute, executors, manifests, parameters, paths, sources, stages
 from helpers.errors import OsemnError, UsageError
 
 DONE = "done"
@@ -195,7 +195,7 @@ def states(request: Request) -> list[State]:
 
 @dataclass(frozen=True)
 class Step:
-    """One rule of the graph: a stage, or the report."""
+    """One rule of the graph: a stage, or the report; `threads` 0 means all that a job may take."""
 
     name: str
     inputs: list[str]
@@ -204,11 +204,21 @@ class Step:
     threads: int
     memory_mb: int
 
+    @property
+    def log(self) -> str:
+        """The file for the output of a job on another machine."""
+        return str(Path(self.marker).with_suffix(".log"))
 
-def steps(request: Request) -> list[Step]:
-    """Return the rules of the graph, and bring the markers up to date with the manifests."""
-    current = states(request)
-    _synchronise(request, {state.stage: state.done for state in current})
+
+def steps(request: Request, *, refresh: bool = True) -> list[Step]:
+    """Return the rules of the graph.
+
+    Args:
+        request: what to run.
+        refresh: whether to bring the markers up to date with the manifests first; for one process of a run only.
+    """
+    if refresh:
+        _synchronise(request, {state.stage: state.done for state in states(request)})
     total = len(request.stages)
     names = {stage.name for stage in request.stages}
     found = []
@@ -253,18 +263,27 @@ def report_is_current(request: Request) -> bool:
     return report.is_current(request.dataset, request.profile)
 
 
-def run(request: Request, *, cores: int, executor: str = "local", extra: tuple[str, ...] = ()) -> None:
+def run(
+    request: Request,
+    *,
+    cores: int | None = None,
+    executor: str = executors.LOCAL,
+    extra: tuple[str, ...] = (),
+) -> None:
     """Run what is not done, side by side where `cores` allow, and render the report.
 
     Args:
         request: what to run.
-        cores: how many cores the stages may use together.
+        cores: how many cores the stages may use together, or each of them on a cluster; None for all, or 4.
         executor: a Snakemake executor: "local", or the name of an installed plug-in such as "slurm".
-        extra: further arguments for Snakemake.
+        extra: further arguments for Snakemake, stronger than those given here.
 
     Raises:
+        UsageError: the executor is not installed, or Snakemake does not know an argument.
         OsemnError: a stage failed, or another run of the same data set and profile is at work.
     """
+    executors.check(executor)
+    cores = cores or executors.default_cores(executor)
     request.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(request.folder / ".run.lock")
     try:
@@ -307,32 +326,24 @@ def _sweep(request: Request) -> None:
 
 
 def _snakemake(request: Request, cores: int, executor: str, extra: tuple[str, ...]) -> None:
-    """Run the Snakefile in this process; locks and leftovers of a killed run do not stop it."""
-    from snakemake import cli
-
+    """Run the Snakefile; locks and leftovers of a killed run do not stop it."""
     request.graph_folder.mkdir(parents=True, exist_ok=True)
     configuration = request.graph_folder / "request.json"
     manifests.write_json(configuration, request.as_config())
     os.environ.setdefault("OSEMN_HOME", str(paths.project_root()))
     os.environ["OSEMN_STARTED"] = str(time.time())
-    if executor == "local":
+    if executor == executors.LOCAL:
         os.environ[execute.PARENT_VARIABLE] = execute.parent_token()
-    arguments = [
-        "--snakefile", str(paths.project_root() / "Snakefile"),
-        "--directory", str(request.graph_folder),
-        "--configfile", str(configuration),
-        "--cores", str(cores),
-        "--executor", executor,
-        "--scheduler", "greedy",
-        "--rerun-triggers", "mtime",
-        "--rerun-incomplete", "--nolock", "--quiet", "all",
-        *extra,
-    ]  # fmt: skip
-    try:
-        cli.main(arguments)
-    except SystemExit as end:
-        if end.code not in (0, None):
-            raise OsemnError(
-                f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} stopped before its end.",
-                "the message above says why; the same command goes on where it stopped",
-            ) from None
+    for log in request.graph_folder.glob("*.log"):
+        log.unlink()
+    if not executors.run_snakemake(request.graph_folder, configuration, executor, cores, extra):
+        logs = {
+            step.name: Path(step.log)
+            for step in steps(request, refresh=False)
+            if not Path(step.marker).exists()
+        }
+        problem = f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} stopped before its end."
+        raise OsemnError(
+            "\n\n".join([problem, *executors.last_words(logs)]),
+            "the message above says why; the same command goes on where it stopped",
+        )
