@@ -34,9 +34,10 @@ status: $(READY)  ## Tell which stages are done (DATASET, PROFILE)
 report: $(READY)  ## Render the finished stages to HTML again (DATASET, PROFILE)
 	@$(BIN)/osemn report --dataset $(DATASET) --profile $(PROFILE)
 
-lint: $(READY)  ## Check style and format of code, notebooks and the page in web/
+lint: $(READY)  ## Check style, format and spelling of code, prose and notebooks, and the page in web/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/spelling.py
 	$(BIN)/python tools/web_tools.py
 
 environment: $(READY)  ## Make the environment only
@@ -44,6 +45,7 @@ environment: $(READY)  ## Make the environment only
 notebooks: $(READY)  ## Run the quick series and keep its outputs in notebooks/
 	$(BIN)/osemn run
 	$(BIN)/python tools/refresh_notebooks.py
+	$(BIN)/python tools/run_template.py
 
 readme: $(READY)  ## Write the tables of README.md and notebooks/README.md from the stages and metrics
 	$(BIN)/python tools/update_tables.py

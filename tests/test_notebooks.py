@@ -10,7 +10,7 @@ from update_tables import RECORD, fill
 
 from helpers import paths, stages
 
-ALL = list(stages.NOTEBOOKS)
+ALL = [*stages.NOTEBOOKS, "template"]  # no stage, but the same rules
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|home|work|tmp|Users|private|mnt)/[\w.-]+")
 MAX_BYTES = 1_500_000
 
