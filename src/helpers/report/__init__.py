@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from helpers import manifests, paths
+from helpers.acceptance import accepted
 from helpers.errors import OsemnError
 from helpers.report import collect
 
@@ -33,7 +34,8 @@ def render(dataset: str, profile: str) -> Path:
         profile: the profile's name.
 
     Raises:
-        OsemnError: nothing has been run; an image has no alt text; another report is being rendered.
+        OsemnError: nothing has been run; an image has no alt text; another report is being rendered; the reference of the
+            accepted run is damaged.
         MissingInputError: an executed notebook was changed after it was written.
     """
     folder = paths.report_folder(dataset, profile)
@@ -48,6 +50,20 @@ def render(dataset: str, profile: str) -> Path:
         manifests.write_json(partial / RECORD, _record(series, partial))
         manifests.publish(partial, folder)
     return folder / INDEX
+
+
+def accept(dataset: str, profile: str) -> Path:
+    """Make the present run the one that later runs are compared with; return the file that says so.
+
+    Raises:
+        OsemnError: a stage is not done; the reference cannot be written; a report is being rendered.
+    """
+    from helpers.acceptance import accepting
+
+    folder = paths.report_folder(dataset, profile)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        return accepting.accept(dataset, profile)
 
 
 def is_current(dataset: str, profile: str) -> bool:
@@ -79,6 +95,7 @@ def _lock(folder: Path) -> FileLock:
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
+    from helpers.acceptance import changes
     from helpers.report import exported, index, pages
 
     renderer = pages.Renderer(series)
@@ -88,7 +105,8 @@ def _write(series: collect.Series, partial: Path) -> None:
         if record.metrics_file is not None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
     demo = exported.write_demo(series, partial)
-    (partial / INDEX).write_text(index.render(renderer, demo), encoding="utf-8")
+    since = changes.found(series)
+    (partial / INDEX).write_text(index.render(renderer, demo, since), encoding="utf-8")
 
 
 def _record(series: collect.Series, partial: Path) -> dict[str, Any]:
@@ -107,7 +125,8 @@ def _made_from(dataset: str, profile: str) -> dict[str, str]:
     found = {
         "template": _digest(collect.template_folder()),
         "demo": _digest(paths.web_folder()) + manifests.sha256(Path(__file__).parents[1] / "demo.py"),
-        "source": _digest(Path(__file__).parent, "*.py"),
+        "source": _digest(Path(__file__).parent, "*.py") + _digest(Path(accepted.__file__).parent, "*.py"),
+        "accepted": accepted.reference_sha256(dataset, profile),
     }
     for stage in collect.stages.STAGES:
         manifest = paths.stage_folder(dataset, profile, stage.name) / manifests.NAME
