@@ -369,7 +369,7 @@ def test_each_model_stands_with_a_link_to_the_file_of_its_numbers(run: FakeRun) 
 
 def test_a_sentence_from_two_stages_links_to_both_files(run: FakeRun) -> None:
     text = render()["index"].text
-    sentence = text[text.index("The return on complexity:") :].partition("</li>")[0]
+    sentence = text[text.index("The return on complexity:") :].partition("</p>")[0]
     assert re.findall(r'href="([^"]+)"', sentence) == [
         "metrics/04_baseline.json",
         "metrics/06_fine_tuning.json",

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from helpers import report
-from report_runs import DATASET, PROFILE, FakeRun
+from helpers import report, stages
+from helpers.report import findings
+from report_runs import BUSINESS, DATASET, PROFILE, FakeRun, png
 
 pytestmark = pytest.mark.browser
-SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+REPOSITORY = Path(__file__).parents[1]
+AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
+SIZES = {"desk": (1280, 820), "phone": (390, 844)}
 FOLDS = "details.code"
 
 
@@ -18,8 +21,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path_factory.mktemp("output")))
         patch.delenv("OSEMN_HOME", raising=False)
-        FakeRun()
+        _draw_everything(FakeRun())
         yield report.render(DATASET, PROFILE).parent
+
+
+def _draw_everything(run: FakeRun) -> None:
+    """Leave every figure that the stages of the champion declare, and a summary with every section."""
+    for stage in stages.STAGES:
+        if stage.candidate in ("", "tuned"):
+            for name in (name for name in stage.writes if name.endswith(".png")):
+                file = run.folder(stage.name) / name
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(png(f"What {file.stem} of {stage.name} shows."))
+            run.seal(stage.name)
+    run.write_summary(findings.summary(run.metrics, "Digits", BUSINESS))
 
 
 class Reader:
@@ -150,3 +165,31 @@ def test_a_script_in_the_page_cannot_reach_the_network(read, folder: Path) -> No
         " setTimeout(() => done(false), 2000); })"
     )
     assert blocked
+
+
+def test_the_summary_needs_no_scrolling(read, folder: Path) -> None:
+    reader = read("desk").open(folder / "index.html")
+    bottom = "element => element.getBoundingClientRect().bottom"
+    assert reader.page.locator("section.summary").evaluate(bottom) <= SIZES["desk"][1]
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: python tools/web_tools.py")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["index", "02_explore"])
+def test_axe_finds_no_violation(read, folder: Path, name: str, size: str, scheme: str) -> None:
+    reader = read(size, scheme).open(folder / f"{name}.html")
+    reader.page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    reader.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = reader.page.evaluate("axe.run()")["violations"]
+    assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in found] == []
+
+
+def test_on_paper_nothing_is_cut_and_folded_code_is_left_out(read, folder: Path) -> None:
+    reader = read().open(folder / "02_explore.html")
+    reader.page.emulate_media(media="print")
+    assert not reader.page.locator("nav.contents").first.is_visible()
+    boxes = reader.page.eval_on_selector_all(
+        ".scroll", "boxes => boxes.map(box => getComputedStyle(box).overflowX)"
+    )
+    assert set(boxes) == {"visible"}

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from helpers.errors import OsemnError
+from helpers.report import champion, evaluated, exported, post_mortem, questions, transfer, tuned
 from helpers.report import compared as comparison
-from helpers.report import evaluated, exported, transfer, tuned
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
 from helpers.report.facts import EXPLORE, data_facts, metrics_file
 from helpers.wording import capital, duration, listing, percent, sources
 
-SCHEMA = 1
+SCHEMA = 2
 WARM_UP = "00_warm_up"
 MAJORITY = "majority"
 
@@ -50,20 +50,13 @@ def headline(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     compared = models(metrics)
     if not compared:
         return []
-    best, others = compared[0], compared[1:]
     found = _best_and_others(metrics, dataset)
-    simplest = _simplest(compared)
-    _, tested = transfer.paired(metrics, compared)
-    if simplest is not None and simplest is not best and not {best, simplest} <= tested:
-        found.append(Finding(_return_on_complexity(best, simplest), sources([best.source, simplest.source])))
-    floor = next((model for model in others if model.name == MAJORITY), None)
+    bought = complexity(metrics)
+    if bought:
+        found.append(Finding(*bought))
+    floor = _floor(compared[1:])
     if floor is not None:
-        found.append(
-            Finding(
-                f"Always naming the most frequent class would be right on {percent(floor.accuracy)}.",
-                floor.source,
-            )
-        )
+        found.append(floor)
     tested, tested_sources = evaluated.test_accuracy(metrics)
     if tested:
         found.insert(1, Finding(tested, sources(tested_sources)))
@@ -141,6 +134,28 @@ def _return_on_complexity(best: Model, simplest: Model) -> str:
     )
 
 
+def _floor(compared: Sequence[Model]) -> Finding | None:
+    """Return what naming always the same class would reach."""
+    floor = next((model for model in compared if model.name == MAJORITY), None)
+    if floor is None:
+        return None
+    return Finding(
+        f"Always naming the most frequent class would be right on {percent(floor.accuracy)}.", floor.source
+    )
+
+
+def complexity(metrics: MetricsByStage) -> tuple[str, str] | None:
+    """Return what the best model has over the simplest, and the files; None where a paired test spoke of the two."""
+    compared = models(metrics)
+    simplest = _simplest(compared)
+    if simplest is None or simplest is compared[0]:
+        return None
+    _, tested = transfer.paired(metrics, compared)
+    if {compared[0], simplest} <= tested:
+        return None
+    return _return_on_complexity(compared[0], simplest), sources([compared[0].source, simplest.source])
+
+
 def _cost(best: Model, simplest: Model) -> str:
     """Return what the best model costs more than the simplest, as far as it was measured."""
     parts = []
@@ -160,6 +175,17 @@ def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
     return [(str(one), str(other), float(correlation)) for one, other, correlation in pairs]
 
 
+def also(metrics: MetricsByStage, dataset: str) -> list[Finding]:
+    """Return what is worth knowing beside the champion's numbers and the answered questions."""
+    found = _best_and_others(metrics, dataset)[1:]
+    floor = _floor(models(metrics))
+    found += [floor] if floor else []
+    for text, files in (evaluated.test_accuracy(metrics), evaluated.looking(metrics)):
+        if text:
+            found.append(Finding(text, sources(files)))
+    return found + _smaller(metrics)
+
+
 def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     """Return what to remember, the most important first: models, champion, resolution, tuning, learning curves, classes, warm-up."""
     found = _best_and_others(metrics, dataset)
@@ -173,12 +199,16 @@ def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     ):
         if text:
             found.append(Finding(text, sources(files)))
-    resolution = transfer.resolution(metrics)
-    if resolution:
-        found.append(Finding(resolution, metrics_file(TRANSFER)))
     search = tuned.search(metrics)
     if search:
         found.append(Finding(search, metrics_file(comparison.TUNING)))
+    return found + _smaller(metrics)
+
+
+def _smaller(metrics: MetricsByStage) -> list[Finding]:
+    """Return what resolution, learning curves, mean images and warm-up showed."""
+    resolution = transfer.resolution(metrics)
+    found = [Finding(resolution, metrics_file(TRANSFER))] if resolution else []
     found += _diagnoses(metrics)
     pairs = alike(metrics)
     if pairs:
@@ -225,14 +255,31 @@ def _warm_up(metrics: Mapping[str, Any]) -> str:
     return f"{text}: {better}, and the 95% intervals do not overlap."
 
 
-def summary(metrics: MetricsByStage, dataset: str) -> dict[str, Any]:
-    """Return all of it as plain JSON: what the index page is made from."""
+def summary(
+    metrics: MetricsByStage, dataset: str, business: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return all of it as plain JSON: what the index page is made from.
+
+    Args:
+        metrics: every stage's metrics.
+        dataset: what the data set is called.
+        business: what the cost model found, with its `threshold`; None where it was not asked.
+    """
     compared = models(metrics)
+    threshold = (business or {}).get("threshold")
     return {
         "schema": SCHEMA,
         "dataset": dataset,
+        "champion": champion.candidate(metrics),
+        "lead": champion.lead(metrics, dataset),
+        "tiles": [asdict(tile) for tile in champion.tiles(metrics)],
+        "not_for": [list(entry) for entry in champion.not_for(metrics, threshold)],
+        "questions": [list(answer) for answer in questions.answers(metrics, complexity(metrics))],
         "headline": [asdict(item) for item in headline(metrics, dataset)],
+        "also": [asdict(item) for item in also(metrics, dataset)],
         "learned": [asdict(item) for item in learned(metrics, dataset)],
+        "business": dict(business) if business else None,
+        "post_mortem": [asdict(lesson) for lesson in post_mortem.lessons(metrics)],
         "models": [asdict(item) for item in compared],
         "models_source": sources(model.source for model in compared) or metrics_file(BASELINE),
         "tested": [asdict(item) for item in evaluated.tested(metrics)],

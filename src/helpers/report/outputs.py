@@ -150,7 +150,7 @@ def shrink_images(notebook: Any) -> Any:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                smaller = _as_webp(base64.b64decode(data["image/png"]))
+                smaller = as_webp(base64.b64decode(data["image/png"]))
                 if len(smaller) < len(data["image/png"]):
                     data["image/webp"] = smaller
                     output.metadata["image/webp"] = output.metadata.get("image/png", {})
@@ -158,7 +158,8 @@ def shrink_images(notebook: Any) -> Any:
     return notebook
 
 
-def _as_webp(png: bytes) -> str:
+def as_webp(png: bytes) -> str:
+    """Return a PNG image as WebP of high quality, base64."""
     from PIL import Image
 
     stream = io.BytesIO()
