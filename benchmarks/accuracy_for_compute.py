@@ -166,12 +166,17 @@ BUDGETS: dict[tuple[str, str, int], Budget] = {
     ("fashion_mnist", "recipe", 10): Budget(
         20, {"width": 16, "early_pooling": False}, {"average_decay": 0.995, "plain_epochs": 2}
     ),
+    ("fashion_mnist", "recipe", 60): Budget(
+        19, {"width": 32, "early_pooling": False}, {"average_decay": 0.995, "plain_epochs": 2}
+    ),
     ("fashion_mnist", "baseline_cnn", 1): Budget(6),
     ("fashion_mnist", "baseline_cnn", 10): Budget(40, {"filters": 32}),
     ("fashion_mnist", "dense", 1): Budget(20),
     ("fashion_mnist", "public_resnet", 1): Budget(1),
     ("fashion_mnist", "public_resnet", 10): Budget(10),
-    ("mnist", "recipe", 10): Budget(20, {"width": 32}, {"average_decay": 0.995}),
+    ("mnist", "recipe", 10): Budget(
+        20, {"width": 16, "early_pooling": False}, {"average_decay": 0.995, "plain_epochs": 2}
+    ),
 }
 
 

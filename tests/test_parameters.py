@@ -131,3 +131,9 @@ def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
     (project.root / "profiles" / "odd.yaml").write_text("04_baseline: 3\n")
     with pytest.raises(UsageError, match="parameter: value"):
         parameters.load_profile("odd")
+
+
+def test_stage_without_a_notebook_is_an_error_that_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "notebook", lambda stage: tmp_path / f"{stage}.ipynb")
+    with pytest.raises(OsemnError, match=r"There is no .*12_report\.ipynb.*copy notebooks/template"):
+        parameters.defaults("12_report")

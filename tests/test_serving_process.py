@@ -18,6 +18,9 @@ PNG = serving.png(serving.pixels())
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        "http_proxy", "http://127.0.0.1:9"
+    )  # nobody is there: this machine must be asked directly
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     serving.publish(tmp_path / "first")
     return tmp_path

@@ -299,6 +299,7 @@ def _compiled(
         keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
+    training.build_optimizer(trainer)
     return trainer
 
 

@@ -23,6 +23,7 @@ Fraction = Annotated[float, Field(gt=0.0, lt=0.5)]
 Epochs = Annotated[int, Field(ge=1, le=1_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
+Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -121,6 +122,7 @@ class FineTuning(Parameters):
     """06_fine_tuning."""
 
     samples: Count
+    variants: Annotated[list[Literal["top_blocks", "all_blocks"]], Field(min_length=1, max_length=2)]
     top_blocks: Annotated[int, Field(ge=1, le=100)]
     train_depthwise: bool
     top_epochs: Epochs
@@ -209,6 +211,12 @@ class Serving(Parameters):
 class Report(Parameters):
     """12_report."""
 
+    value_right: Money
+    cost_wrong: Money
+    cost_check: Annotated[float, Field(gt=0.0, le=1e9)]
+    cost_prediction: Money
+    currency: Annotated[str, Field(min_length=1, max_length=20)]
+
 
 MODELS: dict[str, type[Parameters]] = {
     "00_warm_up": WarmUp,
@@ -266,9 +274,11 @@ def defaults(stage: str) -> dict[str, Any]:
     """Return the values in the notebook's cell tagged `parameters`.
 
     Raises:
-        OsemnError: the notebook has no such cell, more than one, or anything but literals in it.
+        OsemnError: there is no such notebook, or it has no such cell, more than one, or anything but literals in it.
     """
     path = paths.notebook(stages.notebook_of(stage))
+    if not path.is_file():
+        raise OsemnError(f"There is no {paths.shown(path)}.", "restore it, or copy notebooks/template.ipynb")
     tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]
     if len(tagged) != 1:
         raise OsemnError(

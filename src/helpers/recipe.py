@@ -100,6 +100,7 @@ def train(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
+    training.build_optimizer(trainer)
     judge = training.Judge(model, validation, recipe.label_smoothing)
     sample = data.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)

@@ -225,8 +225,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             "figures/slices.png",
             "figures/learning_curves.png",
         ),
-        threads=0,
-        memory_mb=4_000,
+        memory_mb=2_000,
         tensorflow=True,
     ),
     *_for_each_candidate(
@@ -241,8 +240,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             "figures/deletion_and_insertion.png",
             "figures/randomised_weights.png",
         ),
-        threads=0,
-        memory_mb=4_000,
+        memory_mb=2_000,
         tensorflow=True,
     ),
     Stage(
@@ -292,7 +290,7 @@ STAGES: tuple[Stage, ...] = (
         "iNterpret",
         reads=tuple(stage.name for stage in _BEFORE_REPORT if not stage.candidate),
         may_read=tuple(stage.name for stage in _BEFORE_REPORT if stage.candidate),
-        writes=("summary.json",),
+        writes=("summary.json", "figures/accuracy_against_cost.png", "figures/business_value.png"),
     ),
 )
 

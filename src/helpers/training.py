@@ -174,6 +174,7 @@ def fit(
         metrics=["accuracy"],
     )
     started = perf_counter()
+    build_optimizer(model)
     history = model.fit(
         rows.map(one_hot(train.num_classes)),
         steps_per_epoch=steps,
@@ -184,6 +185,15 @@ def fit(
         callbacks=[keras.callbacks.TerminateOnNaN()],
     ).history
     return finished(history, perf_counter() - started)
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Make the variables of a compiled model's optimizer now.
+
+    Left to the first step, they are made while it is traced, and TensorFlow traces it a second time: seconds for a deep
+    network.
+    """
+    model.optimizer.build(model.trainable_variables)
 
 
 def finished(history: dict[str, list[float]], seconds: float) -> Fit:
@@ -269,5 +279,5 @@ def diagnose(history: dict[str, list[float]]) -> str:
         verdict = "little of either bias or variance to see: the curves are flat and close"
     return (
         f"{verdict} (last epoch: training accuracy {history['accuracy'][-1]:.1%}, "
-        f"validation {history['val_accuracy'][-1]:.1%}, a difference of {100 * gap:+.1f} points)"
+        f"validation {history['val_accuracy'][-1]:.1%}, a difference of {100 * gap:+z.1f} points)"
     )

@@ -106,18 +106,18 @@ class Choice:
     def sentence(self) -> str:
         """The rule at work, in words."""
         best, chosen = self.row(self.best), self.row(self.by_rule)
-        text = f"The most accurate candidate is {self.best} ({wording.percent(best.score.accuracy)} on validation). "
+        text = f"The most accurate candidate is the {best.option.label} ({wording.percent(best.score.accuracy)} on validation). "
         worse = [row for row in self.rows if not row.eligible]
         if worse:
-            named = ", ".join(
-                f"{row.option.name} ({wording.p_value(row.against_best.p_value)})" for row in worse
+            named = "; ".join(
+                f"{row.option.label} ({wording.p_value(row.against_best.p_value)})" for row in worse
             )
             text += f"Significantly worse: {named}. "
         if self.by_rule == self.best:
             text += "No cheaper one is as good as far as can be shown, so the rule chooses it."
         else:
             text += (
-                f"{self.by_rule} is not shown to be worse ({wording.p_value(chosen.against_best.p_value)}) and the cheapest of "
+                f"The {chosen.option.label} is not shown to be worse ({wording.p_value(chosen.against_best.p_value)}) and the cheapest of "
                 f"those: {chosen.option.latency_ms:.2f} ms for one image instead of {best.option.latency_ms:.2f} ms, so the "
                 "rule chooses it."
             )

@@ -26,20 +26,24 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
     figure, axes = style.subplots(1, 2, width=11, height=4.6, sharey=True)
     costs = (("fit_seconds", "seconds to fit (log scale)"), ("parameters", "parameters (log scale)"))
     for axis, (column, title) in zip(axes[0], costs, strict=True):
-        for color, (_, row) in zip(itertools.cycle(style.COLORS), drawn.iterrows(), strict=False):
+        looks = itertools.cycle(zip(style.COLORS, "osD^vPX*ph", strict=True))
+        for (color, marker), (_, row) in zip(looks, drawn.iterrows(), strict=False):
             interval = [[row.accuracy - row.low], [row.high - row.accuracy]]
             axis.errorbar(
                 row[column],
                 row.accuracy,
                 yerr=interval,
-                fmt="o",
+                fmt=marker,
                 ms=9,
+                mec="#333333",
+                mew=0.6,
                 capsize=4,
                 color=color,
                 label=row.label,
             )
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        decades = np.log10(drawn[column].max() / max(drawn[column].min(), 1e-9))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.8 else (1.0,)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.15)
@@ -51,7 +55,7 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
         axes[0, 1].text(
             0.98, 0.03, note, transform=axes[0, 1].transAxes, ha="right", va="bottom", color="#555555"
         )
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 

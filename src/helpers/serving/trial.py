@@ -32,6 +32,8 @@ from helpers.serving.settings import Settings
 
 START_SECONDS = 60.0
 BEGINNER = (sys.executable, "-m", "helpers.serving.beginners_way")
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks this machine itself, whatever proxy the environment names."""
 
 
 @contextlib.contextmanager
@@ -150,7 +152,7 @@ def _free_port() -> int:
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2.0) as answer:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=2.0) as answer:
             return answer.status == 200
     except (OSError, urllib.error.URLError):
         return False
@@ -160,7 +162,7 @@ def send(address: str, content: bytes, kind: str = "image/png") -> tuple[int, di
     """Send one prediction request; return status and answer."""
     request = urllib.request.Request(f"{address}/v1/predict", content, {"Content-Type": kind})
     try:
-        with urllib.request.urlopen(request, timeout=30.0) as answer:
+        with _DIRECT.open(request, timeout=30.0) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
