@@ -135,5 +135,5 @@ def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
 
 def test_stage_without_a_notebook_is_an_error_that_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "notebook", lambda stage: tmp_path / f"{stage}.ipynb")
-    with pytest.raises(OsemnError, match=r"There is no .*12_report\.ipynb.*copy notebooks/template"):
+    with pytest.raises(OsemnError, match=r"(?s)There is no .*12_report\.ipynb.*copy notebooks/template"):
         parameters.defaults("12_report")
