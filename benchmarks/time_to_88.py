@@ -20,7 +20,7 @@ import tensorflow as tf
 import quick_run
 from helpers import data, determinism, manifests, models, paths, recipe, runs, training
 
-WIDTH, IMAGES = 16, 40_000
+WIDTH, IMAGES = 16, 30_000
 SETTINGS = recipe.Recipe(epochs=1, average_decay=0.9)
 
 

@@ -18,9 +18,6 @@ PNG = serving.png(serving.pixels())
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    monkeypatch.setenv(
-        "http_proxy", "http://127.0.0.1:9"
-    )  # nobody is there: this machine must be asked directly
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     serving.publish(tmp_path / "first")
     return tmp_path
@@ -71,6 +68,12 @@ def test_workers_answer_and_their_counts_are_added_up(home):
         assert sum(counted) >= sum(found.statuses.values())
         assert 'osemn_refused_total{reason="empty"} 1.0' in text
         assert service.stop() == 0
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(home, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
+    with trial.running(trial.serve_command("digits", "--quiet")) as service:
+        assert trial.send(service.address, PNG)[0] == 200
 
 
 def test_too_many_connections_are_told_to_come_again_not_dropped(home):
