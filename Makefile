@@ -21,9 +21,7 @@ run: $(READY)  ## Run the series on real data and render the report (DATASET, PR
 test: $(READY) programs  ## Lint, unit tests, the whole series on digits, and nbval on the notebooks
 	@rm -rf "$(TEST_OUTPUT)"
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests
-	without=$$($(BIN)/python tools/missing_weights.py) && \
-	OSEMN_OUTPUT_DIR="$(TEST_OUTPUT)" $(BIN)/python -m pytest --nbval-lax -p no:cacheprovider notebooks/ $$without
+	@sh tools/run_tests.sh $(BIN) "$(TEST_OUTPUT)"
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
