@@ -4,10 +4,12 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from nbformat.v4 import new_markdown_cell
 from PIL import Image, PngImagePlugin
 
 from helpers import manifests, stages
+from helpers.acceptance import accepted
 from helpers.confusion import matrix, scores
 from report_runs import FakeRun
 
@@ -59,6 +61,14 @@ class EvaluatedRun(FakeRun):
         about: what the figures of the stages in `redrawn` say.
         side: of the figures, in pixels.
     """
+
+    @classmethod
+    def copied(cls, finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> "EvaluatedRun":
+        """Return a copy of a finished series in a folder, which from now on holds outputs and accepted runs."""
+        monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(folder / "out"))
+        monkeypatch.setenv(accepted.FOLDER_VARIABLE, str(folder / "accepted"))
+        monkeypatch.delenv("OSEMN_HOME", raising=False)
+        return cls(copy_of=finished)
 
     def __init__(
         self, copy_of: Path | None = None, *, images: int = 2_000, classes: tuple[str, ...] = CLASSES

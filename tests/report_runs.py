@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
@@ -346,6 +347,15 @@ def _html(text: str) -> nbformat.NotebookNode:
 
 def _markdown(text: str) -> nbformat.NotebookNode:
     return new_output("display_data", data={"text/markdown": text, "text/plain": "<Markdown>"})
+
+
+def written_once(folders: pytest.TempPathFactory, kind: type["FakeRun"] | None = None) -> Path:
+    """Write a finished series into a folder of its own, for tests to copy; return that output folder."""
+    folder = folders.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OSEMN_OUTPUT_DIR", str(folder))
+        (kind or FakeRun)()
+    return folder
 
 
 class FakeRun:

@@ -19,24 +19,17 @@ from helpers import manifests, paths, report, stages
 from helpers.acceptance import accepted, accepting, thumbnails
 from helpers.errors import OsemnError
 from helpers.report import collect
-from report_runs import DATASET, PROFILE
+from report_runs import DATASET, PROFILE, written_once
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(folder))
-        EvaluatedRun()
-    return folder
+    return written_once(tmp_path_factory, EvaluatedRun)
 
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatedRun:
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
-    monkeypatch.setenv(accepted.FOLDER_VARIABLE, str(tmp_path / "accepted"))
-    monkeypatch.delenv("OSEMN_HOME", raising=False)
-    return EvaluatedRun(copy_of=finished)
+    return EvaluatedRun.copied(finished, tmp_path, monkeypatch)
 
 
 def reference_file() -> Path:

@@ -22,25 +22,18 @@ from helpers.acceptance.accepted import Candidate
 from helpers.acceptance.comparisons import IMPROVEMENT, NOISE, REGRESSION, UNCHANGED, Pair
 from helpers.errors import OsemnError
 from helpers.report import collect, pages
-from report_runs import DATASET, PROFILE
+from report_runs import DATASET, PROFILE, written_once
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(folder))
-        EvaluatedRun()
-    return folder
+    return written_once(tmp_path_factory, EvaluatedRun)
 
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatedRun:
     """A run that has just been accepted."""
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
-    monkeypatch.setenv(accepted.FOLDER_VARIABLE, str(tmp_path / "accepted"))
-    monkeypatch.delenv("OSEMN_HOME", raising=False)
-    copied = EvaluatedRun(copy_of=finished)
+    copied = EvaluatedRun.copied(finished, tmp_path, monkeypatch)
     report.accept(DATASET, PROFILE)
     return copied
 

@@ -22,6 +22,7 @@ from report_runs import (
     only_baseline,
     picture_output,
     png,
+    written_once,
 )
 
 FETCHING = (
@@ -89,11 +90,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(folder))
-        FakeRun()
-    return folder
+    return written_once(tmp_path_factory)
 
 
 @pytest.fixture

@@ -10,7 +10,16 @@ import pytest
 from helpers import data, paths
 from helpers.report import champion, collect, evidence, findings, pages, post_mortem, provenance, questions
 from helpers.report import index as first_page
-from report_runs import BUSINESS, DATASET, PROFILE, FakeRun, evaluated_metrics, metrics_by_stage, png
+from report_runs import (
+    BUSINESS,
+    DATASET,
+    PROFILE,
+    FakeRun,
+    evaluated_metrics,
+    metrics_by_stage,
+    png,
+    written_once,
+)
 
 TESTED = "07_evaluation/tuned"
 
@@ -22,11 +31,7 @@ def metrics() -> dict:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(folder))
-        FakeRun()
-    return folder
+    return written_once(tmp_path_factory)
 
 
 @pytest.fixture
