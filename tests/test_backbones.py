@@ -116,6 +116,13 @@ def test_applications_do_inside_what_their_preprocess_input_does(name, module, m
     np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
+def test_a_backbone_without_a_builder_is_not_taken_for_another(monkeypatch):
+    stranger = dataclasses.replace(catalogue.find("resnet50"), name="resnet51")
+    monkeypatch.setitem(catalogue.BACKBONES, "resnet51", stranger)
+    with pytest.raises(NotImplementedError, match="resnet51"):
+        backbones.build("resnet51", (48, 48, 3))
+
+
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2", "resnet50"])
 def test_a_saved_model_loads_without_this_package(name, tmp_path):
     model = backbones.build(name, (28, 28, 1), resolution=32)

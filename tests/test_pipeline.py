@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from conftest import TinyProject
-from helpers import manifests, parameters, pipeline
+from helpers import manifests, parameters, paths, pipeline
 from helpers.errors import UsageError
 
 UNTIL = ("--until", "02_explore")
@@ -293,3 +293,14 @@ def test_parameters_of_one_candidate_may_be_set(project):
     assert (found["transfer"]["candidate"], found["tuned"]["candidate"]) == ("transfer", "tuned")
     with pytest.raises(UsageError, match="runs for every candidate"):
         parameters.parse_overrides(["07_evaluation.candidate=tuned"])
+
+
+def test_a_state_leaves_a_publish_alone_that_is_under_way(finished):
+    folder = paths.stage_folder("digits", "tiny", "01_acquire")
+    retired = folder.with_name("01_acquire.old")
+    folder.rename(retired)
+    with FileLock(folder.with_name(".01_acquire.lock")):
+        assert words(finished)["01_acquire"] == "not run"
+        assert retired.is_dir()
+    assert words(finished)["01_acquire"] == "done"
+    assert not retired.exists()

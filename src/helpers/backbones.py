@@ -268,6 +268,8 @@ def _application(
             return keras.applications.MobileNetV2(input_tensor=x, **options).output
     if backbone.name == "efficientnet_b0":
         return keras.applications.EfficientNetB0(input_tensor=x, **options).output
+    if backbone.name != "resnet50":
+        raise NotImplementedError(f"{backbone.name} is in the catalogue, but not here: add its branch")
     x = layers.Rescaling(1.0, offset=[-123.68, -116.779, -103.939], name="normalise")(x)
     network = keras.applications.ResNet50(input_tensor=x, **options)
     first = network.get_layer("conv1_conv").kernel

@@ -142,7 +142,7 @@ class Request:
 def stage_state(request: Request, stage: stages.Stage) -> State:
     """Return whether one stage is done, by its own manifest and those it read from."""
     folder = request.folder / stage.name
-    manifests.recover(folder)
+    _recover(folder)
     manifest = manifests.read(folder)
     if manifest is None:
         failed = (folder / execute.FAILED).is_file()
@@ -161,6 +161,14 @@ def stage_state(request: Request, stage: stages.Stage) -> State:
     if execute.NOTEBOOK not in manifest["outputs"]:
         return State(stage.name, "by hand", "it was run by hand, and the report needs its executed notebook")
     return State(stage.name, DONE)
+
+
+def _recover(folder: Path) -> None:
+    """Undo a publish that was killed, but leave one alone that is under way: whoever publishes holds the lock."""
+    if not folder.with_name(f"{folder.name}.old").exists():
+        return
+    with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+        manifests.recover(folder)
 
 
 def _changed_parameters(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -313,7 +321,7 @@ def _sweep(request: Request) -> None:
     """
     for stage in request.stages:
         folder = request.folder / stage.name
-        manifests.recover(folder)
+        _recover(folder)
         leftovers = (
             folder.with_name(f"{folder.name}.partial"),
             folder.with_name(f".{folder.name}.executing.ipynb"),
