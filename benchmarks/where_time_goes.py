@@ -1,0 +1,101 @@
+"""Tells where the time of a finished series went: how much of it trained or scored models, how much was the rest.
+
+    .venv/bin/python benchmarks/where_time_goes.py [--dataset fashion_mnist] [--profile quick]
+
+A cell counts as training or scoring if it calls one of the functions below; the seconds are those that papermill kept
+with each cell of the executed notebooks. The rest is what the notebooks took otherwise: starting, loading libraries,
+plots, files. Run `osemn run` first. Writes benchmarks/results/where_time_goes.json.
+"""
+
+import argparse
+import ast
+import os
+import sys
+
+import nbformat
+
+from helpers import execute, manifests, paths, runs, stages
+
+# What runs a model in each notebook, by the name of the call.
+MODEL_CALLS = {
+    "00_warm_up": {"train", "fit_level"},
+    "01_acquire": set(),
+    "02_explore": {"exploration.confusion_rates", "exploration.embed"},
+    "03_preprocess": set(),
+    "04_baseline": {"model.fit", "training.fit", "training.predict"},
+    "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},
+    "06_fine_tuning": {"fine_tuning.fine_tune", "training.predict"},
+    "07_evaluation": {"score", "candidates.scorer"},
+    "08_grad_cam": {
+        "cam_evidence.explain",
+        "cam_evidence.perturb",
+        "cam_evidence.randomise",
+    },
+    "09_tuning": {"searches.work_on", "searches.head_search", "search.fit", "training.predict"},
+    "10_export": {"latency.of_one_image", "parity.prove"},
+    "11_serving": {
+        "trial.send",
+        "trial.load",
+        "trial.measured",
+        "trial.parts_of_a_request",
+        "drift_power.in_chunks",
+        "drift_power.measure",
+    },
+    "12_report": set(),
+}
+
+
+def calls(source: str) -> set[str]:
+    """Return the names of what a piece of code calls, as they are written."""
+    return {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
+
+
+def model_seconds(notebook: nbformat.NotebookNode, names: set[str]) -> float:
+    """Return the seconds of an executed notebook's cells that call one of the names.
+
+    Raises:
+        ValueError: no cell calls one of them any more.
+    """
+    found, seconds = set(), 0.0
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and (called := calls(cell.source) & names):
+            found |= called
+            seconds += cell.metadata.papermill.duration
+    if found != names:
+        raise ValueError(f"No cell calls {', '.join(sorted(names - found))}: mend MODEL_CALLS.")
+    return seconds
+
+
+def main() -> None:
+    """Add up, print a line for each stage, and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", default="fashion_mnist")
+    parser.add_argument("--profile", default="quick")
+    given = parser.parse_args()
+    rows = {}
+    for stage in stages.STAGES:
+        folder = paths.stage_folder(given.dataset, given.profile, stage.name)
+        manifest = manifests.read(folder)
+        if manifest is None:
+            sys.exit(f"{stage.name} has not been run: run 'osemn run' first.")
+        notebook = nbformat.read(folder / execute.NOTEBOOK, as_version=4)
+        seconds = model_seconds(notebook, MODEL_CALLS[stages.notebook_of(stage.name)])
+        rows[stage.name] = {"models": round(seconds, 1), "all": round(manifest["notebook_seconds"], 1)}
+        print(f"{stage.name:28} {rows[stage.name]['models']:7.1f} of {rows[stage.name]['all']:6.1f} s")
+    models, everything = (sum(row[name] for row in rows.values()) for name in ("models", "all"))
+    rest = 1 - models / everything
+    print(f"{'together':28} {models:7.1f} of {everything:6.1f} s; not training or scoring: {rest:.0%}")
+    result = {
+        "dataset": given.dataset,
+        "profile": given.profile,
+        "cpu": runs.cpu_name(),
+        "cores": os.cpu_count(),
+        "seconds": rows,
+        "share_of_the_rest": round(rest, 3),
+    }
+    target = paths.project_root() / "benchmarks" / "results" / "where_time_goes.json"
+    manifests.write_json(target, result)
+
+
+if __name__ == "__main__":
+    main()

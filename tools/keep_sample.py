@@ -1,0 +1,98 @@
+"""Keeps a rendered report in reports/sample/, small enough to be committed: its pictures become WebP.
+
+    .venv/bin/python tools/keep_sample.py [--dataset fashion_mnist] [--profile standard]
+
+Run `osemn run --profile standard` first.
+"""
+
+import argparse
+import base64
+import io
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from helpers import paths, pipeline
+from helpers.errors import OsemnError
+
+LIMIT = 6_000_000  # bytes, of all files together
+# share of the width, WebP quality, colours of the lossless copy: tried in this order until all pages fit
+SETTINGS = ((1.0, 80, 256), (1.0, 60, 64), (0.8, 60, 64), (0.7, 50, 32), (0.5, 40, 32))
+_PICTURE = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
+
+
+def smaller(page: str, setting: tuple[float, int, int]) -> str:
+    """Return a page with WebP pictures in the place of its own, wherever they take less room.
+
+    Args:
+        page: HTML with its pictures in it.
+        setting: one of `SETTINGS`.
+    """
+
+    def encoded(found: re.Match) -> str:
+        text = base64.b64encode(_webp(base64.b64decode(found[1]), *setting)).decode("ascii")
+        return f"data:image/webp;base64,{text}" if len(text) < len(found[1]) else found[0]
+
+    return _PICTURE.sub(encoded, page)
+
+
+def _webp(content: bytes, scale: float, quality: int, colours: int) -> bytes:
+    """Return the smaller of two copies on white: one that loses detail, one without loss but with few colours."""
+    with Image.open(io.BytesIO(content)) as opened:
+        drawn = opened.convert("RGBA")
+    picture = Image.new("RGB", drawn.size, "white")
+    picture.paste(drawn, mask=drawn.getchannel("A"))
+    picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
+    lossy, lossless = io.BytesIO(), io.BytesIO()
+    picture.save(lossy, "WEBP", quality=quality)
+    few = picture.quantize(colours, dither=Image.Dither.NONE).convert("RGB")
+    few.save(lossless, "WEBP", lossless=True)
+    return min(lossy.getvalue(), lossless.getvalue(), key=len)
+
+
+def keep(report: Path, sample: Path) -> int:
+    """Copy a report with smaller pictures in the place of the sample; return its bytes.
+
+    Raises:
+        OsemnError: it would be larger than `LIMIT`; the sample of before stays.
+    """
+    partial = sample.with_name(f"{sample.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(report, partial)
+    for setting in SETTINGS:
+        for page in sorted(report.rglob("*.html")):
+            text = smaller(page.read_text(encoding="utf-8"), setting)
+            (partial / page.relative_to(report)).write_text(text, encoding="utf-8")
+        size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
+        if size <= LIMIT:
+            shutil.rmtree(sample, ignore_errors=True)
+            partial.rename(sample)
+            return size
+    shutil.rmtree(partial)
+    raise OsemnError(
+        f"The sample would take {size / 1e6:.1f} MB; {LIMIT / 1e6:.0f} MB are the limit.",
+        "show fewer pictures in the notebooks",
+    )
+
+
+def main() -> None:
+    """Keep the report of a finished run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", default="fashion_mnist")
+    parser.add_argument("--profile", default="standard")
+    given = parser.parse_args()
+    if not pipeline.report_is_current(pipeline.Request(given.dataset, given.profile)):
+        sys.exit(f"The report of {given.dataset} at {given.profile} is not finished: run 'osemn run' first.")
+    sample = paths.project_root() / "reports" / "sample"
+    try:
+        size = keep(paths.report_folder(given.dataset, given.profile), sample)
+    except OsemnError as error:
+        sys.exit(str(error))
+    print(f"{paths.shown(sample)}  {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
