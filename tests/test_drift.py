@@ -32,7 +32,7 @@ def reference() -> drift.Reference:
 
 def test_false_alarms_stay_at_the_stated_rate_for_a_day(reference):
     rate = 1 - (1 - drift.FALSE_ALARMS_PER_DAY) ** (1 / drift.WINDOWS_PER_DAY)
-    windows = 1000
+    windows = 500
     alarms = sum(
         reference.examine(predictions(200, seed=1000 + turn), seed=turn).drifted for turn in range(windows)
     )

@@ -207,7 +207,7 @@ def descendants(process: subprocess.Popen) -> list[psutil.Process]:
 def test_run_killed_at_random_moments_resumes_by_the_same_command(project, whole_group):
     project.write("02_explore", extra="import time; time.sleep(0.5)")
     generator = random.Random(int(whole_group))
-    for _ in range(3):
+    for _ in range(2):
         command = [
             sys.executable,
             "-m",

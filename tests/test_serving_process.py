@@ -135,12 +135,12 @@ def test_load_counts_what_it_meets():
 
     def answer():
         connection, _ = server.accept()
+        server.close()  # who comes again is refused
         for status in (b"200 OK", b"503 Busy"):
             connection.recv(65_536)
             connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
         connection.recv(65_536)
         connection.close()
-        server.close()
 
     thread = threading.Thread(target=answer)
     thread.start()
