@@ -1,0 +1,89 @@
+"""Runs the whole series at the quick profile on a folder of colour photographs, as somebody with pictures of their own would.
+
+    .venv/bin/python benchmarks/folder_run.py [--profile quick]
+
+The pictures are tiles without overlap of photographs that come with scikit-image, one class for each photograph, written
+as PNG files into class folders. Tiles of one photograph are alike, so the accuracies say only that the series works: this
+measures that every stage runs by itself, and how long it takes. Writes benchmarks/results/folder_run.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import skimage.data
+from PIL import Image
+
+from helpers import manifests, paths, runs, stages
+
+PHOTOGRAPHS = {
+    "cat": skimage.data.chelsea,
+    "coffee": skimage.data.coffee,
+    "gravel": skimage.data.gravel,
+    "grass": skimage.data.grass,
+    "brick": skimage.data.brick,
+    "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
+    "retina": skimage.data.retina,
+    "tissue": skimage.data.immunohistochemistry,
+}
+SIDE, TILES = 32, 250  # pixels; tiles of a class at most
+
+
+def write_tiles(folder: Path) -> dict[str, int]:
+    """Write the tiles and return how many each class has."""
+    counts = {}
+    for name, photograph in PHOTOGRAPHS.items():
+        (folder / name).mkdir(parents=True)
+        picture = Image.fromarray(photograph()).convert("RGB")
+        columns, rows = (side // SIDE for side in picture.size)
+        places = [(column * SIDE, row * SIDE) for row in range(rows) for column in range(columns)]
+        chosen = places[:: max(1, -(-len(places) // TILES))]
+        for number, (left, top) in enumerate(chosen):
+            picture.crop((left, top, left + SIDE, top + SIDE)).save(folder / name / f"{number:03}.png")
+        counts[name] = len(chosen)
+    return counts
+
+
+def main() -> None:
+    """Write the pictures, run the series, and keep what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--profile", default="quick")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="osemn-folder-") as place:
+        folder = Path(place) / "photographs"
+        counts = write_tiles(folder)
+        os.environ["OSEMN_OUTPUT_DIR"] = str(Path(place) / "output")
+        command = [sys.executable, "-m", "helpers.cli", "run", "--dataset", str(folder)]
+        started = time.monotonic()
+        done = subprocess.run([*command, "--profile", given.profile], check=False)
+        seconds = time.monotonic() - started
+        if done.returncode:
+            sys.exit(done.returncode)
+        found = {
+            stage.name: manifests.read(paths.stage_folder(str(folder), given.profile, stage.name))
+            for stage in stages.STAGES
+        }
+        report = paths.report_folder(str(folder), given.profile)
+        metrics = paths.stage_folder(str(folder), given.profile, "12_report") / "metrics.json"
+        result = {
+            "cpu": runs.cpu_name(),
+            "cores": os.cpu_count(),
+            "profile": given.profile,
+            "images": counts,
+            "pixels": [SIDE, SIDE, 3],
+            "seconds": round(seconds),
+            "stages": {name: round(manifest["notebook_seconds"]) for name, manifest in found.items()},
+            "pages": sorted(page.name for page in report.glob("*.html")),
+            "champion": json.loads(metrics.read_text(encoding="utf-8"))["champion"],
+        }
+    manifests.write_json(paths.project_root() / "benchmarks" / "results" / "folder_run.json", result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
