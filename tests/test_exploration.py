@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
 
 from helpers import duplicates, exploration
 from helpers.errors import OsemnError
@@ -131,6 +132,17 @@ def test_embedding_keeps_digits_apart_better_than_chance(digits: tuple[np.ndarra
     assert 0 < shares[:2].sum() < 1
     again = exploration.embed(images, labels, seed=0)[1]
     assert np.array_equal(tsne.points, again.points)
+
+
+def test_embedding_is_the_same_however_many_threads_there_are() -> None:
+    images, labels = random_images(400), np.arange(400) % 2
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(exploration.embed(images, labels, seed=0))
+    one, other = found
+    assert np.array_equal(one[0].points, other[0].points)
+    assert np.array_equal(one[1].points, other[1].points)
 
 
 def test_embedding_works_on_a_dozen_images() -> None:

@@ -251,12 +251,15 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     pixels = images.reshape(len(images), -1).astype(np.float32) / 255.0
     model = PCA(min(50, *pixels.shape), svd_solver="randomized", random_state=seed)
-    components = model.fit_transform(pixels)
     perplexity = min(30.0, (len(pixels) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(components)
+    # sums depend on how many threads share them, and t-SNE makes much of the last digit
+    with threadpool_limits(1):
+        components = model.fit_transform(pixels)
+        tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(components)
     flat = components[:, :2]
     return (
         _embedding(components, flat, labels),

@@ -130,6 +130,7 @@ def fit_head(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
+    training.build_optimizer(top)
     started = perf_counter()
     history = top.fit(
         FeatureBatches(views, labels, batch_size, seed),
