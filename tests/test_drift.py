@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import special, stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers import drift
 from helpers.errors import OsemnError
@@ -90,6 +91,21 @@ def test_discrepancy_of_the_same_distribution_has_even_p_values(reference):
         reference.p_values(predictions(100, seed=2000 + turn), seed=turn)["embeddings"] for turn in range(200)
     ]
     assert stats.kstest(values, "uniform").pvalue > 1e-3
+
+
+def test_window_is_examined_on_one_thread_which_the_caller_s_setting_outlives(reference, monkeypatch):
+    def blas_threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    seen = []
+    original = drift._squared_distances
+    monkeypatch.setattr(
+        drift, "_squared_distances", lambda *pair: seen.append(blas_threads()) or original(*pair)
+    )
+    with threadpool_limits(2, user_api="blas"):
+        reference.examine(predictions(200, seed=5))
+        assert blas_threads() == {2}
+    assert seen == [{1}, {1}]
 
 
 def test_it_is_saved_and_loaded_whole(reference, tmp_path):

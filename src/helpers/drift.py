@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import special, stats
+from threadpoolctl import ThreadpoolController
 
 from helpers.errors import OsemnError
 
@@ -23,6 +24,7 @@ RESAMPLES = 800
 LARGEST_REFERENCE = 4_000
 _TAIL = 0.04  # share of the drawn windows that the threshold is found on
 _MMD_REFERENCE, _PERMUTATIONS, _MMD_WINDOW = 200, 100, 200
+_LIBRARIES = ThreadpoolController()  # matrices here are so small that more threads only wait for each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,13 +211,16 @@ class Reference:
         expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
         return float(special.chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
+    @_LIBRARIES.wrap(limits=1, user_api="blas")
     def _discrepancy(self, embeddings: np.ndarray, seed: int) -> float:
         """Return the p-value of the maximum mean discrepancy: permutations, with a gamma distribution as their tail."""
         window = embeddings[:_MMD_WINDOW].astype(np.float64)
         across = np.exp(-_squared_distances(self._embeddings, window) / self._bandwidth)
         within = np.exp(-_squared_distances(window, window) / self._bandwidth)
-        kernel = np.block([[self._within, across], [across.T, within]])
         m, n = len(self._embeddings), len(window)
+        kernel = np.empty((m + n, m + n))
+        kernel[:m, :m], kernel[:m, m:] = self._within, across
+        kernel[m:, :m], kernel[m:, m:] = across.T, within
         weights = np.concatenate([np.full(m, 1.0 / m), np.full(n, -1.0 / n)])
         generator = np.random.default_rng(seed)
         permuted = generator.permuted(np.tile(weights, (_PERMUTATIONS, 1)), axis=1)
