@@ -14,6 +14,7 @@ from helpers import parameters, stages
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REPOSITORY = Path(__file__).resolve().parents[1]
+WITHOUT_TENSORFLOW = Path(__file__).resolve().parent / "without_tensorflow"
 
 EXAMPLES = {
     "dataset": "digits",
@@ -145,8 +146,9 @@ class TinyProject:
         return json.loads((self.folder(stage) / "manifest.json").read_text())
 
     def environment(self) -> dict[str, str]:
-        """Return the environment in which commands work on this project."""
-        return {**os.environ, "OSEMN_HOME": str(self.root)}
+        """Return the environment in which commands work on this project, and do not wait for TensorFlow."""
+        places = [str(WITHOUT_TENSORFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**os.environ, "OSEMN_HOME": str(self.root), "PYTHONPATH": os.pathsep.join(places)}
 
     def osemn(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
         """Run the command line on this project; `run` and `status` get its data set and profile."""
