@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import skimage.data
 from PIL import Image
@@ -49,6 +50,11 @@ def write_tiles(folder: Path) -> dict[str, int]:
     return counts
 
 
+def logged(folder: Path, profile: str, stage: str) -> dict[str, Any]:
+    """Return the metrics of a stage of the run."""
+    return json.loads((paths.stage_folder(str(folder), profile, stage) / "metrics.json").read_text())
+
+
 def main() -> None:
     """Write the pictures, run the series, and keep what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -69,7 +75,8 @@ def main() -> None:
             for stage in stages.STAGES
         }
         report = paths.report_folder(str(folder), given.profile)
-        metrics = paths.stage_folder(str(folder), given.profile, "12_report") / "metrics.json"
+        champion = logged(folder, given.profile, "10_export")["candidate"]
+        scores = logged(folder, given.profile, f"07_evaluation/{champion}")
         result = {
             "cpu": runs.cpu_name(),
             "cores": os.cpu_count(),
@@ -79,7 +86,7 @@ def main() -> None:
             "seconds": round(seconds),
             "stages": {name: round(manifest["notebook_seconds"]) for name, manifest in found.items()},
             "pages": sorted(page.name for page in report.glob("*.html")),
-            "champion": json.loads(metrics.read_text(encoding="utf-8"))["champion"],
+            "champion": {key: scores[key] for key in ("label", "accuracy", "accuracy_ci95", "n")},
         }
     manifests.write_json(paths.project_root() / "benchmarks" / "results" / "folder_run.json", result)
     print(json.dumps(result, indent=2))

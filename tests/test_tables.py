@@ -4,7 +4,7 @@ import pytest
 import update_tables
 
 from helpers import manifests, paths, stages
-from helpers.errors import MissingInputError
+from helpers.errors import MissingInputError, OsemnError
 from report_runs import DATASET, PROFILE, FakeRun
 
 EVERY = [stage.name for stage in stages.STAGES]
@@ -21,7 +21,7 @@ def recorded(seconds: int, names: list[str] = EVERY) -> dict:
 
 def minutes(times: dict) -> dict[str, list[str]]:
     """The four last cells of each row, by the row's first word."""
-    table = update_tables.minutes_table({"times": times}).split("\n\n")[0]
+    table = update_tables.minutes_table(times).split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {row[0].split("]")[0].strip("[`"): row[-4:] for row in rows}
 
@@ -51,7 +51,7 @@ def test_without_any_record_there_are_only_dashes():
 
 
 def test_every_recorded_run_is_named_with_its_machine():
-    table = update_tables.minutes_table({"times": {"mnist/quick": recorded(60)}})
+    table = update_tables.minutes_table({"mnist/quick": recorded(60)})
     assert f"MNIST at `quick`: {len(EVERY)} in all, on 2 cores of a processor, 2026-11-22." in table
 
 
@@ -63,7 +63,7 @@ def run(tmp_path, monkeypatch):
 
 def test_a_whole_run_is_recorded_and_what_was_known_of_others_stays(run):
     known = {"mnist/quick": recorded(60), f"{DATASET}/{PROFILE}": recorded(60)}
-    found = update_tables.times(known)
+    found = update_tables.collect(known)
     assert found["mnist/quick"] == recorded(60)
     expected = {
         name: round(manifests.read(paths.stage_folder(DATASET, PROFILE, name))["seconds"]) for name in EVERY
@@ -74,9 +74,44 @@ def test_a_whole_run_is_recorded_and_what_was_known_of_others_stays(run):
 
 def test_a_run_in_which_a_stage_is_missing_is_not_recorded(run):
     (run.folder(EVERY[-1]) / "manifest.json").unlink()
-    assert update_tables.times({}) == {}
+    assert update_tables.collect({}) == {}
     with pytest.raises(MissingInputError, match="has not been run"):
-        update_tables.timed(DATASET, PROFILE)
+        update_tables.run_of(DATASET, PROFILE)
+
+
+def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
+    found = update_tables.run_of(DATASET, PROFILE)
+    found["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
+    record = {"mnist/quick": {**found, "seconds": dict.fromkeys(EVERY, 60)}, "digits/smoke": found}
+    folder = {
+        "champion": {"label": "tuned", "accuracy": 0.987, "accuracy_ci95": [0.96, 0.99], "n": 127},
+        "images": {"cat": 150, "coffee": 250},
+        "profile": "quick",
+        "stages": dict.fromkeys(EVERY, 30),
+    }
+    rows = update_tables.runs_table(record, folder).splitlines()
+    assert len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 4, "smoke runs are left out"
+    label = found["models"]["tuned"]["label"]
+    assert rows[2] == f"| MNIST | `quick` | {label} | 43.2% | 40.0% – 46.0% | 777 | {len(EVERY)} |"
+    assert rows[3] == (
+        "| a folder: 400 tiles of 2 photographs | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 "
+        f"| {len(EVERY) / 2:.1f} |"
+    )
+
+
+def test_runs_of_which_only_the_minutes_are_known_are_not_listed():
+    assert len(update_tables.runs_table({"mnist/quick": recorded(60)}, None).splitlines()) == 2
+
+
+def test_the_standard_run_s_models_are_listed_before_the_quick_one_s(run):
+    found = update_tables.run_of(DATASET, PROFILE)
+    record = {f"fashion_mnist/{profile}": {**found, "profile": profile} for profile in ("quick", "standard")}
+    assert "at `standard`" in update_tables.results_table(record)
+    del record["fashion_mnist/standard"]["models"]
+    assert "at `quick`" in update_tables.results_table(record)
+    with pytest.raises(OsemnError, match="No run with metrics"):
+        update_tables.results_table({})
 
 
 def test_a_profile_is_described_by_its_whole_first_comment():

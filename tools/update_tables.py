@@ -1,8 +1,7 @@
-"""Writes the tables of README.md and notebooks/README.md from the stage table and a run's metrics.
+"""Writes the tables of README.md and notebooks/README.md from the stage table and the metrics of whole runs.
 
-The figures of the last quick run on this machine, and the seconds of each whole run of a built-in data set, are kept in
-`benchmarks/results/series.json`, so that the tables can be made, and checked by a test, where nothing has been run. Run
-`make readme`.
+The figures of the last whole run of each built-in data set and profile are kept in `benchmarks/results/series.json`, so
+that the tables can be made, and checked by a test, where nothing has been run. Run `make readme`.
 """
 
 import contextlib
@@ -10,6 +9,7 @@ import itertools
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +18,53 @@ from helpers.errors import MissingInputError, OsemnError
 from helpers.report import compared
 
 RECORD = Path("benchmarks") / "results" / "series.json"
+FOLDER_RUN = RECORD.with_name("folder_run.json")
 PROFILES = {"smoke": "digits", "quick": "fashion_mnist", "standard": "fashion_mnist", "full": "fashion_mnist"}
 """Each profile with the data set whose minutes the table of notebooks shows."""
+RESULTS = ("fashion_mnist/standard", "fashion_mnist/quick")
+"""The runs whose models the README lists: the first of them that is on record."""
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?<!-- end -->", re.DOTALL)
 
-
-def collect(dataset: str, profile: str) -> dict[str, Any]:
-    """Return what the tables need of a finished run.
-
-    Raises:
-        MissingInputError: a stage has not been run, or is not whole.
-    """
-    found: dict[str, Any] = {"dataset": dataset, "profile": profile, "stages": {}}
-    for stage in stages.STAGES:
-        folder = paths.stage_folder(dataset, profile, stage.name)
-        manifest = manifests.require(folder, stage.name)
-        found["stages"][stage.name] = {
-            "seconds": _seconds(manifest),
-            "peak_memory_mb": manifest.get("peak_memory_mb"),
-        }
-        found.update(
-            cpu=manifest["cpu"], cores=manifest["cores"], finished=manifest["finished"], seed=manifest["seed"]
-        )
-    warm_up = json.loads((paths.stage_folder(dataset, profile, "00_warm_up") / "metrics.json").read_text())
-    found["models"] = models(dataset, profile)
-    found["tested"] = tested(dataset, profile)
-    found["warm_up"] = {key: warm_up[key] for key in warm_up if key.startswith(("dense_", "logistic_"))}
-    return found
+Record = Mapping[str, Mapping[str, Any]]
+"""What is kept of each run, by `dataset/profile`."""
 
 
-def _seconds(manifest: dict[str, Any]) -> int:
-    return round(manifest.get("notebook_seconds", manifest["seconds"]))
-
-
-def times(known: dict[str, Any]) -> dict[str, Any]:
-    """Return the seconds of each stage, and the machine, of each whole run of a built-in data set.
-
-    Args:
-        known: what was recorded before; it stays where there is no whole run now. Keys are `dataset/profile`.
-    """
+def collect(known: Record) -> dict[str, Any]:
+    """Return the record with each whole run of a built-in data set that there is now; what was known of others stays."""
     found = dict(known)
     for dataset in paths.BUILT_IN_DATASETS:
         for profile in PROFILES:
             with contextlib.suppress(MissingInputError):
-                found[f"{dataset}/{profile}"] = timed(dataset, profile)
+                found[f"{dataset}/{profile}"] = run_of(dataset, profile)
     return found
 
 
-def timed(dataset: str, profile: str) -> dict[str, Any]:
-    """Return the seconds of each stage of a whole run, and the machine of its last stage.
+def run_of(dataset: str, profile: str) -> dict[str, Any]:
+    """Return what the tables need of a finished run.
 
     Raises:
         MissingInputError: a stage has not been run, or is not whole.
+        OsemnError: two stages logged a model under the same name.
     """
     run = {
         stage.name: manifests.require(paths.stage_folder(dataset, profile, stage.name), stage.name)
         for stage in stages.STAGES
     }
     last = max(run.values(), key=lambda manifest: manifest["finished"])
+    export = paths.stage_folder(dataset, profile, "10_export") / "metrics.json"
     return {
-        **{key: last[key] for key in ("cpu", "cores", "finished")},
+        **{key: last[key] for key in ("cpu", "cores", "finished", "seed")},
+        "dataset": dataset,
+        "profile": profile,
         "seconds": {name: _seconds(manifest) for name, manifest in run.items()},
+        "champion": json.loads(export.read_text(encoding="utf-8"))["candidate"],
+        "models": models(dataset, profile),
+        "tested": tested(dataset, profile),
     }
+
+
+def _seconds(manifest: Mapping[str, Any]) -> int:
+    return round(manifest.get("notebook_seconds", manifest["seconds"]))
 
 
 def models(dataset: str, profile: str) -> dict[str, Any]:
@@ -111,16 +96,16 @@ def tested(dataset: str, profile: str) -> dict[str, Any]:
     return found
 
 
-def stage_table(record: dict[str, Any]) -> str:
+def stage_table(record: Record) -> str:
     """Return the table of notebooks with the seconds of the recorded quick run, in Markdown."""
+    known = record.get(f"{PROFILES['quick']}/quick", {}).get("seconds", {})
     lines = [
         "| notebook | OSEMN | reads | leaves beside `metrics.json` | seconds at quick |",
         "|---|---|---|---|---|",
     ]
     for notebook in sorted(stages.NOTEBOOKS):
         runs = stages.of_notebook(notebook)
-        seconds = [record["stages"].get(run.name, {}).get("seconds", "–") for run in runs]
-        lines.append(f"| {_about(notebook)} | {' + '.join(str(value) for value in seconds)} |")
+        lines.append(f"| {_about(notebook)} | {' + '.join(str(known.get(run.name, '–')) for run in runs)} |")
     return "\n".join(lines)
 
 
@@ -135,24 +120,23 @@ def _about(notebook: str) -> str:
     return f"[`{notebook}`]({{folder}}{notebook}.ipynb) {title} | {stage.phase} | {reads} | {writes}"
 
 
-def minutes_table(record: dict[str, Any]) -> str:
+def minutes_table(record: Record) -> str:
     """Return the table of notebooks with their minutes at each profile, and what they were measured on, in Markdown."""
     lines = [
         f"| notebook | OSEMN | reads | leaves beside `metrics.json` | {' | '.join(f'`{name}`' for name in PROFILES)} |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    recorded = record.get("times", {})
-    shown = {profile: recorded.get(f"{dataset}/{profile}") for profile, dataset in PROFILES.items()}
+    shown = {profile: record.get(f"{dataset}/{profile}") for profile, dataset in PROFILES.items()}
     for notebook in sorted(stages.NOTEBOOKS):
         names = [stage.name for stage in stages.of_notebook(notebook)]
         cells = " | ".join(_minutes(run, names) for run in shown.values())
         lines.append(f"| {_about(notebook)} | {cells} |")
     every = [stage.name for stage in stages.STAGES]
     lines.append(f"| all | | | | {' | '.join(_minutes(run, every) for run in shown.values())} |")
-    return "\n".join([*lines, "", _measured_on(recorded)])
+    return "\n".join([*lines, "", _measured_on(record)])
 
 
-def _minutes(run: dict[str, Any] | None, names: list[str]) -> str:
+def _minutes(run: Mapping[str, Any] | None, names: list[str]) -> str:
     """Return the minutes of some stages of a run together; a dash where one of them was not run."""
     if run is None or not set(names) <= set(run["seconds"]):
         return "–"
@@ -160,12 +144,12 @@ def _minutes(run: dict[str, Any] | None, names: list[str]) -> str:
     return f"{minutes:.1f}" if minutes < 9.95 else f"{minutes:,.0f}"
 
 
-def _measured_on(recorded: dict[str, Any]) -> str:
+def _measured_on(record: Record) -> str:
     """Return for each recorded run what its minutes are of."""
     runs = []
     for profile in PROFILES:
         for dataset in paths.BUILT_IN_DATASETS:
-            run = recorded.get(f"{dataset}/{profile}")
+            run = record.get(f"{dataset}/{profile}")
             if run is not None:
                 runs.append(
                     f"{wording.dataset_title(dataset)} at `{profile}`: {_minutes(run, list(run['seconds']))} in all, on "
@@ -174,32 +158,69 @@ def _measured_on(recorded: dict[str, Any]) -> str:
     return " ".join(["Minutes, kernel start included; a dash where no whole run is on record.", *runs])
 
 
-def results_table(record: dict[str, Any]) -> str:
-    """Return the results with their intervals and the machine, in Markdown."""
+def results_table(record: Record) -> str:
+    """Return each model of a run with its intervals, and what the run was, in Markdown.
+
+    Raises:
+        OsemnError: no run is on record whose models could be listed.
+    """
+    run = next((record[name] for name in RESULTS if "models" in record.get(name, {})), None)
+    if run is None:
+        raise OsemnError("No run with metrics is on record.", "make run, then make readme")
     lines = [
         "| model | notebook | validation accuracy | 95 % interval | test accuracy | 95 % interval | macro-F1 | parameters "
         "| training images | seconds to fit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, row in sorted(record["models"].items(), key=lambda item: item[1]["accuracy"]):
-        low, high = row["accuracy_ci95"]
-        on_test = record["tested"].get(name)
-        shown = "– | –"
-        if on_test:
-            shown = f"{on_test['accuracy']:.1%} | {on_test['accuracy_ci95'][0]:.1%} – {on_test['accuracy_ci95'][1]:.1%}"
+    for name, row in sorted(run["models"].items(), key=lambda item: item[1]["accuracy"]):
+        on_test = run["tested"].get(name)
         lines.append(
-            f"| {row['label']} | `{row.get('stage', compared.BASELINE)[:2]}` "
-            f"| {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {shown} | {row['macro_f1']:.3f} "
-            f"| {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
+            f"| {row['label']} | `{row['stage'][:2]}` | {_with_interval(row)} | {_with_interval(on_test) if on_test else '– | –'} "
+            f"| {row['macro_f1']:.3f} | {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
         )
-    n = next(iter(record["models"].values()))["n"]
-    first = next(iter(record["tested"].values()))
+    n = next(iter(run["models"].values()))["n"]
+    first = next(iter(run["tested"].values()))
     note = (
-        f"{record['dataset']}, profile {record['profile']}, seed {record['seed']}, {n:,} validation images; Wilson "
-        f"intervals; {record['cores']} cores of {record['cpu']}, {record['finished'][:10]}. "
+        f"{wording.dataset_title(run['dataset'])} at `{run['profile']}`, seed {run['seed']}, {n:,} validation images; Wilson "
+        f"intervals; {run['cores']} cores of {run['cpu']}, {run['finished'][:10]}. "
         f"Only candidates for the champion are scored on the {first['n']:,} test images; nothing is chosen by them."
     )
     return "\n".join([*lines, "", note])
+
+
+def _with_interval(score: Mapping[str, Any]) -> str:
+    """Return an accuracy and its interval as two cells."""
+    low, high = score["accuracy_ci95"]
+    return f"{score['accuracy']:.1%} | {low:.1%} – {high:.1%}"
+
+
+def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
+    """Return every run on record with its champion and its minutes, in Markdown; smoke runs only show that all works.
+
+    Args:
+        record: of the built-in data sets.
+        folder_run: what `benchmarks/folder_run.py` wrote, if it has been run.
+    """
+    lines = [
+        "| data | profile | champion | test accuracy | 95 % interval | test images | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for dataset in paths.BUILT_IN_DATASETS:
+        for profile in PROFILES:
+            run = record.get(f"{dataset}/{profile}", {})
+            if "champion" in run and profile != "smoke":
+                score, label = run["tested"][run["champion"]], run["models"][run["champion"]]["label"]
+                lines.append(
+                    f"| {wording.dataset_title(dataset)} | `{profile}` | {label} | {_with_interval(score)} | {score['n']:,} "
+                    f"| {_minutes(run, list(run['seconds']))} |"
+                )
+    if folder_run is not None:
+        champion, tiles = folder_run["champion"], sum(folder_run["images"].values())
+        lines.append(
+            f"| a folder: {tiles:,} tiles of {len(folder_run['images'])} photographs | `{folder_run['profile']}` "
+            f"| {champion['label']} | {_with_interval(champion)} | {champion['n']:,} | {sum(folder_run['stages'].values()) / 60:.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def profile_table() -> str:
@@ -215,33 +236,40 @@ def profile_table() -> str:
     return "\n".join(lines)
 
 
-def fill(text: str, record: dict[str, Any], folder: str) -> str:
-    """Return a document with the tables between its markers made anew."""
+def fill(text: str, record: Record, folder_run: Mapping[str, Any] | None, folder: str) -> str:
+    """Return a document with the tables between its markers made anew.
+
+    Args:
+        text: of the document.
+        record: as `collect` returns it.
+        folder_run: as for `runs_table`.
+        folder: of the notebooks, seen from the document.
+    """
     tables = {
-        "stages": stage_table(record).format(folder=folder),
-        "minutes": minutes_table(record).format(folder=folder),
-        "results": results_table(record),
-        "profiles": profile_table(),
+        "stages": lambda: stage_table(record).format(folder=folder),
+        "minutes": lambda: minutes_table(record).format(folder=folder),
+        "results": lambda: results_table(record),
+        "runs": lambda: runs_table(record, folder_run),
+        "profiles": profile_table,
     }
-    return PLACE.sub(lambda match: f"{match[1]}{tables[match[2]]}\n<!-- end -->", text)
+    return PLACE.sub(lambda match: f"{match[1]}{tables[match[2]]()}\n<!-- end -->", text)
+
+
+def kept(path: Path) -> Any:
+    """Return what a JSON file below the project's root holds, or None where there is none."""
+    whole = paths.project_root() / path
+    return json.loads(whole.read_text(encoding="utf-8")) if whole.is_file() else None
 
 
 def main() -> None:
-    """Collect the figures where there is a finished run, and fill the tables."""
+    """Collect the figures of whole runs, and fill the tables."""
     root = paths.project_root()
-    path = root / RECORD
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    recorded = times(record.get("times", {}))
-    try:
-        record = collect("fashion_mnist", "quick")
-    except OsemnError as error:
-        print(f"The tables keep the recorded figures: {error}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    manifests.write_json(path, {**record, "times": recorded})
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = collect(kept(RECORD) or {})
+    manifests.write_json(root / RECORD, record)
     for document, folder in (("README.md", "notebooks/"), ("notebooks/README.md", "")):
         path = root / document
-        path.write_text(fill(path.read_text(encoding="utf-8"), record, folder), encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(fill(text, kept(RECORD), kept(FOLDER_RUN), folder), encoding="utf-8")
         print(document)
 
 
