@@ -1,4 +1,4 @@
-"""The service's page in a browser: a picture is chosen and answered, a refusal is shown, and nothing goes elsewhere."""
+"""The service's pages in a browser: a picture is answered, a refusal is shown, and nothing comes from or goes elsewhere."""
 
 import pytest
 
@@ -37,4 +37,15 @@ def test_picture_is_answered_and_text_refused(browser, service, tmp_path):
     assert "no PNG" in page.inner_text("#answer")
     assert problems == []
     assert all(url.startswith((service.address, "data:", "blob:")) for url in asked)
+    page.close()
+
+
+def test_the_interface_is_described_without_the_internet(browser, service):
+    page, problems, asked = browser.new_page(), [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{service.address}/docs")
+    page.get_by_text("Tell what pictures show").wait_for()
+    assert problems == []
+    assert all(url.startswith((service.address, "data:", "blob:")) for url in asked), asked
     page.close()

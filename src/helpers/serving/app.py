@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from helpers.serving import documentation
@@ -38,7 +39,7 @@ def create(settings: Settings) -> FastAPI:
         service.pool.close()
         service.monitor.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs with what it needs beside it, for machines without the internet
         title="OSEMN Vision",
         version="1",
         description=documentation.DESCRIPTION,
