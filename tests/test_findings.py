@@ -7,7 +7,7 @@ import update_tables
 
 from helpers import wording
 from helpers.errors import OsemnError
-from helpers.report import compared, findings, transfer
+from helpers.report import compared, findings, transfer, tuned
 from report_runs import (
     DATASET,
     FINE_TUNED,
@@ -256,6 +256,14 @@ def test_search_is_judged_by_its_interval(ends, basis, said):
         if "09_tuning" in item.source and "search" in item.text
     ]
     assert said in told[0].text
+
+
+@pytest.mark.parametrize(("value", "kept"), [(-0.8, True), (0.8, False)])
+def test_defaults_that_won_at_full_length_are_said_to_be_kept(value, kept):
+    metrics = metrics_by_stage()
+    gain = {"points": value, "ci95": [value - 0.1, value + 0.1], "basis": "seeds", "count": 3}
+    metrics["09_tuning"] = {**metrics["09_tuning"], "gain": gain}
+    assert ("the defaults were kept" in tuned.search(metrics)) is kept
 
 
 def test_without_a_search_nothing_is_said_of_it():

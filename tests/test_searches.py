@@ -129,6 +129,21 @@ def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
     assert "the same 3 seeds: +2.33 points" in gain.sentence
 
 
+def test_defaults_that_did_better_at_full_length_are_kept():
+    gain = search_gain.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.93, 0.95, 0.95])
+    assert gain.lost
+    assert "the defaults are kept" in gain.sentence
+    for accuracies in ([0.94, 0.96, 0.96], [0.93, 0.95, 0.95]):
+        better = search_gain.gain(*made(70, 80), accuracies, [0.93, 0.95, 0.95])
+        assert not better.lost
+        assert "kept" not in better.sentence
+
+
+def test_trials_alone_never_make_the_defaults_be_kept():
+    assert not search_gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000).lost
+    assert not search_gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000).lost
+
+
 def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered():
     gain = search_gain.gain(*made(70, 60, 80), [0.9], [0.8])
     assert gain.points == pytest.approx(10)

@@ -50,6 +50,11 @@ class Gain:
         return self.ci95[0] > 0
 
     @property
+    def lost(self) -> bool:
+        """Whether the defaults did better at full length, so that they are kept."""
+        return self.basis == "seeds" and self.points < 0
+
+    @property
     def sentence(self) -> str:
         """The gain in words."""
         if self.basis == "defaults":
@@ -59,7 +64,8 @@ class Gain:
         )
         ends = f"95 % interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}: {verdict}"
         if self.basis == "seeds":
-            return f"Against the defaults, trained as long from the same {self.count} seeds: {self.points:+.2f} points, {ends}."
+            kept = " The short trials misled: the defaults are kept." if self.lost else ""
+            return f"Against the defaults, trained as long from the same {self.count} seeds: {self.points:+.2f} points, {ends}.{kept}"
         return (
             f"Against the defaults, both as short as in the search: {self.points:+.2f} points on {self.count:,} validation images, {ends}. "
             "The winner was picked on these images, which flatters it."

@@ -20,6 +20,7 @@ def search(metrics: MetricsByStage) -> str:
     interval = f"{points(gain['points'])} percentage points, 95% interval {points(low)} to {points(high)}"
     if gain["basis"] == "seeds":
         basis = f"over {gain['count']} seeds of full training"
+        basis += "; the defaults were kept" if gain["points"] < 0 else ""
     else:
         basis = (
             f"on {gain['count']:,} validation images after trials of equal length; the winner was picked on "
