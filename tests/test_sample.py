@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from conftest import REPOSITORY
+from helpers import demo
 from helpers.errors import OsemnError
 
 SAMPLE = REPOSITORY / "reports" / "sample"
@@ -61,6 +62,19 @@ def test_sample_that_would_be_too_large_leaves_the_one_before(report, tmp_path, 
         keep_sample.keep(report, sample)
     assert "Text" in (sample / "index.html").read_text()
     assert [path.name for path in tmp_path.iterdir()].count("sample.partial") == 0
+
+
+def test_a_model_too_large_is_left_out_and_said_to_be(report, tmp_path):
+    sample = tmp_path / "sample"
+    (report / demo.NAME).write_text("x" * keep_sample.DEMO_LIMIT)
+    keep_sample.keep(report, sample)
+    assert (sample / demo.NAME).read_text() == (report / demo.NAME).read_text()
+    (report / demo.NAME).write_text("x" * 7_400_000)
+    keep_sample.keep(report, sample)
+    text = (sample / demo.NAME).read_text()
+    assert "7 MB" in text
+    assert "osemn demo" in text
+    assert Addresses(text).found == ["index.html"]
 
 
 class Addresses(HTMLParser):

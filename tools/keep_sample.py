@@ -15,10 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers import paths, pipeline
+from helpers import demo, paths, pipeline
 from helpers.errors import OsemnError
 
 LIMIT = 6_000_000  # bytes, of all files together
+DEMO_LIMIT = 2_000_000  # bytes of the page that holds the champion itself; a larger one is left out
 # share of the width, WebP quality, colours of the lossless copy: tried in this order until all pages fit
 SETTINGS = ((1.0, 80, 256), (1.0, 60, 64), (0.8, 60, 64), (0.7, 50, 32), (0.5, 40, 32))
 _PICTURE = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
@@ -53,6 +54,22 @@ def _webp(content: bytes, scale: float, quality: int, colours: int) -> bytes:
     return min(lossy.getvalue(), lossless.getvalue(), key=len)
 
 
+def in_place_of_demo(size: int) -> str:
+    """Return a page that says why the champion cannot be tried in the sample, and how it can.
+
+    Args:
+        size: bytes of the page that it stands for.
+    """
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<title>Left out of the sample</title><style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;"
+        "padding:0 1rem;color-scheme:light dark}</style><h1>Left out of the sample</h1>"
+        f"<p>The page that tries the champion holds the model itself: {size / 1e6:.0f} MB, too much for this sample. "
+        "<code>osemn run</code> makes it with the report, and <code>osemn demo</code> by itself.</p>"
+        '<p><a href="index.html">Back to the report</a></p></html>\n'
+    )
+
+
 def keep(report: Path, sample: Path) -> int:
     """Copy a report with smaller pictures in the place of the sample; return its bytes.
 
@@ -65,6 +82,8 @@ def keep(report: Path, sample: Path) -> int:
     for setting in SETTINGS:
         for page in sorted(report.rglob("*.html")):
             text = smaller(page.read_text(encoding="utf-8"), setting)
+            if page.name == demo.NAME and len(text) > DEMO_LIMIT:
+                text = in_place_of_demo(len(text))
             (partial / page.relative_to(report)).write_text(text, encoding="utf-8")
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
         if size <= LIMIT:
