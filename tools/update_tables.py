@@ -218,7 +218,8 @@ def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
         champion, tiles = folder_run["champion"], sum(folder_run["images"].values())
         lines.append(
             f"| a folder: {tiles:,} tiles of {len(folder_run['images'])} photographs | `{folder_run['profile']}` "
-            f"| {champion['label']} | {_with_interval(champion)} | {champion['n']:,} | {sum(folder_run['stages'].values()) / 60:.1f} |"
+            f"| {champion['label']} | {_with_interval(champion)} | {champion['n']:,} "
+            f"| {_minutes({'seconds': folder_run['stages']}, list(folder_run['stages']))} |"
         )
     return "\n".join(lines)
 
