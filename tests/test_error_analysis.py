@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from helpers import confusion, error_analysis
+from helpers.confusion import Confused
 from helpers.errors import OsemnError
+
+ONE_CLASS = np.zeros(8_000, np.int64)
 
 
 def test_mistakes_are_ordered_by_confidence_and_by_how_close_they_were():
@@ -40,7 +43,7 @@ def test_slices_cover_every_image_once_and_show_the_planted_gap():
     generator = np.random.default_rng(1)
     values = generator.random(4_000)
     right = generator.random(4_000) < np.where(values < 0.25, 0.7, 0.95)
-    found = error_analysis.slices({"brightness": values}, right)
+    found = error_analysis.slices({"brightness": values}, right, ONE_CLASS[:4_000])
     assert sum(one.n for one in found) == 4_000
     worst = min(found, key=lambda one: one.gap)
     assert worst.high == pytest.approx(0.25, abs=0.02)
@@ -55,15 +58,50 @@ def test_slices_without_a_gap_are_rarely_called_worse():
     for _ in range(200):
         by = {name: generator.random(400) for name in ("brightness", "contrast")}
         false_alarms += any(
-            one.p_value < 0.05 for one in error_analysis.slices(by, generator.random(400) < 0.9)
+            one.shown
+            for one in error_analysis.slices(
+                by, generator.random(400) < 0.9, generator.integers(0, 5, size=400)
+            )
         )
     assert false_alarms <= 18  # five per cent of 200, and Bonferroni keeps below
 
 
+def test_slice_is_not_blamed_for_holding_more_of_a_hard_class():
+    generator = np.random.default_rng(4)
+    labels = generator.integers(0, 2, size=8_000)
+    values = generator.random(8_000) + 0.5 * labels  # the hard class is brighter
+    right = generator.random(8_000) < np.where(labels == 1, 0.7, 0.95)
+    found = error_analysis.slices({"brightness": values}, right, labels)
+    brightest = found[-1]
+    assert brightest.accuracy < right.mean() - 0.08
+    assert brightest.gap == pytest.approx(0.0, abs=0.05)
+    assert not any(one.shown for one in found)
+    assert not error_analysis.recommendations([Confused("a", "b", 9, 0.1)], found, 9)[1:]
+
+
+def test_slice_in_which_a_class_does_worse_is_shown_although_its_classes_are_easy():
+    generator = np.random.default_rng(5)
+    labels = generator.integers(0, 2, size=8_000)
+    values = generator.random(8_000) - 0.5 * labels
+    dark = values < np.quantile(values, 0.25)
+    right = generator.random(8_000) < np.where(labels == 1, 0.95, 0.6) - 0.1 * dark
+    darkest = error_analysis.slices({"brightness": values}, right, labels)[0]
+    assert darkest.accuracy > right.mean()
+    assert darkest.gap == pytest.approx(-0.1, abs=0.03)
+    assert darkest.shown
+
+
+def test_classes_on_one_side_of_a_slice_say_nothing():
+    labels = np.repeat([0, 1], 50)
+    right = np.arange(100) % 10 > 0
+    for one in error_analysis.slices({"two": np.repeat([0.0, 1.0], 50)}, right, labels):
+        assert (one.gap, one.p_value) == (0.0, 1.0)
+
+
 def test_property_with_few_values_makes_few_slices():
     right = np.array([True, False] * 50)
-    assert error_analysis.slices({"constant": np.ones(100)}, right) == []
-    halves = error_analysis.slices({"two": np.repeat([0.0, 1.0], 50)}, right)
+    assert error_analysis.slices({"constant": np.ones(100)}, right, ONE_CLASS[:100]) == []
+    halves = error_analysis.slices({"two": np.repeat([0.0, 1.0], 50)}, right, ONE_CLASS[:100])
     assert sum(one.n for one in halves) == 100
 
 
@@ -83,11 +121,13 @@ def test_recommendations_come_from_the_numbers():
     generator = np.random.default_rng(3)
     values = generator.random(2_000)
     gap = error_analysis.slices(
-        {"contrast": values}, generator.random(2_000) < np.where(values < 0.25, 0.6, 0.95)
+        {"contrast": values},
+        generator.random(2_000) < np.where(values < 0.25, 0.6, 0.95),
+        ONE_CLASS[:2_000],
     )
     first, second = error_analysis.recommendations(confused, gap, 55)
     assert "**shirt** and **coat**: 50 of the 55 mistakes (91%)" in first
     assert "**contrast** lies between" in second
-    even = error_analysis.slices({"contrast": values}, generator.random(2_000) < 0.9)
+    even = error_analysis.slices({"contrast": values}, generator.random(2_000) < 0.9, ONE_CLASS[:2_000])
     assert "**boot** taken for **coat** (5 images" in error_analysis.recommendations(confused, even, 55)[1]
     assert "no mistake" in error_analysis.recommendations([], [], 0)[0]

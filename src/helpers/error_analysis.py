@@ -101,8 +101,8 @@ class Slice:
         n: images.
         accuracy: share of right predictions.
         accuracy_ci95: Wilson's interval of it.
-        gap: accuracy here minus accuracy on all other images.
-        p_value: of Fisher's exact test that there is no gap, times the number of slices (Bonferroni), 1 at most.
+        expected: the accuracy that the same mix of classes reaches on all other images.
+        p_value: of the test by classes that the slice makes no difference, times the number of slices (Bonferroni), 1 at most.
     """
 
     property: str
@@ -111,8 +111,18 @@ class Slice:
     n: int
     accuracy: float
     accuracy_ci95: tuple[float, float]
-    gap: float
+    expected: float
     p_value: float
+
+    @property
+    def gap(self) -> float:
+        """Accuracy here minus the accuracy of the same mix of classes on all other images."""
+        return self.accuracy - self.expected
+
+    @property
+    def shown(self) -> bool:
+        """True if the slice makes a difference at the 5 % level, after correction."""
+        return self.p_value < 0.05
 
     @property
     def name(self) -> str:
@@ -145,12 +155,16 @@ def has_black_background(images: np.ndarray) -> bool:
     return bool(border.size and border.mean() >= 0.5)
 
 
-def slices(by: dict[str, np.ndarray], right: np.ndarray, parts: int = 4) -> list[Slice]:
-    """Return the accuracy in slices of equal size by each property, with the gap to all other images.
+def slices(by: dict[str, np.ndarray], right: np.ndarray, labels: np.ndarray, parts: int = 4) -> list[Slice]:
+    """Return the accuracy in slices of equal size by each property, beside what their classes reach elsewhere.
+
+    A slice that holds more images of a hard class is not worse for that: each class is compared with itself.
+    Sources: direct standardisation by class; W. Cochran (1954) and N. Mantel and W. Haenszel (1959) for the test.
 
     Args:
         by: `{property: [N] values}`.
         right: `[N] bool`, whether each prediction is right.
+        labels: `[N] int64`, the true classes.
         parts: slices of a property; fewer where values repeat.
     """
     cut = {}
@@ -160,22 +174,56 @@ def slices(by: dict[str, np.ndarray], right: np.ndarray, parts: int = 4) -> list
         masks = [number == place for place in range(max(len(ends) - 1, 1))]
         cut[name] = [mask for mask in masks if 0 < mask.sum() < len(values)]
     total = sum(len(masks) for masks in cut.values())
-    return [_slice(name, by[name], mask, right, total) for name, masks in cut.items() for mask in masks]
+    return [
+        _slice(name, by[name][mask], mask, right, labels, total) for name, masks in cut.items() for mask in masks
+    ]
 
 
-def _slice(name: str, values: np.ndarray, mask: np.ndarray, right: np.ndarray, total: int) -> Slice:
-    inside, outside = right[mask], right[~mask]
-    table = [[int(part.sum()), int((~part).sum())] for part in (inside, outside)]
-    p_value = min(1.0, float(stats.fisher_exact(table).pvalue) * total)
+def _slice(
+    name: str, values: np.ndarray, mask: np.ndarray, right: np.ndarray, labels: np.ndarray, total: int
+) -> Slice:
     n = int(mask.sum())
-    low, high = float(values[mask].min()), float(values[mask].max())
-    accuracy = float(inside.mean())
-    interval = wilson_interval(table[0][0], n)
-    return Slice(name, low, high, n, accuracy, interval, accuracy - float(outside.mean()), p_value)
+    hits = int(right[mask].sum())
+    expected, p_value = _by_class(right, labels, mask)
+    return Slice(
+        name,
+        float(values.min()),
+        float(values.max()),
+        n,
+        hits / n,
+        wilson_interval(hits, n),
+        expected,
+        min(1.0, p_value * total),
+    )
+
+
+def _by_class(right: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """Return the accuracy that the classes inside reach outside, and the p-value that inside and outside are alike.
+
+    A class that is found on one side only says nothing: its own accuracy is what is expected of it.
+    """
+    classes = int(labels.max()) + 1
+    inside, outside, right_inside, right_outside = (
+        np.bincount(labels[part], minlength=classes).astype(np.float64)
+        for part in (mask, ~mask, mask & right, ~mask & right)
+    )
+    own, elsewhere = right_inside / np.maximum(inside, 1), right_outside / np.maximum(outside, 1)
+    expected = float(inside @ np.where(outside > 0, elsewhere, own) / inside.sum())
+    both = (inside > 0) & (outside > 0)
+    inside, outside, right_inside, right_outside = (
+        counts[both] for counts in (inside, outside, right_inside, right_outside)
+    )
+    whole, hits = inside + outside, right_inside + right_outside
+    surplus = float(np.sum(right_inside - inside * hits / whole))
+    variance = float(np.sum(inside * outside * hits * (whole - hits) / (whole**2 * np.maximum(whole - 1, 1))))
+    if not variance:
+        return expected, 1.0
+    statistic = max(abs(surplus) - 0.5, 0.0) ** 2 / variance  # with the correction for continuity
+    return expected, float(stats.chi2.sf(statistic, 1))
 
 
 def recommendations(confused: Sequence[Confused], found: Sequence[Slice], mistakes: int) -> list[str]:
-    """Return two things to do, from the most frequent confusion and the largest shown gap between slices.
+    """Return two things to do, from the most frequent confusion and the slice in which classes do worst.
 
     Args:
         confused: the most frequent kinds of mistake, most frequent first.
@@ -193,19 +241,19 @@ def recommendations(confused: Sequence[Confused], found: Sequence[Slice], mistak
         f"Collect or re-label images of **{first.true}** and **{first.predicted}**: {both:,} of the {mistakes:,} mistakes "
         f"({both / mistakes:.0%}) take the one for the other{'' if back else ' (in this direction)'}."
     ]
-    shown = [item for item in found if item.gap < 0 and item.p_value < 0.05]
+    shown = [item for item in found if item.gap < 0 and item.shown]
     if shown:
         worst = min(shown, key=lambda item: item.gap)
         said.append(
             f"Train with more images whose **{worst.property}** lies between {worst.low:.3g} and {worst.high:.3g}, or augment "
-            f"towards them: there accuracy is {worst.accuracy:.1%}, {-100 * worst.gap:.1f} points below the rest "
-            f"(p = {worst.p_value:.1g} after correction for {len(found)} slices)."
+            f"towards them: there accuracy is {worst.accuracy:.1%}, {-100 * worst.gap:.1f} points below what the same classes reach "
+            f"elsewhere (p = {worst.p_value:.1g} after correction for {len(found)} slices)."
         )
     elif len(confused) > 1:
         other = next((item for item in confused[1:] if item is not back), None)
         if other is not None:
             said.append(
                 f"Then look at **{other.true}** taken for **{other.predicted}** ({other.count:,} images, {other.share:.0%} of the "
-                "class); no slice by brightness, contrast or size is shown to be worse than the rest."
+                "class); in no slice by brightness, contrast or size are the classes shown to do worse than elsewhere."
             )
     return said

@@ -146,27 +146,27 @@ def curves(
 
 
 def slices(found: Sequence[Slice], accuracy: float) -> Figure:
-    """Return the accuracy of each slice with its interval, and a line at the accuracy of all images."""
+    """Return the accuracy of each slice with its interval, what its classes reach elsewhere, and the accuracy of all images."""
     figure, axes = style.subplots(width=8.5, height=1.4 + 0.36 * max(len(found), 1))
     axis = axes[0, 0]
     names = list(dict.fromkeys(item.property for item in found))
     for place, item in enumerate(found):
         ends = [[item.accuracy - item.accuracy_ci95[0]], [item.accuracy_ci95[1] - item.accuracy]]
-        shown = item.p_value < 0.05
+        axis.plot(item.expected, place, "|", color="#333333", markersize=14, markeredgewidth=2)
         axis.errorbar(
             item.accuracy,
             place,
             xerr=ends,
-            fmt="D" if shown else "o",
+            fmt="D" if item.shown else "o",
             capsize=3,
             color=style.COLORS[names.index(item.property)],
-            mfc=None if shown else "white",
+            mfc=None if item.shown else "white",
         )
     axis.axvline(accuracy, color="#777777", linestyle="--")
     axis.set_yticks(range(len(found)), [f"{item.name} (n = {item.n:,})" for item in found])
     axis.invert_yaxis()
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("accuracy (95 % interval)\nfilled: the gap to the rest is shown")
+    axis.set_xlabel("accuracy (95 % interval); bar: what the same classes reach elsewhere\nfilled: a difference between the two is shown")
     return figure
 
 
