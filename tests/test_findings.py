@@ -81,6 +81,59 @@ def test_paired_test_overrules_intervals_that_overlap(metrics):
     assert "between fine-tuned Lite0, 64 px and the other 5 models is shown" in text
 
 
+def tested_in_pairs(metrics) -> None:
+    """Let 10 have compared the best candidate with the others, image by image."""
+    metrics["10_export"] = {
+        **metrics["10_export"],
+        "against_best": [
+            {
+                "best": "fine_tuned",
+                "other": other,
+                "points": ahead,
+                "p_value": p_value,
+                "shown": p_value < 0.05,
+            }
+            for other, ahead, p_value in (
+                ("baseline_cnn", 3.3, 0.0001),
+                ("tuned", 2.4, 0.061),
+                ("transfer", 1.1, 0.012),
+            )
+        ],
+    }
+
+
+def test_paired_tests_of_all_candidates_overrule_the_intervals_of_all(metrics):
+    tested_in_pairs(metrics)
+    text = headline(metrics)
+    assert (
+        "it does better than frozen Lite0, 64 px (93.4%) by 1.1 percentage points (p = 0.012) and three-layer CNN (91.2%) by 3.3 "
+        "percentage points (p < 0.001), and is not shown to differ from tuned residual CNN (92.1%, p = 0.061)."
+        in text
+    )
+    assert "between fine-tuned Lite0, 64 px and the other 3 models is shown" in text
+    assert text.count("tuned residual CNN") == 1
+    assert PAIRED not in text
+    shown = {model.name for model in findings.shown_worse(metrics)}
+    assert shown == {"majority", "logistic_regression", "random_forest", "transfer", "baseline_cnn"}
+
+
+def test_paired_tests_of_another_best_are_not_taken_for_this_one(metrics):
+    tested_in_pairs(metrics)
+    metrics["04_baseline"]["models"]["baseline_cnn"].update(accuracy=0.96, accuracy_ci95=[0.947, 0.97])
+    assert "image by image" not in headline(metrics)
+    assert {model.name for model in findings.shown_worse(metrics)} >= {"tuned", "transfer"}
+
+
+def test_of_models_with_as_few_parameters_the_better_one_is_the_simplest(metrics):
+    metrics[BASELINE]["models"]["majority"].update(parameters=0)
+    metrics[BASELINE]["models"]["linear_svm"] = {
+        **metrics[BASELINE]["models"]["logistic_regression"],
+        "label": "linear SVM",
+        "accuracy": 0.85,
+    }
+    assert "over logistic regression" in headline(metrics)
+
+
 def test_without_a_paired_test_the_intervals_decide(metrics):
     del metrics[FINE_TUNING]["differences"]
     text = headline(metrics)
@@ -238,7 +291,7 @@ def test_results_table_names_the_notebook_of_each_model(run):
             "The search of 8 settings in 75 s gained over the defaults: 0.8 percentage points",
         ),
         ([-0.2, 1.9], "images", "is not shown to have gained anything"),
-        ([-1.9, -0.2], "images", "lost over the defaults"),
+        ([-1.9, -0.2], "images", "found settings that do worse than the defaults"),
         ([0.12, 1.58], "images", "the winner was picked on these images"),
         ([0.0, 0.0], "defaults", "found nothing better than the defaults."),
         ([0.12, 1.58], "seeds", "over 144 seeds of full training"),

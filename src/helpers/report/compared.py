@@ -9,7 +9,7 @@ from helpers.report.facts import PREPROCESS, metrics_file
 from helpers.wording import interval
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
-TUNING = "09_tuning"
+TUNING, EXPORT = "09_tuning", "10_export"
 STAGES = (BASELINE, TRANSFER, FINE_TUNING, TUNING)
 MEASURED = ("macro_f1", "parameters", "fit_seconds", "predict_microseconds", "samples")
 MetricsByStage = Mapping[str, Mapping[str, Any]]
@@ -78,6 +78,34 @@ def models(metrics: MetricsByStage) -> list[Model]:
 def overlap(one: Model, other: Model) -> bool:
     """Tell whether the 95% intervals of two models share a value."""
     return one.low <= other.high and other.low <= one.high
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What 10's paired test on the validation images found between the best model and another candidate.
+
+    Attributes:
+        other: the other candidate.
+        points: by how much the best is above it, in percentage points.
+        p_value: of McNemar's exact test.
+        shown: whether the difference counts as shown.
+    """
+
+    other: Model
+    points: float
+    p_value: float
+    shown: bool
+
+
+def against_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[Paired]:
+    """Return the paired tests of the best model, nearest first; none where 10 has not run or saw another best."""
+    by_name = {model.name: model for model in compared}
+    found = [
+        Paired(by_name[test["other"]], test["points"], test["p_value"], test["shown"])
+        for test in metrics.get(EXPORT, {}).get("against_best") or []
+        if test["best"] == compared[0].name and test["other"] in by_name
+    ]
+    return sorted(found, key=lambda test: test.points)
 
 
 def validation_images(metrics: MetricsByStage) -> int | None:

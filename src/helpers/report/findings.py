@@ -1,9 +1,9 @@
 """Sentences made from metrics: what came out, worded by whether a difference was shown.
 
-Two accuracies count as different when their 95% intervals do not overlap. That is cautious: models scored
-on the same images can differ for certain although their intervals overlap (Schenker and Gentleman 2001, "On
-judging the significance of differences by examining the overlap between confidence intervals"). Where a stage
-made a paired test of two models, that test's verdict stands instead.
+Where a stage made a paired test of two models on the same images, its verdict stands. Two other accuracies count as
+different when their 95% intervals do not overlap. That is cautious: models scored on the same images can differ
+for certain although their intervals overlap (Schenker and Gentleman 2001, "On judging the significance of
+differences by examining the overlap between confidence intervals").
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,12 @@ from helpers.report import champion, evaluated, exported, post_mortem, questions
 from helpers.report import compared as comparison
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
 from helpers.report.facts import EXPLORE, data_facts, metrics_file
-from helpers.wording import capital, duration, listing, percent, sources
+from helpers.wording import capital, duration, listing, p_value, percent, points, sources
 
-SCHEMA = 2
+SCHEMA = 3
 WARM_UP = "00_warm_up"
 MAJORITY = "majority"
+_FEWEST = "of the models that look at the image the best of those with fewest parameters"
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,43 @@ def _best_and_others(metrics: MetricsByStage, dataset: str) -> list[Finding]:
             all_sources,
         )
     ]
+    pairs = comparison.against_best(metrics, compared)
     verdict, tested = transfer.paired(metrics, compared)
-    settled = tested if best in tested else set()
+    settled = {best, *(pair.other for pair in pairs)} if pairs else tested if best in tested else set()
     others = [model for model in others if model not in settled]
+    if pairs:
+        found.append(Finding(_in_pairs(pairs), metrics_file(comparison.EXPORT)))
     if others:
         found.append(Finding(_against_others(best, others, bool(settled)), all_sources))
-    if verdict:
+    if verdict and not (pairs and tested <= settled):
         found.insert(1 if settled else 2, Finding(verdict, metrics_file(FINE_TUNING)))
     return found
+
+
+def _in_pairs(pairs: Sequence[comparison.Paired]) -> str:
+    """Return what the paired tests say of the best model."""
+    worse = [
+        f"{pair.other.label} ({percent(pair.other.accuracy)}) by {points(pair.points)} percentage points ({p_value(pair.p_value)})"
+        for pair in pairs
+        if pair.shown
+    ]
+    alike = [
+        f"{pair.other.label} ({percent(pair.other.accuracy)}, {p_value(pair.p_value)})"
+        for pair in pairs
+        if not pair.shown
+    ]
+    parts = [f"does better than {listing(worse)}"] if worse else []
+    parts += [f"is not shown to differ from {listing(alike)}"] if alike else []
+    return f"Tested image by image on these, it {', and '.join(parts)}."
+
+
+def shown_worse(metrics: MetricsByStage) -> list[Model]:
+    """Return the models that are shown to be worse than the best: by a paired test where there is one, else by the intervals."""
+    compared = models(metrics)
+    tested = (
+        {pair.other: pair.shown for pair in comparison.against_best(metrics, compared)} if compared else {}
+    )
+    return [model for model in compared[1:] if tested.get(model, not overlap(model, compared[0]))]
 
 
 def _against_others(best: Model, others: Sequence[Model], one_is_settled: bool) -> str:
@@ -95,13 +125,13 @@ def _against_others(best: Model, others: Sequence[Model], one_is_settled: bool) 
     worse = [model for model in others if not overlap(best, model)]
     if not alike:
         nearest = worse[0]
-        points = 100 * (best.accuracy - nearest.accuracy)
+        ahead = 100 * (best.accuracy - nearest.accuracy)
         opening = "The difference is shown: its interval lies above all others."
         if one_is_settled:
             opening = f"The difference between {best.label} and {_others(len(worse))} is shown: the intervals do not overlap."
         return (
             f"{opening} The next best, {nearest.label}, "
-            f"is {points:.1f} percentage points behind ({percent(nearest.accuracy)}, {nearest.interval})."
+            f"is {ahead:.1f} percentage points behind ({percent(nearest.accuracy)}, {nearest.interval})."
         )
     names = listing([f"{model.label} ({percent(model.accuracy)}, {model.interval})" for model in alike])
     sentence = f"No difference is shown between {best.label} and {names}: their 95% intervals overlap."
@@ -117,21 +147,18 @@ def _others(count: int) -> str:
 def _simplest(compared: Sequence[Model]) -> Model | None:
     """Return the model with the fewest parameters of those that look at the image."""
     known = [model for model in compared if model.parameters and model.name != MAJORITY]
-    return min(known, key=lambda model: model.parameters or 0, default=None)
+    return min(known, key=lambda model: (model.parameters or 0, -model.accuracy), default=None)
 
 
 def _return_on_complexity(best: Model, simplest: Model) -> str:
     cost = _cost(best, simplest)
     if overlap(best, simplest):
         return (
-            f"The return on complexity is not shown: {simplest.label}, the model with the fewest parameters, "
+            f"The return on complexity is not shown: {simplest.label}, {_FEWEST}, "
             f"reaches {percent(simplest.accuracy)} ({simplest.interval}), and the 95% intervals overlap{cost}."
         )
-    points = 100 * (best.accuracy - simplest.accuracy)
-    return (
-        f"The return on complexity: {points:.1f} percentage points over {simplest.label}, "
-        f"the model with the fewest parameters{cost}."
-    )
+    bought = 100 * (best.accuracy - simplest.accuracy)
+    return f"The return on complexity: {bought:.1f} percentage points over {simplest.label}, {_FEWEST}{cost}."
 
 
 def _floor(compared: Sequence[Model]) -> Finding | None:
