@@ -7,9 +7,9 @@ from helpers.report import exported, tuned
 from helpers.report.champion import EVALUATION, EXPORT
 from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, TUNING, MetricsByStage
 from helpers.report.facts import ACQUIRE, metrics_file
-from helpers.wording import listing, p_value, points, sources
+from helpers.wording import duration, listing, p_value, points, sources
 
-FROM_SCRATCH = "baseline_cnn"
+FROM_SCRATCH = {"baseline_cnn": BASELINE, "tuned": TUNING}
 PRETRAINED = {"fine_tuned": FINE_TUNING, "transfer": TRANSFER}
 Answer = tuple[str, str, str]
 
@@ -33,12 +33,9 @@ def answers(metrics: MetricsByStage, complexity: tuple[str, str] | None = None) 
 
 
 def _transfer(metrics: MetricsByStage) -> list[Answer]:
-    """Return whether pretrained weights beat a small network trained from scratch, by 07's paired test."""
-    found = _best_pretrained(metrics)
-    if found is None:
-        return []
-    name, logged = found
-    test = next((one for one in logged.get("compared") or [] if one["other"] == FROM_SCRATCH), None)
+    """Return whether pretrained weights beat the best network trained from scratch, by 07's paired tests."""
+    name, scratch = _best(metrics, PRETRAINED), _best(metrics, FROM_SCRATCH)
+    test = _test(metrics, name, scratch) if name and scratch else None
     if test is None:
         return []
     size = metrics.get(ACQUIRE, {}).get("image_height")
@@ -47,49 +44,82 @@ def _transfer(metrics: MetricsByStage) -> list[Answer]:
         if size
         else "Was transfer learning worth it?"
     )
-    other = metrics[f"{EVALUATION}/{FROM_SCRATCH}"]["label"]
+    labels = {one: metrics[f"{EVALUATION}/{one}"]["label"] for one in (name, scratch)}
+    other = f"the {labels[scratch]}, the best that was trained from scratch,"
     gap = (
         f"{points(abs(test['points']))} percentage points ({p_value(test['p_value'])}, the same test images)"
     )
     if not test["shown"]:
-        answer = f"Not shown: {logged['label']} and the {other}, trained from scratch, differ by {gap}"
+        answer = f"Not shown: {labels[name]} and {other} differ by {gap}"
     elif test["points"] > 0:
-        answer = f"Yes: {logged['label']} beats the {other}, trained from scratch, by {gap}"
+        answer = f"Yes: {labels[name]} beats {other} by {gap}"
     else:
-        answer = f"No: {logged['label']} stays behind the {other}, trained from scratch, by {gap}"
-    files = [PRETRAINED[name], BASELINE, f"{EVALUATION}/{name}", f"{EVALUATION}/{FROM_SCRATCH}"]
+        answer = f"No: {labels[name]} stays behind {other} by {gap}"
+    files = [PRETRAINED[name], FROM_SCRATCH[scratch], f"{EVALUATION}/{name}", f"{EVALUATION}/{scratch}"]
     files += [EXPORT] if metrics.get(EXPORT, {}).get("latency_ms") else []
-    return [(question, f"{answer}{_price(metrics, name)}.", sources(map(metrics_file, files)))]
+    frozen, stage = _frozen(metrics, name, scratch)
+    files += [stage] if stage else []
+    text = f"{answer}{_price(metrics, name, scratch)}.{frozen}"
+    return [(question, text, sources(map(metrics_file, files)))]
 
 
-def _best_pretrained(metrics: MetricsByStage) -> tuple[str, Mapping[str, Any]] | None:
-    """Return the pretrained candidate that does best on validation, with its evaluation."""
+def _best(metrics: MetricsByStage, trained_by: Mapping[str, str]) -> str:
+    """Return which of some candidates does best on validation, of those that were evaluated; empty for none."""
     known = {
         name: (metrics.get(stage, {}).get("models") or {}).get(name, {}).get("accuracy") or 0.0
-        for name, stage in PRETRAINED.items()
-        if metrics.get(f"{EVALUATION}/{name}") and metrics.get(f"{EVALUATION}/{FROM_SCRATCH}")
+        for name, stage in trained_by.items()
+        if metrics.get(f"{EVALUATION}/{name}")
     }
-    if not known:
-        return None
-    best = max(known, key=known.__getitem__)
-    return best, metrics[f"{EVALUATION}/{best}"]
+    return max(known, key=known.__getitem__, default="")
 
 
-def _price(metrics: MetricsByStage, name: str) -> str:
-    """Return what the pretrained network costs against the small one."""
-    pretrained = (metrics.get(PRETRAINED[name], {}).get("models") or {}).get(name, {})
-    scratch = (metrics.get(BASELINE, {}).get("models") or {}).get(FROM_SCRATCH, {})
+def _test(metrics: MetricsByStage, one: str, other: str) -> dict[str, Any] | None:
+    """Return 07's paired test of two candidates as one minus the other, whichever of them was evaluated last."""
+    for late, early, sign in ((one, other, 1), (other, one, -1)):
+        for found in metrics.get(f"{EVALUATION}/{late}", {}).get("compared") or []:
+            if found["other"] == early:
+                return {**found, "points": sign * found["points"]}
+    return None
+
+
+def _frozen(metrics: MetricsByStage, name: str, scratch: str) -> tuple[str, str]:
+    """Return what the pretrained network reaches as it comes, where a fine-tuned one is spoken of, and the stage that says so."""
+    test = _test(metrics, "transfer", scratch) if name != "transfer" else None
+    if test is None:
+        return "", ""
+    label = metrics[f"{EVALUATION}/transfer"]["label"]
+    gap = f"{points(abs(test['points']))} percentage points ({p_value(test['p_value'])})"
+    verdict = (
+        f"the difference to that network, {gap}, is not shown"
+        if not test["shown"]
+        else f"it beats that network by {gap}"
+        if test["points"] > 0
+        else f"it stays behind that network by {gap}"
+    )
+    return f" Without fine-tuning, as {label}, {verdict}.", f"{EVALUATION}/transfer"
+
+
+def _price(metrics: MetricsByStage, name: str, scratch: str) -> str:
+    """Return what the pretrained network costs against the one from scratch."""
+    one = (metrics.get(PRETRAINED[name], {}).get("models") or {}).get(name, {})
+    other = (metrics.get(FROM_SCRATCH[scratch], {}).get("models") or {}).get(scratch, {})
     parts = []
-    if pretrained.get("parameters") and scratch.get("parameters"):
-        parts.append(f"{_times(pretrained['parameters'] / scratch['parameters'])} the parameters")
+    if one.get("parameters") and other.get("parameters"):
+        parts.append(f"{_times(one['parameters'] / other['parameters'])} the parameters")
+    if one.get("fit_seconds") and other.get("fit_seconds"):
+        parts.append(f"{duration(one['fit_seconds'])} of fitting instead of {duration(other['fit_seconds'])}")
     latency = metrics.get(EXPORT, {}).get("latency_ms") or {}
-    if latency.get(name) and latency.get(FROM_SCRATCH):
-        parts.append(f"{_times(latency[name] / latency[FROM_SCRATCH])} the time for a picture")
+    if latency.get(name) and latency.get(scratch):
+        parts.append(f"{_milliseconds(latency, name, scratch)} for a picture")
     return f", at {listing(parts)}" if parts else ""
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.0f} ×" if ratio >= 9.5 else f"{ratio:.1f} ×"
+
+
+def _milliseconds(latency: Mapping[str, float], one: str, other: str) -> str:
+    return f"{latency[one]:.2g} ms instead of {latency[other]:.2g} ms"
 
 
 def _tuning(metrics: MetricsByStage) -> list[Answer]:
@@ -119,4 +149,4 @@ def _cheaper(metrics: MetricsByStage) -> str:
     if fastest == champion:
         return " It is also the fastest of them."
     label = (metrics.get(f"{EVALUATION}/{fastest}") or {}).get("label", fastest)
-    return f" The price: the {label} answers {_times(latency[champion] / latency[fastest])} as fast."
+    return f" The price: {_milliseconds(latency, champion, fastest)} of the {label} for one picture, in the format that is served."
