@@ -1,5 +1,6 @@
 """The service as a process: it starts without TensorFlow, ends without leaving anybody, and workers share the load."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -148,6 +149,31 @@ def test_load_counts_what_it_meets():
     thread.join()
     assert found.statuses == {200: 1, 503: 1, 0: 1}
     assert len(found.latency_ms) == 1
+
+
+def test_few_answers_are_waited_for_but_not_for_ever():
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        connection, _ = listening.accept()
+        for _ in range(8):
+            if not connection.recv(65_536):
+                break
+            time.sleep(0.1)
+            with contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        connection.close()
+        listening.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    found = trial.load(
+        listening.getsockname()[1], [trial.post(b"x")], connections=1, seconds=0.2, warm_up=0.0, at_least=6
+    )
+    thread.join()
+    assert len(found.latency_ms) >= 6
+    assert 0.5 < found.seconds < 1.5
+    assert found.per_second == pytest.approx(len(found.latency_ms) / found.seconds)
 
 
 def test_worker_that_is_killed_is_replaced_and_the_others_go_on(home):
