@@ -73,3 +73,17 @@ def test_what_is_no_probability_is_refused(probabilities, said):
 def test_no_images_are_refused():
     with pytest.raises(OsemnError, match="0 predictions for 0 labels"):
         calibration.reliability(np.zeros((0, 2)), np.zeros(0, int))
+
+
+def test_boldest_bin_is_the_one_whose_confidence_promises_most_too_much():
+    generator = np.random.default_rng(3)
+    confidence = np.repeat([0.55, 0.75, 0.95], 2_000)
+    share = np.repeat([0.55, 0.55, 0.95], 2_000)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = (generator.random(6_000) >= share).astype(int)
+    found = calibration.reliability(probabilities, labels).boldest()
+    assert found["n"] == 2_000
+    assert found["confidence"] == pytest.approx(0.75)
+    assert found["accuracy"] == pytest.approx(0.55, abs=0.03)
+    honest = (generator.random(6_000) >= np.repeat([0.6, 0.8, 0.97], 2_000)).astype(int)
+    assert calibration.reliability(probabilities, honest).boldest() is None

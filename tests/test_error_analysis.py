@@ -33,10 +33,16 @@ def test_planted_wrong_labels_are_found_and_clean_ones_are_not():
     assert all(one.label == carried[one.index] and one.agreement >= 0.9 for one in found)
 
 
-def test_more_neighbours_than_training_images_are_refused():
+def test_all_training_images_are_asked_where_there_are_fewer_than_ten():
     rows = np.ones((4, 2))
-    with pytest.raises(OsemnError, match="10 neighbours among 4 training images"):
-        error_analysis.doubtful_labels(rows, np.zeros(4, int), np.zeros(4, int), rows, np.zeros(4, int))
+    (found,) = error_analysis.doubtful_labels(
+        rows[:1], np.zeros(1, int), np.zeros(1, int), rows, np.ones(4, int)
+    )
+    assert (found.suggested, found.agreement) == (1, 1.0)
+    with pytest.raises(OsemnError, match="no training images"):
+        error_analysis.doubtful_labels(
+            rows[:1], np.zeros(1, int), np.zeros(1, int), rows[:0], np.ones(0, int)
+        )
 
 
 def test_slices_cover_every_image_once_and_show_the_planted_gap():

@@ -1,6 +1,7 @@
 """Whether probabilities mean what they say: reliability, expected calibration error, temperature scaling."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize
@@ -57,6 +58,19 @@ class Reliability:
     accuracy: np.ndarray
     accuracy_ci95: np.ndarray
     error: float
+
+    def boldest(self) -> dict[str, Any] | None:
+        """Return the bin in which accuracy is shown to stay furthest below confidence, as plain JSON; None where none is."""
+        gaps = np.where(self.accuracy_ci95[:, 1] < self.confidence, self.confidence - self.accuracy, 0.0)
+        worst = int(gaps.argmax())
+        if not gaps[worst]:
+            return None
+        return {
+            "n": int(self.count[worst]),
+            "confidence": float(self.confidence[worst]),
+            "accuracy": float(self.accuracy[worst]),
+            "accuracy_ci95": self.accuracy_ci95[worst].tolist(),
+        }
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Reliability:

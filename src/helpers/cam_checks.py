@@ -1,7 +1,7 @@
 """Numbers that make class-activation maps evidence: energy on the object, deletion and insertion, randomised weights."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -12,6 +12,7 @@ from helpers.evaluation import Mean, mean_of
 from helpers.gradcam import GradCam
 
 Predict = Callable[[np.ndarray], np.ndarray]
+_ENOUGH = 5  # images, below which an interval says nothing
 
 
 def energy_on_object(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
@@ -163,6 +164,11 @@ def rank_correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.divide(covered, product, out=np.zeros(len(one)), where=product > 0)
 
 
+def _mean(values: np.ndarray) -> Mean:
+    mean = mean_of(values)
+    return mean if mean.n >= _ENOUGH else replace(mean, ci95=None)
+
+
 def by_class(
     values: np.ndarray, labels: np.ndarray, right: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, dict[str, Mean]]:
@@ -173,11 +179,14 @@ def by_class(
         labels: `[N] int64`.
         right: `bool [N]`.
         class_names: K names.
+
+    Returns:
+        Means with Student's interval, which is left out where it rests on fewer than five images.
     """
     known = ~np.isnan(values)
     return {
         name: {
-            word: mean_of(values[known & (labels == number) & (right == wanted)])
+            word: _mean(values[known & (labels == number) & (right == wanted)])
             for word, wanted in (("right", True), ("wrong", False))
         }
         for number, name in enumerate(class_names)

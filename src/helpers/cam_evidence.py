@@ -181,7 +181,7 @@ def energy(found: Explained) -> Evidence:
     ).set_index(["class", "prediction"])
     return Evidence(
         sentence,
-        f"Share of the maps' energy on the object by class: {sentence}",
+        f"Share of the maps' energy on the object by class: {_plain(sentence)}",
         lambda: plots.energy(drawn, of_pixels),
         {
             "right": asdict(right),
@@ -237,10 +237,15 @@ def perturb(found: Explained, count: int, *, seed: int) -> Evidence:
     )
     return Evidence(
         sentence,
-        f"Confidence while pixels go and come: {sentence}",
+        f"Confidence while pixels go and come: {_plain(sentence)}",
         lambda: plots.perturbation(curves),
         {kind: asdict(mean) for kind, mean in gains.items()},
     )
+
+
+def _plain(sentence: str) -> str:
+    """Return a sentence without Markdown's asterisks, for a description of a picture."""
+    return sentence.replace("**", "")
 
 
 def _gain(mean: Mean, wanted: int) -> str:
@@ -275,7 +280,7 @@ def randomise(found: Explained, count: int, *, seed: int) -> Evidence:
     )
     return Evidence(
         sentence,
-        f"Likeness of the maps as layers become random: {sentence}",
+        f"Likeness of the maps as layers become random: {_plain(sentence)}",
         lambda: plots.randomised(checked),
         {
             "fit": checked.fit,

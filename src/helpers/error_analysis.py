@@ -63,16 +63,15 @@ def doubtful_labels(
         predicted: `[N] int64`, the model's answers.
         train_embeddings: `float32 [M, D]` of training images, from the same network.
         train_labels: `[M] int64`.
-        neighbours: how many to ask, by cosine distance.
+        neighbours: how many to ask, by cosine distance; all where there are fewer.
         agreement: share of them that must agree on the other label.
 
     Raises:
-        OsemnError: there are fewer training images than neighbours.
+        OsemnError: there is no training image.
     """
-    if len(train_embeddings) < neighbours:
-        raise OsemnError(
-            f"{neighbours} neighbours among {len(train_embeddings)} training images.", "ask fewer neighbours"
-        )
+    neighbours = min(neighbours, len(train_embeddings))
+    if not neighbours:
+        raise OsemnError("There are no training images to compare with.", "set neighbour_samples above 0")
     index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(_unit(train_embeddings))
     near = train_labels[index.kneighbors(_unit(embeddings), return_distance=False)]
     classes = int(max(labels.max(initial=0), train_labels.max(initial=0))) + 1
@@ -175,7 +174,9 @@ def slices(by: dict[str, np.ndarray], right: np.ndarray, labels: np.ndarray, par
         cut[name] = [mask for mask in masks if 0 < mask.sum() < len(values)]
     total = sum(len(masks) for masks in cut.values())
     return [
-        _slice(name, by[name][mask], mask, right, labels, total) for name, masks in cut.items() for mask in masks
+        _slice(name, by[name][mask], mask, right, labels, total)
+        for name, masks in cut.items()
+        for mask in masks
     ]
 
 

@@ -177,6 +177,7 @@ def metrics(
         "ece": before.error,
         "ece_scaled": after.error,
         "temperature": temperature,
+        "boldest_bin": after.boldest(),
         "per_class": {found.name: _of_class(found) for found in scores.classes},
         "confusion": counts,
         "class_names": list(class_names),

@@ -93,7 +93,7 @@ def reliability(before: Reliability, after: Reliability, temperature: float) -> 
             width=0.9 / BINS,
             color="#d9d9d9",
             zorder=0,
-            label="images (scaled)",
+            label="images in the bin\n(highest bar: the most)",
         )
         axis.set_title(f"{title}: error {found.error:.3f}", fontsize=11)
         axis.set_xlabel("confidence")
@@ -166,7 +166,9 @@ def slices(found: Sequence[Slice], accuracy: float) -> Figure:
     axis.set_yticks(range(len(found)), [f"{item.name} (n = {item.n:,})" for item in found])
     axis.invert_yaxis()
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("accuracy (95 % interval); bar: what the same classes reach elsewhere\nfilled: a difference between the two is shown")
+    axis.set_xlabel(
+        "accuracy (95 % interval); bar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
+    )
     return figure
 
 
