@@ -157,7 +157,9 @@ METRICS = {
                 "connections": connections,
                 "pictures": 1,
                 "workers": 1,
+                "answers": 1_480,
                 "p50": 0.62 * connections,
+                "p95": 1.1 * connections,
                 "p99": 1.4 * connections,
                 "per_second": 1_480.0,
             }
@@ -208,6 +210,7 @@ def evaluated_metrics() -> dict[str, dict]:
             "ece": 0.081,
             "ece_scaled": 0.011,
             "temperature": 0.7,
+            "boldest_bin": {"n": 40, "confidence": 0.75, "accuracy": 0.56, "accuracy_ci95": [0.41, 0.70]},
             "class_names": ["zero", "one", "two"],
             "confusion": [[110, 6, 4], [12, 105, 3], [1, 2, 117]],
             "per_class": {
@@ -241,8 +244,16 @@ def evaluated_metrics() -> dict[str, dict]:
             "candidate": name,
             "label": labels[name],
             "reason": "",
-            "energy": {"above_pixels": mean},
-            "perturbation": {"deletion": {"n": 100, "value": -0.1, "ci95": [-0.12, -0.08]}},
+            "energy": {
+                "above_pixels": mean,
+                "pixels": 0.45,
+                "right": {"n": 90, "value": 0.53, "ci95": [0.51, 0.55]},
+                "wrong": {"n": 10, "value": 0.61, "ci95": [0.55, 0.67]},
+            },
+            "perturbation": {
+                "deletion": {"n": 100, "value": -0.1, "ci95": [-0.12, -0.08]},
+                "insertion": {"n": 100, "value": 0.001, "ci95": [-0.03, 0.04]},
+            },
             "randomised": {"fit": name != "transfer"},
         }
     return found

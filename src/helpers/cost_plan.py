@@ -21,8 +21,8 @@ from helpers.cost_model import (
 
 PERSON, MACHINE, THRESHOLD = "person", "machine", "threshold"
 ASSUMPTION = (
-    "A person who looks is taken to be right. Where people err, the model saves more against a person looking at all "
-    "than is shown here, and a threshold gains less over automating everything."
+    "A person who looks is taken to be right. Where people err, the model saves more against a person looking at every "
+    "picture than is shown here, and a threshold gains less over automating everything."
 )
 
 
@@ -222,12 +222,12 @@ def sentence(found: Plan, unit: str) -> str:
         f"With a right answer worth {_price(costs.value_right)}, a wrong one costing {_price(costs.cost_wrong)}, a look by a "
         f"person {_price(costs.cost_check)} and a prediction {_price(costs.cost_prediction)} ({unit} per picture), "
     )
-    against = "against a person looking at all"
+    against = "against a person looking at every picture"
     if found.policy == THRESHOLD:
         backed = chosen.saving.shown and chosen.saving.value > 0
         said = (
-            f"{'a person should look' if backed else 'it pays most on validation that a person looks'} where the confidence "
-            f"is below {shown_threshold(chosen.threshold)}: {_automated(chosen)}; {'' if backed else 'but '}per 1,000 pictures "
+            f"{'a person should look' if backed else 'it pays most on validation that a person looks'} where the calibrated "
+            f"confidence is below {shown_threshold(chosen.threshold)}: {_automated(chosen)}; {'' if backed else 'but '}per 1,000 pictures "
             f"{_saves(chosen.saving, unit)} {against}; "
             f"it {_compared(chosen.saving_over_machine, unit, 'automating everything')}."
         )
@@ -261,7 +261,7 @@ def theory_sentence(found: Plan, unit: str) -> str:
     theory = found.theory
     said = (
         f"Were the confidences exact, the threshold would be {shown_threshold(theory.threshold)} (Chow, 1970): "
-        f"{_automated(theory)}; per 1,000 pictures {_saves(theory.saving, unit)} against a person looking at all."
+        f"{_automated(theory)}; per 1,000 pictures {_saves(theory.saving, unit)} against a person looking at every picture."
     )
     return f"{said} The threshold chosen on validation {_compared(found.over_theory, unit, 'this one')}."
 

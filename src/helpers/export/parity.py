@@ -281,13 +281,13 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     worst = max(row["largest_difference"] for row in floats)
     ties = sum(row["ties"] for row in floats)
     text = (
-        f"{len(floats)} formats give the label that Keras gives for all {floats[0]['n']:,} test images"
+        f"All {len(floats)} formats of floating-point numbers, Keras among them, give the label that Keras gives for all {floats[0]['n']:,} test images"
         f"{f' but {ties} ties' if ties else ''}, probabilities within {worst:.1g}."
     )
     by_name = {row["format"]: row for row in rows}
     whole, small = by_name["litert"], by_name["litert_int8"]
     low, high = (wording.points(100 * end) for end in small["accuracy_change_ci95"])
     return (
-        f"{text} The variant of integers has {small['bytes'] / whole['bytes']:.0%} of the float one's size and changes accuracy "
+        f"{text} The integer variant has {small['bytes'] / whole['bytes']:.0%} of the float one's size and changes accuracy "
         f"by {wording.points(100 * small['accuracy_change'])} points ({low} to {high})."
     )

@@ -55,7 +55,7 @@ def _money(axis: Axes, places: np.ndarray, plan: Plan, curve: Sequence[Outcome],
         "-",
         "threshold, with 95 % interval",
     )
-    axis.axhline(0, color="black", linewidth=1.2, label="a person looks at all")
+    axis.axhline(0, color="black", linewidth=1.2, label="a person looks at every picture")
     machine = plan.machine.saving.value
     axis.axhline(
         machine,
@@ -119,7 +119,7 @@ def alt_text(plan: Plan, curve: Sequence[Outcome], unit: str) -> str:
     best = max(curve, key=lambda found: found.saving.value)
     return (
         f"Two panels over the confidence threshold, from {curve[0].threshold:.2f} to {curve[-1].threshold:.2f}. Above, the "
-        f"saving per {PICTURES:,} pictures against a person looking at all: highest, {cost_plan.money(best.saving.value)} {unit}, "
+        f"saving per {PICTURES:,} pictures against a person looking at every picture: highest, {cost_plan.money(best.saving.value)} {unit}, "
         f"at {cost_plan.shown_threshold(best.threshold)}; everything automated, "
         f"{cost_plan.money(plan.machine.saving.value)} {unit}; {_chosen(plan.chosen, unit)}. "
         "Below, the share automated and the share of it that is right."

@@ -21,7 +21,7 @@ NAMES = {
     "cost_prediction": "cost of a prediction",
 }
 POLICIES = {
-    cost_plan.PERSON: "a person looks at all",
+    cost_plan.PERSON: "a person looks at every picture",
     cost_plan.MACHINE: "nobody looks",
     cost_plan.THRESHOLD: "a person looks below",
 }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers import stages
-from helpers.report.compared import MetricsByStage
+from helpers.cost_plan import shown_threshold
+from helpers.report.compared import TRANSFER, TUNING, MetricsByStage
 from helpers.report.facts import metrics_file
 from helpers.wording import duration, interval, percent, sources
 
@@ -44,7 +45,7 @@ def lead(metrics: MetricsByStage, dataset: str) -> str:
         return ""
     return (
         f"The champion on {dataset} is the {tested['label']}: it is right on {percent(tested['accuracy'])} of "
-        f"{tested['n']:,} test images that no model was chosen by."
+        f"{tested['n']:,} test images, by which no candidate was chosen."
     )
 
 
@@ -78,8 +79,21 @@ def _costs(metrics: MetricsByStage, name: str) -> list[Tile]:
         found.append(Tile("Latency, one picture", value, service, _files(known)))
     if fitted.get("fit_seconds") is not None:
         on = f"on {fitted['samples']:,} images" if fitted.get("samples") else ""
-        found.append(Tile("Training", duration(fitted["fit_seconds"]), on, _files([trained_by])))
+        before, known = _before_the_fit(metrics, name)
+        detail = "; ".join(part for part in (on, before) if part)
+        found.append(Tile("Training", duration(fitted["fit_seconds"]), detail, _files([trained_by, *known])))
     return found
+
+
+def _before_the_fit(metrics: MetricsByStage, name: str) -> tuple[str, list[str]]:
+    """Return what a candidate took before its own fit, and the further stage that says so."""
+    searched = metrics.get(TUNING, {}).get("search_seconds")
+    if name == "tuned" and searched:
+        return f"after a search of {duration(searched)}", []
+    head = (metrics.get(TRANSFER, {}).get("models") or {}).get("transfer", {}).get("fit_seconds")
+    if name == "fine_tuned" and head:
+        return f"after {duration(head)} for its head", [TRANSFER]
+    return "", []
 
 
 def _files(known: Sequence[str]) -> str:
@@ -109,7 +123,8 @@ def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tup
     if threshold:
         found.append(
             (
-                f"Acting without a person on answers of a confidence below {threshold:.2f}.",
+                f"Acting without a person on answers of a calibrated confidence below {shown_threshold(threshold)} (after temperature "
+                "scaling, as the service gives it; not the model's own probability).",
                 metrics_file(REPORT),
             )
         )

@@ -24,7 +24,6 @@ class Tested:
         high: upper end of it.
         macro_f1: mean of the classes' F1.
         ece: expected calibration error after temperature scaling.
-        openings: how often the test set had been opened by then.
         compared: paired differences to the candidates before it, as 07 logged them.
         source: the file that its numbers come from.
     """
@@ -37,7 +36,6 @@ class Tested:
     high: float
     macro_f1: float
     ece: float
-    openings: int
     compared: tuple[dict[str, Any], ...]
     source: str
 
@@ -63,7 +61,6 @@ def tested(metrics: MetricsByStage) -> list[Tested]:
                     *logged["accuracy_ci95"],
                     logged["macro_f1"],
                     logged["ece_scaled"],
-                    logged["test_openings"],
                     tuple(logged["compared"]),
                     metrics_file(stage),
                 )
@@ -77,9 +74,7 @@ def test_accuracy(metrics: MetricsByStage) -> tuple[str, list[str]]:
     if not found:
         return "", []
     accuracies = listing([f"{one.label} {percent(one.accuracy)} ({one.interval})" for one in found])
-    openings = max(one.openings for one in found)
-    times = "once" if openings == 1 else f"{openings} times"
-    text = f"On the {found[0].n:,} test images, opened {times} so far: {accuracies}."
+    text = f"On the {found[0].n:,} test images: {accuracies}."
     last = found[-1]
     if last.compared:
         text += f" {capital(last.label)} is " + "; ".join(_verdict(one, found) for one in last.compared) + "."

@@ -7,9 +7,10 @@ from typing import Any
 from helpers.report import collect, evaluated
 from helpers.report.champion import EVALUATION, EXPORT, SERVING, candidate
 from helpers.report.compared import MetricsByStage
-from helpers.wording import percent
+from helpers.wording import interval, percent
 
 GRAD_CAM = "08_grad_cam"
+ENOUGH_FOR_P99 = 500  # answers
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,17 @@ def _calibration(tested: Mapping[str, Any]) -> str:
         return ""
     return (
         f"Confidence and accuracy differ by {100 * before:.1f} percentage points on average as trained, and by {100 * after:.1f} "
-        "after temperature scaling on validation images (expected calibration error, 15 bins)."
+        f"after temperature scaling on validation images (expected calibration error, 15 bins).{_boldest(tested.get('boldest_bin'))}"
+    )
+
+
+def _boldest(found: Mapping[str, Any] | None) -> str:
+    """Return where the scaled confidence promises most too much, which the average does not tell."""
+    if not found:
+        return ""
+    return (
+        f" The average hides where it is furthest off: of {found['n']:,} answers of a scaled confidence of {percent(found['confidence'])} on "
+        f"average, only {percent(found['accuracy'])} are right ({interval(*found['accuracy_ci95'])})."
     )
 
 
@@ -115,6 +126,7 @@ def _looking(metrics: MetricsByStage, name: str) -> list[Exhibit]:
     if not metrics.get(stage):
         return []
     text, _ = evaluated.looking({stage: metrics[stage]})
+    text += _right_and_wrong(metrics[stage].get("energy") or {})
     return [
         Exhibit("Where it looks when it is wrong", text, stage, "figures/maps_wrong.png"),
         Exhibit(
@@ -123,8 +135,20 @@ def _looking(metrics: MetricsByStage, name: str) -> list[Exhibit]:
     ]
 
 
+def _right_and_wrong(energy: Mapping[str, Any]) -> str:
+    """Return how much of the maps lies on the object where the champion is right and where it is wrong."""
+    right, wrong, pixels = (energy.get(name) for name in ("right", "wrong", "pixels"))
+    if not right or not wrong or pixels is None or not (right.get("ci95") and wrong.get("ci95")):
+        return ""
+    shares = [f"{percent(one['value'])} ({interval(*one['ci95'])})" for one in (wrong, right)]
+    return (
+        f" On average {shares[0]} of a map lies on the object where the prediction is wrong, {shares[1]} where it is right; the object "
+        f"takes {percent(pixels)} of the pixels."
+    )
+
+
 def _checks(logged: Mapping[str, Any]) -> str:
-    """Return what the checks on the maps found: random weights, and deletion against chance."""
+    """Return what the checks on the maps found: random weights, and deletion and insertion against chance."""
     if logged.get("reason"):
         return ""
     fit = (logged.get("randomised") or {}).get("fit")
@@ -133,14 +157,24 @@ def _checks(logged: Mapping[str, Any]) -> str:
         if fit
         else "The maps hardly depend on the weights."
     )
-    deletion = (logged.get("perturbation") or {}).get("deletion") or {}
-    if deletion.get("ci95"):
-        low, high = deletion["ci95"]
-        text += (
-            f" Deleting what they mark moves the area under the confidence curve by {deletion['value']:+.3f} against deleting at "
-            f"random (95% interval {low:+.3f} to {high:+.3f}); below zero means that the maps mark what matters."
-        ).replace("-", "−")
+    for check, wanted in (("deletion", "below"), ("insertion", "above")):
+        found = (logged.get("perturbation") or {}).get(check) or {}
+        if found.get("ci95"):
+            text += f" {_perturbed(check, wanted, found)}"
     return text
+
+
+def _perturbed(check: str, wanted: str, found: Mapping[str, Any]) -> str:
+    """Return what deleting or inserting what the maps mark does, against doing so at random."""
+    low, high = found["ci95"]
+    sign = -1 if wanted == "below" else 1
+    first = min(sign * low, sign * high)
+    passed = "so it does" if first > 0 else "which is not shown"
+    sizes = f"{found['value']:+.3f} (95% interval {low:+.3f} to {high:+.3f})".replace("-", "−")
+    return (
+        f"{check.capitalize()} of what they mark, against {check} at random, moves the area under the confidence curve by {sizes}: "
+        f"{wanted} zero if the maps mark what matters, {passed}."
+    )
 
 
 def _formats(logged: Mapping[str, Any]) -> list[Exhibit]:
@@ -178,13 +212,19 @@ def _service(logged: Mapping[str, Any]) -> list[Exhibit]:
     if best:
         latency = (
             f"At most {best['per_second'] * best['pictures']:,.0f} pictures a second, by {_counted(best['connections'], 'connection')}, "
-            f"{_counted(best['pictures'], 'picture')} a request and {_counted(best['workers'], 'worker')}: half of the answers within "
-            f"{best['p50']:.1f} ms, 99 of 100 within {best['p99']:.1f} ms."
+            f"{_counted(best['pictures'], 'picture')} a request and {_counted(best['workers'], 'worker')}: half of the "
+            f"{best['answers']:,} answers within {best['p50']:.1f} ms, {_slowest(best)}."
         )
     return [
         Exhibit("Latency and throughput", latency, SERVING, "figures/latency_and_throughput.png"),
         Exhibit("Power of the drift monitor", _false_alarms(logged), SERVING, "figures/drift_power.png"),
     ]
+
+
+def _slowest(row: Mapping[str, Any]) -> str:
+    """Return the highest percentile of the latency that so many answers can tell."""
+    share, percentile = (99, "p99") if row["answers"] >= ENOUGH_FOR_P99 else (95, "p95")
+    return f"{share} of 100 within {row[percentile]:.1f} ms"
 
 
 def _counted(count: int, word: str) -> str:

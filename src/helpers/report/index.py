@@ -75,6 +75,7 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
         "run_command": series.command,
+        "accept_command": series.command.replace("osemn run", "osemn report") + " --accept",
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
     words = (wording.percent, wording.duration, wording.microseconds, wording.capital)
@@ -89,7 +90,11 @@ def _contents(context: dict[str, Any]) -> list[Heading]:
         ("evidence", "Evidence", bool(context["exhibits"] or context["summary"]["data"])),
         ("value", "Business value", bool(context["business"])),
         ("post-mortem", "Post-mortem and limits", bool(context["lessons"])),
-        ("changes", "Changes since the accepted run", context["changes"] is not None),
+        (
+            "changes",
+            "Changes since the accepted run",
+            context["changes"] is not None or bool(context["summary"].get("lead")),
+        ),
         ("provenance", "Provenance", True),
     ]
     return [Heading(2, anchor, text) for anchor, text, shown in entries if shown]

@@ -45,7 +45,7 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
     tested, source = metrics[stage], metrics_file(stage)
     found = [
         Lesson("Systematic failures", _failures(tested), source, f"{stage}/figures/misclassified.png"),
-        Lesson("Likely label errors", _labels(tested), source, f"{stage}/figures/doubtful_labels.png"),
+        Lesson("Labels to check", _labels(tested), source, f"{stage}/figures/doubtful_labels.png"),
         Lesson("What to collect next", _collect(tested), source, f"{stage}/figures/slices.png"),
     ]
     drift = _drift(metrics.get(SERVING, {}))
@@ -79,11 +79,13 @@ def _labels(tested: Mapping[str, Any]) -> tuple[str, ...]:
     if doubtful is None:
         return ()
     if not doubtful:
-        return ("No test label is contradicted by its neighbours among the training images.",)
+        return (
+            "No test label is contradicted by its neighbours among the training images, as the champion sees them.",
+        )
     return (
-        f"{doubtful:,} test labels ({percent(doubtful / n)}) are contradicted by nearly all of their nearest training images. "
-        "They are listed in doubtful_labels.csv for a person to look at; none was changed or left out, so every accuracy here "
-        "counts them as they are.",
+        f"{doubtful:,} test labels ({percent(doubtful / n)}) are contradicted by nearly all of their nearest neighbours in a sample of the "
+        "training images, as near as the champion sees them: that finds wrong labels and its own mistakes alike. They are listed in "
+        "doubtful_labels.csv for a person to look at; none was changed or left out, so every accuracy here counts them as they are.",
     )
 
 

@@ -11,7 +11,13 @@ def search(metrics: MetricsByStage) -> str:
     if not {"points", "ci95", "basis", "count"} <= set(gain):
         return ""
     low, high = gain["ci95"]
-    verdict = "gained" if low > 0 else "lost" if high < 0 else "is not shown to have gained anything"
+    verdict = (
+        "gained over the defaults"
+        if low > 0
+        else "found settings that do worse than the defaults"
+        if high < 0
+        else "is not shown to have gained anything over the defaults"
+    )
     seconds, trials = logged.get("search_seconds"), logged.get("trials")
     cost = f" of {trials} settings" if trials else ""
     cost += f" in {duration(seconds)}" if seconds is not None else ""
@@ -20,10 +26,10 @@ def search(metrics: MetricsByStage) -> str:
     interval = f"{points(gain['points'])} percentage points, 95% interval {points(low)} to {points(high)}"
     if gain["basis"] == "seeds":
         basis = f"over {gain['count']} seeds of full training"
-        basis += "; the defaults were kept" if gain["points"] < 0 else ""
+        basis += ", so the defaults were kept" if gain["points"] < 0 else ""
     else:
         basis = (
             f"on {gain['count']:,} validation images after trials of equal length; the winner was picked on "
             "these images, which flatters it"
         )
-    return f"The search{cost} {verdict} over the defaults: {interval}, {basis}."
+    return f"The search{cost} {verdict}: {interval}, {basis}."
