@@ -66,15 +66,19 @@ def test_sample_that_would_be_too_large_leaves_the_one_before(report, tmp_path, 
 
 def test_a_model_too_large_is_left_out_and_said_to_be(report, tmp_path):
     sample = tmp_path / "sample"
+    sentence = '<p><a class="try" href="try_it.html">Try the champion</a> in your browser; nothing is sent. All took 3 min.</p>'
+    (report / "index.html").write_text(sentence)
+    (report / "report.json").write_text("{}")
     (report / demo.NAME).write_text("x" * keep_sample.DEMO_LIMIT)
     keep_sample.keep(report, sample)
     assert (sample / demo.NAME).read_text() == (report / demo.NAME).read_text()
     (report / demo.NAME).write_text("x" * 7_400_000)
     keep_sample.keep(report, sample)
-    text = (sample / demo.NAME).read_text()
-    assert "7 MB" in text
-    assert "osemn demo" in text
-    assert Addresses(text).found == ["index.html"]
+    assert not (sample / demo.NAME).exists()
+    assert not (sample / "report.json").exists()  # its hashes are those of the larger pages
+    text = (sample / "index.html").read_text()
+    assert Addresses(text).found == []
+    assert "<code>osemn demo</code> by itself. All took 3 min." in text
 
 
 class Addresses(HTMLParser):

@@ -17,11 +17,13 @@ from PIL import Image
 
 from helpers import demo, paths, pipeline
 from helpers.errors import OsemnError
+from helpers.report import RECORD
 
 LIMIT = 6_000_000  # bytes, of all files together
 DEMO_LIMIT = 2_000_000  # bytes of the page that holds the champion itself; a larger one is left out
 # share of the width, WebP quality, colours of the lossless copy: tried in this order until all pages fit
 SETTINGS = ((1.0, 80, 256), (1.0, 60, 64), (0.8, 60, 64), (0.7, 50, 32), (0.5, 40, 32))
+_TRY = re.compile(r'<a class="try" href="[^"]*">[^<]*</a>[^.]*\.')
 _PICTURE = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
 
 
@@ -54,19 +56,12 @@ def _webp(content: bytes, scale: float, quality: int, colours: int) -> bytes:
     return min(lossy.getvalue(), lossless.getvalue(), key=len)
 
 
-def in_place_of_demo(size: int) -> str:
-    """Return a page that says why the champion cannot be tried in the sample, and how it can.
-
-    Args:
-        size: bytes of the page that it stands for.
-    """
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<title>Left out of the sample</title><style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;"
-        "padding:0 1rem;color-scheme:light dark}</style><h1>Left out of the sample</h1>"
-        f"<p>The page that tries the champion holds the model itself: {size / 1e6:.0f} MB, too much for this sample. "
-        "<code>osemn run</code> makes it with the report, and <code>osemn demo</code> by itself.</p>"
-        '<p><a href="index.html">Back to the report</a></p></html>\n'
+def without_demo(page: str) -> str:
+    """Return the first page with words in the place of its link to the page that tries the champion."""
+    return _TRY.sub(
+        "The page that tries the champion holds the model itself and is too large for this sample: <code>osemn run</code> makes it "
+        "with the report, <code>osemn demo</code> by itself.",
+        page,
     )
 
 
@@ -78,13 +73,17 @@ def keep(report: Path, sample: Path) -> int:
     """
     partial = sample.with_name(f"{sample.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(report, partial)
+    shutil.copytree(
+        report, partial, ignore=shutil.ignore_patterns(RECORD)
+    )  # it holds the hashes of other files
+    too_large = (report / demo.NAME).is_file() and (report / demo.NAME).stat().st_size > DEMO_LIMIT
     for setting in SETTINGS:
         for page in sorted(report.rglob("*.html")):
             text = smaller(page.read_text(encoding="utf-8"), setting)
-            if page.name == demo.NAME and len(text) > DEMO_LIMIT:
-                text = in_place_of_demo(len(text))
+            text = without_demo(text) if too_large else text
             (partial / page.relative_to(report)).write_text(text, encoding="utf-8")
+        if too_large:
+            (partial / demo.NAME).unlink(missing_ok=True)
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
         if size <= LIMIT:
             shutil.rmtree(sample, ignore_errors=True)
