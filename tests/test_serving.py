@@ -6,6 +6,7 @@ import json
 import struct
 import threading
 import time
+import weakref
 import zlib
 
 import numpy as np
@@ -17,7 +18,7 @@ import registry_versions
 import serving
 from helpers import framing
 from helpers.registry import Registry
-from helpers.serving import app
+from helpers.serving import app, reading
 from helpers.serving.settings import API_KEY
 
 
@@ -220,6 +221,33 @@ def test_number_of_parts_is_bounded(shared, count, status):
     assert answer.status_code == status
     if status == 200:
         assert len(answer.json()["predictions"]) == 64
+
+
+def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
+    opened, prepared, seen, alive = reading.opened, reading.prepared, [], []
+
+    def spied(*arguments):
+        image = opened(*arguments)
+        seen.append(weakref.ref(image))
+        return image
+
+    def counting(*arguments):
+        pixels = prepared(*arguments)
+        alive.append(sum(image() is not None for image in seen))
+        return pixels
+
+    monkeypatch.setattr(reading, "opened", spied)
+    monkeypatch.setattr(reading, "prepared", counting)
+    files = [("files", (f"{k}.png", LARGE, "image/png")) for k in range(12)]
+    answer = client.post("/v1/predict", files=files)
+    assert answer.status_code == 200, answer.text
+    assert alive == [1] * 12
+
+
+def test_nothing_is_decoded_where_one_file_of_several_has_a_bad_header(client, monkeypatch):
+    monkeypatch.setattr(reading, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+    files = [("files", ("a.png", content, "image/png")) for content in (LARGE, header_of(4_097, 10))]
+    refused(client.post("/v1/predict", files=files), 413, "pixels")
 
 
 def test_body_without_announced_length_is_bounded_too(shared):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,17 +79,21 @@ class Service:
         return found
 
     def predict_pictures(
-        self, served: Served, opened: list["Image.Image"], wishes: Wishes
+        self, served: Served, opened: Iterable["Image.Image"], wishes: Wishes
     ) -> list[dict[str, Any]]:
-        """Decode opened pictures and predict them; runs in the pool, or at once for a single small one."""
+        """Decode opened pictures one by one and predict them; runs in the pool, or at once for a single small one."""
         images = [reading.prepared(image, served.shape, wishes, served.framing) for image in opened]
         return self.predict(served, np.stack(images))
 
     def predict_files(self, served: Served, files: list[bytes], wishes: Wishes) -> list[dict[str, Any]]:
-        """Open, decode and predict picture files; runs in the pool."""
-        return self.predict_pictures(
-            served, [reading.opened(content, self.settings) for content in files], wishes
-        )
+        """Open, decode and predict picture files; runs in the pool.
+
+        All headers are checked before anything is decoded; then one picture at a time is held decoded.
+        """
+        for content in files:
+            reading.opened(content, self.settings)
+        one_by_one = (reading.opened(content, self.settings) for content in files)
+        return self.predict_pictures(served, one_by_one, wishes)
 
     def predict_arrays(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
         """Read pixels from JSON and predict them; runs in the pool."""
