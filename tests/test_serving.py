@@ -4,10 +4,13 @@ import asyncio
 import io
 import json
 import struct
+import sys
 import threading
 import time
+import warnings
 import weakref
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -180,6 +183,12 @@ BAD = {
     "65 images": (json.dumps({"images": [[]] * 65}).encode(), "application/json", 422, "count"),
     "wrong shape": (b'{"images": [[[1, 2], [3, 4]]]}', "application/json", 422, "shape"),
     "ragged": (b'{"images": [[[1, 2], [3]]]}', "application/json", 422, "shape"),
+    "ragged images": (b'{"images": [[[1, 2], [3, 4]], [[1, 2]]]}', "application/json", 422, "shape"),
+    "numbers beside lists": (b'{"images": [[1, [2]], [3, 4]]}', "application/json", 422, "shape"),
+    "an object in it": (b'{"images": [[[1, 2], {"a": 1}]]}', "application/json", 422, "shape"),
+    "a text in it": (b'{"images": [[[1, 2], "ab"]]}', "application/json", 422, "shape"),
+    "null in it": (json.dumps({"images": [[[None] * 8] * 8]}).encode(), "application/json", 422, "shape"),
+    "nested beyond arrays": (b'{"images": ' + b"[" * 100 + b"1" + b"]" * 100 + b"}", "application/json", 422, "shape"),
     "texts": (json.dumps({"images": [[["a"] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "booleans": (json.dumps({"images": [[[True] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "huge numbers": (json.dumps({"images": [[[10**400] * 8] * 8]}).encode(), "application/json", 422, "shape"),
@@ -189,6 +198,24 @@ BAD = {
     "no multipart": (b"hello", "multipart/form-data; boundary=x", 400, "parts"),
     "multipart without boundary": (b"hello", "multipart/form-data", 400, "parts"),
 }  # fmt: skip
+
+
+def test_many_requests_at_a_time_leave_the_filters_of_warnings_as_they_were():
+    ragged = json.dumps({"images": [[[1.5] * 64] * 64, [[1]]]}).encode()
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+
+    def read(_):
+        with pytest.raises(reading.RefusedError, match="Each image must be"):
+            reading.arrays(ragged, (64, 64, 1), serving.settings())
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(read, range(400)))
+        assert list(warnings.filters) == before
+    finally:
+        sys.setswitchinterval(interval)
+        warnings.filters[:] = before
 
 
 def counted(client, reason: str) -> float:
