@@ -72,5 +72,9 @@ def test_manifest_probes_what_the_service_answers_and_waits_for_its_drain():
     from helpers.serving.settings import Settings
 
     assert pod["terminationGracePeriodSeconds"] > Settings().drain
+    pods = documents["HorizontalPodAutoscaler"]["spec"]["maxReplicas"]
+    (drift_every,) = [item["value"] for item in container["env"] if item["name"] == "DRIFT_EVERY"]
+    assert float(drift_every) == pods * Settings().drift_every, "false alarms stay at the stated rate"
+    assert '--drift-every "$DRIFT_EVERY"' in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     target = documents["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
     assert target == documents["Deployment"]["metadata"]["name"]

@@ -19,9 +19,10 @@ from starlette.testclient import TestClient
 
 import registry_versions
 import serving
-from helpers import framing
+from helpers import drift, framing
 from helpers.registry import Registry
-from helpers.serving import app, reading
+from helpers.serving import app, monitor, reading
+from helpers.serving.service import Service
 from helpers.serving.settings import API_KEY
 
 
@@ -543,6 +544,28 @@ def test_windows_are_no_more_frequent_than_the_thresholds_allow(home):
         wait_for(lambda: client.get("/v1/drift").json()["examined"] == 1)
         state = client.get("/v1/drift").json()
         assert (state["examined"], state["collected"]) == (1, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_together_examine_no_more_windows_a_day_than_the_thresholds_allow(home, monkeypatch, workers):
+    serving.publish(home / "first", drift=True)
+    clock = [0.0]
+    monkeypatch.setattr(monitor, "monotonic", lambda: clock[0])
+    services = [Service(serving.settings(workers=workers, drift_every=3600.0)) for _ in range(workers)]
+    examined = []
+    for service in services:
+        service.begin()
+        monkeypatch.setattr(service.monitor, "_examine", examined.append)
+    images = np.zeros((30, 8, 8, 1), np.uint8)
+    for hour in range(24):
+        for part in range(10):
+            clock[0] = 3600.0 * hour + 360.0 * part
+            for service in services:
+                for _ in range(7):
+                    service.predict(service.current(), images)
+    for service in services:
+        service.monitor._apart.shutdown(wait=True)
+    assert len(examined) == drift.WINDOWS_PER_DAY
 
 
 def test_version_without_a_drift_reference_is_served_unwatched(home):

@@ -64,6 +64,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes to spread requests over.")] = 1,
     timeout: Annotated[float, typer.Option(help="Seconds after which a request is given up.")] = 5.0,
+    drift_every: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds from one drift window to the next, over all workers."),
+    ] = 3600.0,
     quiet: Annotated[bool, typer.Option(help="Log no single requests.")] = False,
 ) -> None:
     """Serve the registry's current version over HTTP; the page at / tries it, /docs describes it.
@@ -77,7 +81,13 @@ def serve(
     parameters.check_dataset(dataset)
     version = Registry(dataset).current()
     settings = Settings(
-        dataset=dataset, host=host, port=port, workers=workers, timeout=timeout, log_requests=not quiet
+        dataset=dataset,
+        host=host,
+        port=port,
+        workers=workers,
+        timeout=timeout,
+        drift_every=drift_every,
+        log_requests=not quiet,
     )
     typer.echo(f"Serving {version.name} of {dataset} on http://{host}:{port} (Ctrl+C ends)")
     from helpers.serving import server

@@ -20,7 +20,8 @@ log = logging.getLogger("osemn.serving")
 class Monitor:
     """Collects predictions of one version, a window from time to time, and examines each full window.
 
-    The thresholds hold for so many windows a day; to examine more of them would raise more false alarms than stated.
+    The thresholds hold for so many windows a day; to examine more of them, in one worker or in several, would raise more false
+    alarms than stated.
 
     Args:
         served: the version.

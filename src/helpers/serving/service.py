@@ -49,7 +49,9 @@ class Service:
 
     def _took_over(self) -> None:
         served, before = self.holder.served, self.monitor
-        self.monitor = Monitor(served, self.settings.drift_window, self.settings.drift_every, self.metrics)
+        # false alarms are stated for the whole service
+        every = self.settings.drift_every * self.settings.workers
+        self.monitor = Monitor(served, self.settings.drift_window, every, self.metrics)
         if before is not None:
             before.close()
             self.metrics.version.labels(before.served.version.name).set(0)

@@ -28,5 +28,12 @@ class Settings(BaseModel):
     drain: Annotated[float, Field(gt=0.0)] = 30.0
     watch: Annotated[float, Field(gt=0.0)] = 1.0
     drift_window: Annotated[int, Field(ge=30)] = 200
-    drift_every: Annotated[float, Field(ge=0.0)] = 3_600.0  # thresholds are found for 24 windows a day
+    drift_every: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            description="From one drift window to the next, over all workers: each waits so long times their number. The "
+            "thresholds are found for 24 windows a day; of several services, each wants it times their number.",
+        ),
+    ] = 3_600.0
     log_requests: bool = True
