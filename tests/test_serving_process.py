@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
+import psutil
 import pytest
 
 import serving
@@ -60,8 +62,6 @@ def test_workers_answer_and_their_counts_are_added_up(home):
         assert set(found.statuses) == {200}
         status, _ = trial.send(service.address, b"")
         assert status == 400
-        import urllib.request
-
         text = urllib.request.urlopen(f"{service.address}/metrics").read().decode()
         counted = [
             float(line.split()[-1]) for line in text.splitlines() if line.startswith("osemn_pictures_total{")
@@ -176,23 +176,41 @@ def test_few_answers_are_waited_for_but_not_for_ever():
     assert found.per_second == pytest.approx(len(found.latency_ms) / found.seconds)
 
 
-def test_worker_that_is_killed_is_replaced_and_the_others_go_on(home):
-    import psutil
+def workers(service: trial.Running) -> dict[int, psutil.Process]:
+    children = psutil.Process(service.process.pid).children()
+    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return {child.pid: child for child in alive if "resource_tracker" not in " ".join(child.cmdline())}
 
-    with trial.running(trial.serve_command("digits", "--quiet", "--workers", "2")) as service:
 
-        def workers() -> list[psutil.Process]:
-            children = psutil.Process(service.process.pid).children()
-            alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-            return [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
+def metric(service: trial.Running, name: str) -> float:
+    text = urllib.request.urlopen(f"{service.address}/metrics").read().decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
+
+def wait_for(condition, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.1)
+
+
+def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(home):
+    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
+    with trial.running(command) as service:
         time.sleep(6.0)  # one that dies sooner is taken for one that cannot start
-        before = {child.pid for child in workers()}
-        victim = workers()[0]
-        victim.kill()
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline and len({child.pid for child in workers()} - before) < 1:
-            time.sleep(0.1)
-        assert len({child.pid for child in workers()} - before) == 1
         assert trial.send(service.address, PNG)[0] == 200
+        before = workers(service)
+        with socket.create_connection(("127.0.0.1", service.port)) as held:
+            held.sendall(trial.post(PNG)[:-1])  # its worker waits for the rest
+            wait_for(lambda: metric(service, "osemn_requests_in_flight") == 2)  # the other asks for metrics
+            (victim,) = [
+                worker
+                for worker in before.values()
+                if any(one.raddr and one.raddr == held.getsockname() for one in worker.net_connections())
+            ]
+            victim.kill()
+            wait_for(lambda: len(workers(service).keys() - before.keys()) == 1)
+            assert trial.send(service.address, PNG)[0] == 200
+            assert metric(service, "osemn_requests_in_flight") == 1
+            assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
         assert service.stop() == 0

@@ -10,6 +10,7 @@ from time import monotonic
 from types import FrameType
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 
 from helpers.errors import OsemnError
 from helpers.serving import logs
@@ -104,6 +105,7 @@ def _supervise(settings: Settings) -> None:
                 if monotonic() - started < SHORTEST_LIFE:
                     end.set()  # what keeps one from starting keeps all
                     break
+                mark_process_dead(process.pid, os.environ[SHARED])  # its requests are at work no more
                 workers[place] = begin()
         for _, process in workers:
             if process.is_alive():
