@@ -109,15 +109,41 @@ def test_logs_are_json_with_the_request_id_and_without_the_picture(home):
 
 def test_without_a_version_it_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers.cli", "serve", "--dataset", "digits"],
+    done = serve()
+    assert done.returncode == 1
+    assert "osemn run --until 10_export" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def serve(*options: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "helpers.cli", "serve", "--dataset", "digits", *options],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_port_that_is_taken_is_said_without_a_traceback(home, workers):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = serve("--port", str(port), "--workers", workers)
     assert done.returncode == 1
-    assert "osemn run --until 10_export" in done.stderr
+    assert (
+        f"Failed: Port {port} on 127.0.0.1 is taken or may not be used: Address already in use."
+        in done.stderr
+    )
+    assert "choose another --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1"])
+def test_timeout_that_no_request_could_keep_is_refused(home, seconds):
+    done = serve("--timeout", seconds)
+    assert done.returncode == 2
+    assert "--timeout" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -63,7 +63,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes to spread requests over.")] = 1,
-    timeout: Annotated[float, typer.Option(help="Seconds after which a request is given up.")] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a request is given up.")] = 5.0,
     drift_every: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds from one drift window to the next, over all workers."),

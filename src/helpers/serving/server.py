@@ -29,6 +29,19 @@ class Server(uvicorn.Server):
     It is not ready any more from then on, so that balancers send nothing new, and what has been sent is read and answered.
     """
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen.
+
+        Raises:
+            OsemnError: the port is taken or may not be used.
+        """
+        try:
+            await super().startup(sockets)
+        except SystemExit as end:
+            if isinstance(end.__context__, OSError):  # uvicorn has logged it
+                raise _no_port(self.config.host, self.config.port, end.__context__) from None
+            raise
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal to end; a second one ends at once."""
         from helpers.serving.service import ending
@@ -40,11 +53,19 @@ class Server(uvicorn.Server):
         threading.Timer(SETTLE_SECONDS, super().handle_exit, (sig, frame)).start()
 
 
+def _no_port(host: str, port: int, error: OSError) -> OsemnError:
+    by_system = (error.errno or 0) > 0  # names that are not found have negative numbers
+    reason = os.strerror(error.errno) if by_system else str(error.strerror).partition(" (")[0]
+    return OsemnError(
+        f"Port {port} on {host} is taken or may not be used: {reason}.", "choose another --port or --host"
+    )
+
+
 def run(settings: Settings) -> None:
     """Serve until the process is told to end (SIGTERM, Ctrl+C); requests at work are answered first.
 
     Raises:
-        OsemnError: there is no version to serve, or it is not whole.
+        OsemnError: there is no version to serve, or it is not whole; the port is taken or may not be used.
     """
     # uvicorn raises the signal once more after the drain; an end that went well is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +111,11 @@ def _supervise(settings: Settings) -> None:
     end, apart = threading.Event(), multiprocessing.get_context("spawn")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
-    with socket.create_server((settings.host, settings.port), backlog=BACKLOG) as listening:
+    try:
+        listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    except OSError as error:
+        raise _no_port(settings.host, settings.port, error) from None
+    with listening:
 
         def begin() -> tuple[float, multiprocessing.process.BaseProcess]:
             process = apart.Process(target=_worker, args=(settings, listening), daemon=False)
