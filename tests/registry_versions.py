@@ -55,11 +55,11 @@ def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
     return images
 
 
-def content(folder: Path, seed: int = 0) -> Path:
+def content(folder: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Path:
     """Write what a version holds but its manifest into a new folder and return it."""
     folder.mkdir(parents=True)
-    write_model(folder / "model.onnx", seed)
-    images = np.random.default_rng(seed).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
+    write_model(folder / "model.onnx", seed, shape)
+    images = np.random.default_rng(seed).integers(0, 256, (20, *shape), dtype=np.uint8)
     probabilities, _ = predict(folder / "model.onnx", images)
     np.savez(folder / "golden.npz", images=images, probabilities=probabilities)
     (folder / "model.keras").write_bytes(b"stands for a model")

@@ -11,6 +11,7 @@ import warnings
 import weakref
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -339,6 +340,43 @@ def test_model_health_page_and_description(client, version):
     assert f'osemn_model_info{{version="{version}"}} 1.0' in client.get("/metrics").text
     refused(client.get("/nowhere"), 404, "route")
     refused(client.get("/v1/predict"), 405, "route")
+
+
+def publish_of_shape(folder: Path, *shape: int) -> str:
+    signature = {"input": {"name": "image", "shape": [None, *shape]}}
+    registry = Registry("digits")
+    content = registry_versions.content(folder, shape=shape)
+    return registry.promote(registry.publish(content, registry_versions.facts(signature=signature)).name).name
+
+
+def json_examples(client) -> dict[str, dict]:
+    body = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
+    return body["application/json"].get("examples", {})
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ((8, 8, 1), "one picture of 8 × 8 grey pixels"),
+        ((6, 5, 3), "one picture of 6 × 5 coloured pixels"),
+        ((64, 64, 3), "one picture of 64 × 64 coloured pixels"),
+    ],
+)
+def test_example_of_the_description_is_answered_by_the_served_model(home, shape, name):
+    publish_of_shape(home / "first", *shape)
+    with TestClient(app.create(serving.settings())) as client:
+        examples = json_examples(client)
+        assert list(examples) == [name]
+        answer = client.post("/v1/predict", json=examples[name]["value"])
+        assert answer.status_code == 200, answer.text
+
+
+def test_example_follows_a_promotion_and_is_left_out_where_it_would_be_long(client, home):
+    assert list(json_examples(client)) == ["one picture of 8 × 8 grey pixels"]
+    for shape, names in (((6, 5, 3), ["one picture of 6 × 5 coloured pixels"]), ((100, 100, 3), [])):
+        version = publish_of_shape(home / str(shape), *shape)
+        wait_for(lambda version=version: client.get("/health/ready").json()["version"] == version)
+        assert list(json_examples(client)) == names
 
 
 def test_key_is_wanted_where_one_is_set(version, monkeypatch):

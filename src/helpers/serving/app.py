@@ -48,6 +48,7 @@ def create(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     _add_routes(app, service)
+    _describe_served(app, service)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Front, service=service)
     return app
@@ -95,6 +96,17 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return HTMLResponse((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+
+
+def _describe_served(app: FastAPI, service: Service) -> None:
+    """Let the description's example be one that the served version answers."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        served = service.holder.served
+        return documentation.with_example(plain(), PREDICT, served.shape) if served else plain()
+
+    app.openapi = described
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

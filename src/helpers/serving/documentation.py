@@ -1,5 +1,7 @@
 """The API's description: what can be sent, with examples that work, and what comes back."""
 
+import copy
+from math import prod
 from typing import Any
 
 from helpers.serving.model import Served
@@ -12,7 +14,8 @@ DESCRIPTION = (
 )
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
-_PIXELS = [[(5 * (row + column)) % 256 for column in range(28)] for row in range(28)]
+LARGEST_EXAMPLE = 20_000
+"""So many numbers an example has at most: a page with more is slow to read."""
 PREDICT: dict[str, Any] = {
     "parameters": [
         {
@@ -72,9 +75,6 @@ PREDICT: dict[str, Any] = {
                             },
                         }
                     },
-                },
-                "examples": {
-                    "one picture of 28 × 28 grey pixels": {"value": {"images": [_PIXELS]}},
                 },
             },
         },
@@ -144,6 +144,27 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         for status, text in _WHEN.items()
     },
 }
+
+
+def with_example(description: dict[str, Any], path: str, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Return the API's description with an example of JSON that the served model takes.
+
+    Args:
+        description: in OpenAPI; it is left as it is.
+        path: where pictures are predicted.
+        shape: `(H, W, C)` of the model; pictures of more than `LARGEST_EXAMPLE` numbers get no example.
+    """
+    if prod(shape) > LARGEST_EXAMPLE:
+        return description
+    height, width, channels = shape
+    pixels: list[Any] = [[5 * (row + column) % 256 for column in range(width)] for row in range(height)]
+    if channels > 1:
+        pixels = [[[value] * channels for value in row] for row in pixels]
+    name = f"one picture of {height} × {width} {'grey' if channels == 1 else 'coloured'} pixels"
+    found = copy.deepcopy(description)
+    body = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    body["examples"] = {name: {"value": {"images": [pixels]}}}
+    return found
 
 
 def of_model(served: Served) -> dict[str, Any]:
