@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from conftest import REPOSITORY, osemn
-from helpers import stages
+from helpers import cli, stages
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,29 @@ def test_image_folder_is_taken_from_the_working_directory(project, monkeypatch):
 
 def test_command_outside_a_project_still_finds_the_installed_one(tmp_path):
     assert osemn("status", "--dataset", "digits", "--profile", "smoke", cwd=tmp_path).returncode == 0
+
+
+def test_folders_named_from_the_working_directory_are_the_same_for_every_process_of_a_run(project, tmp_path):
+    place = tmp_path / "elsewhere"
+    (place / "mine").mkdir(parents=True)
+    environment = {**project.environment(), "OSEMN_OUTPUT_DIR": "out", "OSEMN_CACHE_DIR": "mine"}
+    environment["OSEMN_HOME"] = os.path.relpath(project.root, place)
+    told = 'from helpers import paths\nrun.path("cache.txt").write_text(str(paths.cache_root()))'
+    project.write("01_acquire", extra=told)
+    call = ("--dataset", "digits", "--profile", "tiny", "--until", "01_acquire")
+    done = osemn("run", *call, cwd=place, env=environment)
+    assert done.returncode == 0, done.stderr
+    folder = place / "out" / "runs" / "digits" / "tiny" / "01_acquire"
+    assert (folder / "manifest.json").is_file()
+    assert (folder / "cache.txt").read_text() == str(place / "mine")
+    assert not (project.root / "runs").exists()
+
+
+def test_home_folder_and_unset_variables_are_understood(monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", "~/runs of mine")
+    monkeypatch.setenv("OSEMN_DATA_DIR", "")
+    monkeypatch.delenv("OSEMN_CACHE_DIR", raising=False)
+    cli.fix_folders()
+    assert os.environ["OSEMN_OUTPUT_DIR"] == str(Path.home() / "runs of mine")
+    assert not os.environ["OSEMN_DATA_DIR"]
+    assert "OSEMN_CACHE_DIR" not in os.environ

@@ -11,6 +11,9 @@ import typer
 from helpers import cli_inference, cli_models
 from helpers.errors import OsemnError, UsageError
 
+FOLDERS = ("OSEMN_HOME", "OSEMN_OUTPUT_DIR", "OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_ACCEPTED_DIR")
+"""Variables that name folders."""
+
 app = typer.Typer(
     name="osemn",
     help="Run the OSEMN Vision notebook series, see how far it is, and render its report.",
@@ -242,8 +245,16 @@ def _print_end(request, seconds: float) -> None:
     typer.echo(paths.shown(index))
 
 
+def fix_folders() -> None:
+    """Make the folders that the environment names absolute: jobs and kernels work in folders of their own."""
+    for name in FOLDERS:
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+
+
 def main() -> None:
     """Run the command line; errors that a user can act on are shown without a traceback."""
+    fix_folders()
     try:
         app()
     except OsemnError as error:
