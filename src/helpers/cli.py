@@ -118,14 +118,14 @@ def report(
 
     With --accept or --check nothing is rendered.
     """
-    from helpers import parameters, paths
+    from helpers import cli_datasets, parameters, paths
     from helpers import report as rendering
 
     if accept and check:
         raise UsageError(
             "--accept and --check exclude each other.", "check the run first, then accept it in a second call"
         )
-    parameters.check_dataset(dataset)
+    dataset = cli_datasets.known(dataset)
     parameters.load_profile(profile)
     if check:
         _check(dataset, profile, quiet)
@@ -209,22 +209,10 @@ def _say(line: str) -> None:
 
 
 def _request(dataset: str, profile: str, until: str, from_stage: str, settings: list[str] | None):
-    from helpers import parameters, paths, pipeline
+    from helpers import cli_datasets, parameters, pipeline
 
-    if paths.is_image_folder(dataset):
-        dataset = _as_project_path(dataset)
+    dataset = cli_datasets.project_name(dataset)
     return pipeline.Request(dataset, profile, until, from_stage, parameters.parse_overrides(settings or []))
-
-
-def _as_project_path(dataset: str) -> str:
-    """Return a folder given from the working directory as the project knows it: relative to its root inside it."""
-    from helpers import paths
-
-    folder = Path(dataset).expanduser()
-    if not folder.is_absolute() and not folder.is_dir():
-        return dataset
-    folder, root = folder.resolve(), paths.project_root()
-    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
 
 
 def _so_far() -> str:

@@ -30,10 +30,10 @@ def predict(
     ] = True,
 ) -> None:
     """Tell what pictures show, as CSV: file, class, confidence, and the next two classes."""
-    from helpers import inference, parameters
+    from helpers import cli_datasets, inference
     from helpers.pictures import Wishes
 
-    parameters.check_dataset(dataset)
+    dataset = cli_datasets.of_registry(dataset)
     if not images and not samples:
         raise UsageError("There is nothing to predict.", "name pictures, or add --samples 12")
     served = inference.current(dataset)
@@ -74,11 +74,11 @@ def serve(
 
     A version that is promoted meanwhile is taken over between two requests. With OSEMN_API_KEY set, /v1 wants that key.
     """
-    from helpers import parameters
+    from helpers import cli_datasets
     from helpers.registry import Registry
     from helpers.serving.settings import Settings
 
-    parameters.check_dataset(dataset)
+    dataset = cli_datasets.of_registry(dataset)
     version = Registry(dataset).current()
     settings = Settings(
         dataset=dataset,
@@ -107,10 +107,10 @@ def demo(
     ] = None,
 ) -> None:
     """Make a page that tries the champion in the browser: one file, which opens by double click and needs no network."""
+    from helpers import cli_datasets, paths
     from helpers import demo as pages
-    from helpers import parameters, paths
 
-    parameters.check_dataset(dataset)
+    dataset = cli_datasets.of_registry(dataset)
     pages.check_target(output, files)
     found = pages.find_version(dataset, version)
     report = paths.report_folder(dataset, found.manifest["profile"])
@@ -128,9 +128,9 @@ def drift(
     check: Annotated[bool, typer.Option(help="End with an error where there is drift.")] = False,
 ) -> None:
     """Tell whether the pictures in a folder are still like those that the champion was checked on; no labels needed."""
-    from helpers import inference, parameters
+    from helpers import cli_datasets, inference
 
-    parameters.check_dataset(dataset)
+    dataset = cli_datasets.of_registry(dataset)
     finding, bad = inference.folder_drift(inference.current(dataset), folder)
     for item in bad:
         typer.echo(f"{item.name}: {item.problem}", err=True)

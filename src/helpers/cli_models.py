@@ -18,11 +18,10 @@ OwnDataset = Annotated[
 
 
 def _registry(dataset: str):
-    from helpers import parameters
+    from helpers import cli_datasets
     from helpers.registry import Registry
 
-    parameters.check_dataset(dataset)
-    return Registry(dataset)
+    return Registry(cli_datasets.of_registry(dataset))
 
 
 @app.callback(invoke_without_command=True, epilog="Example: osemn models --dataset mnist")
