@@ -138,6 +138,7 @@ def test_failed_stage_ends_the_run_with_1_and_the_next_run_goes_on_there(project
     assert done.returncode == 1
     assert "ValueError: a bad cell" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "without a word" not in done.stderr
     assert words(project) == {"01_acquire": "done", "02_explore": "not run"}
     assert "see failed.ipynb" in project.osemn("status").stdout
     (project.root / "notebooks" / "02_explore.ipynb").write_text(good)

@@ -345,13 +345,15 @@ def _snakemake(request: Request, cores: int, executor: str, extra: tuple[str, ..
     for log in request.graph_folder.glob("*.log"):
         log.unlink()
     if not executors.run_snakemake(request.graph_folder, configuration, executor, cores, extra):
-        logs = {
-            step.name: Path(step.log)
-            for step in steps(request, refresh=False)
-            if not Path(step.marker).exists()
-        }
         problem = f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} stopped before its end."
+        said = [] if executor == executors.LOCAL else executors.last_words(_logs(request))
         raise OsemnError(
-            "\n\n".join([problem, *executors.last_words(logs)]),
+            "\n\n".join([problem, *said]),
             "the message above says why; the same command goes on where it stopped",
         )
+
+
+def _logs(request: Request) -> dict[str, Path]:
+    """Return the logs of the steps that are not finished; those of local ones stay empty."""
+    found = steps(request, refresh=False)
+    return {step.name: Path(step.log) for step in found if not Path(step.marker).exists()}
