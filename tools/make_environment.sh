@@ -23,15 +23,22 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         exit 1
     fi
 fi
-echo "Installing about 160 pinned packages (some 1 GB to download; two to five minutes) …"
-export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 |
-    awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^(ERROR|Installing)/ { print; fflush() }
-         { last = $0 } END { if (n == 0) print last }'
-"$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable . 2>&1 | grep -v '^WARNING' || true
-"$venv/bin/python" -c 'import importlib.metadata as m; m.version("tensorflow"); m.version("osemn-vision")' || {
+stop() {
     echo "The installation did not finish; the lines above say why." >&2
     echo "  → check the network or the package mirror, then run the same command again" >&2
     exit 1
 }
+echo "Installing about 160 pinned packages (some 1 GB to download; two to five minutes) …"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+# A pipe's status is that of its last command, so that pip's own is kept as a file.
+failed=$venv/.failed
+rm -f "$failed"
+{ "$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 || touch "$failed"; } |
+    awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^(ERROR|Installing)/ { print; fflush() }
+         { last = $0 } END { if (n == 0) print last }'
+[ ! -e "$failed" ] || stop
+{ "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable . 2>&1 || touch "$failed"; } |
+    grep -v '^WARNING' || true
+[ ! -e "$failed" ] || stop
+"$venv/bin/python" -c 'import importlib.metadata as m; m.version("tensorflow"); m.version("osemn-vision")' || stop
 touch "$venv/.ready"

@@ -1,0 +1,48 @@
+"""The script that makes the environment, with a stand-in for Python."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the script is for a POSIX shell")
+
+
+def program(path: Path, script: str) -> Path:
+    """Write a shell script that can be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def install(folder: Path, failing: str) -> subprocess.CompletedProcess:
+    """Run the script with a Python whose calls with this word in them fail."""
+    python = program(
+        folder / "bin" / "python",
+        f'case "$*" in {failing}) echo "ERROR: hashes do not match"; exit 1 ;; esac\nexit 0',
+    )
+    return subprocess.run(
+        ["sh", "tools/make_environment.sh", str(folder)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("failing", ["*--require-hashes*", "*--editable*", "*importlib.metadata*"])
+def test_environment_is_not_ready_where_a_step_failed_and_is_after_the_next_try(tmp_path, failing):
+    folder = tmp_path / "my environment"
+    done = install(folder, failing)
+    assert done.returncode == 1
+    assert "ERROR: hashes do not match" in done.stdout
+    assert "The installation did not finish" in done.stderr
+    assert not (folder / ".ready").exists()
+    done = install(folder, "nothing")
+    assert done.returncode == 0, done.stderr
+    assert (folder / ".ready").exists()
