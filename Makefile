@@ -16,7 +16,7 @@ help:  ## Show this list
 	@echo "Options: DATASET=fashion_mnist|mnist|digits|FOLDER  PROFILE=smoke|quick|standard|full"
 
 run: $(READY)  ## Run the series on real data and render the report (DATASET, PROFILE)
-	@$(BIN)/osemn run --dataset $(DATASET) --profile $(PROFILE)
+	@$(BIN)/osemn run --dataset "$(DATASET)" --profile "$(PROFILE)"
 
 test: $(READY) programs  ## Lint, unit tests, the whole series on digits, and nbval on the notebooks
 	@rm -rf "$(TEST_OUTPUT)"
@@ -27,10 +27,10 @@ lab: $(READY)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 status: $(READY)  ## Tell which stages are done (DATASET, PROFILE)
-	@$(BIN)/osemn status --dataset $(DATASET) --profile $(PROFILE)
+	@$(BIN)/osemn status --dataset "$(DATASET)" --profile "$(PROFILE)"
 
 report: $(READY)  ## Render the finished stages to HTML again (DATASET, PROFILE)
-	@$(BIN)/osemn report --dataset $(DATASET) --profile $(PROFILE)
+	@$(BIN)/osemn report --dataset "$(DATASET)" --profile "$(PROFILE)"
 
 lint: $(READY)  ## Check style, format and spelling of code, prose and notebooks, and the page in web/
 	$(BIN)/ruff check .

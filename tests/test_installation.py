@@ -1,6 +1,7 @@
-"""The script that makes the environment, with a stand-in for Python."""
+"""`make` and the script that makes its environment, with stand-ins for Python and `osemn`."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -46,3 +47,13 @@ def test_environment_is_not_ready_where_a_step_failed_and_is_after_the_next_try(
     done = install(folder, "nothing")
     assert done.returncode == 0, done.stderr
     assert (folder / ".ready").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("target", ["run", "status", "report"])
+def test_make_takes_a_folder_with_a_space_in_its_name(tmp_path, target):
+    program(tmp_path / "bin" / "osemn", 'printf "<%s>" "$@"')
+    (tmp_path / ".ready").touch()
+    call = ["make", "--no-print-directory", f"VENV={tmp_path}", target, "DATASET=my images", "PROFILE=smoke"]
+    done = subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.stdout == f"<{target}><--dataset><my images><--profile><smoke>", done.stderr
