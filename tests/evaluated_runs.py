@@ -55,6 +55,7 @@ class EvaluatedRun(FakeRun):
     Attributes:
         classes: names.
         labels: `[N] int64`.
+        images: what stands for the file of test images.
         predicted: `[N] int64` of each candidate.
         seconds: of each stage.
         versions: of packages.
@@ -75,6 +76,7 @@ class EvaluatedRun(FakeRun):
     ) -> None:
         """Describe a run, and write every stage or copy an output folder in which that was done."""
         self.classes, self.labels = classes, np.arange(images) % len(classes)
+        self.images = b"the test images"
         self.predicted = {
             name: answers(self.labels, accuracy, seed, len(classes))
             for seed, (name, accuracy) in enumerate(ACCURACIES.items())
@@ -102,6 +104,8 @@ class EvaluatedRun(FakeRun):
             (folder / "figures").mkdir(exist_ok=True)
             about = f"{name} of {stage}. {self.about.get(stage, 'As first drawn.')}"
             (folder / "figures" / f"{name}.png").write_bytes(figure(about, self.side))
+        if stage == "01_acquire":
+            (folder / "test.npz").write_bytes(self.images)
         if spec.notebook == "07_evaluation":
             self._evaluate(spec.candidate)
         super().seal(stage, **{"seconds": self.seconds[stage], "versions": self.versions, **changes})

@@ -342,6 +342,21 @@ def test_hash_of_the_labels_is_that_of_little_endian_whole_numbers(run: Evaluate
     assert {one.labels_sha256 for one in accepted.read(DATASET, PROFILE).candidates.values()} == {expected}
 
 
+def test_hash_of_the_test_images_is_that_of_the_file_that_was_evaluated(run: EvaluatedRun) -> None:
+    report.accept(DATASET, PROFILE)
+    expected = manifests.sha256(run.folder("01_acquire") / "test.npz")
+    assert {one.images_sha256 for one in accepted.read(DATASET, PROFILE).candidates.values()} == {expected}
+
+
+def test_committed_references_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(accepted.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setenv("OSEMN_HOME", str(REPOSITORY))
+    files = list((REPOSITORY / "reports" / "accepted").glob("*/*.json"))
+    assert files
+    for file in files:
+        assert accepted.read(file.parent.name, file.stem).champion
+
+
 def test_copies_that_cannot_fit_are_left_out_largest_first() -> None:
     figures = {("stage", f"figures/{side}.png"): (figure(f"{side}", side), "it") for side in (20, 250)}
     sizes = {key: len(copy.content) for key, copy in thumbnails.fit(figures, 10**6).items()}

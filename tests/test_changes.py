@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from evaluated_runs import EvaluatedRun, answers
-from helpers import cli, report, stages
+from helpers import cli, paths, report, stages
 from helpers.acceptance import accepted, change_words, changes, comparisons, differences, significance
 from helpers.acceptance.accepted import Candidate
 from helpers.acceptance.comparisons import IMPROVEMENT, NOISE, REGRESSION, UNCHANGED, Pair
@@ -48,7 +48,7 @@ def candidate(labels: np.ndarray, predicted: np.ndarray, classes: int, name: str
     accuracy = float(np.mean(labels == predicted))
     names = tuple(f"class {index}" for index in range(classes))
     images = f"images {len(labels)}"
-    return Candidate(name, name, accuracy, accuracy, 0.01, names, confusion, predicted, images, labels)
+    return Candidate(name, name, accuracy, accuracy, 0.01, names, confusion, predicted, images, "", labels)
 
 
 def pair(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, label: str = "it") -> Pair:
@@ -351,6 +351,38 @@ def test_labels_in_another_order_are_another_test_set(run: EvaluatedRun) -> None
     run.write_all()
     assert not found().paired
     assert changes.regressions(found()) == []
+
+
+def _without_hashes_of_images() -> None:
+    """Make the accepted run one of before the hashes of the images were kept."""
+    file = accepted.reference_file(DATASET, PROFILE)
+    content = json.loads(file.read_text())
+    for entry in content["candidates"].values():
+        del entry["images_sha256"]
+    content["sha256"] = accepted.content_sha256(content)
+    file.write_text(json.dumps(content))
+
+
+def test_other_images_with_the_same_labels_are_another_test_set(run: EvaluatedRun) -> None:
+    assert found().paired
+    run.images = b"other images, as many of each class"
+    run.write_all()
+    assert not found().paired
+    assert "not those of the accepted run" in found().how
+
+
+def test_older_reference_pairs_the_images_of_a_built_in_data_set_by_their_labels(run: EvaluatedRun) -> None:
+    _without_hashes_of_images()
+    assert found().paired
+    assert found().unchanged
+
+
+def test_older_reference_does_not_pair_images_of_a_folder(
+    run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_hashes_of_images()
+    monkeypatch.setattr(paths, "BUILT_IN_DATASETS", ())
+    assert not found().paired
 
 
 def test_changed_classes_cannot_be_compared(run: EvaluatedRun) -> None:

@@ -27,6 +27,7 @@ SCHEMA = 1
 FOLDER_VARIABLE = "OSEMN_ACCEPTED_DIR"
 EVALUATION, PREDICTIONS = "07_evaluation", "test_predictions.npz"
 EXPORT = "10_export"
+TEST_IMAGES = "01_acquire/test.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,8 @@ class Candidate:
         confusion: `[K, K] int64`, rows are true classes.
         predicted: `[N] int64`.
         labels_sha256: of the true labels, as `[N] int64`, little-endian.
+        images_sha256: of the file of test images; empty where a reference of a built-in data set, whose images are always the
+            same, was written before it was kept.
         labels: `[N] int64`; None in a reference, which keeps only their hash.
     """
 
@@ -55,6 +58,7 @@ class Candidate:
     confusion: np.ndarray
     predicted: np.ndarray
     labels_sha256: str
+    images_sha256: str
     labels: np.ndarray | None = None
 
     @property
@@ -192,7 +196,7 @@ def _reference(content: Mapping[str, Any], folder: Path) -> Reference:
     reference = Reference(
         content["accepted"],
         content["champion"],
-        {name: _candidate(name, entry) for name, entry in content["candidates"].items()},
+        {name: _candidate(name, entry, content["dataset"]) for name, entry in content["candidates"].items()},
         content["validation"],
         content["seconds"],
         tuple(content["seeds"]),
@@ -207,7 +211,7 @@ def _reference(content: Mapping[str, Any], folder: Path) -> Reference:
     return reference
 
 
-def _candidate(name: str, entry: Mapping[str, Any]) -> Candidate:
+def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> Candidate:
     names = tuple(entry["class_names"])
     confusion = np.array([row.split() for row in entry["confusion"]], np.int64)
     predicted = unpack(entry["predicted"])
@@ -215,7 +219,9 @@ def _candidate(name: str, entry: Mapping[str, Any]) -> Candidate:
     if confusion.shape != (len(names),) * 2 or not np.array_equal(confusion.sum(axis=0), columns):
         raise ValueError("the predictions are not those of the confusion matrix")
     scores = (float(entry[score]) for score in ("accuracy", "macro_f1", "ece"))
-    return Candidate(name, entry["label"], *scores, names, confusion, predicted, entry["labels_sha256"])
+    images = entry.get("images_sha256", "not on record" if paths.is_image_folder(dataset) else "")
+    hashes = entry["labels_sha256"], images
+    return Candidate(name, entry["label"], *scores, names, confusion, predicted, *hashes)
 
 
 def pack(predicted: np.ndarray, num_classes: int) -> dict[str, str]:
@@ -267,6 +273,7 @@ def _of_series(name: str, record: collect.Record) -> Candidate:
         confusion.reshape(len(names), len(names)),
         predicted,
         hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
+        record.manifest["inputs"].get(TEST_IMAGES, ""),
         labels,
     )
 

@@ -127,6 +127,7 @@ def _entry(found: accepted.Candidate) -> dict[str, Any]:
         "confusion": [" ".join(map(str, row)) for row in found.confusion.tolist()],
         "predicted": accepted.pack(found.predicted, len(found.class_names)),
         "labels_sha256": found.labels_sha256,
+        "images_sha256": found.images_sha256,
     }
 
 

@@ -30,8 +30,12 @@ class Pair:
 
     @property
     def paired(self) -> bool:
-        """Whether both answered for the same images, by the hash of the labels."""
-        return self.before.labels_sha256 == self.after.labels_sha256
+        """Whether both answered for the same images, by the hashes of labels and images.
+
+        The labels alone do not tell: those of a folder are sorted, and alike for other images of the same number.
+        """
+        images = {side.images_sha256 for side in (self.before, self.after)} - {""}
+        return self.before.labels_sha256 == self.after.labels_sha256 and len(images) < 2
 
     @property
     def same_answers(self) -> bool:
