@@ -111,6 +111,15 @@ def test_folder_like_the_reference_shows_no_drift(home):
     assert "embeddings: p = " in done.stdout
 
 
+def test_pictures_in_the_order_of_their_classes_show_no_drift(home):
+    images = np.random.default_rng(5).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
+    model = Registry("digits").current().folder / "model.onnx"
+    order = registry_versions.predict(model, images)[0][:, 0].argsort()
+    done = call("drift", folder_of(home, images[order]), "--check")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("No drift shown in 600 pictures.")
+
+
 def test_folder_of_darker_pictures_shows_drift_and_the_check_fails(home):
     images = np.random.default_rng(6).integers(0, 64, (60, 8, 8, 1), dtype=np.uint8)
     folder = folder_of(home, images)
