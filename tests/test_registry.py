@@ -177,6 +177,16 @@ def test_pruning_keeps_the_newest_and_always_the_served_one(registry, content, s
         registry.prune(keep=0)
 
 
+@pytest.mark.parametrize("left", ["", "{}", '{"metrics": {"test": {}}, "hashes": {"test": "t"}}', "[1"])
+def test_served_version_that_cannot_be_read_may_be_replaced(registry, content, served, left):
+    (registry.folder / served / "manifest.json").write_text(left, encoding="utf-8")
+    new = registry.publish(content, registry_versions.facts()).name
+    worth, reason = registry.worth_promoting(new)
+    assert worth
+    assert f"the manifest of {served}, which was served, cannot be read" in reason
+    assert registry.promote(new).name == registry.current().name == new
+
+
 def test_better_version_is_not_replaced_unasked(registry, content):
     def publish(**options):
         return registry.publish(content, registry_versions.facts(**options)).name

@@ -179,7 +179,7 @@ class Registry:
         """Tell whether a version may take the place of the current one unasked, and why.
 
         It may unless the current one is significantly better: its interval of test accuracy, on the same test images, lies
-        above the other's.
+        above the other's. A current one that cannot be read stops nothing.
 
         Raises:
             UsageError: there is no such version.
@@ -189,11 +189,16 @@ class Registry:
             served = self.current()
         except OsemnError:
             return True, "no version was served before"
-        mine, theirs = (found.manifest["metrics"]["test"] for found in (version, served))
-        shown = f"{theirs['accuracy']:.1%} against {mine['accuracy']:.1%} of the test images"
-        if version.manifest["hashes"]["test"] != served.manifest["hashes"]["test"]:
+        try:
+            theirs, their_images = served.manifest["metrics"]["test"], served.manifest["hashes"]["test"]
+            accuracy, lowest = float(theirs["accuracy"]), float(theirs["accuracy_ci95"][0])
+        except (KeyError, IndexError, TypeError, ValueError):
+            return True, f"the manifest of {served.name}, which was served, cannot be read"
+        mine = version.manifest["metrics"]["test"]
+        shown = f"{accuracy:.1%} against {mine['accuracy']:.1%} of the test images"
+        if version.manifest["hashes"]["test"] != their_images:
             return True, f"{served.name} was tested on other images"
-        if theirs["accuracy_ci95"][0] > mine["accuracy_ci95"][1]:
+        if lowest > mine["accuracy_ci95"][1]:
             return False, f"{served.name}, which is served, is significantly better ({shown})"
         return True, f"{served.name}, which was served, is not shown to be better ({shown})"
 
