@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import registry_versions
 import serving
-from helpers import cli, data, framing, inference, paths
+from helpers import cli, data, framing, image_folders, inference, paths
 from helpers.errors import OsemnError, UsageError
 from helpers.pictures import Wishes
 from helpers.registry import Registry
@@ -50,6 +50,35 @@ def test_file_that_cannot_be_read_is_named_and_the_others_are_answered(home):
     bad.write_text("text", encoding="utf-8")
     with pytest.raises(OsemnError, match="2 of 3 pictures could not be read"):
         call("predict", str(bad), str(good), str(home / "nowhere.png"))
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "TIFF", "PPM", "PNG", "WEBP"])
+def test_every_format_that_the_series_reads_is_read(home, kind):
+    pixels = serving.pixels(3)
+    path = home / f"picture.{kind.lower()}"
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    path.write_bytes(serving.png(pixels, kind, **lossless))
+    np.testing.assert_array_equal(inference.read(inference.current("digits"), path)[..., 0], pixels)
+
+
+def test_photograph_of_24_million_pixels_is_answered(home):
+    Image.new("L", (6_000, 4_000), 200).save(home / "large.jpg")
+    (answer,) = inference.of_files(inference.current("digits"), [home / "large.jpg"])
+    assert not answer.problem
+    assert answer.image.shape == (8, 8, 1)
+
+
+def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkeypatch):
+    monkeypatch.setattr(image_folders, "MAX_PIXELS", 100)
+    content = {"empty": b"", "text": b"text", "large": serving.png(serving.pixels(side=11))}
+    content["cut"] = serving.png(serving.pixels())[:60]
+    for name, written in content.items():
+        (home / name).write_bytes(written)
+    files = [home / name for name in (*content, "missing")]
+    found = [answer.problem for answer in inference.of_files(inference.current("digits"), files)]
+    assert found[:3] == ["the file is empty", "it is no image", "it has 11 × 11 pixels, more than 100"]
+    assert found[3]
+    assert found[4] == "no such file or directory"
 
 
 def test_drawing_is_framed_unless_unwished(home):

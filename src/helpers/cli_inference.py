@@ -16,7 +16,7 @@ Dataset = Annotated[str, typer.Option(help="The data set whose champion is meant
 
 @app.command(epilog="Example: osemn predict shoe.png shirt.jpg · osemn predict --samples 12 --grid out.png")
 def predict(
-    images: Annotated[list[Path] | None, typer.Argument(help="PNG, JPEG or WebP files.")] = None,
+    images: Annotated[list[Path] | None, typer.Argument(help="Picture files.")] = None,
     dataset: Dataset = "fashion_mnist",
     samples: Annotated[int, typer.Option(min=0, help="Also predict so many validation images.")] = 0,
     seed: Annotated[int, typer.Option(help="Decides which.")] = 0,
@@ -123,7 +123,7 @@ def demo(
 
 @app.command(epilog="Example: osemn drift pictures/ --check")
 def drift(
-    folder: Annotated[Path, typer.Argument(help="A folder of PNG, JPEG or WebP pictures.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
     dataset: Dataset = "fashion_mnist",
     check: Annotated[bool, typer.Option(help="End with an error where there is drift.")] = False,
 ) -> None:

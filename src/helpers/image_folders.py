@@ -21,7 +21,7 @@ from helpers import data, paths, pictures
 from helpers.errors import AcquisitionError, UsageError
 
 if TYPE_CHECKING:
-    pass
+    from PIL import Image
 
 DEFAULT_SIZE = 64
 MIN_PER_CLASS = 3
@@ -134,13 +134,38 @@ def decode(source: Path | BinaryIO, size: int) -> np.ndarray:
         ValueError: it has more than 100 million pixels, or pixels of a kind that is not supported.
         OSError: it is no image, or is damaged.
     """
-    from PIL import Image
-
-    with Image.open(source) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
+    with opened(source) as image:
         image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
         return pictures.prepare(image, size, size, 3)
+
+
+def opened(source: Path | BinaryIO) -> "Image.Image":
+    """Open an image of any format that Pillow reads; only its header is read yet.
+
+    Raises:
+        ValueError: it has more than 100 million pixels.
+        OSError: it is no image, or is damaged.
+    """
+    from PIL import Image
+
+    image = Image.open(source)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise ValueError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
+    return image
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Return in words why an image file could not be read, from the error that `opened` or Pillow raised."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image" if path.stat().st_size else "the file is empty"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS:,} pixels"
+    if isinstance(error, OSError):
+        return error.strerror.lower() if error.strerror else str(error).split(" (")[0]
+    return str(error) or type(error).__name__
 
 
 def _in_colour_mode(images: np.ndarray, color_mode: str) -> np.ndarray:
@@ -163,18 +188,10 @@ def _read_all(files: list[Path], size: int, progress: bool) -> list[np.ndarray |
 
 
 def _image_or_reason(path: Path, size: int) -> np.ndarray | str:
-    from PIL import Image, UnidentifiedImageError
-
     try:
         return decode(path, size)
-    except UnidentifiedImageError:
-        return "it is no image" if path.stat().st_size else "the file is empty"
-    except Image.DecompressionBombError:
-        return f"it has more than {MAX_PIXELS:,} pixels"
-    except OSError as error:
-        return error.strerror.lower() if error.strerror else str(error).split(" (")[0]
     except Exception as error:  # damaged files make Pillow's readers raise almost anything
-        return str(error) or type(error).__name__
+        return reason(error, path)
 
 
 def _demand_enough(

@@ -1,18 +1,17 @@
 """Predictions at the command line: picture files, samples of the data, folders watched for drift. Without TensorFlow."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from helpers import data, drift, drift_power, image_folders, paths, registry, versions
+from helpers import data, drift, drift_power, image_folders, paths, pictures, registry, versions
 from helpers.errors import OsemnError, UsageError
+from helpers.framing import BlankError
 from helpers.pictures import Wishes
-from helpers.serving import reading
 from helpers.serving.model import Served
-from helpers.serving.reading import RefusedError
-from helpers.serving.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +43,20 @@ def current(dataset: str) -> Served:
 
 
 def read(served: Served, path: Path, wishes: Wishes | None = None) -> np.ndarray:
-    """Return a picture file as the model takes it, `uint8 [H, W, C]`.
+    """Return a picture file as the model takes it, `uint8 [H, W, C]`; all is read that 01_acquire reads.
 
     Raises:
-        RefusedError: it is no PNG, JPEG or WebP, too large, damaged or blank.
-        OSError: it cannot be read.
+        ValueError: it cannot be read, is no picture, too large, damaged or blank; the message says which.
     """
-    picture = reading.opened(path.read_bytes(), Settings())
-    return reading.prepared(picture, served.shape, wishes, served.framing)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on large pictures and odd files
+            with image_folders.opened(path) as picture:
+                return pictures.prepare(picture, *served.shape, wishes, served.framing)
+    except BlankError as error:
+        raise ValueError(f"it is blank: {error}") from None
+    except Exception as error:  # damaged files make Pillow's readers raise almost anything
+        raise ValueError(image_folders.reason(error, path)) from None
 
 
 def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None) -> list[Answer]:
@@ -60,8 +65,8 @@ def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None
     for path in files:
         try:
             image = read(served, path, wishes)
-        except (RefusedError, OSError) as error:
-            found.append(Answer(str(path), None, {}, getattr(error, "strerror", None) or str(error)))
+        except ValueError as error:
+            found.append(Answer(str(path), None, {}, str(error)))
             continue
         (answer,) = served.answers(served.predict(image[np.newaxis])[0])
         found.append(Answer(str(path), image, answer))
@@ -108,7 +113,7 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[
         OsemnError: it holds too few pictures, or the version has no drift reference.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "name a folder of PNG, JPEG or WebP pictures")
+        raise UsageError(f"There is no folder {folder}.", "name a folder of pictures")
     path = served.version.folder / versions.DRIFT
     if not path.is_file():
         raise OsemnError(
@@ -120,11 +125,12 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[
     for file in image_folders.image_files(folder):
         try:
             images.append(read(served, file))
-        except (RefusedError, OSError) as error:
+        except ValueError as error:
             bad.append(Answer(file.name, None, {}, str(error)))
     if not images:
+        endings = ", ".join(sorted(image_folders.SUFFIXES))
         raise OsemnError(
-            f"{folder} holds no picture that can be read.", "name a folder of PNG, JPEG or WebP pictures"
+            f"{folder} holds no picture that can be read.", f"name a folder of pictures ({endings})"
         )
     # one of the tests looks at the first pictures only, and names may be in the order of their classes
     stacked = np.random.default_rng(0).permutation(np.stack(images))
