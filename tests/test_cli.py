@@ -158,6 +158,16 @@ def test_folders_named_from_the_working_directory_are_the_same_for_every_process
     assert not (project.root / "runs").exists()
 
 
+def test_output_folder_that_cannot_be_made_is_told_in_a_sentence(project, monkeypatch):
+    (project.root / "file").write_text("")
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(project.root / "file" / "out"))
+    done = project.osemn("run", "--until", "01_acquire")
+    assert done.returncode == 1
+    assert "cannot be made or written to: not a directory" in done.stderr
+    assert "OSEMN_OUTPUT_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_home_folder_and_unset_variables_are_understood(monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", "~/runs of mine")
     monkeypatch.setenv("OSEMN_DATA_DIR", "")

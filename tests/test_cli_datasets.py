@@ -70,6 +70,13 @@ def test_page_is_written(named, place, monkeypatch):
     assert "mine.html" in call("demo", "--dataset", named, "--output", str(place / "mine.html"))
 
 
+def test_page_whose_folder_cannot_be_made_is_told_in_a_sentence(place):
+    (place / "file").write_text("")
+    for target in (("--files", "file/files"), ("--output", "file/page.html")):
+        with pytest.raises(OsemnError, match=r"cannot be made: (not a directory|file exists)"):
+            call("demo", "--dataset", "pets", *target)
+
+
 def test_folder_is_watched_for_drift(named, place):
     (place / "pictures").mkdir()
     picture(place / "pictures")

@@ -124,6 +124,20 @@ def test_nothing_to_predict_and_samples_of_a_run_that_is_gone_are_errors(home):
         call("predict", "--samples", "3")
 
 
+def test_seed_below_zero_is_a_wrong_call(home):
+    done = call("predict", "--samples", "1", "--seed", "-1")
+    assert done.exit_code == 2
+    assert "--seed" in done.stderr
+
+
+def test_grid_that_cannot_be_written_is_refused_before_anything_is_predicted(home, monkeypatch):
+    monkeypatch.setattr(inference, "current", lambda dataset: pytest.fail("the model was loaded"))
+    with pytest.raises(UsageError, match=r"There is no folder .*missing for out\.png"):
+        call("predict", "x.png", "--grid", str(home / "missing" / "out.png"))
+    with pytest.raises(UsageError, match="is a folder"):
+        call("predict", "x.png", "--grid", str(home))
+
+
 def folder_of(home: Path, images: np.ndarray) -> str:
     folder = home / "pictures"
     folder.mkdir()

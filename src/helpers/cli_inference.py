@@ -19,7 +19,7 @@ def predict(
     images: Annotated[list[Path] | None, typer.Argument(help="Picture files.")] = None,
     dataset: Dataset = "fashion_mnist",
     samples: Annotated[int, typer.Option(min=0, help="Also predict so many validation images.")] = 0,
-    seed: Annotated[int, typer.Option(help="Decides which.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which.")] = 0,
     grid: Annotated[Path | None, typer.Option(help="Draw pictures and answers into this PNG.")] = None,
     background: Annotated[
         Literal["white", "black"], typer.Option(help="What transparency is laid on.")
@@ -36,6 +36,8 @@ def predict(
     dataset = cli_datasets.of_registry(dataset)
     if not images and not samples:
         raise UsageError("There is nothing to predict.", "name pictures, or add --samples 12")
+    if grid is not None:
+        inference.check_grid(grid)
     served = inference.current(dataset)
     found = inference.of_files(served, images or [], Wishes(background, invert, frame))
     if samples:

@@ -49,8 +49,9 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
         report: the folder of the report whose pages are linked, where they are there.
 
     Raises:
-        OsemnError: the version lacks what the page needs, or TensorFlow.js cannot be had.
+        OsemnError: the version lacks what the page needs, TensorFlow.js cannot be had, or the folder cannot be made.
     """
+    _make_folder(path.parent)
     runtime = browser_runtime.folder()
     scripts = [(runtime / file.name).read_text(encoding="utf-8") for file in browser_runtime.SCRIPTS]
     binary = base64.b64encode((runtime / browser_runtime.BINARY.name).read_bytes()).decode()
@@ -69,7 +70,6 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
             )
         ),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     registry.write_whole(path, _page(version, parts, path.parent, report).encode())
     return path
 
@@ -88,8 +88,8 @@ def write_folder(version: Version, folder: Path, report: Path | None = None) -> 
     Raises:
         OsemnError: as for `write`.
     """
+    _make_folder(folder)
     runtime = browser_runtime.folder()
-    folder.mkdir(parents=True, exist_ok=True)
     for file in browser_runtime.FILES:
         shutil.copyfile(runtime / file.name, folder / file.name)
     (folder / "demo.js").write_text(script(), encoding="utf-8")
@@ -184,6 +184,16 @@ def check_target(page: Path | None, folder: Path | None) -> None:
         raise UsageError(f"{page} is no name of a page.", "let it end in .html")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file.", "name a folder for --files")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OsemnError(
+            f"The folder {folder} cannot be made: {(error.strerror or str(error)).lower()}.",
+            "name another with --output or --files, or set OSEMN_OUTPUT_DIR to a folder that you may write to",
+        ) from None
 
 
 def _model(folder: Path) -> dict[str, Any]:

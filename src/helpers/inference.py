@@ -138,6 +138,18 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[
     return reference.examine(known), bad
 
 
+def check_grid(path: Path) -> None:
+    """Refuse a drawing that cannot be written, before anything is predicted.
+
+    Raises:
+        UsageError: its folder is not there, or it is a folder itself.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent} for {path.name}.", "make it, or name another")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "name a PNG file for --grid")
+
+
 def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:
     """Draw pictures with their answers into a PNG; those known to be wrong are marked.
 

@@ -288,17 +288,22 @@ def run(
 
     Raises:
         UsageError: the executor is not installed, or Snakemake does not know an argument.
-        OsemnError: a stage failed, or another run of the same data set and profile is at work.
+        OsemnError: a stage failed, another run of the same data set and profile is at work, or its folder cannot be written to.
     """
     executors.check(executor)
     cores = cores or executors.default_cores(executor)
-    request.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(request.folder / ".run.lock")
     try:
+        request.folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise OsemnError(
             f"Another 'osemn run' is at work in {paths.shown(request.folder)}.", "wait until it has ended"
+        ) from None
+    except OSError as error:
+        raise OsemnError(
+            f"The folder {paths.shown(request.folder)} cannot be made or written to: {(error.strerror or str(error)).lower()}.",
+            "set OSEMN_OUTPUT_DIR to a folder that you may write to",
         ) from None
     with lock:
         _sweep(request)
