@@ -115,8 +115,8 @@ def draw(tab: Page, lines: list[list[tuple[float, float]]]) -> int:
 
 def test_images(dataset: str) -> np.ndarray:
     """Return the test images from the data set's raw file, `uint8 [N, H, W, 1]`."""
-    name = next(file.name for file in idx.DATASETS[dataset].files if file.name.startswith("t10k-images"))
-    return score.read_idx(paths.cache_root() / dataset / name)
+    _, _, images, _ = idx.DATASETS[dataset].files
+    return score.read_idx(paths.cache_root() / dataset / images.name)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Every format of a model predicts what Keras does, in a process of its own; what differs stops the export."""
 
+import dataclasses
 import filecmp
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from helpers import browser_runtime, models
+from helpers import browser_runtime, idx, models
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.export import formats, parity, score, tfjs
 
@@ -135,6 +136,21 @@ def test_raw_images_are_read_back_as_they_are(tmp_path):
     for images in (pictures(7), pictures(7, channels=3)):
         path = parity.raw_images("own", images, tmp_path)
         assert np.array_equal(score.read_idx(path), images)
+
+
+def test_test_images_are_the_third_file_of_a_data_set_whatever_its_name(tmp_path, monkeypatch):
+    images = pictures(7)[..., 0]
+    names = ("emnist-train-images", "emnist-train-labels", "emnist-test-images", "emnist-test-labels")
+    files = tuple(idx.IdxFile(name, images.shape, "") for name in names)
+    mine = dataclasses.replace(idx.DATASETS["mnist"], name="emnist", files=files)
+    monkeypatch.setitem(idx.DATASETS, "emnist", mine)
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
+    made = parity.raw_images("emnist", images[..., np.newaxis], tmp_path)
+    assert made.parent == tmp_path, "there is no such file in the cache yet"
+    kept = tmp_path / "cache" / "emnist" / "emnist-test-images"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(files[2].header + images.tobytes())
+    assert parity.raw_images("emnist", images[..., np.newaxis], tmp_path) == kept
 
 
 def probabilities(*rows: tuple[float, ...]) -> np.ndarray:

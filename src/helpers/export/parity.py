@@ -74,8 +74,8 @@ def raw_images(dataset: str, images: np.ndarray, folder: Path) -> Path:
         folder: where to write a file, if one is made.
     """
     if dataset in idx.DATASETS:
-        name = next(file.name for file in idx.DATASETS[dataset].files if file.name.startswith("t10k-images"))
-        found = paths.cache_root() / dataset / name
+        _, _, test_images, _ = idx.DATASETS[dataset].files
+        found = paths.cache_root() / dataset / test_images.name
         if found.is_file() and np.array_equal(score.read_idx(found), images):
             return found
     path = folder / "test-images-idx4-ubyte"
