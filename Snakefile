@@ -33,6 +33,7 @@ for step in steps:
         resources:
             mem_mb=step.memory_mb,
         params:
-            command=step.command,
+            # by way of a function, as Snakemake takes braces in a text for wildcards
+            command=lambda wildcards, command=step.command: command,
         shell:
             "{params.command}" + into

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from conftest import TinyProject
+from conftest import TinyProject, osemn
 from helpers import manifests, parameters, paths, pipeline
 from helpers.errors import UsageError
 
@@ -146,6 +146,15 @@ def test_failed_stage_ends_the_run_with_1_and_the_next_run_goes_on_there(project
     assert done.returncode == 0
     assert "01_acquire: started" not in done.stdout
     assert not (project.folder("02_explore") / "failed.ipynb").exists()
+
+
+def test_folder_of_images_may_have_braces_in_its_name(project):
+    for name in ("cat", "dog"):
+        (project.root / "pictures" / "br{x}" / name).mkdir(parents=True)
+    named = ("--dataset", "pictures/br{x}", "--profile", "tiny", "--until", "01_acquire")
+    done = osemn("run", *named, cwd=project.root, env=project.environment())
+    assert done.returncode == 0, done.stderr
+    assert (project.root / "runs" / "br_x" / "tiny" / "01_acquire" / "manifest.json").is_file()
 
 
 def test_stage_run_by_hand_is_told_apart(finished):
