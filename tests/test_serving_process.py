@@ -177,6 +177,19 @@ def test_load_counts_what_it_meets():
     assert len(found.latency_ms) == 1
 
 
+@pytest.mark.parametrize(("workers", "seconds"), [("1", 0.1), ("1", 0.4), ("1", 0.7), ("2", 0.5), ("2", 1.0)])
+def test_service_that_is_told_to_end_while_it_starts_ends_well(home, workers, seconds):
+    process = subprocess.Popen(
+        [part.format(port=0) for part in trial.serve_command("digits", "--quiet", "--workers", workers)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("Serving")
+    time.sleep(seconds)
+    process.terminate()
+    assert process.wait(20) == 0
+
+
 def test_few_answers_are_waited_for_but_not_for_ever():
     listening = socket.create_server(("127.0.0.1", 0))
 

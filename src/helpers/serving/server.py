@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from time import monotonic
@@ -67,9 +68,7 @@ def run(settings: Settings) -> None:
     Raises:
         OsemnError: there is no version to serve, or it is not whole; the port is taken or may not be used.
     """
-    # uvicorn raises the signal once more after the drain; an end that went well is no failure
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    _listen_to_signals()
     if settings.workers == 1:
         _serve(settings, None)
         return
@@ -100,9 +99,22 @@ def _serve(settings: Settings, listening: socket.socket | None) -> None:
     Server(configuration).run(None if listening is None else [listening])
 
 
-def _worker(settings: Settings, listening: socket.socket) -> None:
+def _listen_to_signals() -> None:
+    """End well where the end is asked for before uvicorn listens, and when it raises the signal again after the drain."""
+
+    def end(*_: object) -> None:
+        ending = getattr(
+            sys.modules.get("helpers.serving.service"), "ending", None
+        )  # not while it is imported
+        if ending is None or not ending.is_set():
+            os._exit(0)  # nothing has been served; what is being imported may catch an exception
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, end)
+
+
+def _worker(settings: Settings, listening: socket.socket) -> None:
+    _listen_to_signals()
     _serve(settings, listening)
 
 
