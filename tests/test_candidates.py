@@ -38,7 +38,7 @@ def run_for(tmp_path, monkeypatch, candidate: str, model: keras.Model | None, **
     spec = stages.find(f"07_evaluation/{candidate}")
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, "candidate": candidate}
     final = paths.stage_folder("digits", "smoke", spec.name)
-    return Run(spec, values, final, final.with_name("x.partial"), lock=None, upstream=upstream)
+    return Run(spec, values, final, final.with_name("x.partial"), None, "0" * 64, upstream=upstream)
 
 
 @pytest.mark.parametrize("candidate", stages.CANDIDATES)

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from conftest import EXAMPLES
-from helpers import execute, manifests, parameters, runs
+from helpers import execute, manifests, parameters, paths, runs
 from helpers.errors import MissingInputError, OsemnError, UsageError
 
 ACQUIRE = {name: EXAMPLES[name] for name in parameters.MODELS["01_acquire"].model_fields}
@@ -243,3 +243,14 @@ def test_run_cell_can_be_run_again_before_the_end(project):
     second.finish()
     assert first.finished
     assert (second.final / "train.npz").read_text() == "second"
+
+
+def test_the_code_on_record_is_the_one_that_ran_not_what_it_was_edited_to_meanwhile(project):
+    run = runs.Run.start("01_acquire", ACQUIRE)
+    path = paths.notebook("01_acquire")
+    path.write_text(path.read_text().replace("run.finish();", "1 + 1\\nrun.finish();"))
+    for name in run.stage.writes:
+        run.path(name).write_text(name)
+    run.finish()
+    assert manifests.read(run.final)["source_sha256"] == run.source_sha256
+    assert run.source_sha256 != manifests.source_sha256("01_acquire")

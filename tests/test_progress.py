@@ -47,3 +47,11 @@ def test_speed_of_a_second_pass_is_its_own(monkeypatch):
     assert repr(line).endswith("100 of 100 images, 10 a second")
     line(50, 50)
     assert repr(line).endswith("50 of 50 images, 50 a second")
+
+
+def test_what_takes_longer_than_a_second_is_timed_each(monkeypatch):
+    clock = iter([0.0, 30.0])
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
+    line = progress.Progress("search", "trials")
+    line(3, 10)
+    assert repr(line).endswith("3 of 10 trials, 10 s each")

@@ -125,8 +125,10 @@ def curves(accuracy, val_accuracy, val_loss) -> dict[str, list[float]]:
     ("history", "said"),
     [
         (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.84], [0.5, 0.4, 0.6]), "overfitting: validation loss was lowest after epoch 2"),
+        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.851], [0.5, 0.40, 0.402]), "high variance"),
         (curves([0.8, 0.95], [0.8, 0.85], [0.5, 0.4]), "high variance"),
         (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "still improving"),
+        (curves([0.8, 0.85, 0.86], [0.8, 0.852, 0.854], [0.5, 0.42, 0.4]), "still improving in its last epochs"),
         (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "little of either"),
         (curves([0.80, 0.81], [0.85, 0.852], [0.5, 0.49]), "high bias"),
         (curves([0.5], [0.5], [0.7]), "too short to tell"),
@@ -136,6 +138,13 @@ def test_diagnosis_is_made_from_the_numbers(history, said):
     text = training.diagnose(history)
     assert text.startswith(said)
     assert f"{history['val_accuracy'][-1]:.1%}" in text
+
+
+def test_difference_of_the_diagnosis_is_that_of_the_numbers_it_shows():
+    text = training.diagnose(curves([0.90, 0.92951], [0.90, 0.92949], [0.5, 0.4]))
+    assert text.endswith(
+        "(last epoch: training accuracy 93.0%, validation 92.9%, a difference of +0.1 points)"
+    )
 
 
 @pytest.mark.parametrize(

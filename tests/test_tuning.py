@@ -567,7 +567,13 @@ def texts(figure: Figure) -> set[str]:
 def test_history_draws_complete_trials_the_best_so_far_and_pruned_ones(pictured):
     figure = plots.history(pictured)
     axis = figure.axes[0]
-    assert {"complete trial", "best so far", "pruned trial", plots.VALUE, "trial"} <= texts(figure)
+    assert {
+        "complete trial",
+        "best so far",
+        "pruned trial (its value is not drawn)",
+        plots.VALUE,
+        "trial",
+    } <= texts(figure)
     table = tuning.summary(pictured)
     assert len(axis.collections[0].get_offsets()) == (table["state"] == "complete").sum()
     assert len(axis.lines[1].get_xdata()) == (table["state"] == "pruned").sum()

@@ -36,7 +36,8 @@ class Progress:
         if done < self._done:  # the next of several passes
             self._started = self._shown
         self._done = done
-        rate = f"{done / max(now - self._started, 1e-9):,.0f} a second"
+        speed = done / max(now - self._started, 1e-9)
+        rate = f"{speed:,.0f} a second" if speed >= 1 or not done else f"{1 / speed:,.0f} s each"
         self.text = f"{self.title}: {done:,} of {total:,} {self.unit}, {note or rate}"
         self.share = done / max(total, 1)
         if self._handle is not None and (done >= total or now - self._shown >= REFRESH_SECONDS):

@@ -40,6 +40,7 @@ class Run:
     final: Path
     partial: Path
     lock: FileLock | None
+    source_sha256: str
     metrics: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     upstream: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -101,7 +102,8 @@ class Run:
         _seed(spec, checked["seed"])
         sealing.begin(spec.notebook)
         partial = final.with_name(f"{final.name}.partial")
-        return cls(spec, checked, final, partial, lock, inputs=absent, upstream=upstream)
+        source = manifests.source_sha256(spec.name)  # of the code that runs; it may be edited meanwhile
+        return cls(spec, checked, final, partial, lock, source, inputs=absent, upstream=upstream)
 
     @property
     def root(self) -> Path:
@@ -247,7 +249,7 @@ class Run:
             "stage": self.stage.name,
             "parameters": self.parameters,
             "seed": self.seed,
-            "source_sha256": manifests.source_sha256(self.stage.name),
+            "source_sha256": self.source_sha256,
             "inputs": self.inputs,
             "outputs": manifests.describe_files(self.partial, files),
             "versions": {"python": platform.python_version(), **_versions()},

@@ -259,25 +259,29 @@ class Judge:
         return {"val_loss": float(loss.mean()), "val_accuracy": float(accuracy)}
 
 
+_CLEARLY_HIGHER = 1.02  # times its lowest value, before the loss is said to have risen
+
+
 def diagnose(history: dict[str, list[float]]) -> str:
     """Say in words what the learning curves show, from the numbers alone."""
-    gap = history["accuracy"][-1] - history["val_accuracy"][-1]
-    best = int(np.argmin(history["val_loss"]))
-    epochs = len(history["val_loss"])
-    last_gain = history["val_accuracy"][-1] - history["val_accuracy"][-2] if epochs > 1 else 0.0
+    shown, held_out = (round(100 * history[name][-1], 1) for name in ("accuracy", "val_accuracy"))
+    gap = (shown - held_out) / 100  # of the rounded numbers, so that it agrees with what is said
+    losses, best = history["val_loss"], int(np.argmin(history["val_loss"]))
+    epochs = len(losses)
+    last_gain = history["val_accuracy"][-1] - history["val_accuracy"][max(epochs - 3, 0)]
     if epochs == 1:
         verdict = "too short to tell bias from variance: one epoch"
-    elif best < epochs - 1 and gap > 0.02:
+    elif losses[-1] > _CLEARLY_HIGHER * losses[best] and gap > 0.02:
         verdict = f"overfitting: validation loss was lowest after epoch {best + 1} and rose since"
     elif gap > 0.04:
         verdict = "high variance: training accuracy is well above validation accuracy"
     elif last_gain > 0.003:
-        verdict = "still improving in its last epoch: a longer schedule may help"
+        verdict = "still improving in its last epochs: a longer schedule may help"
     elif gap < -0.03:
         verdict = "high bias: with dropout and augmentation the model does not yet fit its training images"
     else:
         verdict = "little of either bias or variance to see: the curves are flat and close"
     return (
-        f"{verdict} (last epoch: training accuracy {history['accuracy'][-1]:.1%}, "
-        f"validation {history['val_accuracy'][-1]:.1%}, a difference of {100 * gap:+z.1f} points)"
+        f"{verdict} (last epoch: training accuracy {shown:.1f}%, validation {held_out:.1f}%, a difference of "
+        f"{100 * gap:+z.1f} points)"
     )

@@ -26,6 +26,7 @@ Objective = Callable[[optuna.Trial], float]
 
 _NUMBER, _SETTINGS, _DIVERGED = "_number", "_settings", "_diverged"
 _ENOUGH = 5  # complete trials, below which importances are noise
+_MANY = 30  # complete trials, below which they are rough
 
 
 def run(
@@ -316,6 +317,11 @@ def share_pruned(study: optuna.Study) -> float:
     return float((summary(study)["state"] == "pruned").mean())
 
 
+def varied(study: optuna.Study) -> list[str]:
+    """Return the parameters that may have more than one value, in the order of the search space."""
+    return [name for name, values in study.trials[0].distributions.items() if not values.single()]
+
+
 @dataclasses.dataclass(frozen=True)
 class Importances:
     """How much each parameter matters: shares that add up to 1, highest first; empty where trials are too few.
@@ -339,8 +345,10 @@ def importances(study: optuna.Study) -> Importances:
         return Importances({}, note)
     with warnings.catch_warnings(record=True) as equal:  # what Optuna warns of when there is nothing to rank
         warnings.simplefilter("always")
-        shares = optuna.importance.get_param_importances(study, params=list(complete[0].params))
+        shares = optuna.importance.get_param_importances(study, params=varied(study))
     if equal:
         return Importances({}, f"The {len(complete)} complete trials are too alike to rank parameters.")
     note = f"Importances rest on {len(complete)} complete trials; pruned ones are left out."
+    if len(complete) < _MANY:
+        note += " So few rank the parameters roughly at best."
     return Importances({name: float(share) for name, share in shares.items()}, note)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from helpers import candidates, data, drift, framing, manifests, runs, stages, versions
+from helpers import candidates, data, drift, framing, runs, stages, versions
 from helpers.candidates import Candidate
 from helpers.export.champion import Choice
 
@@ -151,7 +151,7 @@ def collect(
             "train": origin["sha256"]["train"],
             "test": origin["sha256"]["test"],
             "trained_source": trained["source_sha256"],
-            "source": manifests.source_sha256(run.stage.name),
+            "source": run.source_sha256,
         },
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},

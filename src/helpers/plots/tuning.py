@@ -47,7 +47,14 @@ def history(study: optuna.Study, value: str = VALUE) -> Figure:
     pruned = [trial.number for trial in study.get_trials(states=(TrialState.PRUNED,))]
     if pruned:
         foot = axis.get_xaxis_transform()
-        axis.plot(pruned, [0.02] * len(pruned), "x", color=_EDGE, transform=foot, label="pruned trial")
+        axis.plot(
+            pruned,
+            [0.02] * len(pruned),
+            "x",
+            color=_EDGE,
+            transform=foot,
+            label="pruned trial (its value is not drawn)",
+        )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(title="", xlabel="trial")
     figure = axis.figure
@@ -65,7 +72,7 @@ def importances(study: optuna.Study) -> Figure:
     found = tuning.importances(study)
     if not found.shares:
         return _sentence(found.note)
-    names = _parameters(study)
+    names = tuning.varied(study)
     with _optuna_style(9.0, 1.4 + 0.42 * len(names)):
         axis = drawn.plot_param_importances(study, params=names)
     axis.get_legend().remove()

@@ -40,7 +40,7 @@ def data_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
         ("Pixel mean and standard deviation", _pair(*shares) if None not in shares else None, ACQUIRE),
         ("Class balance", _balance(look.get("balance_p_value")), EXPLORE),
         ("Exact duplicates", _count(look.get("exact_duplicates")), EXPLORE),
-        ("Near duplicates", _count(look.get("near_duplicates")), EXPLORE),
+        ("Pairs of near duplicates", _count(look.get("near_duplicates")), EXPLORE),
         ("Augmentation", _throughput(split.get("augmentation_images_per_second")), PREPROCESS),
     ]
     return [
