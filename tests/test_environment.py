@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +77,11 @@ def test_surface_covers_all_points_and_keeps_rows_for_y() -> None:
     assert surface.x[0] < points[:, 0].min()
     assert surface.y[-1] > points[:, 1].max()
     np.testing.assert_allclose(surface.probability[:, 0], surface.y)
+
+
+def test_onnx_runtime_keeps_no_record_of_its_use(tmp_path):
+    code = "import helpers, onnxruntime; onnxruntime.get_available_providers()"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
