@@ -458,7 +458,7 @@ def test_intervals_apart_are_worded_as_a_difference() -> None:
     text = " ".join(item.text for item in findings.headline(only_baseline(), "Digits"))
     assert "The difference is shown" in text
     assert "random forest, is 3.7 percentage points behind" in text
-    assert "5.1 percentage points over logistic regression" in text
+    assert "is 5.1 percentage points above logistic regression" in text
 
 
 def test_metrics_that_are_not_there_leave_gaps_and_no_crash() -> None:

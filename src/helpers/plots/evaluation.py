@@ -167,7 +167,7 @@ def slices(found: Sequence[Slice], accuracy: float) -> Figure:
     axis.invert_yaxis()
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel(
-        "accuracy (95 % interval); bar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
+        "accuracy (95 % interval)\nbar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
     )
     return figure
 

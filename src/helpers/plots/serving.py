@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from helpers.drift_power import Power
 from helpers.plots import style
@@ -33,6 +33,9 @@ def latency_and_throughput(table: pd.DataFrame) -> Figure:
             )
         throughput.plot(rows["connections"], rows["per_second"], "-o", color=color, label=name)
     latency.set_yscale("log")
+    latency.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    latency.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    latency.yaxis.set_minor_formatter(NullFormatter())
     latency.set_ylabel("milliseconds (log scale)")
     throughput.set_ylabel("requests a second")
     throughput.set_ylim(bottom=0)

@@ -20,7 +20,7 @@ from helpers.wording import capital, duration, listing, p_value, percent, points
 SCHEMA = 3
 WARM_UP = "00_warm_up"
 MAJORITY = "majority"
-_FEWEST = "of the models that look at the image the best of those with fewest parameters"
+_SMALLEST = "the best of the models with fewest parameters"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _best_and_others(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     settled = {best, *(pair.other for pair in pairs)} if pairs else tested if best in tested else set()
     others = [model for model in others if model not in settled]
     if pairs:
-        found.append(Finding(_in_pairs(pairs), metrics_file(comparison.EXPORT)))
+        found.append(Finding(_in_pairs(best, pairs), metrics_file(comparison.EXPORT)))
     if others:
         found.append(Finding(_against_others(best, others, bool(settled)), all_sources))
     if verdict and not (pairs and tested <= settled):
@@ -93,7 +93,7 @@ def _best_and_others(metrics: MetricsByStage, dataset: str) -> list[Finding]:
     return found
 
 
-def _in_pairs(pairs: Sequence[comparison.Paired]) -> str:
+def _in_pairs(best: Model, pairs: Sequence[comparison.Paired]) -> str:
     """Return what the paired tests say of the best model."""
     worse = [
         f"{pair.other.label} ({percent(pair.other.accuracy)}) by {points(pair.points)} percentage points ({p_value(pair.p_value)})"
@@ -107,7 +107,7 @@ def _in_pairs(pairs: Sequence[comparison.Paired]) -> str:
     ]
     parts = [f"does better than {listing(worse)}"] if worse else []
     parts += [f"is not shown to differ from {listing(alike)}"] if alike else []
-    return f"Tested image by image on these, it {', and '.join(parts)}."
+    return f"Tested image by image on the validation images, {best.label} {', and '.join(parts)}."
 
 
 def shown_worse(metrics: MetricsByStage) -> list[Model]:
@@ -154,11 +154,14 @@ def _return_on_complexity(best: Model, simplest: Model) -> str:
     cost = _cost(best, simplest)
     if overlap(best, simplest):
         return (
-            f"The return on complexity is not shown: {simplest.label}, {_FEWEST}, "
+            f"The return on complexity is not shown: {simplest.label}, {_SMALLEST}, "
             f"reaches {percent(simplest.accuracy)} ({simplest.interval}), and the 95% intervals overlap{cost}."
         )
     bought = 100 * (best.accuracy - simplest.accuracy)
-    return f"The return on complexity: {bought:.1f} percentage points over {simplest.label}, {_FEWEST}{cost}."
+    return (
+        f"The return on complexity: {best.label} is {bought:.1f} percentage points above {simplest.label}, "
+        f"{_SMALLEST}{cost}."
+    )
 
 
 def _floor(compared: Sequence[Model]) -> Finding | None:
