@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import registry_versions
+from helpers import evaluation
 from helpers import registry as store
 from helpers import versions as checks
 from helpers.errors import OsemnError, UsageError
@@ -206,6 +207,22 @@ def test_better_version_is_not_replaced_unasked(registry, content):
     worth, reason = registry.worth_promoting(other)
     assert worth
     assert "other images" in reason
+
+
+def test_a_difference_is_significant_although_the_two_intervals_overlap(registry, content):
+    def publish(accuracy):
+        facts = registry_versions.facts(accuracy=accuracy)
+        low, high = evaluation.wilson_interval(round(10_000 * accuracy), 10_000)
+        facts["metrics"]["test"]["accuracy_ci95"] = [low, high]
+        return registry.publish(content, facts).name, (low, high)
+
+    (good, ends), (worse, theirs) = publish(0.935), publish(0.926)
+    assert theirs[1] > ends[0]
+    registry.promote(good)
+    worth, reason = registry.worth_promoting(worse)
+    assert not worth
+    assert "significantly better (93.5% against 92.6%" in reason
+    assert registry.worth_promoting(publish(0.93)[0])[0]
 
 
 PUBLISHING = """

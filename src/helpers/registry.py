@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -178,8 +179,11 @@ class Registry:
     def worth_promoting(self, name: str) -> tuple[bool, str]:
         """Tell whether a version may take the place of the current one unasked, and why.
 
-        It may unless the current one is significantly better: its interval of test accuracy, on the same test images, lies
-        above the other's. A current one that cannot be read stops nothing.
+        It may unless the current one is significantly better on the same test images: the interval of the difference of
+        the two accuracies lies above zero. That is a cautious test, as it does not pair the images. A current one that cannot
+        be read stops nothing.
+
+        Source: R. Newcombe (1998), "Interval estimation for the difference between independent proportions", method 10.
 
         Raises:
             UsageError: there is no such version.
@@ -198,7 +202,8 @@ class Registry:
         shown = f"{accuracy:.1%} against {mine['accuracy']:.1%} of the test images"
         if version.manifest["hashes"]["test"] != their_images:
             return True, f"{served.name} was tested on other images"
-        if lowest > mine["accuracy_ci95"][1]:
+        margin = math.hypot(accuracy - lowest, mine["accuracy_ci95"][1] - mine["accuracy"])
+        if accuracy - mine["accuracy"] > margin:
             return False, f"{served.name}, which is served, is significantly better ({shown})"
         return True, f"{served.name}, which was served, is not shown to be better ({shown})"
 
