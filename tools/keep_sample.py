@@ -73,9 +73,8 @@ def keep(report: Path, sample: Path) -> int:
     """
     partial = sample.with_name(f"{sample.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(
-        report, partial, ignore=shutil.ignore_patterns(RECORD)
-    )  # it holds the hashes of other files
+    # the record holds the hashes of the pages as they were
+    shutil.copytree(report, partial, ignore=shutil.ignore_patterns(RECORD))
     too_large = (report / demo.NAME).is_file() and (report / demo.NAME).stat().st_size > DEMO_LIMIT
     for setting in SETTINGS:
         for page in sorted(report.rglob("*.html")):
