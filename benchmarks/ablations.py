@@ -6,7 +6,8 @@
 Real Fashion-MNIST from the quick run of 01 and 03: trained on 54,000 images, judged on the 6,000 validation images, never
 on the test set. For each seed the recipe and every change are trained one after the other in one process, so that their
 times can be compared. A change that makes a pass cheaper or dearer gets as many epochs as cost the same (at least one).
-Results are added to benchmarks/results/ablations.json; `--table` writes benchmarks/ABLATIONS.md from them.
+Results are added to benchmarks/results/ablations.json; `--table` writes benchmarks/ABLATIONS.md from them. Seeds may be
+run one at a time: what was run with the same recipe on the same kind of machine is counted together.
 """
 
 import argparse
@@ -206,6 +207,7 @@ def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
     this = {
         "recipe": asdict(base),
+        "bfloat16": recipe.PRECISIONS[base.precision](),
         "policy": parts[2].settings(),
         "cpu": runs.cpu_name(),
         "cores": os.cpu_count(),
@@ -221,6 +223,52 @@ def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
             manifests.write_json(RESULTS, {"runs": [*kept, this]})
 
 
+@dataclass(frozen=True)
+class Pair:
+    """One training with a change, and the one without it in the same run from the same seed."""
+
+    trial: dict[str, Any]
+    base: dict[str, Any]
+
+    def points(self, key: str) -> float:
+        """Return what the change adds to an accuracy, in percentage points."""
+        return 100 * (self.trial[key] - self.base[key])
+
+
+def settings_of(this: dict[str, Any]) -> str:
+    """Return all that runs must share to be counted together."""
+    return json.dumps({key: value for key, value in this.items() if key != "trials"}, sort_keys=True)
+
+
+def pairs_of(runs: list[dict[str, Any]]) -> dict[str, dict[int, Pair]]:
+    """Return the pairs of runs with the same settings, by change and seed; a later one replaces an earlier one."""
+    found: dict[str, dict[int, Pair]] = {}
+    for this in runs:
+        base = {trial["seed"]: trial for trial in this["trials"] if trial["change"] == "base"}
+        for trial in this["trials"]:
+            if trial["change"] != "base" and trial["seed"] in base:
+                pair = Pair(trial, base[trial["seed"]])
+                found.setdefault(trial["change"], {})[trial["seed"]] = pair
+    return found
+
+
+def groups(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, dict[int, Pair]]]]:
+    """Return settings and pairs of runs that belong together, most seeds first; each change only where it has the most."""
+    same: dict[str, list[dict[str, Any]]] = {}
+    for this in runs:
+        same.setdefault(settings_of(this), []).append(this)
+    found = [(together[-1], pairs_of(together)) for together in same.values()]
+    found.sort(key=lambda group: -max((len(pairs) for pairs in group[1].values()), default=0))
+    shown: set[str] = set()
+    kept = []
+    for this, pairs in found:
+        mine = {name: by_seed for name, by_seed in pairs.items() if name not in shown}
+        shown |= set(mine)
+        if mine:
+            kept.append((this, mine))
+    return kept
+
+
 def table() -> str:
     """Return the results as Markdown: difference with its interval over seeds, and ratio of seconds."""
     lines = [
@@ -228,45 +276,47 @@ def table() -> str:
         "",
         "Made by `benchmarks/ablations.py --table` from `results/ablations.json`; not edited by hand. Points are validation",
         "accuracy against the recipe as it was in the same run, paired by seed, with Student's 95 % interval; with three",
-        "seeds it is wide, and most differences are not shown to be real. Nothing here saw the test set.",
+        "seeds it is wide, and most differences are not shown to be real. A change that was run under several conditions",
+        "stands where it has the most seeds. Nothing here saw the test set.",
         "",
     ]
-    for number, this in enumerate(json.loads(RESULTS.read_text(encoding="utf-8"))["runs"], start=1):
-        trials = this["trials"]
-        base = {trial["seed"]: trial for trial in trials if trial["change"] == "base"}
-        mean = np.mean([trial["accuracy"] for trial in base.values()])
-        cost = next(iter(base.values()))["million_multiply_accumulates"]
+    for number, (this, pairs) in enumerate(groups(json.loads(RESULTS.read_text("utf-8"))["runs"]), start=1):
+        bases = [pair.base for by_seed in pairs.values() for pair in by_seed.values()]
+        base = {trial["seed"]: trial for trial in bases}.values()
         recipe_text = ", ".join(f"{k} {v}" for k, v in this["recipe"].items() if k != "seed")
         lines += [
-            f"## Run {number}: {mean:.2%} in {np.mean([t['seconds'] for t in base.values()]):.0f} s",
+            f"## Conditions {number}: {np.mean([t['accuracy'] for t in base]):.2%} in {np.mean([t['seconds'] for t in base]):.0f} s",
             "",
-            f"{this['cpu']}, {this['cores']} cores. {cost:.1f} million multiplications an image; {recipe_text}.",
+            f"{this['cpu']}, {this['cores']} cores{_precision(this)}. {bases[0]['million_multiply_accumulates']:.1f} million "
+            f"multiplications an image; {recipe_text}.",
             "",
             *([this["note"], ""] if "note" in this else []),
             "| change | seeds | epochs | points | 95 % interval | points, mirrored views averaged | time × | verdict |",
             "|---|---|---|---|---|---|---|---|",
+            *(_row(list(by_seed.values())) for by_seed in pairs.values()),
+            "",
         ]
-        for name in dict.fromkeys(trial["change"] for trial in trials if trial["change"] != "base"):
-            lines.append(_row([t for t in trials if t["change"] == name and t["seed"] in base], base))
-        lines.append("")
     return "\n".join(lines)
 
 
-def _row(mine: list[dict[str, Any]], base: dict[int, dict[str, Any]]) -> str:
-    points = {
-        key: np.array([100 * (trial[key] - base[trial["seed"]][key]) for trial in mine])
-        for key in ("accuracy", "accuracy_mirrored")
-    }
-    mean, mirrored = (values.mean() for values in points.values())
-    ratio = np.mean([trial["seconds"] / base[trial["seed"]]["seconds"] for trial in mine])
+def _precision(this: dict[str, Any]) -> str:
+    if "bfloat16" not in this:
+        return ""
+    return f", convolutions in {'bfloat16' if this['bfloat16'] else 'float32'}"
+
+
+def _row(pairs: list[Pair]) -> str:
+    points = np.array([pair.points("accuracy") for pair in pairs])
+    mirrored = np.mean([pair.points("accuracy_mirrored") for pair in pairs])
+    ratio = np.median([pair.trial["seconds"] / pair.base["seconds"] for pair in pairs])
     interval, verdict = "one seed", "not judged"
-    if len(mine) > 1:
-        low, high = evaluation.mean_of(points["accuracy"]).ci95
+    if len(pairs) > 1:
+        low, high = evaluation.mean_of(points).ci95
         interval = f"{low:+.2f} to {high:+.2f}"
         verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
-    seeds = ", ".join(str(trial["seed"]) for trial in mine)
-    title, epochs = mine[0]["title"], mine[0]["epochs"]
-    return f"| {title} | {seeds} | {epochs} | {mean:+.2f} | {interval} | {mirrored:+.2f} | {ratio:.2f} | {verdict} |"
+    seeds = ", ".join(str(pair.trial["seed"]) for pair in pairs)
+    title, epochs = pairs[0].trial["title"], pairs[0].trial["epochs"]
+    return f"| {title} | {seeds} | {epochs} | {points.mean():+.2f} | {interval} | {mirrored:+.2f} | {ratio:.2f} | {verdict} |"
 
 
 def main() -> None:

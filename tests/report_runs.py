@@ -106,7 +106,7 @@ METRICS = {
                 "points": -0.6,
                 "ci95": [-1.5, 0.3],
                 "p_value": 0.2,
-                "significant": False,
+                "shown": False,
             },
             {
                 "one": "frozen",
@@ -114,7 +114,7 @@ METRICS = {
                 "points": -1.1,
                 "ci95": [-1.9, -0.2],
                 "p_value": 0.012,
-                "significant": True,
+                "shown": True,
             },
         ],
     },
@@ -332,6 +332,8 @@ def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
         ("show()", [picture_output()]),
         ("say()", [_markdown("**Notice** that 91.2% are right; see [the web](https://example.org/page).")]),
         ("print(1)", [new_output("stream", name="stdout", text="a wide line " * 20 + "\n")]),
+        ("versions", [_text("'one line of text'")]),
+        ("shapes", [_text("[(2, 6),\n (6,)]")]),
     ]
     parameters = new_code_cell(PARAMETERS, execution_count=1, metadata={"tags": ["parameters"]})
     injected = new_code_cell(
@@ -354,6 +356,10 @@ def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
 
 def _html(text: str) -> nbformat.NotebookNode:
     return new_output("execute_result", data={"text/html": text, "text/plain": "frame"}, execution_count=3)
+
+
+def _text(text: str) -> nbformat.NotebookNode:
+    return new_output("execute_result", data={"text/plain": text}, execution_count=3)
 
 
 def _markdown(text: str) -> nbformat.NotebookNode:

@@ -1,5 +1,7 @@
 """The notebook's evidence goes on without maps where there can be none, and says why."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 
 from helpers import cam_evidence, data, models
 from helpers.errors import OsemnError
+from helpers.evaluation import Mean
 from helpers.plots import gradcam as plots
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -63,6 +66,41 @@ def test_evidence_of_a_convolutional_model_has_figures_numbers_and_words():
     for evidence in (energy, perturbed, randomised):
         assert isinstance(evidence.figure(), Figure)
         assert evidence.sentence.replace("**", "") in evidence.alt
+
+
+@pytest.mark.parametrize(
+    ("empty", "words"),
+    [(0, "no map is empty."), (1, "one map is empty, because"), (2, "2 maps are empty, because")],
+)
+def test_empty_maps_are_counted_in_words(empty, words):
+    found = cam_evidence.explain(network(), rows())
+    maps = np.ones_like(found.maps)
+    maps[:empty] = 0
+    assert words in replace(found, maps=maps).sentence
+
+
+@pytest.mark.parametrize(
+    ("mean", "wanted", "words"),
+    [
+        (
+            Mean(9, -0.15, (-0.19, -0.11)),
+            -1,
+            "0.150 smaller than in random order (-0.190 to -0.110), as it should be",
+        ),
+        (
+            Mean(9, 0.15, (0.11, 0.19)),
+            -1,
+            "0.150 larger than in random order (+0.110 to +0.190), **the wrong way round**",
+        ),
+        (
+            Mean(9, 0.02, (-0.01, 0.05)),
+            1,
+            "**not shown to differ** from random order (+0.020, -0.010 to +0.050)",
+        ),
+    ],
+)
+def test_perturbation_is_worded_by_its_interval(mean, wanted, words):
+    assert cam_evidence.gain_words(mean, wanted) == words
 
 
 def test_where_the_background_is_not_black_energy_says_so():

@@ -26,6 +26,8 @@ from helpers import cli, stages
         (["status", "--profile", "quik"], "did you mean 'quick'"),
         (["report", "--dataset", "mnits"], "did you mean 'mnist'"),
         (["rum"], "run"),
+        (["serve", "--timeout", "nan"], "nan is no number of seconds"),
+        (["serve", "--drift-every", "inf"], "inf is no number of seconds"),
     ],
 )
 def test_wrong_call_ends_with_2_and_says_what_to_do(call, said, tmp_path):

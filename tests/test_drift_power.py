@@ -65,7 +65,8 @@ def test_false_alarms_are_rare_and_said(reference):
     assert all(power.detected <= 3 for power in none)
     found = drift_power.measure(reference, images, labels, predict, windows=5, seed=0)
     text = drift_power.sentence(none, found)
-    assert f"{sum(power.detected for power in none)} false alarms in 200 windows" in text
+    alarms = sum(power.detected for power in none)
+    assert f"{alarms} false alarm{'s' * (alarms != 1)} in 200 windows" in text
     assert f"in {drift_power.turned(found).rate:.0%} of windows of 200" in text
 
 

@@ -101,6 +101,10 @@ def test_comparison_counts_the_images_that_only_one_got_right():
     assert found.p_value == pytest.approx(2 * 7 / 64)
     assert not found.significant
     assert found.ci95[0] < 0.4 < found.ci95[1]
+    logged = found.as_metrics()
+    assert (logged["points"], logged["shown"]) == (pytest.approx(40), False)
+    assert logged["ci95"] == pytest.approx([100 * end for end in found.ci95])
+    assert logged["p_value"] == found.p_value
 
 
 def test_comparison_of_equal_predictions_shows_no_difference():

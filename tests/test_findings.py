@@ -143,7 +143,7 @@ def test_without_a_paired_test_the_intervals_decide(metrics):
 
 
 def test_paired_test_that_shows_nothing_is_worded_so(metrics):
-    logged_test(metrics).update(points=-1.1, ci95=[-2.4, 0.2], p_value=0.31, significant=False)
+    logged_test(metrics).update(points=-1.1, ci95=[-2.4, 0.2], p_value=0.31, shown=False)
     text = headline(metrics)
     assert "No difference is shown between fine-tuned Lite0, 64 px (94.5%) and frozen Lite0" in text
     assert "(95% interval −0.2 to 2.4; paired test, p = 0.310)" in text
@@ -222,6 +222,17 @@ def test_resolutions_without_a_test_are_judged_by_their_intervals(metrics):
     assert "No difference to 64 px is shown: 0.7 percentage points" in transfer.resolution(metrics)
     metrics[TRANSFER]["comparison"][1]["accuracy_ci95"] = [0.947, 0.96]
     assert "The difference to 64 px is shown: 0.7 percentage points" in transfer.resolution(metrics)
+
+
+def test_a_gain_on_the_same_resolution_is_not_told(metrics):
+    metrics[TRANSFER]["resolution_gain"] = {"points": 0.0, "p_value": 1.0, "from": 64, "to": 64}
+    assert "From 64 to 64" not in transfer.resolution(metrics)
+
+
+def test_the_only_network_of_a_stage_is_called_as_elsewhere_in_the_report(metrics):
+    told = [item.text for item in findings.learned(metrics, "Digits") if "learning curves" in item.text]
+    label = metrics["06_fine_tuning"]["models"]["fine_tuned"]["label"]
+    assert told[0].startswith(f"The learning curves say: {label}: low bias")
 
 
 def test_gain_of_another_backbone_is_not_told_as_this_one_s(metrics):

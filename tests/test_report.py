@@ -229,9 +229,15 @@ def test_links_to_notebooks_lead_to_pages_and_addresses_become_words(run: FakeRu
 def test_code_is_folded_and_every_fold_has_words(run: FakeRun) -> None:
     page = render()["02_explore"]
     folds = [attributes for tag, attributes in page.tags if tag == "details"]
-    assert len(folds) == 7
+    assert len(folds) == 9
     assert not any("open" in fold for fold in folds)
-    assert page.text.count("<summary>Code<") == 7
+    assert page.text.count("<summary>Code<") == 9
+
+
+def test_a_line_of_text_is_wrapped_and_text_in_columns_scrolls(run: FakeRun) -> None:
+    page = render()["02_explore"].text
+    assert re.search(r'<pre class="text line"[^>]*>&#39;one line of text&#39;</pre>', page)
+    assert re.search(r'<pre class="text scroll" tabindex="0"[^>]*>\[\(2, 6\),', page)
 
 
 def test_parameters_are_shown_with_the_values_of_the_run(run: FakeRun) -> None:

@@ -315,6 +315,15 @@ def test_a_study_without_a_complete_trial_says_so(tmp_path):
         tuning.best_trial(study)
 
 
+def test_progress_says_which_trials_were_there_before(tmp_path):
+    told: list[tuple[int, int, str]] = []
+    for trials in (6, 6, 14):
+        settings = search(trials)
+        tuning.run(Toy(), settings, "toy", folder=tmp_path, progress=lambda *args: told.append(args), **FAST)
+    ends = [entry for entry in told if entry[0] == entry[1]]
+    assert ends == [(6, 6, ""), (6, 6, "6 of them from before"), (14, 14, "6 of them from before")]
+
+
 def test_more_trials_go_on_with_the_same_study(alone, tmp_path):
     short = tuning.run(Toy(), search(6), "toy", folder=tmp_path, **FAST)
     assert facts(short) == facts(alone)[:6]

@@ -59,9 +59,11 @@ class Explained:
         if self.reason:
             return f"**There are no maps**: {self.reason}"
         empty = int((self.maps.max(axis=(1, 2)) == 0).sum())
+        none_speaks = "because nothing in that layer speaks for the predicted class"
+        maps = "no map is" if not empty else "one map is" if empty == 1 else f"{empty:,} maps are"
         return (
-            f"{len(self.part):,} validation images explained at `{self.layer}`; {empty:,} maps are empty, because nothing in "
-            "that layer speaks for the predicted class."
+            f"{len(self.part):,} validation images explained at `{self.layer}`; {maps} empty"
+            f"{f', {none_speaks}' if empty else ''}."
         )
 
 
@@ -232,8 +234,8 @@ def perturb(found: Explained, count: int, *, seed: int) -> Evidence:
         for kind, of_kind in curves.items()
     }
     sentence = (
-        f"Deleted by the map, the area under the confidence is {_gain(gains['deletion'], wanted=-1)} in random order; inserted by "
-        f"the map, it is {_gain(gains['insertion'], wanted=1)} in random order ({len(images):,} images)."
+        f"Deleted by the map, the area under the confidence is {gain_words(gains['deletion'], wanted=-1)}; inserted by the map, it is "
+        f"{gain_words(gains['insertion'], wanted=1)} ({len(images):,} images)."
     )
     return Evidence(
         sentence,
@@ -248,15 +250,17 @@ def _plain(sentence: str) -> str:
     return sentence.replace("**", "")
 
 
-def _gain(mean: Mean, wanted: int) -> str:
-    word = "smaller than" if mean.value < 0 else "larger than"
+def gain_words(mean: Mean, wanted: int) -> str:
+    """Return how an area under the confidence compares with random order; `wanted` is the sign that it should have."""
+    word = "smaller" if mean.value < 0 else "larger"
+    gain = f"{abs(mean.value):.3f} {word} than in random order"
     if mean.ci95 is None:
-        return f"{abs(mean.value):.3f} {word}"
+        return gain
     low, high = mean.ci95
     if low <= 0 <= high:
-        return f"**not shown to differ** ({mean.value:+.3f}, {low:+.3f} to {high:+.3f}) from that"
+        return f"**not shown to differ** from random order ({mean.value:+.3f}, {low:+.3f} to {high:+.3f})"
     note = "as it should be" if np.sign(mean.value) == wanted else "**the wrong way round**"
-    return f"{abs(mean.value):.3f} {word} ({note}; {low:+.3f} to {high:+.3f}) that"
+    return f"{gain} ({low:+.3f} to {high:+.3f}), {note}"
 
 
 def randomise(found: Explained, count: int, *, seed: int) -> Evidence:
@@ -275,7 +279,7 @@ def randomise(found: Explained, count: int, *, seed: int) -> Evidence:
         else "they show the image rather than the model, and are **unfit**"
     )
     sentence = (
-        f"With all {checked.layers[-1]} weight arrays random, the maps' rank correlation with the real ones is {last.value:.2f}"
+        f"With all {checked.layers[-1]} weight arrays random, the maps' rank correlation with the real ones is {last.value:z.2f}"
         f"{interval}: {verdict}."
     )
     return Evidence(

@@ -175,7 +175,9 @@ def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setting
             trials,
             folder=run.studies(),
             storage=values["storage"],
-            progress=lambda done, total, part=part: _say(f"{part}: {done} of {total} trials finished"),
+            progress=lambda done, total, note, part=part: _say(
+                f"{part}: {done} of {total} trials finished{note and f', {note}'}"
+            ),
         )
 
 

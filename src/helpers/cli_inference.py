@@ -1,6 +1,7 @@
 """`osemn predict`, `osemn serve`, `osemn demo` and `osemn drift`: the champion at work."""
 
 import csv
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,14 @@ import typer
 from helpers.errors import OsemnError, UsageError
 
 app = typer.Typer(pretty_exceptions_enable=False)
+
+
+def _finite(value: float) -> float:
+    """Refuse what is no number or endless, which typer's limits let pass."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number of seconds.")
+    return value
+
 
 Dataset = Annotated[str, typer.Option(help="The data set whose champion is meant, as for 'osemn run'.")]
 
@@ -65,10 +74,14 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes to spread requests over.")] = 1,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a request is given up.")] = 5.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, callback=_finite, help="Seconds after which a request is given up.")
+    ] = 5.0,
     drift_every: Annotated[
         float,
-        typer.Option(min=0.0, help="Seconds from one drift window to the next, over all workers."),
+        typer.Option(
+            min=0.0, callback=_finite, help="Seconds from one drift window to the next, over all workers."
+        ),
     ] = 3600.0,
     quiet: Annotated[bool, typer.Option(help="Log no single requests.")] = False,
 ) -> None:

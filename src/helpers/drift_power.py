@@ -226,6 +226,7 @@ def sentence(none: Sequence[Power], found: Sequence[Power]) -> str:
         return "There are too few validation images to watch for drift."
     alarms, windows = sum(power.detected for power in none), sum(power.windows for power in none)
     return (
-        f"{alarms} false alarms in {windows:,} windows without drift (stated: {stated(windows):.1f}); pictures turned by 20° are "
+        f"{alarms} false alarm{'' if alarms == 1 else 's'} in {windows:,} windows without drift (stated: at most "
+        f"{stated(windows):.1f}); pictures turned by 20° are "
         f"noticed in {rotation.rate:.0%} of windows of {rotation.window}."
     )

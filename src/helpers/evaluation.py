@@ -1,6 +1,7 @@
 """Scores with their intervals."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -90,6 +91,15 @@ class Comparison:
     def significant(self) -> bool:
         """Whether the difference is more than noise at the 5 % level."""
         return self.p_value < 0.05
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return the comparison in percentage points as stages log it: `points`, `ci95`, `p_value`, `shown`."""
+        return {
+            "points": 100 * self.difference,
+            "ci95": [100 * end for end in self.ci95],
+            "p_value": self.p_value,
+            "shown": self.significant,
+        }
 
 
 def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Comparison:

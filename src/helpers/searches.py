@@ -321,7 +321,7 @@ def work_on(
     *,
     folder: Path,
     storage: str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> optuna.Study:
     """Work on a study until it is finished, alone or beside other workers, and return it.
 

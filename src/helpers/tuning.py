@@ -39,7 +39,7 @@ def run(
     poll: float = 1.0,
     heartbeat: float = 10.0,
     grace: float = 60.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> optuna.Study:
     """Work on a study until all its trials are finished, alone or with other workers started the same way.
 
@@ -56,7 +56,7 @@ def run(
         poll: seconds between two looks for work.
         heartbeat: seconds between two signs of life.
         grace: seconds without one after which a worker on another machine is taken for dead.
-        progress: called with trials finished, by whomever, and trials in all.
+        progress: called with trials finished, by whomever, trials in all, and how many were there at the start, in words.
 
     Returns:
         The finished study, in memory, its trials numbered 0 to `search.trials` - 1; the same for each worker.
@@ -90,7 +90,7 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _silent(done: int, total: int) -> None:
+def _silent(done: int, total: int, note: str) -> None:
     """Say nothing of the progress."""
 
 
@@ -136,14 +136,21 @@ class _Worker:
         return f"optuna delete-study --study-name '{name}' --storage ADDRESS"
 
     def work(
-        self, poll: float, heartbeat: float, watch: study_storage.Watch, progress: Callable[[int, int], None]
+        self,
+        poll: float,
+        heartbeat: float,
+        watch: study_storage.Watch,
+        progress: Callable[[int, int, str], None],
     ) -> optuna.Study:
         """Run trials, and wait for those of other workers, until all are finished."""
         size, total = self._search.generation, self._search.trials
+        known = None
         while True:
             trials = self._trials(watch)
             unfinished = [n for n in range(total) if n not in trials or not trials[n].state.is_finished()]
-            progress(total - len(unfinished), total)
+            done = total - len(unfinished)
+            known = done if known is None else known
+            progress(done, total, f"{known:,} of them from before" if known else "")
             if not unfinished:
                 return _finished(self._study.study_name, [trials[n] for n in range(total)])
             start = unfinished[0] // size * size

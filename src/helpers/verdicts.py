@@ -99,7 +99,8 @@ def calibration_sentence(before: Reliability, after: Reliability, temperature: f
         if after.error < before.error
         else f"Temperature scaling ({temperature:.2f}, fitted on validation) does not help: {before.error:.3f} before, {after.error:.3f} after."
     )
-    return f"The candidate is **{words}**: on average its confidence lies {100 * gap:+.1f} points from its accuracy. {mended}"
+    side = "above" if gap > 0 else "below"
+    return f"The candidate is **{words}**: on average its confidence lies {100 * abs(gap):.1f} points {side} its accuracy. {mended}"
 
 
 def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
@@ -117,10 +118,7 @@ def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[
         found.append(
             {
                 "other": stages.find(name).candidate,
-                "points": 100 * theirs.difference,
-                "ci95": [100 * end for end in theirs.ci95],
-                "p_value": theirs.p_value,
-                "shown": theirs.significant,
+                **theirs.as_metrics(),
                 "only_this": theirs.only_one,
                 "only_other": theirs.only_other,
             }

@@ -1,6 +1,7 @@
 """Numbers as words, the same way wherever the report shows them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from helpers import paths
 
@@ -21,6 +22,14 @@ def percent(share: float) -> str:
 def interval(low: float, high: float) -> str:
     """Return two shares as an interval of percentages."""
     return f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def score(found: Mapping[str, Any], name: str) -> str:
+    """Return a logged score and its interval, `0.912 (0.905–0.918)`; a dash where it could not be computed."""
+    if found.get(name) is None:
+        return "–"
+    ends = found.get(f"{name}_ci95")
+    return f"{found[name]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")
 
 
 def p_value(value: float) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import manifests, paths, stages
+from helpers import manifests, paths, sealing, stages
 from helpers.errors import OsemnError
 from helpers.report import collect
 
@@ -27,7 +27,7 @@ SCHEMA = 1
 FOLDER_VARIABLE = "OSEMN_ACCEPTED_DIR"
 EVALUATION, PREDICTIONS = "07_evaluation", "test_predictions.npz"
 EXPORT = "10_export"
-TEST_IMAGES = "01_acquire/test.npz"
+TEST_IMAGES = "/".join(sealing.FILE)
 
 
 @dataclass(frozen=True, eq=False)

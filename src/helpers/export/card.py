@@ -75,7 +75,7 @@ def _accuracy(facts: Mapping[str, Any]) -> str:
     rows = [
         (
             name,
-            *(_with_interval(found, key) for key in ("precision", "recall", "f1")),
+            *(wording.score(found, key) for key in ("precision", "recall", "f1")),
             f"{found['support']:,}",
         )
         for name in facts["classes"]
@@ -84,13 +84,6 @@ def _accuracy(facts: Mapping[str, Any]) -> str:
     return "## Accuracy by class\n\nOn the test images, with 95 % intervals.\n\n" + _table(
         ("class", "precision", "recall", "F1", "images"), rows
     )
-
-
-def _with_interval(found: Mapping[str, Any], key: str) -> str:
-    if found[key] is None:
-        return "–"
-    ends = found.get(f"{key}_ci95")
-    return f"{found[key]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")
 
 
 def _calibration(facts: Mapping[str, Any]) -> str:

@@ -90,14 +90,7 @@ class Choice:
     def against_best(self) -> list[dict[str, object]]:
         """Return the paired tests behind the rule: the best minus each other candidate, in percentage points."""
         return [
-            {
-                "best": self.best,
-                "other": row.option.name,
-                "points": 100 * row.against_best.difference,
-                "ci95": [100 * end for end in row.against_best.ci95],
-                "p_value": row.against_best.p_value,
-                "shown": row.against_best.significant,
-            }
+            {"best": self.best, "other": row.option.name, **row.against_best.as_metrics()}
             for row in self.rows
             if row.against_best is not None
         ]

@@ -152,13 +152,13 @@ def differences(metrics: MetricsByStage) -> list[Difference]:
     by_label = {str(entry.get("label")): name for name, entry in ways.items()}
     found = []
     for entry in metrics.get(FINE_TUNING, {}).get("differences") or []:
-        if not {"one", "other", "points", "p_value", "significant"} <= set(entry):
+        if not {"one", "other", "points", "p_value", "shown"} <= set(entry):
             continue
         pair = [by_label.get(entry[side], str(entry[side])) for side in ("one", "other")]
         if _second_is_better(*(ways.get(name, {}).get("accuracy") for name in pair), entry["points"]):
             pair.reverse()
         sizes = _sizes(entry["points"], entry.get("ci95"))
-        found.append(Difference(*pair, *sizes, entry["p_value"], bool(entry["significant"])))
+        found.append(Difference(*pair, *sizes, entry["p_value"], bool(entry["shown"])))
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from helpers.report import collect, evaluated
 from helpers.report.champion import EVALUATION, EXPORT, SERVING, candidate
 from helpers.report.compared import MetricsByStage
-from helpers.wording import interval, percent
+from helpers.wording import interval, percent, score
 
 GRAD_CAM = "08_grad_cam"
 ENOUGH_FOR_P99 = 500  # answers
@@ -81,19 +81,12 @@ def _per_class(tested: Mapping[str, Any]) -> Table | None:
     rows = tuple(
         (
             name,
-            *(_share(found, key) for key in ("precision", "recall", "f1")),
+            *(score(found, key) for key in ("precision", "recall", "f1")),
             f"{found['support']:,}",
         )
         for name, found in known.items()
     )
     return Table(("Class", "Precision", "Recall", "F1", "Images"), rows)
-
-
-def _share(found: Mapping[str, Any], key: str) -> str:
-    if found.get(key) is None:
-        return "–"
-    ends = found.get(f"{key}_ci95")
-    return f"{found[key]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")
 
 
 def _calibration(tested: Mapping[str, Any]) -> str:

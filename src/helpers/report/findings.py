@@ -269,7 +269,9 @@ def _diagnosis(training: Mapping[str, Any]) -> str:
     history = training.get("history")
     found = training.get("diagnosis") or (history.get("diagnosis") if isinstance(history, Mapping) else None)
     if isinstance(found, Mapping):
-        found = "; ".join(f"{name}: {text}" for name, text in found.items())
+        labels = [model["label"] for model in (training.get("models") or {}).values() if model.get("label")]
+        names = labels if len(labels) == len(found) == 1 else found
+        found = "; ".join(f"{name}: {text}" for name, text in zip(names, found.values(), strict=True))
     return str(found or "").strip().rstrip(".")
 
 

@@ -1,16 +1,17 @@
 """The questions that a reviewer asks, answered from the metrics: was transfer learning worth it, was tuning, why this model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from helpers.report import exported, tuned
 from helpers.report.champion import EVALUATION, EXPORT
-from helpers.report.compared import BASELINE, FINE_TUNING, TRANSFER, TUNING, MetricsByStage
+from helpers.report.compared import TUNING, MetricsByStage
 from helpers.report.facts import ACQUIRE, metrics_file
+from helpers.stages import CANDIDATES
 from helpers.wording import duration, listing, p_value, points, sources
 
-FROM_SCRATCH = {"baseline_cnn": BASELINE, "tuned": TUNING}
-PRETRAINED = {"fine_tuned": FINE_TUNING, "transfer": TRANSFER}
+FROM_SCRATCH = ("baseline_cnn", "tuned")
+PRETRAINED = ("transfer", "fine_tuned")
 Answer = tuple[str, str, str]
 
 
@@ -55,7 +56,7 @@ def _transfer(metrics: MetricsByStage) -> list[Answer]:
         answer = f"Yes: {labels[name]} beats {other} by {gap}"
     else:
         answer = f"No: {labels[name]} stays behind {other} by {gap}"
-    files = [PRETRAINED[name], FROM_SCRATCH[scratch], f"{EVALUATION}/{name}", f"{EVALUATION}/{scratch}"]
+    files = [CANDIDATES[name], CANDIDATES[scratch], f"{EVALUATION}/{name}", f"{EVALUATION}/{scratch}"]
     files += [EXPORT] if metrics.get(EXPORT, {}).get("latency_ms") else []
     frozen, stage = _frozen(metrics, name, scratch)
     files += [stage] if stage else []
@@ -63,11 +64,11 @@ def _transfer(metrics: MetricsByStage) -> list[Answer]:
     return [(question, text, sources(map(metrics_file, files)))]
 
 
-def _best(metrics: MetricsByStage, trained_by: Mapping[str, str]) -> str:
+def _best(metrics: MetricsByStage, candidates: Sequence[str]) -> str:
     """Return which of some candidates does best on validation, of those that were evaluated; empty for none."""
     known = {
-        name: (metrics.get(stage, {}).get("models") or {}).get(name, {}).get("accuracy") or 0.0
-        for name, stage in trained_by.items()
+        name: (metrics.get(CANDIDATES[name], {}).get("models") or {}).get(name, {}).get("accuracy") or 0.0
+        for name in candidates
         if metrics.get(f"{EVALUATION}/{name}")
     }
     return max(known, key=known.__getitem__, default="")
@@ -101,8 +102,8 @@ def _frozen(metrics: MetricsByStage, name: str, scratch: str) -> tuple[str, str]
 
 def _price(metrics: MetricsByStage, name: str, scratch: str) -> str:
     """Return what the pretrained network costs against the one from scratch."""
-    one = (metrics.get(PRETRAINED[name], {}).get("models") or {}).get(name, {})
-    other = (metrics.get(FROM_SCRATCH[scratch], {}).get("models") or {}).get(scratch, {})
+    one = (metrics.get(CANDIDATES[name], {}).get("models") or {}).get(name, {})
+    other = (metrics.get(CANDIDATES[scratch], {}).get("models") or {}).get(scratch, {})
     parts = []
     if one.get("parameters") and other.get("parameters"):
         parts.append(f"{_times(one['parameters'] / other['parameters'])} the parameters")

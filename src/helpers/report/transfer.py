@@ -121,7 +121,7 @@ def _tested_gain(logged: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
     tested = logged.get("resolution_gain") or {}
     accuracy = {row["resolution"]: row["accuracy"] for row in rows}
     ends = (tested.get("from"), tested.get("to"))
-    if not {"points", "p_value"} <= set(tested) or not set(ends) <= set(accuracy):
+    if not {"points", "p_value"} <= set(tested) or not set(ends) <= set(accuracy) or ends[0] == ends[1]:
         return ""
     if not math.isclose(100 * (accuracy[ends[1]] - accuracy[ends[0]]), tested["points"], abs_tol=ROUNDING):
         return ""
