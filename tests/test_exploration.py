@@ -120,7 +120,7 @@ def test_confusion_is_high_for_classes_that_cannot_be_told_apart() -> None:
 def test_rank_agreement_handles_short_and_constant_lists() -> None:
     assert exploration.rank_agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
     assert exploration.rank_agreement([1, 2, 3], [1, 1, 1]) == 0.0
-    assert exploration.rank_agreement([1], [2]) == 1.0
+    assert exploration.rank_agreement([1], [2]) is None
 
 
 def test_embedding_keeps_digits_apart_better_than_chance(digits: tuple[np.ndarray, np.ndarray]) -> None:

@@ -129,7 +129,7 @@ def curves(accuracy, val_accuracy, val_loss) -> dict[str, list[float]]:
         (curves([0.8, 0.95], [0.8, 0.85], [0.5, 0.4]), "high variance"),
         (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "still improving"),
         (curves([0.8, 0.85, 0.86], [0.8, 0.852, 0.854], [0.5, 0.42, 0.4]), "still improving in its last epochs"),
-        (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "little of either"),
+        (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "no overfitting to see"),
         (curves([0.80, 0.81], [0.85, 0.852], [0.5, 0.49]), "high bias"),
         (curves([0.5], [0.5], [0.7]), "too short to tell"),
     ],

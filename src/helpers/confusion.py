@@ -237,9 +237,9 @@ def describe_mistakes(confusion: np.ndarray, class_names: Sequence[str]) -> str:
     mistakes = n - int(np.trace(confusion))
     if mistakes == 0:
         return f"All {n:,} predictions are right."
-    excess = (predicted - support) / n
-    most = int(np.argmax(excess))
-    if predicted[most] / n > 0.5 and excess[most] > 0.1:
+    most = int(np.argmax(predicted - support))
+    others = n - support[most]
+    if others and (predicted[most] - confusion[most, most]) / others > 0.5:
         first = (
             f"The model **collapses into one class**: {predicted[most] / n:.0%} of all predictions are {class_names[most]}, "
             f"which {support[most] / n:.0%} of the images are."

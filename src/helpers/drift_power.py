@@ -42,8 +42,8 @@ CHANGES: dict[str, tuple[Callable[[np.ndarray, float, int], np.ndarray], tuple[f
 }
 """Kinds of change, with the function, its strengths and how a strength is written."""
 
-CLASS_SHARES = (0.2, 0.4, 0.7)
-"""Shares of one class in a window, in the place of an even share."""
+CLASS_GROWTH = (1 / 9, 1 / 3, 2 / 3)
+"""How much of the other classes' share in a window one class takes: 10 % becomes 20, 40 and 70 %."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,15 @@ def measure(
         for strength in strengths
     ]
     changed += [("other pictures", name, pictures) for name, pictures in (others or {}).items()]
-    found, total = [], len(changed) + len(CLASS_SHARES)
+    found, total = [], len(changed) + len(CLASS_GROWTH)
     for number, (kind, strength, pictures) in enumerate(changed, start=1):
         known = drift.sample(*predict(pictures), pictures)
         found += [_examined(reference, known, kind, strength, size, windows, seed) for size in sizes]
         progress(number, total)
     known = drift.sample(*predict(images), images)
-    for number, share in enumerate(CLASS_SHARES, start=len(changed) + 1):
+    usual = float(np.mean(labels == 0))
+    for number, growth in enumerate(CLASS_GROWTH, start=len(changed) + 1):
+        share = usual + growth * (1.0 - usual)
         found += [
             _examined(
                 reference,
@@ -181,7 +183,9 @@ def _examined(
     generator = np.random.default_rng([seed, size])
     detected = 0
     for turn in range(windows):
-        rows = generator.choice(len(known), size, replace=size > len(known) // 2, p=weights)
+        # without replacement a class that is drawn often would soon be used up
+        again = weights is not None or size > len(known) // 2
+        rows = generator.choice(len(known), size, replace=again, p=weights)
         detected += reference.examine(known.rows(rows), seed=turn).drifted
     return Power(kind, strength, size, windows, detected)
 

@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from helpers.confusion import Confused
 from helpers.errors import OsemnError
 from helpers.evaluation import wilson_interval
+from helpers.wording import listing
 
 
 def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray, top: int) -> np.ndarray:
@@ -250,11 +251,12 @@ def recommendations(confused: Sequence[Confused], found: Sequence[Slice], mistak
             f"towards them: there accuracy is {worst.accuracy:.1%}, {-100 * worst.gap:.1f} points below what the same classes reach "
             f"elsewhere (p = {worst.p_value:.1g} after correction for {len(found)} slices)."
         )
-    elif len(confused) > 1:
+    elif len(confused) > 1 and found:
         other = next((item for item in confused[1:] if item is not back), None)
+        by = list(dict.fromkeys(item.property for item in found))
         if other is not None:
             said.append(
                 f"Then look at **{other.true}** taken for **{other.predicted}** ({other.count:,} images, {other.share:.0%} of the "
-                "class); in no slice by brightness, contrast or size are the classes shown to do worse than elsewhere."
+                f"class); in no slice by {listing(by)} are the classes shown to do worse than elsewhere."
             )
     return said

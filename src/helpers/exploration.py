@@ -170,10 +170,10 @@ def ranked_pairs(scores: np.ndarray, class_names: Sequence[str]) -> list[tuple[s
     ]
 
 
-def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Spearman's rank correlation; 1 for fewer than three values, 0 where one side never varies."""
+def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation; None for fewer than three values, 0 where one side never varies."""
     if len(first) < 3:
-        return 1.0
+        return None
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(stats.spearmanr(first, second).statistic)
@@ -188,7 +188,7 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
 
     Args:
         images: `[N, H, W, C] uint8`.
-        labels: `[N] int64`; each class needs at least two images.
+        labels: `[N] int64`; a class with fewer than two images is left out, and its rates are 0.
         num_classes: number of classes, K.
         seed: draws the folds.
 
@@ -202,9 +202,11 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
     from sklearn.pipeline import make_pipeline
 
     counts = np.bincount(labels, minlength=num_classes)
-    folds = int(min(5, counts[counts > 0].min()))
-    if folds < 2:
-        raise OsemnError("A class has a single image.", "give each class at least two images")
+    kept = counts[labels] >= 2
+    images, labels = images[kept], labels[kept]
+    if len(np.unique(labels)) < 2:
+        return np.zeros((num_classes, num_classes))
+    folds = int(min(5, counts[counts >= 2].min()))
     pixels = images.reshape(len(images), -1).astype(np.float32) / 255.0
     components = min(50, pixels.shape[1], len(pixels) // 2)
     model = make_pipeline(

@@ -64,7 +64,8 @@ class Gain:
         )
         ends = f"95 % interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}: {verdict}"
         if self.basis == "seeds":
-            kept = " The short trials misled: the defaults are kept." if self.lost else ""
+            misled = "The short trials misled: the" if self.ci95[1] < 0 else "The"
+            kept = f" {misled} defaults are kept." if self.lost else ""
             return f"Against the defaults, trained as long from the same {self.count} seeds: {self.points:+.2f} points, {ends}.{kept}"
         return (
             f"Against the defaults, both as short as in the search: {self.points:+.2f} points on {self.count:,} validation images, {ends}. "

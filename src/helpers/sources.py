@@ -184,7 +184,9 @@ def _acquire_folder(
         "unreadable": [{"file": name, "reason": reason} for name, reason in content.unreadable],
         "ignored_files": content.ignored,
     }
-    return _split(content.dataset, test_fraction, seed, origin)
+    # files come class by class; whoever takes the first few, or batches in order, must not get one class only
+    mixed = np.random.default_rng(seed).permutation(len(content.dataset))
+    return _split(content.dataset.subset(mixed), test_fraction, seed, origin)
 
 
 def _split(whole: data.Dataset, test_fraction: float, seed: int, origin: dict[str, Any]) -> Acquired:

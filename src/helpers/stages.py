@@ -60,7 +60,7 @@ CANDIDATES: dict[str, str] = {
     "fine_tuned": "06_fine_tuning",
     "tuned": "09_tuning",
 }
-"""The models that may become the champion, the cheapest to train first, each with the stage that trains it."""
+"""The models that may become the champion, in the order of their evaluation, each with the stage that trains it."""
 
 
 def _for_each_candidate(notebook: str, title: str, *, compares: bool, **options: Any) -> tuple["Stage", ...]:

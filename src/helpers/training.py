@@ -280,7 +280,7 @@ def diagnose(history: dict[str, list[float]]) -> str:
     elif gap < -0.03:
         verdict = "high bias: with dropout and augmentation the model does not yet fit its training images"
     else:
-        verdict = "little of either bias or variance to see: the curves are flat and close"
+        verdict = "no overfitting to see: the curves are flat and close"
     return (
         f"{verdict} (last epoch: training accuracy {shown:.1f}%, validation {held_out:.1f}%, a difference of "
         f"{100 * gap:+z.1f} points)"

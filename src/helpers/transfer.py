@@ -174,6 +174,7 @@ class Trial:
         source: the backbone.
         train: features of the training images.
         held_out: features of the validation images.
+        extraction_seconds: to extract the training features, those of augmented views included.
         top: the trained head.
         fit: its training.
         predicted: labels of the validation images, `[N] int64`.
@@ -183,6 +184,7 @@ class Trial:
     source: features.Extractor
     train: features.Features
     held_out: features.Features
+    extraction_seconds: float
     top: keras.Model
     fit: training.Fit
     predicted: np.ndarray
@@ -251,7 +253,8 @@ def trial(
     )
     predicted = head_labels(top, kept.values)
     scored = evaluation.score(held_out.labels, predicted, train.num_classes)
-    return Trial(source, found[0], kept, top, fit, predicted, scored)
+    seconds = sum(view.seconds for view in found)
+    return Trial(source, found[0], kept, seconds, top, fit, predicted, scored)
 
 
 def head_labels(top: keras.Model, values: np.ndarray) -> np.ndarray:

@@ -283,13 +283,13 @@ _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSt
 def summary(study: optuna.Study) -> pd.DataFrame:
     """Return one row a trial: `number`, `state` (complete, pruned, failed), `value`, `epochs` reported, `seconds`, parameters.
 
-    The value of a pruned trial is the last it reported; that of a failed one is NaN.
+    The value of a pruned or failed trial is NaN: what it reported on the way need not be of the same kind.
     """
     rows = [
         {
             "number": trial.number,
             "state": _STATES[trial.state],
-            "value": math.nan if trial.value is None else trial.value,
+            "value": trial.value if trial.state == TrialState.COMPLETE else math.nan,
             "epochs": trial.last_step or 0,
             "seconds": trial.duration.total_seconds(),
             **trial.params,

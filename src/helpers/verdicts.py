@@ -70,7 +70,9 @@ def spread(accuracies: Sequence[float], interval: tuple[float, float]) -> str:
         accuracies: on the same test images, one for each seed; the first is the candidate's own.
         interval: Wilson's, of the candidate.
     """
-    of_images = f"Other test images of the same kind would move it within {_shown(interval)} (95 % interval over images)"
+    of_images = (
+        f"On all images of this kind its accuracy lies within {_shown(interval)} (95 % interval over images)"
+    )
     if len(accuracies) < 2:
         return (
             f"{of_images}. How far another seed of training would move it is not known: this run trained one."
@@ -129,7 +131,7 @@ def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[
 def comparison_text(compared: Sequence[Mapping[str, Any]]) -> str:
     """Say how the candidate does against others; "no difference shown" where that is so."""
     if not compared:
-        return "No cheaper candidate has been evaluated: there is nothing to compare with."
+        return "No candidate has been evaluated before this one: there is nothing to compare with."
     lines = []
     for found in compared:
         low, high = found["ci95"]
@@ -236,9 +238,7 @@ def learned(
         if names
     ]
     beside = (
-        f"On the same images it is {'; '.join(parts)}."
-        if parts
-        else "No cheaper candidate was evaluated before it."
+        f"On the same images it is {'; '.join(parts)}." if parts else "No candidate was evaluated before it."
     )
     absent = f" No test image shows {', '.join(scores.absent)}." if scores.absent else ""
     return (

@@ -276,13 +276,16 @@ def load(
                 statuses[connection.status] += 1
                 if connection.status == 200:
                     latency.append(perf_counter() - connection.started)
-            if connection.status == 0:
-                selector.unregister(connection.socket)
-                connection.socket.close()
-                with contextlib.suppress(OSError):
-                    open_one()
-            else:
-                begin(connection)
+            try:
+                if connection.status != 0:
+                    begin(connection)
+                    continue
+            except OSError:  # the service answered and hung up
+                pass
+            selector.unregister(connection.socket)
+            connection.socket.close()
+            with contextlib.suppress(OSError):
+                open_one()
     for key in list(selector.get_map().values()):
         key.data.socket.close()
     return Load(max(seconds, now - measured), 1e3 * np.array(latency), dict(statuses))
