@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import nbformat
 import pytest
 
@@ -15,6 +16,20 @@ from helpers import parameters, stages
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITHOUT_TENSORFLOW = Path(__file__).resolve().parent / "without_tensorflow"
+
+KEPT = ("OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_FUZZ_CASES")
+
+
+# nbval and training run beside the unit tests, so that no example has a deadline; the same examples each time
+hypothesis.settings.register_profile("shared machine", deadline=None, derandomize=True)
+
+
+def pytest_configure() -> None:
+    """Forget what the environment says of a project or its folders: tests must not work on somebody's runs."""
+    hypothesis.settings.load_profile("shared machine")
+    for name in [name for name in os.environ if name.startswith("OSEMN_") and name not in KEPT]:
+        del os.environ[name]
+
 
 EXAMPLES = {
     "dataset": "digits",

@@ -15,6 +15,7 @@ IMPORTED = """
 import json, sys
 at_start = set(sys.modules)  # what .pth files of the environment import
 from starlette.testclient import TestClient
+from helpers import cli, cli_datasets
 from helpers.serving import app, server
 from helpers.serving.settings import Settings
 import serving

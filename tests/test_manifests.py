@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -83,9 +84,25 @@ def test_source_hash_follows_imports_between_helpers():
     _, modules = manifests.source_files("04_baseline")
     names = {module.name for module in modules}
     assert {"training.py", "augment.py", "runs.py", "data.py"} <= names
-    assert "report.py" not in names
+    assert not [module for module in modules if module.parent.name in ("report", "serving", "export")]
     _, modules = manifests.source_files("02_explore")
     assert "training.py" not in {module.name for module in modules}
+
+
+def test_what_a_stage_starts_as_a_process_counts_as_its_source():
+    _, files = manifests.source_files("11_serving")
+    assert {"front.py", "beginners_way.py", "page.html"} <= {file.name for file in files}
+    _, files = manifests.source_files("10_export")
+    assert "score.js" in {file.name for file in files}
+
+
+@pytest.mark.parametrize("name", ["front.py", "page.html"])
+def test_one_byte_of_a_helper_changes_the_hash_of_its_stages_only(name, monkeypatch):
+    stages_before = {stage: manifests.source_sha256(stage) for stage in ("04_baseline", "11_serving")}
+    genuine = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: genuine(path) + b" " * (path.name == name))
+    changed = {stage for stage, before in stages_before.items() if manifests.source_sha256(stage) != before}
+    assert changed == {"11_serving"}
 
 
 def test_source_hash_sees_code_but_not_prose_outputs_or_parameters(project):

@@ -1,7 +1,8 @@
 import missing_weights
 import pytest
 
-from helpers import lite_weights, registries
+from helpers import browser_runtime, lite_weights, registries
+from helpers.errors import AcquisitionError
 
 
 @pytest.fixture
@@ -44,5 +45,17 @@ def test_weights_that_are_wrong_are_a_failure_and_not_a_reason_to_skip(nothing_c
 def test_nothing_is_left_out_where_the_weights_are_here(monkeypatch, capsys):
     monkeypatch.setattr(lite_weights, "cached", lambda: ["efficientnet_lite0"])
     answer(monkeypatch, AssertionError("asked the registry"))
+    monkeypatch.setattr(browser_runtime, "folder", lambda: "here")
     missing_weights.main()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("why", "left_out"), [("npm did not answer", 3), ("npm: tf.min.js is altered", 0)])
+def test_without_npm_only_what_needs_the_browser_is_left_out(why, left_out, monkeypatch, capsys):
+    def refuse():
+        raise AcquisitionError(why, "connect")
+
+    monkeypatch.setattr(lite_weights, "cached", lambda: ["efficientnet_lite0"])
+    monkeypatch.setattr(browser_runtime, "folder", refuse)
+    missing_weights.main()
+    assert len(capsys.readouterr().out.split()) == left_out

@@ -65,6 +65,7 @@ def test_run_shows_its_progress_and_leaves_every_stage_done(project):
 def test_second_run_runs_nothing(finished):
     before = {stage: finished.manifest(stage) for stage in ("01_acquire", "02_explore")}
     done = finished.osemn("run", *UNTIL)
+    assert done.returncode == 0, done.stderr
     assert "started" not in done.stdout
     assert {stage: finished.manifest(stage) for stage in before} == before
 
@@ -256,11 +257,43 @@ def test_run_killed_at_random_moments_resumes_by_the_same_command(project, whole
     assert not {name for name in leftovers if name.endswith((".old", ".partial", ".ipynb"))}
 
 
+@pytest.mark.slow
+def test_run_ended_by_ctrl_c_says_so_and_resumes_by_the_same_command(project):
+    project.write("02_explore", extra="import time; time.sleep(30)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "helpers.cli", "run", "--dataset", "digits", "--profile", "tiny", *UNTIL],
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if "02_explore: started" in line:
+            break
+    time.sleep(3.0)
+    family = descendants(process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    psutil.wait_procs(family, timeout=10)
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    project.write("02_explore")
+    done = project.osemn("run", *UNTIL)
+    assert done.returncode == 0, done.stderr
+    assert "01_acquire: started" not in done.stdout
+    leftovers = {file.name for file in project.folder("01_acquire").parent.iterdir()}
+    assert not {name for name in leftovers if name.endswith((".old", ".partial", ".ipynb"))}
+
+
 def test_broken_lock_or_marker_files_do_not_confuse_the_graph(finished):
     graph = finished.root / "runs" / "digits" / "tiny" / ".graph"
     for marker in graph.glob("*.done"):
         marker.unlink()
-    assert "started" not in finished.osemn("run", *UNTIL).stdout
+    done = finished.osemn("run", *UNTIL)
+    assert done.returncode == 0, done.stderr
+    assert "started" not in done.stdout
     (graph / "03_preprocess.done").touch()
     request = pipeline.Request("digits", "tiny", until="03_preprocess")
     pipeline.steps(request)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from missing_weights import notebooks_that_need_weights, weights_can_be_had
+from missing_weights import FIRST, notebooks_from, notebooks_left_out
 
 from conftest import REPOSITORY, osemn
 from helpers import manifests, parameters, pipeline, sealing, stages
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 100)]  # the first
 
 @pytest.fixture(scope="module")
 def registry() -> bool:
-    return weights_can_be_had()
+    return not notebooks_left_out()
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def weights(registry):
 @pytest.fixture(params=[stage.name for stage in stages.STAGES])
 def stage(request, registry):
     """Each stage that can be run here."""
-    if stages.notebook_of(request.param) in notebooks_that_need_weights() and not registry:
+    if stages.notebook_of(request.param) in notebooks_from(FIRST) and not registry:
         pytest.skip("skipped: no registry")
     return request.param
 
@@ -175,7 +175,7 @@ def test_saved_models_take_raw_pixels_without_this_package(series, registry, sta
     import keras
     import numpy as np
 
-    if stage_of_model in notebooks_that_need_weights() and not registry:
+    if stage_of_model in notebooks_from(FIRST) and not registry:
         pytest.skip("skipped: no registry")
     place = folder(series, stage_of_model)
     train = np.load(folder(series, "01_acquire") / "train.npz")

@@ -144,8 +144,16 @@ def _imports(source: str) -> frozenset[Path]:
     return frozenset(found)
 
 
+@cache
+def _beside(module_file: Path) -> frozenset[Path]:
+    """Return the files that lie beside a module and that its code names: scripts and pages that it uses."""
+    source = module_file.read_text(encoding="utf-8")
+    others = (file for file in module_file.parent.iterdir() if file.is_file() and file.suffix != ".py")
+    return frozenset(file for file in others if f'"{file.name}"' in source)
+
+
 def source_files(stage: str) -> tuple[str, list[Path]]:
-    """Return a notebook's code (without its parameters, which are compared by value) and its helper modules."""
+    """Return a notebook's code (without its parameters, which are compared by value) and the files of its helpers."""
     content = json.loads(paths.notebook(stages.notebook_of(stage)).read_text(encoding="utf-8"))
     cells = [
         "".join(cell["source"])
@@ -154,19 +162,19 @@ def source_files(stage: str) -> tuple[str, list[Path]]:
     ]
     code = "\n\n".join(cells)
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
-    pending, modules = list(_imports(python)), set()
+    pending, files = list(_imports(python)), set()
     while pending:
         module = pending.pop()
-        if module not in modules:
-            modules.add(module)
+        if module not in files:
+            files |= {module, *_beside(module)}
             pending.extend(_helper_imports(module))
-    return code, sorted(modules)
+    return code, sorted(files)
 
 
 def source_sha256(stage: str) -> str:
     """Return the hash of what a stage's result depends on in code: its notebook's cells and its helpers."""
-    code, modules = source_files(stage)
+    code, files = source_files(stage)
     digest = hashlib.sha256(code.encode())
-    for module in modules:
-        digest.update(module.name.encode() + b"\0" + module.read_bytes())
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

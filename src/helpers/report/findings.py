@@ -243,10 +243,16 @@ def _smaller(metrics: MetricsByStage) -> list[Finding]:
     pairs = alike(metrics)
     if pairs:
         one, other, correlation = pairs[0]
+        hardest = next(iter(metrics[EXPLORE].get("most_confused") or []), None)
+        expected = (
+            f" A linear classifier takes {hardest[0]} and {hardest[1]} for each other most ({percent(hardest[2])} of their "
+            "images): expect mistakes there first."
+            if hardest
+            else ""
+        )
         found.append(
             Finding(
-                f"The classes whose mean images are most alike are {one} and {other} (correlation {correlation:.2f}): "
-                "expect confusion there first.",
+                f"The classes whose mean images are most alike are {one} and {other} (correlation {correlation:.2f}).{expected}",
                 metrics_file(EXPLORE),
             )
         )

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,11 +29,15 @@ from helpers.errors import OsemnError
 from helpers.registry import Registry
 from helpers.serving import reading
 from helpers.serving.model import Served
-from helpers.serving.settings import Settings
+from helpers.serving.settings import API_KEY, Settings
+
+if TYPE_CHECKING:
+    # started as processes of their own; named here, as what is measured depends on their code, too (`source_files`)
+    from helpers.serving import beginners_way, server  # noqa: F401
 
 START_SECONDS = 60.0
 BEGINNER = (sys.executable, "-m", "helpers.serving.beginners_way")
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks this machine itself, whatever proxy the environment names."""
 
 
@@ -105,7 +110,7 @@ def running(command: Sequence[str], environment: Mapping[str, str] | None = None
 
     Args:
         command: what to call, with `{port}` in the place of the port.
-        environment: added to this process's own.
+        environment: added to this process's own, less its key of the service, which requests made here do not send.
 
     Raises:
         OsemnError: it ended, or was not ready in time; the message ends with what it said.
@@ -115,7 +120,7 @@ def running(command: Sequence[str], environment: Mapping[str, str] | None = None
         started = perf_counter()
         process = subprocess.Popen(
             [part.format(port=port) for part in command],
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, API_KEY: "", **(environment or {})},
             stdout=said,
             stderr=said,
         )
@@ -152,7 +157,7 @@ def _free_port() -> int:
 
 def _is_ready(port: int) -> bool:
     try:
-        with _DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=2.0) as answer:
+        with DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=2.0) as answer:
             return answer.status == 200
     except (OSError, urllib.error.URLError):
         return False
@@ -162,7 +167,7 @@ def send(address: str, content: bytes, kind: str = "image/png") -> tuple[int, di
     """Send one prediction request; return status and answer."""
     request = urllib.request.Request(f"{address}/v1/predict", content, {"Content-Type": kind})
     try:
-        with _DIRECT.open(request, timeout=30.0) as answer:
+        with DIRECT.open(request, timeout=30.0) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
