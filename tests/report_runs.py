@@ -50,6 +50,7 @@ METRICS = {
     },
     "02_explore": {
         "most_alike": [["three", "nine", 0.91], ["one", "eight", 0.87]],
+        "most_confused": [["eight", "nine", 0.12], ["one", "eight", 0.08]],
         "exact_duplicates": 0,
         "near_duplicates": 2,
         "balance_p_value": 0.993,

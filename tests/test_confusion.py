@@ -113,6 +113,10 @@ def test_collapse_into_one_class_is_named():
     counts = np.array([[90, 10], [85, 15]])
     text = confusion.describe_mistakes(counts, NAMES[:2])
     assert "collapses into one class**: 88% of all predictions are shirt" in text
+    rare = confusion.describe_mistakes(np.array([[95, 0], [5, 0]]), NAMES[:2])
+    assert (
+        "collapses into one class**: 100% of all predictions are shirt, which 95% of the images are" in rare
+    )
     assert confusion.describe_mistakes(np.diag([4, 5]), NAMES[:2]) == "All 9 predictions are right."
 
 

@@ -48,14 +48,35 @@ def test_stronger_changes_and_larger_windows_are_noticed_more_often(reference):
     rate = {(power.kind, power.strength, power.window): power.rate for power in found}
     assert len(found) == 2 * (sum(len(strengths) for _, strengths, _ in drift_power.CHANGES.values()) + 3)
     assert rate["brightness", "× 0.5", 200] == 1.0
-    assert rate["one class", "40%", 30] < rate["one class", "70%", 200]
-    assert rate["one class", "70%", 200] == 1.0
+    assert rate["one class", "41%", 30] < rate["one class", "78%", 200]
+    assert rate["one class", "78%", 200] == 1.0
     assert all(0 <= power.ci95[0] <= power.rate <= power.ci95[1] <= 1 for power in found)
     figure = plots.drift_power(found)
     assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == [
         *drift_power.CHANGES,
         "one class",
     ]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_one_class_has_the_share_of_the_window_that_its_name_says(reference, classes, monkeypatch):
+    images, _ = pictures(120, seed=6)
+    labels, shares = np.arange(120) % classes, {}
+
+    class Spy:
+        thresholds = {100: 0.0}
+
+        def examine(self, window, seed):
+            shares[len(shares)] = window
+            return type("Finding", (), {"drifted": False})
+
+    monkeypatch.setattr(drift.Sample, "rows", lambda self, rows: np.mean(labels[rows] == 0))
+    found = drift_power.measure(Spy(), images, labels, predict, windows=30, seed=0)
+    shown = [(power.strength, power.windows) for power in found if power.kind == "one class"]
+    drawn = np.array([*shares.values()]).reshape(-1, 30).mean(axis=1)[-len(shown) :]
+    stated = [float(strength.rstrip("%")) / 100 for strength, _ in shown]
+    assert drawn == pytest.approx(stated, abs=0.04)
+    assert all(share > 1 / classes for share in stated)
 
 
 def test_false_alarms_are_rare_and_said(reference):

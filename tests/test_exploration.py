@@ -117,6 +117,15 @@ def test_confusion_is_high_for_classes_that_cannot_be_told_apart() -> None:
     np.testing.assert_allclose(rates, rates.T)
 
 
+def test_a_class_with_a_single_image_is_left_out_of_the_confusion() -> None:
+    images, labels = random_images(41, (8, 8, 1)) // 8, np.append(np.arange(40) % 2, 2)
+    images[labels == 1] += 100
+    rates = exploration.confusion_rates(images, labels, 3, seed=0)
+    assert rates[2].sum() == 0
+    assert rates[0, 1] < 0.1
+    assert not exploration.confusion_rates(images[39:], labels[39:], 3, seed=0).any()
+
+
 def test_rank_agreement_handles_short_and_constant_lists() -> None:
     assert exploration.rank_agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
     assert exploration.rank_agreement([1, 2, 3], [1, 1, 1]) == 0.0

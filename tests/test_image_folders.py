@@ -42,6 +42,18 @@ def test_classes_are_the_sub_folders_in_the_order_of_their_names(folder):
     assert content.unreadable == ()
 
 
+def test_both_parts_hold_the_classes_mixed(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    acquired = sources.acquire(str(folder), test_fraction=0.3, seed=0)
+    for part in (acquired.train, acquired.test):
+        assert np.abs(np.diff(part.labels)).sum() > 1, "one class after the other"
+        greenest = part.images.reshape(len(part), -1, 3).argmax(axis=2)
+        assert ((greenest == 0).all(axis=1) == (part.labels == 0)).all(), "each with its own label"
+    assert np.array_equal(
+        sources.acquire(str(folder), test_fraction=0.3, seed=0).train.images, acquired.train.images
+    )
+
+
 def test_size_zero_means_64_pixels(folder):
     assert load(folder).dataset.image_shape == (64, 64, 3)
 

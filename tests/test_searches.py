@@ -132,7 +132,9 @@ def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
 def test_defaults_that_did_better_at_full_length_are_kept():
     gain = search_gain.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.93, 0.95, 0.95])
     assert gain.lost
-    assert "the defaults are kept" in gain.sentence
+    assert "shown to be more than noise. The defaults are kept." in gain.sentence
+    worse = search_gain.gain(*made(70, 80), [0.90, 0.91, 0.90], [0.93, 0.95, 0.94])
+    assert "a loss. The short trials misled: the defaults are kept." in worse.sentence
     for accuracies in ([0.94, 0.96, 0.96], [0.93, 0.95, 0.95]):
         better = search_gain.gain(*made(70, 80), accuracies, [0.93, 0.95, 0.95])
         assert not better.lost

@@ -190,6 +190,28 @@ def test_service_that_is_told_to_end_while_it_starts_ends_well(home, workers, se
     assert process.wait(20) in (0, -signal.SIGTERM)  # by the signal itself where it came before all else
 
 
+def test_a_service_that_answers_and_hangs_up_is_counted_and_no_error():
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        with contextlib.suppress(OSError):  # until it is shut
+            while True:
+                connection, _ = listening.accept()
+                connection.recv(100)  # not all that is sent
+                connection.sendall(
+                    b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+                )
+                connection.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    large = [trial.post(b"x" * 3_000_000)]
+    found = trial.load(listening.getsockname()[1], large, connections=2, seconds=0.5, warm_up=0.0)
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    assert not len(found.latency_ms)
+    assert set(found.statuses) <= {0, 413}
+
+
 def test_few_answers_are_waited_for_but_not_for_ever():
     listening = socket.create_server(("127.0.0.1", 0))
 
