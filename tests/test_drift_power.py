@@ -64,7 +64,8 @@ def test_one_class_has_the_share_of_the_window_that_its_name_says(reference, cla
     labels, shares = np.arange(120) % classes, {}
 
     class Spy:
-        thresholds = {100: 0.0}
+        def __init__(self):
+            self.thresholds = {100: 0.0}
 
         def examine(self, window, seed):
             shares[len(shares)] = window

@@ -255,7 +255,8 @@ def load(
 
     def begin(connection: _Connection) -> None:
         nonlocal turn
-        connection.send(requests[turn % len(requests)])
+        with contextlib.suppress(OSError):  # the service hung up: found and counted when its answer is read
+            connection.send(requests[turn % len(requests)])
         turn += 1
 
     def open_one() -> None:
@@ -281,16 +282,13 @@ def load(
                 statuses[connection.status] += 1
                 if connection.status == 200:
                     latency.append(perf_counter() - connection.started)
-            try:
-                if connection.status != 0:
-                    begin(connection)
-                    continue
-            except OSError:  # the service answered and hung up
-                pass
-            selector.unregister(connection.socket)
-            connection.socket.close()
-            with contextlib.suppress(OSError):
-                open_one()
+            if connection.status == 0:
+                selector.unregister(connection.socket)
+                connection.socket.close()
+                with contextlib.suppress(OSError):
+                    open_one()
+            else:
+                begin(connection)
     for key in list(selector.get_map().values()):
         key.data.socket.close()
     return Load(max(seconds, now - measured), 1e3 * np.array(latency), dict(statuses))
