@@ -111,7 +111,7 @@ def score_apart(item: Format, version: Path, images_file: Path) -> Scored:
 
 
 def _score_tfjs(model: Path, images_file: Path, scored: Path) -> Scored:
-    program = Path(score.__file__).with_suffix(".js")
+    program = Path(score.__file__).with_name("score.js")
     runtime = browser_runtime.folder()
     started = time.time()
     said = _call([registries.node(), program, runtime, model, images_file, scored], "TensorFlow.js")
