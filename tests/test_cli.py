@@ -27,7 +27,7 @@ from helpers import cli, stages
         (["status", "--profile", "quik"], "did you mean 'quick'"),
         (["report", "--dataset", "mnits"], "did you mean 'mnist'"),
         (["rum"], "run"),
-        (["serve", "--timeout", "nan"], "nan is no number of seconds"),
+        (["serve", "--timeout", "nan"], "greater than or equal to 0.1"),
         (["serve", "--drift-every", "inf"], "inf is no number of seconds"),
     ],
 )

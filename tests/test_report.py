@@ -236,8 +236,8 @@ def test_code_is_folded_and_every_fold_has_words(run: FakeRun) -> None:
 
 def test_a_line_of_text_is_wrapped_and_text_in_columns_scrolls(run: FakeRun) -> None:
     page = render()["02_explore"].text
-    assert re.search(r'<pre class="text line"[^>]*>[^<]*one line of text[^<]*</pre>', page)
-    assert re.search(r'<pre class="text scroll" tabindex="0"[^>]*>\[\(2, 6\),', page)
+    assert re.search(r'<pre [^>]*class="text line"[^>]*>[^<]*one line of text[^<]*</pre>', page)
+    assert re.search(r'<pre [^>]*class="text scroll"[^>]* tabindex="0"[^>]*>\[\(2, 6\),', page)
 
 
 def test_parameters_are_shown_with_the_values_of_the_run(run: FakeRun) -> None:
