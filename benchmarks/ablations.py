@@ -39,6 +39,7 @@ from helpers import (
 RESULTS = paths.project_root() / "benchmarks" / "results" / "ablations.json"
 TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
 BASE = "the recipe as it is"
+ENOUGH_SEEDS = 3  # below which two lucky ones would pass for a result
 STRENGTH = 0.5  # of augmentation; short schedules have no use for more
 
 
@@ -253,20 +254,21 @@ def pairs_of(runs: list[dict[str, Any]]) -> dict[str, dict[int, Pair]]:
 
 
 def groups(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, dict[int, Pair]]]]:
-    """Return settings and pairs of runs that belong together, most seeds first; each change only where it has the most."""
+    """Return settings and pairs of runs that belong together, the latest first; each change only where it has most seeds."""
     same: dict[str, list[dict[str, Any]]] = {}
     for this in runs:
         same.setdefault(settings_of(this), []).append(this)
-    found = [(together[-1], pairs_of(together)) for together in same.values()]
-    found.sort(key=lambda group: -max((len(pairs) for pairs in group[1].values()), default=0))
-    shown: set[str] = set()
-    kept = []
-    for this, pairs in found:
-        mine = {name: by_seed for name, by_seed in pairs.items() if name not in shown}
-        shown |= set(mine)
-        if mine:
-            kept.append((this, mine))
-    return kept
+    found = [(together[-1], pairs_of(together)) for together in reversed(same.values())]
+    most: dict[str, int] = {}  # of the groups that have a change, the place of the one to show it
+    for place, (_, pairs) in enumerate(found):
+        for name, by_seed in pairs.items():
+            if name not in most or len(by_seed) > len(found[most[name]][1][name]):
+                most[name] = place
+    kept = [
+        (this, {name: by_seed for name, by_seed in pairs.items() if most[name] == place})
+        for place, (this, pairs) in enumerate(found)
+    ]
+    return [group for group in kept if group[1]]
 
 
 def table() -> str:
@@ -309,8 +311,8 @@ def _row(pairs: list[Pair]) -> str:
     points = np.array([pair.points("accuracy") for pair in pairs])
     mirrored = np.mean([pair.points("accuracy_mirrored") for pair in pairs])
     ratio = np.median([pair.trial["seconds"] / pair.base["seconds"] for pair in pairs])
-    interval, verdict = "one seed", "not judged"
-    if len(pairs) > 1:
+    interval, verdict = "too few seeds", "not judged"
+    if len(pairs) >= ENOUGH_SEEDS:
         low, high = evaluation.mean_of(points).ci95
         interval = f"{low:+.2f} to {high:+.2f}"
         verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
