@@ -259,7 +259,10 @@ def test_run_killed_at_random_moments_resumes_by_the_same_command(project, whole
 
 @pytest.mark.slow
 def test_run_ended_by_ctrl_c_says_so_and_resumes_by_the_same_command(project):
-    project.write("02_explore", extra="import time; time.sleep(30)")
+    begun = project.root / "begun"
+    project.write(
+        "02_explore", extra=f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "helpers.cli", "run", "--dataset", "digits", "--profile", "tiny", *UNTIL],
         env=project.environment(),
@@ -268,14 +271,14 @@ def test_run_ended_by_ctrl_c_says_so_and_resumes_by_the_same_command(project):
         text=True,
         start_new_session=True,
     )
-    for line in process.stdout:
-        if "02_explore: started" in line:
-            break
-    time.sleep(3.0)
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
     family = descendants(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, said = process.communicate(timeout=60)
-    assert process.returncode != 0
+    assert process.returncode == 130, said
+    assert "Stopped: The run was stopped by Ctrl+C.\n  → the same command goes on where it stopped" in said
     assert "Traceback" not in said
     psutil.wait_procs(family, timeout=10)
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]

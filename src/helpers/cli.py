@@ -1,6 +1,7 @@
 """The command line: `osemn run`, `tune`, `status`, `report`, and what `cli_models` and `cli_inference` add."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -194,6 +195,7 @@ def stage(
     from helpers import execute, pipeline, stages
 
     execute.end_with_parent()
+    signal.signal(signal.SIGINT, _interrupt_quietly)
     request = _request(dataset, profile, name, "", settings)
     label = f"[{position}] {name}"
     if not force and pipeline.stage_state(request, stages.find(name)).done:
@@ -203,6 +205,13 @@ def stage(
     started = time.monotonic()
     execute.execute(name, dataset, profile, request.overrides, label=label)
     _say(f"{label}: done in {execute.clock(time.monotonic() - started)}{_so_far()}")
+
+
+def _interrupt_quietly(number: int, frame: object) -> None:
+    """End a stage as Ctrl+C does, without the tracebacks of a kernel client whose kernel went; the run says what happened."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    raise KeyboardInterrupt
 
 
 def _say(line: str) -> None:
@@ -248,7 +257,7 @@ def main() -> None:
     try:
         app()
     except OsemnError as error:
-        kind = "Wrong call" if isinstance(error, UsageError) else "Failed"
+        kind = {2: "Wrong call", 128 + signal.SIGINT: "Stopped"}.get(error.exit_code, "Failed")
         typer.echo(f"{kind}: {error}", err=True)
         sys.exit(error.exit_code)
 

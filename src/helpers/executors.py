@@ -1,13 +1,16 @@
 """Where Snakemake runs the stages: on this machine, or on a cluster by one of its executor plug-ins."""
 
+import contextlib
 import os
 import pkgutil
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from helpers import paths
-from helpers.errors import UsageError, nearest
+from helpers.errors import OsemnError, UsageError, nearest
 
 LOCAL = "local"
 CORES_OF_A_JOB = 4
@@ -89,6 +92,28 @@ def _slurm_keeps_accounts() -> bool:
     return asked.returncode == 0
 
 
+class StoppedError(OsemnError):
+    """Somebody pressed Ctrl+C."""
+
+    exit_code = 128 + signal.SIGINT
+
+
+@contextlib.contextmanager
+def _told_of_interrupts() -> Iterator[list[int]]:
+    """Collect interrupts, which Snakemake answers itself and then reports as any failure."""
+    found: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        found.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield found
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run_snakemake(
     folder: Path, configuration: Path, executor: str, cores: int, extra: tuple[str, ...]
 ) -> bool:
@@ -103,6 +128,7 @@ def run_snakemake(
 
     Raises:
         UsageError: Snakemake does not know an argument.
+        StoppedError: it was interrupted by Ctrl+C.
     """
     from snakemake import cli
 
@@ -115,15 +141,19 @@ def run_snakemake(
         "--rerun-incomplete", "--nolock",
         *arguments(executor, cores, extra),
     ]  # fmt: skip
-    try:
-        cli.main(known)
-    except SystemExit as end:
-        if end.code == 2:
-            raise UsageError(
-                "Snakemake does not take these arguments.", "the message above says which"
-            ) from None
-        return not end.code
-    return True
+    code = 0
+    with _told_of_interrupts() as interrupts:
+        try:
+            cli.main(known)
+        except SystemExit as end:
+            code = end.code
+        except KeyboardInterrupt:
+            code = 1
+    if code and interrupts:
+        raise StoppedError("The run was stopped by Ctrl+C.", "the same command goes on where it stopped")
+    if code == 2:
+        raise UsageError("Snakemake does not take these arguments.", "the message above says which")
+    return not code
 
 
 def last_words(logs: dict[str, Path]) -> list[str]:
