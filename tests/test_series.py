@@ -142,7 +142,10 @@ def folder(series, stage: str) -> Path:
 def test_worker_that_comes_late_finds_the_study_finished(series, weights):
     done = again(series, "tune")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["cnn: 4 of 4 trials finished", "head: 3 of 3 trials finished"]
+    assert done.stdout.splitlines() == [
+        "cnn: 4 of 4 trials finished, 4 of them from before",
+        "head: 3 of 3 trials finished, 3 of them from before",
+    ]
 
 
 def test_best_trial_is_never_worse_than_the_defaults(series, weights):
