@@ -238,7 +238,9 @@ class Pair:
 
 def settings_of(this: dict[str, Any]) -> str:
     """Return all that runs must share to be counted together."""
-    return json.dumps({key: value for key, value in this.items() if key != "trials"}, sort_keys=True)
+    return json.dumps(
+        {key: value for key, value in this.items() if key not in ("trials", "note")}, sort_keys=True
+    )
 
 
 def pairs_of(runs: list[dict[str, Any]]) -> dict[str, dict[int, Pair]]:
@@ -258,7 +260,13 @@ def groups(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, d
     same: dict[str, list[dict[str, Any]]] = {}
     for this in runs:
         same.setdefault(settings_of(this), []).append(this)
-    found = [(together[-1], pairs_of(together)) for together in reversed(same.values())]
+    notes = {
+        key: dict.fromkeys(this["note"] for this in runs if "note" in this) for key, runs in same.items()
+    }
+    found = [
+        ({**together[-1], "notes": [*notes[key]]}, pairs_of(together))
+        for key, together in reversed(same.items())
+    ]
     most: dict[str, int] = {}  # of the groups that have a change, the place of the one to show it
     for place, (_, pairs) in enumerate(found):
         for name, by_seed in pairs.items():
@@ -292,7 +300,7 @@ def table() -> str:
             f"{this['cpu']}, {this['cores']} cores{_precision(this)}. {bases[0]['million_multiply_accumulates']:.1f} million "
             f"multiplications an image; {recipe_text}.",
             "",
-            *([this["note"], ""] if "note" in this else []),
+            *(line for note in this["notes"] for line in (note, "")),
             "| change | seeds | epochs | points | 95 % interval | points, mirrored views averaged | time × | verdict |",
             "|---|---|---|---|---|---|---|---|",
             *(_row(list(by_seed.values())) for by_seed in pairs.values()),
