@@ -5,9 +5,10 @@
     .venv/bin/python benchmarks/accuracy_for_compute.py table
 
 `train` needs the quick run of 01 and 03, sees training and validation images only, and keeps each network below runs/.
-`score` opens the test set once for all seeds of a method and budget, writes what it finds, with the time, into
-benchmarks/results/accuracy_for_compute.json, and refuses to open it for them again. Settings of a budget are written
-below and were chosen on validation. Add `--dataset mnist` for digits.
+`score` opens the test set once for each network that has no test accuracy yet, and writes what it finds, with the time,
+into benchmarks/results/accuracy_for_compute.json: seeds may be trained in several sessions, but no network is scored a
+second time, and none whose settings differ from those of the seeds before it. Settings of a budget are written below
+and were chosen on validation. Add `--dataset mnist` for digits.
 
 Methods: `recipe`, this project's; `baseline_cnn`, the three-layer CNN of notebook 04, augmented alike; `dense`,
 784-128-10; `public_resnet`, the strongest recipe of such a size that we know of, written anew: the residual network of
@@ -219,13 +220,19 @@ def finished(method: str, model: keras.Model, policy: augment.AugmentationPolicy
 
 
 def score(dataset: str, method: str, minutes: int) -> None:
-    """Open the test set once for all trained seeds of a method and budget, and write what is found."""
+    """Open the test set once for each network without a test accuracy, and write what is found.
+
+    Raises:
+        SystemExit: nothing is left to score, or seeds scored before were trained with other settings.
+    """
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"entries": []}
-    same = {"dataset": dataset, "method": method, "minutes": minutes}
-    if any(all(entry[key] == value for key, value in same.items()) for entry in kept["entries"]):
-        raise SystemExit(f"The test set was opened for {same} before; the result stands in {RESULTS.name}.")
+    entry = _entry(kept["entries"], dataset, method, minutes)
     folder, policy = folder_of(dataset, method, minutes), quick_run.parts(dataset)[2]
-    trials = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    scored = {trial["seed"] for trial in entry["trials"]}
+    trained = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    trials = [trial for trial in trained if trial["seed"] not in scored]
+    if not trials:
+        raise SystemExit(f"No network in {folder} is without a test accuracy; see {RESULTS.name}.")
     test, together = quick_run.test_part(dataset), []
     for trial in trials:
         model = keras.models.load_model(folder / f"{trial['seed']}.keras")
@@ -234,24 +241,32 @@ def score(dataset: str, method: str, minutes: int) -> None:
         )
         together.append(averaged)
         right = int(np.sum(averaged.argmax(1) == test.labels))
+        trial["test_opened"] = datetime.now(UTC).isoformat(timespec="seconds")
         trial["test_accuracy_one_view"] = float(np.mean(plain.argmax(1) == test.labels))
         trial["test_accuracy"] = right / len(test)
         trial["test_accuracy_ci95"] = evaluation.wilson_interval(right, len(test))
-    ensemble = np.mean(together, axis=0).argmax(1)
-    budget = BUDGETS[dataset, method, minutes]
-    kept["entries"].append(
-        {
-            **same,
-            "settings": {"model": budget.model, "recipe": budget.recipe, "policy": budget.policy},
-            "test_opened": datetime.now(UTC).isoformat(timespec="seconds"),
-            "trials": trials,
-            "test_accuracy_of_ensemble": float(np.mean(ensemble == test.labels)),
-            "cpu": runs.cpu_name(),
-            "cores": os.cpu_count(),
-            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
-        }
-    )
+        trial["cpu"], trial["cores"] = runs.cpu_name(), os.cpu_count()
+        trial["versions"] = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    if not scored and len(trials) > 1:  # of networks that were scored together
+        ensemble = np.mean(together, axis=0).argmax(1)
+        entry["test_accuracy_of_ensemble"] = float(np.mean(ensemble == test.labels))
+    entry["trials"] = sorted([*entry["trials"], *trials], key=lambda trial: trial["seed"])
     manifests.write_json(RESULTS, kept)
+
+
+def _entry(entries: list[dict[str, Any]], dataset: str, method: str, minutes: int) -> dict[str, Any]:
+    """Return the entry of a method and budget among the results, a new one at their end if there is none."""
+    budget = BUDGETS[dataset, method, minutes]
+    settings = {"model": budget.model, "recipe": budget.recipe, "policy": budget.policy}
+    settings |= {"epochs": budget.epochs}
+    same = {"dataset": dataset, "method": method, "minutes": minutes}
+    for entry in entries:
+        if all(entry[key] == value for key, value in same.items()):
+            if entry["settings"] != settings:
+                raise SystemExit(f"Seeds of {same} were scored with other settings: {entry['settings']}.")
+            return entry
+    entries.append({**same, "settings": settings, "trials": []})
+    return entries[-1]
 
 
 def table() -> str:
@@ -271,10 +286,11 @@ def table() -> str:
         if len(trials) > 1:
             low, high = evaluation.mean_of(accuracies).ci95
             spread = f"{low:.2%} to {high:.2%}"
+        together = entry.get("test_accuracy_of_ensemble")
         lines.append(
             f"| {entry['dataset']} | {entry['method']} | {entry['minutes']} min | {len(trials)} | {mean['seconds']:.0f} "
             f"| {mean['training_operations']:.1e} | {mean['validation_accuracy']:.2%} | {mean['test_accuracy']:.2%} | {spread} "
-            f"| {entry['test_accuracy_of_ensemble']:.2%} |"
+            f"| {'–' if together is None else format(together, '.2%')} |"
         )
     return "\n".join(lines)
 
