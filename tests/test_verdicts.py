@@ -77,7 +77,7 @@ def evaluated(tmp_path, monkeypatch, *others: tuple[str, np.ndarray]) -> Run:
         stage = f"07_evaluation/{candidate}"
         folder = paths.stage_folder("digits", "smoke", stage)
         folder.mkdir(parents=True)
-        np.savez(folder / verdicts.PREDICTIONS, predicted=predicted)
+        np.savez(folder / verdicts.PREDICTIONS, label=candidate.replace("_", " "), predicted=predicted)
         upstream[stage] = {"outputs": manifests.describe_files(folder, list(folder.iterdir()))}
     spec = stages.find("07_evaluation/tuned")
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, "candidate": "tuned"}
@@ -92,7 +92,7 @@ def test_others_that_exist_are_compared_and_those_that_do_not_are_passed_over(tm
     found = verdicts.against_others(run, labels, predicted)
     assert [one["other"] for one in found] == ["baseline_cnn", "fine_tuned"]
     text = verdicts.comparison_text(found)
-    assert "against **baseline_cnn**" in text
+    assert "against the **baseline cnn**" in text
     assert "**better**" in text.splitlines()[0]
     assert "**no difference shown**" in text.splitlines()[1]
     assert "nothing to compare" in verdicts.comparison_text([])
@@ -104,11 +104,15 @@ def test_lessons_name_the_weakest_class_and_what_differs():
     scores = confusion.scores(counts, NAMES)
     reliability = calibration.reliability(probabilities, labels)
     compared = [
-        {"other": "transfer", "points": -2.0, "shown": True},
-        {"other": "baseline_cnn", "points": 0.1, "shown": False},
+        {"label": "frozen network", "points": -2.0, "shown": True},
+        {"label": "plain network", "points": 0.1, "shown": False},
+        {"label": "small network", "points": 0.2, "shown": False},
     ]
     text = verdicts.learned("small net", scores, scores.classes[1], reliability, reliability, compared)
-    assert "not shown to differ from baseline_cnn; worse than transfer" in text
+    assert (
+        "not shown to differ from the plain network and the small network; worse than the frozen network"
+        in text
+    )
     assert "weakest class is **b**" in text
     report = verdicts.classification_report(scores)
     assert f"{scores.accuracy:.3f}" in report

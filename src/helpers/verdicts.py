@@ -9,6 +9,7 @@ from helpers import data, evaluation, stages
 from helpers.calibration import Reliability
 from helpers.confusion import ClassScore, Scores
 from helpers.runs import Run
+from helpers.wording import listing
 
 # Share that people got right, and who measured it.
 HUMAN_ACCURACY = {
@@ -109,7 +110,7 @@ def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[
     """Compare with the evaluated candidates before this one, on the same test images.
 
     Returns:
-        For each: `other`, `points`, `ci95` (points), `p_value`, `shown`, `only_this`, `only_other`.
+        For each: `other`, its `label`, `points`, `ci95` (points), `p_value`, `shown`, `only_this`, `only_other`.
     """
     found = []
     for name in run.stage.may_read:
@@ -117,9 +118,11 @@ def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[
             continue
         with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as kept:
             theirs = evaluation.compare(labels, predicted, kept["predicted"])
+            label = str(kept["label"])
         found.append(
             {
                 "other": stages.find(name).candidate,
+                "label": label,
                 **theirs.as_metrics(),
                 "only_this": theirs.only_one,
                 "only_other": theirs.only_other,
@@ -137,7 +140,7 @@ def comparison_text(compared: Sequence[Mapping[str, Any]]) -> str:
         low, high = found["ci95"]
         verdict = ("better" if found["points"] > 0 else "worse") if found["shown"] else "no difference shown"
         lines.append(
-            f"- against **{found['other']}**: {found['points']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}, "
+            f"- against the **{found['label']}**: {found['points']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}, "
             f"p = {found['p_value']:.2g}: **{verdict}**; {found['only_this']:,} images only this one gets right, "
             f"{found['only_other']:,} only the other."
         )
@@ -225,11 +228,11 @@ def learned(
     compared: Sequence[Mapping[str, Any]],
 ) -> str:
     """Return the three lessons of an evaluation, in Markdown."""
-    better = [found["other"] for found in compared if found["shown"] and found["points"] > 0]
-    equal = [found["other"] for found in compared if not found["shown"]]
-    worse = [found["other"] for found in compared if found["shown"] and found["points"] < 0]
+    better = [f"the {found['label']}" for found in compared if found["shown"] and found["points"] > 0]
+    equal = [f"the {found['label']}" for found in compared if not found["shown"]]
+    worse = [f"the {found['label']}" for found in compared if found["shown"] and found["points"] < 0]
     parts = [
-        f"{word} {', '.join(names)}"
+        f"{word} {listing(names)}"
         for word, names in (
             ("better than", better),
             ("not shown to differ from", equal),
