@@ -87,3 +87,26 @@ def test_boldest_bin_is_the_one_whose_confidence_promises_most_too_much():
     assert found["accuracy"] == pytest.approx(0.55, abs=0.03)
     honest = (generator.random(6_000) >= np.repeat([0.6, 0.8, 0.97], 2_000)).astype(int)
     assert calibration.reliability(probabilities, honest).boldest() is None
+
+
+def test_a_calibrated_model_is_rarely_said_to_be_off_somewhere():
+    generator = np.random.default_rng(5)
+    said = 0
+    for _ in range(200):
+        confidence = generator.uniform(0.5, 1.0, 300)
+        probabilities = np.stack([confidence, 1 - confidence], axis=1)
+        labels = (generator.random(300) >= confidence).astype(int)
+        said += calibration.reliability(probabilities, labels).boldest() is not None
+    assert said <= 12  # at most one of twenty, with some room for 200 draws
+
+
+def test_error_by_chance_is_what_a_calibrated_model_shows():
+    generator = np.random.default_rng(6)
+    errors = []
+    for _ in range(100):
+        confidence = generator.uniform(0.5, 1.0, 200)
+        probabilities = np.stack([confidence, 1 - confidence], axis=1)
+        found = calibration.reliability(probabilities, (generator.random(200) >= confidence).astype(int))
+        errors.append(found.error - found.error_by_chance)
+    assert np.mean(errors) == pytest.approx(0.0, abs=0.005)
+    assert found.error_by_chance > 0.02

@@ -48,16 +48,38 @@ def test_class_that_is_absent_is_left_out_of_the_macro_mean_and_has_no_recall():
 
 def test_two_classes_all_right_or_all_wrong_are_defined():
     right = confusion.scores(np.array([[7, 0], [0, 9]]), NAMES[:2])
-    assert (right.macro_f1, right.macro_f1_ci95) == (1.0, (1.0, 1.0))
+    assert right.macro_f1 == 1.0
     wrong = confusion.scores(np.array([[0, 7], [9, 0]]), NAMES[:2])
     assert (wrong.accuracy, wrong.macro_f1) == (0.0, 0.0)
+    for found in (right, wrong):
+        for low, high in (found.macro_f1_ci95, found.weighted_f1_ci95, *(c.f1_ci95 for c in found.classes)):
+            assert 0.0 <= low < high <= 1.0
+            assert high - low > 0.1
 
 
-def test_bootstrap_intervals_hold_the_true_f1_about_as_often_as_they_say():
+@pytest.mark.parametrize(("images", "accuracy"), [(36, 0.99), (36, 0.95), (10, 0.9)])
+def test_intervals_of_small_samples_with_hardly_a_mistake_hold_the_true_f1(images, accuracy):
+    shape = np.full((8, 8), (1 - accuracy) / 7)
+    np.fill_diagonal(shape, accuracy)
+    truth, names = confusion.f1_of(shape), tuple("abcdefgh")
+    generator = np.random.default_rng(0)
+    found = [
+        confusion.scores(np.array([generator.multinomial(images, row) for row in shape]), names, draws=300)
+        for _ in range(200)
+    ]
+    macro = np.mean([one.macro_f1_ci95[0] <= truth.macro <= one.macro_f1_ci95[1] for one in found])
+    by_class = np.mean(
+        [low <= truth.by_class[0] <= high for one in found for low, high in (c.f1_ci95 for c in one.classes)]
+    )
+    assert macro >= 0.92
+    assert by_class >= 0.92
+
+
+def test_intervals_hold_the_true_f1_about_as_often_as_they_say():
     shape = np.diag([0.20, 0.17, 0.18, 0.15]) + 0.3 / 16
     truth = confusion.f1_of(shape)
     generator = np.random.default_rng(0)
-    drawn = generator.multinomial(2_000, shape.ravel() / shape.sum(), size=2_000).reshape(-1, 4, 4)
+    drawn = generator.multinomial(2_000, shape.ravel() / shape.sum(), size=800).reshape(-1, 4, 4)
     found = [confusion.scores(one, NAMES[:4], draws=400, seed=seed) for seed, one in enumerate(drawn)]
     macro = np.mean([one.macro_f1_ci95[0] <= truth.macro <= one.macro_f1_ci95[1] for one in found])
     first = np.mean(
@@ -66,9 +88,9 @@ def test_bootstrap_intervals_hold_the_true_f1_about_as_often_as_they_say():
     weighted = np.mean(
         [one.weighted_f1_ci95[0] <= truth.weighted <= one.weighted_f1_ci95[1] for one in found]
     )
-    assert 0.935 <= macro <= 0.965
-    assert 0.935 <= first <= 0.965
-    assert 0.935 <= weighted <= 0.965
+    assert 0.93 <= macro <= 0.97
+    assert 0.93 <= first <= 0.97
+    assert 0.93 <= weighted <= 0.97
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,22 @@ def test_slice_in_which_a_class_does_worse_is_shown_although_its_classes_are_eas
     assert darkest.shown
 
 
+def test_the_test_of_a_slice_is_of_the_difference_that_is_said():
+    generator = np.random.default_rng(7)
+    inside, outside = (2_000, 500), (100, 7_400)  # images of two classes
+    labels = np.concatenate([np.repeat([0, 1], inside), np.repeat([0, 1], outside)])
+    within = np.arange(len(labels)) < sum(inside)
+    # one class better here and the other worse: by the classes of the slice, the two cancel out
+    share = np.where(labels == 0, np.where(within, 0.85, 0.80), np.where(within, 0.60, 0.80))
+    shown = 0
+    for _ in range(100):
+        right = generator.random(len(labels)) < share
+        first = error_analysis.slices({"place": np.arange(len(labels))}, right, labels)[0]
+        assert first.n == sum(inside)
+        shown += first.shown
+    assert shown <= 8
+
+
 def test_classes_on_one_side_of_a_slice_say_nothing():
     labels = np.repeat([0, 1], 50)
     right = np.arange(100) % 10 > 0

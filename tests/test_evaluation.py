@@ -140,3 +140,22 @@ def test_intervals_of_differences_hold_the_truth_about_as_often_as_they_say():
 def test_comparison_of_different_images_is_refused():
     with pytest.raises(OsemnError, match="3 and 2 predictions for 3 labels"):
         evaluation.compare(np.zeros(3), np.zeros(3), np.zeros(2))
+
+
+@pytest.mark.parametrize(("only_one", "only_other"), [(5, 0), (7, 1), (60, 40), (9, 0), (70, 40), (0, 5)])
+def test_interval_leaves_out_zero_only_where_the_test_shows_a_difference(only_one, only_other):
+    labels = np.zeros(360, int)
+    one, other = np.zeros(360, int), np.zeros(360, int)
+    other[:only_one] = 1
+    one[only_one : only_one + only_other] = 1
+    found = evaluation.compare(labels, one, other)
+    low, high = found.ci95
+    assert (low <= 0 <= high) != found.significant
+
+
+def test_best_of_several_candidates_is_compared_with_a_correction():
+    found = evaluation.Comparison(0.01, (0.001, 0.02), 0.02, 20, 10)
+    assert found.significant
+    assert found.corrected(2).p_value == pytest.approx(0.04)
+    assert not found.corrected(3).significant
+    assert found.corrected(100).p_value == 1.0

@@ -299,7 +299,7 @@ def test_results_table_names_the_notebook_of_each_model(run):
         (
             [0.12, 1.58],
             "images",
-            "The search of 8 settings in 75 s gained over the defaults: 0.8 percentage points",
+            "The search of 8 settings in 75 s found settings that look better than the defaults: 0.8 percentage points",
         ),
         ([-0.2, 1.9], "images", "is not shown to have gained anything"),
         ([-1.9, -0.2], "images", "found settings that do worse than the defaults"),

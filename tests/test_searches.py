@@ -152,6 +152,16 @@ def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered():
     assert gain.ci95[0] < 10 < gain.ci95[1]
     assert gain.basis == "images"
     assert "flatters" in gain.sentence
+    assert gain.ci95[0] > 0
+    assert not gain.shown
+    assert "a gain" not in gain.sentence
+
+
+def test_seeds_that_all_differ_by_one_image_do_not_show_a_gain():
+    for image in (0.01, -0.01):
+        gain = search_gain.gain(*made(70, 80), [0.9 + image] * 3, [0.9] * 3)
+        assert gain.ci95[0] < gain.points < gain.ci95[1]
+        assert "not shown to be more than noise" in gain.sentence
 
 
 def test_nothing_is_gained_where_the_defaults_are_best():

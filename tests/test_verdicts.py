@@ -70,6 +70,15 @@ def test_calibration_is_called_by_its_sign(confidence, said):
     assert ("does not help" in text) != helps
 
 
+def test_a_few_images_do_not_tell_whether_a_model_is_too_sure():
+    probabilities = np.tile([0.85, 0.15], (40, 1))
+    labels = (np.arange(40) < 8).astype(int)
+    found = calibration.reliability(probabilities, labels)
+    assert found.gap.value == pytest.approx(0.05)
+    text = verdicts.calibration_sentence(found, found, 1.0)
+    assert "not shown to be too sure or not sure enough" in text
+
+
 def evaluated(tmp_path, monkeypatch, *others: tuple[str, np.ndarray]) -> Run:
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
     upstream = {}

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import optimize
 
 from helpers.errors import OsemnError
-from helpers.evaluation import wilson_interval
+from helpers.evaluation import LEVEL, Mean, mean_of, wilson_interval
 
 BINS = 15
 _SMALLEST = 1e-12
@@ -50,6 +50,9 @@ class Reliability:
         accuracy: share that is right.
         accuracy_ci95: Wilson's interval of it, `[bins, 2]`.
         error: expected calibration error: mean of |accuracy − confidence|, weighted by count.
+        error_by_chance: the same of a model whose confidence is exactly right, on average over samples of as many images: with
+            few images it is far from 0.
+        gap: mean of confidence − accuracy over images, with its interval: above 0 for a model too sure of itself.
     """
 
     low: np.ndarray
@@ -58,10 +61,18 @@ class Reliability:
     accuracy: np.ndarray
     accuracy_ci95: np.ndarray
     error: float
+    error_by_chance: float
+    gap: Mean
 
     def boldest(self) -> dict[str, Any] | None:
-        """Return the bin in which accuracy is shown to stay furthest below confidence, as plain JSON; None where none is."""
-        gaps = np.where(self.accuracy_ci95[:, 1] < self.confidence, self.confidence - self.accuracy, 0.0)
+        """Return the bin in which accuracy is shown to stay furthest below confidence, as plain JSON; None where none is.
+
+        The worst of several bins is picked: the intervals are widened so that all of them hold together (Bonferroni).
+        """
+        level = 1 - LEVEL / len(self.count)
+        hits = np.rint(self.accuracy * self.count).astype(int)
+        ends = [wilson_interval(int(k), int(n), level) for k, n in zip(hits, self.count, strict=True)]
+        gaps = np.where(np.array(ends)[:, 1] < self.confidence, self.confidence - self.accuracy, 0.0)
         worst = int(gaps.argmax())
         if not gaps[worst]:
             return None
@@ -69,7 +80,7 @@ class Reliability:
             "n": int(self.count[worst]),
             "confidence": float(self.confidence[worst]),
             "accuracy": float(self.accuracy[worst]),
-            "accuracy_ci95": self.accuracy_ci95[worst].tolist(),
+            "accuracy_ci95": list(ends[worst]),
         }
 
 
@@ -100,7 +111,23 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     intervals = [wilson_interval(int(k), int(n)) for k, n in zip(successes, counts, strict=True)]
     accuracies = successes / counts
     error = float(np.sum(counts * np.abs(accuracies - means)) / counts.sum())
-    return Reliability(np.arange(bins)[held] / bins, counts, means, accuracies, np.array(intervals), error)
+    by_chance = _error_by_chance(confidence, number, counts, held)
+    gap = mean_of(confidence - right)
+    ends = np.array(intervals)
+    return Reliability(np.arange(bins)[held] / bins, counts, means, accuracies, ends, error, by_chance, gap)
+
+
+def _error_by_chance(
+    confidence: np.ndarray, number: np.ndarray, counts: np.ndarray, held: np.ndarray
+) -> float:
+    """Return the mean calibration error of 200 samples in which each answer is right as often as its confidence says."""
+    generator, errors = np.random.default_rng(0), []
+    for _ in range(200):
+        surplus = np.bincount(
+            number, (generator.random(len(confidence)) < confidence) - confidence, len(held)
+        )
+        errors.append(np.abs(surplus[held]).sum() / counts.sum())
+    return float(np.mean(errors))
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -203,7 +203,7 @@ def _preference(over: Mean) -> str:
         return f"more at the object than chance would (by {100 * over.value:.1f} points, {100 * low:.1f} to {100 * high:.1f})"
     if high < 0:
         return f"**more at the background** than chance would (by {-100 * over.value:.1f} points, {-100 * high:.1f} to {-100 * low:.1f})"
-    return "no more at the object than chance would"
+    return "at places not shown to be more the object than chance would hit"
 
 
 def _percent(mean: Mean) -> str:

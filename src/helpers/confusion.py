@@ -68,7 +68,7 @@ class ClassScore:
         predicted: images predicted to be of it.
         precision: share of the predictions that are right, with Wilson's interval.
         recall: share of the images that are found, with Wilson's interval.
-        f1: harmonic mean of the two, with a bootstrap interval.
+        f1: harmonic mean of the two, with an interval by way of Wilson's.
     """
 
     name: str
@@ -88,8 +88,8 @@ class Scores:
 
     Attributes:
         accuracy: share of right predictions, with Wilson's interval.
-        macro_f1: mean over the classes that occur, with a bootstrap interval.
-        weighted_f1: mean by how often classes occur, with a bootstrap interval.
+        macro_f1: mean over the classes that occur, with an interval (see `scores`).
+        weighted_f1: mean by how often classes occur, with one alike.
         classes: by class.
     """
 
@@ -111,19 +111,22 @@ class Scores:
 def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_000, seed: int = 0) -> Scores:
     """Return all scores with 95 % intervals.
 
-    F1 is a function of the confusion matrix alone, so that resampling images is drawing matrices: a bootstrap of
-    thousands of draws takes milliseconds.
+    A plain bootstrap cannot draw mistakes that the sample does not contain: a class without any would have an interval of no
+    width. So the F1 of a class takes Wilson's interval: of the images that are of the class or were taken for it, the share J
+    that is right is a proportion, and F1 is 2J / (1 + J). The two means take Wilson's interval of the accuracy, stretched by
+    how much more than the accuracy they vary from sample to sample; the samples are drawn with one image more, half of it
+    right, so that they vary where the model makes no mistake.
 
     Args:
         confusion: `[K, K]` counts, rows are true classes.
         class_names: K names.
-        draws: bootstrap samples.
-        seed: of the bootstrap.
+        draws: samples.
+        seed: of the samples.
 
     Raises:
         OsemnError: the matrix is empty, or has not a row and a column for each class.
 
-    Source: intervals of proportions by Wilson (1927), of F1 by Efron's percentile bootstrap (1979).
+    Source: intervals of proportions by Wilson (1927); the parametric bootstrap by B. Efron (1979).
     """
     confusion = np.asarray(confusion)
     count, n = len(class_names), int(confusion.sum())
@@ -132,36 +135,48 @@ def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_
             f"A confusion matrix {list(confusion.shape)} of {n} images for {count} classes.",
             "pass K × K counts of at least one image, and K names",
         )
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(n, confusion.ravel() / n, size=draws).reshape(draws, count, count)
-    found, sampled = f1_of(confusion), f1_of(drawn)
-    right = int(np.trace(confusion))
+    found, right = f1_of(confusion), int(np.trace(confusion))
+    sampled, accuracies = _samples(confusion, draws, seed)
+    accuracy_ci95 = wilson_interval(right, n)
+    macro, weighted = float(found.macro), float(found.weighted)
     return Scores(
         n,
         right / n,
-        wilson_interval(right, n),
-        float(found.macro),
-        _percentiles(sampled.macro),
-        float(found.weighted),
-        _percentiles(sampled.weighted),
+        accuracy_ci95,
+        macro,
+        _stretched(macro, right / n, accuracy_ci95, sampled.macro.std() / accuracies.std()),
+        weighted,
+        _stretched(weighted, right / n, accuracy_ci95, sampled.weighted.std() / accuracies.std()),
         tuple(
-            _class_score(name, confusion, index, float(found.by_class[index]), sampled.by_class[:, index])
+            _class_score(name, confusion, index, float(found.by_class[index]))
             for index, name in enumerate(class_names)
         ),
     )
 
 
-def _percentiles(values: np.ndarray) -> Interval:
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+def _samples(confusion: np.ndarray, draws: int, seed: int) -> tuple[F1, np.ndarray]:
+    """Return F1 and accuracy, `[draws]`, of samples like this one: confusion matrices, drawn whole."""
+    count, n = len(confusion), int(confusion.sum())
+    occurring = confusion.sum(axis=1, keepdims=True) > 0
+    diagonal = np.eye(count, dtype=bool)
+    likely = confusion.astype(np.float64)
+    for cells in (diagonal & occurring, ~diagonal & occurring):
+        likely += 0.5 * cells / max(cells.sum(), 1)
+    drawn = np.random.default_rng(seed).multinomial(n, likely.ravel() / likely.sum(), size=draws)
+    drawn = drawn.reshape(draws, count, count)
+    return f1_of(drawn), np.trace(drawn, axis1=1, axis2=2) / n
 
 
-def _class_score(
-    name: str, confusion: np.ndarray, index: int, f1: float, sampled_f1: np.ndarray
-) -> ClassScore:
+def _stretched(value: float, accuracy: float, accuracy_ci95: Interval, ratio: float) -> Interval:
+    """Return the interval of a mean F1: that of the accuracy, its two halves stretched, within 0 and 1."""
+    low, high = accuracy_ci95
+    return max(value - ratio * (accuracy - low), 0.0), min(value + ratio * (high - accuracy), 1.0)
+
+
+def _class_score(name: str, confusion: np.ndarray, index: int, f1: float) -> ClassScore:
     right, support = int(confusion[index, index]), int(confusion[index].sum())
     predicted = int(confusion[:, index].sum())
-    known = support + predicted > 0
+    either = support + predicted - right
     return ClassScore(
         name,
         support,
@@ -170,9 +185,14 @@ def _class_score(
         wilson_interval(right, predicted) if predicted else None,
         right / support if support else None,
         wilson_interval(right, support) if support else None,
-        f1 if known else None,
-        _percentiles(sampled_f1) if known else None,
+        f1 if either else None,
+        _f1_interval(right, either) if either else None,
     )
+
+
+def _f1_interval(right: int, either: int) -> Interval:
+    low, high = wilson_interval(right, either)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Slice:
         accuracy: share of right predictions.
         accuracy_ci95: Wilson's interval of it.
         expected: the accuracy that the same mix of classes reaches on all other images.
-        p_value: of the test by classes that the slice makes no difference, times the number of slices (Bonferroni), 1 at most.
+        p_value: of the test that `expected` is the accuracy here, too, times the number of slices (Bonferroni), 1 at most.
     """
 
     property: str
@@ -159,7 +159,8 @@ def slices(by: dict[str, np.ndarray], right: np.ndarray, labels: np.ndarray, par
     """Return the accuracy in slices of equal size by each property, beside what their classes reach elsewhere.
 
     A slice that holds more images of a hard class is not worse for that: each class is compared with itself.
-    Sources: direct standardisation by class; W. Cochran (1954) and N. Mantel and W. Haenszel (1959) for the test.
+    Source: direct standardisation by class, its standard error by the classes' binomial ones, as in N. Breslow and N. Day,
+    "Statistical Methods in Cancer Research", volume II (1987), chapter 2.
 
     Args:
         by: `{property: [N] values}`.
@@ -200,7 +201,7 @@ def _slice(
 
 
 def _by_class(right: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """Return the accuracy that the classes inside reach outside, and the p-value that inside and outside are alike.
+    """Return the accuracy that the classes inside reach outside, and the p-value that this is the accuracy inside.
 
     A class that is found on one side only says nothing: its own accuracy is what is expected of it.
     """
@@ -209,19 +210,20 @@ def _by_class(right: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> tuple[
         np.bincount(labels[part], minlength=classes).astype(np.float64)
         for part in (mask, ~mask, mask & right, ~mask & right)
     )
-    own, elsewhere = right_inside / np.maximum(inside, 1), right_outside / np.maximum(outside, 1)
-    expected = float(inside @ np.where(outside > 0, elsewhere, own) / inside.sum())
     both = (inside > 0) & (outside > 0)
-    inside, outside, right_inside, right_outside = (
-        counts[both] for counts in (inside, outside, right_inside, right_outside)
-    )
-    whole, hits = inside + outside, right_inside + right_outside
-    surplus = float(np.sum(right_inside - inside * hits / whole))
-    variance = float(np.sum(inside * outside * hits * (whole - hits) / (whole**2 * np.maximum(whole - 1, 1))))
-    if not variance:
-        return expected, 1.0
-    statistic = max(abs(surplus) - 0.5, 0.0) ** 2 / variance  # with the correction for continuity
-    return expected, float(stats.chi2.sf(statistic, 1))
+    counts = ((inside[both], right_inside[both]), (outside[both], right_outside[both]))
+    own, elsewhere = (hits / n for n, hits in counts)
+    share = inside[both] / inside.sum()
+    gap = float(share @ (own - elsewhere))
+    variance = float(share**2 @ sum(_variance(hits, n) for n, hits in counts)) if both.any() else 0.0
+    p_value = float(2 * stats.norm.sf(abs(gap) / variance**0.5)) if variance else 1.0
+    return float(right[mask].mean()) - gap, p_value
+
+
+def _variance(hits: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Return the variance of each share; half a hit and half a miss more, so that none is taken for certain."""
+    smoothed = (hits + 0.5) / (n + 1)
+    return smoothed * (1 - smoothed) / n
 
 
 def recommendations(confused: Sequence[Confused], found: Sequence[Slice], mistakes: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Scores with their intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from helpers.errors import OsemnError
+
+LEVEL = 0.05  # of tests: a difference is shown where its p-value lies below
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -90,7 +92,11 @@ class Comparison:
     @property
     def significant(self) -> bool:
         """Whether the difference is more than noise at the 5 % level."""
-        return self.p_value < 0.05
+        return self.p_value < LEVEL
+
+    def corrected(self, candidates: int) -> "Comparison":
+        """Return the comparison for the best of several candidates: p-value times their number (Bonferroni), 1 at most."""
+        return replace(self, p_value=min(1.0, self.p_value * candidates))
 
     def as_metrics(self) -> dict[str, Any]:
         """Return the comparison in percentage points as stages log it: `points`, `ci95`, `p_value`, `shown`."""
@@ -114,7 +120,8 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
         OsemnError: the three have not the same length, or are empty.
 
     Source: Q. McNemar (1947), exact by the binomial distribution; the interval is Agresti and Min's (2005) for
-    paired proportions, a Wald interval after half an image was added to each of the four cells.
+    paired proportions, a Wald interval after half an image was added to each of the four cells. With few images it can leave
+    out zero where the exact test shows nothing: it is then widened to zero.
     """
     if not len(labels) == len(one) == len(other) or len(labels) == 0:
         raise OsemnError(
@@ -128,8 +135,10 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
     n = len(labels) + 2
     gain, loss = (only_one + 0.5) / n, (only_other + 0.5) / n
     half = float(stats.norm.ppf(0.975)) * ((gain + loss - (gain - loss) ** 2) / n) ** 0.5
-    ends = (max(gain - loss - half, -1.0), min(gain - loss + half, 1.0))
-    return Comparison((only_one - only_other) / len(labels), ends, p_value, only_one, only_other)
+    low, high = max(gain - loss - half, -1.0), min(gain - loss + half, 1.0)
+    if p_value >= LEVEL:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Comparison((only_one - only_other) / len(labels), (low, high), p_value, only_one, only_other)
 
 
 @dataclass(frozen=True)

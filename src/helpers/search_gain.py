@@ -33,7 +33,7 @@ class Gain:
 
     Attributes:
         points: percentage points of validation accuracy.
-        ci95: their 95 % interval, in points.
+        ci95: their 95 % interval, in points; over seeds at least an image to each side.
         basis: what the interval rests on: "seeds", or "images" where there are not enough trainings to tell; "defaults"
             where the defaults themselves are best, and there is nothing to compare.
         count: how many seeds, or images.
@@ -46,8 +46,8 @@ class Gain:
 
     @property
     def shown(self) -> bool:
-        """Whether the interval lies above zero."""
-        return self.ci95[0] > 0
+        """Whether full trainings show it: images that picked the winner cannot."""
+        return self.basis == "seeds" and self.ci95[0] > 0
 
     @property
     def lost(self) -> bool:
@@ -59,17 +59,22 @@ class Gain:
         """The gain in words."""
         if self.basis == "defaults":
             return "No other settings beat the defaults, which are the winner."
-        verdict = (
-            "a gain" if self.shown else "a loss" if self.ci95[1] < 0 else "not shown to be more than noise"
-        )
-        ends = f"95 % interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}: {verdict}"
+        ends = f"95 % interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}"
         if self.basis == "seeds":
+            verdict = (
+                "a gain"
+                if self.shown
+                else "a loss"
+                if self.ci95[1] < 0
+                else "not shown to be more than noise"
+            )
+            ends += f": {verdict}"
             misled = "The short trials misled: the" if self.ci95[1] < 0 else "The"
             kept = f" {misled} defaults are kept." if self.lost else ""
             return f"Against the defaults, trained as long from the same {self.count} seeds: {self.points:+.2f} points, {ends}.{kept}"
         return (
             f"Against the defaults, both as short as in the search: {self.points:+.2f} points on {self.count:,} validation images, {ends}. "
-            "The winner was picked on these images, which flatters it."
+            "The winner was picked on these images, which flatters it: no gain is shown by them."
         )
 
 
@@ -93,6 +98,11 @@ def gain(
     pairs = min(len(winner), len(defaults))
     if pairs >= 2:
         found = evaluation.mean_of(100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs])))
-        return Gain(found.value, found.ci95, "seeds", pairs)
+        image = 100 / len(
+            labels
+        )  # accuracies move by whole images, so that a few seeds can differ by the same
+        ends = (min(found.ci95[0], found.value - image), max(found.ci95[1], found.value + image))
+        ends = (round(ends[0], 9), round(ends[1], 9))  # a difference of one image ends at 0, not beside it
+        return Gain(found.value, ends, "seeds", pairs)
     found = evaluation.compare(labels, predicted(tuning.best_trial(study)), predicted(study.trials[0]))
     return Gain(100 * found.difference, (100 * found.ci95[0], 100 * found.ci95[1]), "images", len(labels))

@@ -80,22 +80,25 @@ def spread(accuracies: Sequence[float], interval: tuple[float, float]) -> str:
         )
     found = evaluation.mean_of(np.array(accuracies))
     low, high = found.ci95
+    student = f" (Student's interval of the mean {low:.2%} to {high:.2%})" if low < high else ""
     return (
         f"{of_images}. Over {found.n} seeds of training, accuracy is {found.value:.2%} on average, {min(accuracies):.2%} to "
-        f"{max(accuracies):.2%} (Student's interval of the mean {low:.2%} to {high:.2%}). These are two different questions: "
+        f"{max(accuracies):.2%}{student}. These are two different questions: "
         "how good is this one model, and how good is the way it was made."
     )
 
 
 def calibration_sentence(before: Reliability, after: Reliability, temperature: float) -> str:
     """Say whether the probabilities are too bold or too timid, and what scaling mends."""
-    gap = float(np.sum(before.count * (before.confidence - before.accuracy)) / before.count.sum())
+    gap, ends = before.gap.value, before.gap.ci95 or (-1.0, 1.0)
     words = (
         "too sure of itself"
-        if gap > 0.005
+        if gap > 0.005 and ends[0] > 0
         else "not sure enough"
-        if gap < -0.005
+        if gap < -0.005 and ends[1] < 0
         else "about as sure as it is right"
+        if max(-ends[0], ends[1]) < 0.03
+        else "not shown to be too sure or not sure enough"
     )
     mended = (
         f"Temperature scaling ({temperature:.2f}, fitted on validation) brings the error from {before.error:.3f} to {after.error:.3f}."
@@ -103,7 +106,11 @@ def calibration_sentence(before: Reliability, after: Reliability, temperature: f
         else f"Temperature scaling ({temperature:.2f}, fitted on validation) does not help: {before.error:.3f} before, {after.error:.3f} after."
     )
     side = "above" if gap > 0 else "below"
-    return f"The candidate is **{words}**: on average its confidence lies {100 * abs(gap):.1f} points {side} its accuracy. {mended}"
+    return (
+        f"The candidate is **{words}**: on average its confidence lies {100 * abs(gap):.1f} points {side} its accuracy (95 % interval of "
+        f"confidence − accuracy {100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}). {mended} A model whose confidence is exactly right would "
+        f"show {after.error_by_chance:.3f} on as many images."
+    )
 
 
 def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
@@ -179,6 +186,7 @@ def metrics(
         "weighted_f1_ci95": scores.weighted_f1_ci95,
         "ece": before.error,
         "ece_scaled": after.error,
+        "ece_by_chance": after.error_by_chance,
         "temperature": temperature,
         "boldest_bin": after.boldest(),
         "per_class": {found.name: _of_class(found) for found in scores.classes},

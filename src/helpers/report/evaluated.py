@@ -114,7 +114,7 @@ def _where(logged: dict[str, Any]) -> str:
         return "looks more at the object than chance would"
     if ends[1] < 0:
         return "looks more at the background than chance would"
-    return "looks no more at the object than chance would"
+    return "is not shown to look more at the object than chance would"
 
 
 def _unfit(logged: dict[str, Any]) -> str:

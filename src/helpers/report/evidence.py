@@ -95,8 +95,13 @@ def _calibration(tested: Mapping[str, Any]) -> str:
         return ""
     return (
         f"Confidence and accuracy differ by {100 * before:.1f} percentage points on average as trained, and by {100 * after:.1f} "
-        f"after temperature scaling on validation images (expected calibration error, 15 bins).{_boldest(tested.get('boldest_bin'))}"
+        f"after temperature scaling on validation images (expected calibration error, 15 bins"
+        f"{_by_chance(tested.get('ece_by_chance'))}).{_boldest(tested.get('boldest_bin'))}"
     )
+
+
+def _by_chance(error: float | None) -> str:
+    return "" if error is None else f"; confidence that is exactly right would differ by {100 * error:.1f}"
 
 
 def _boldest(found: Mapping[str, Any] | None) -> str:
@@ -105,7 +110,8 @@ def _boldest(found: Mapping[str, Any] | None) -> str:
         return ""
     return (
         f" The average hides where it is furthest off: of {found['n']:,} answers of a scaled confidence of {percent(found['confidence'])} on "
-        f"average, only {percent(found['accuracy'])} are right ({interval(*found['accuracy_ci95'])})."
+        f"average, only {percent(found['accuracy'])} are right ({interval(*found['accuracy_ci95'])}, "
+        "95% for all bins together)."
     )
 
 

@@ -16,7 +16,7 @@ PAIRS = 3
 LOSS_POINTS = 3.0
 LEVEL, POWER = 0.05, 0.8
 NOTICED = 0.9
-LARGEST_SAMPLE = 20_000
+LARGEST_SAMPLE = 3_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
     ]
     drift = _drift(metrics.get(SERVING, {}))
     watched = f"{source}, {metrics_file(SERVING)}" if drift else source
-    found.append(Lesson("When to train again", (*drift, retraining(tested["accuracy"])), watched))
+    found.append(
+        Lesson("When to train again", (*drift, retraining(tested["accuracy"], tested["n"])), watched)
+    )
     return [lesson for lesson in found if lesson.texts]
 
 
@@ -135,33 +137,55 @@ def _false_alarms(logged: Mapping[str, Any], window: int) -> str:
     )
 
 
-def retraining(accuracy: float) -> str:
+def retraining(accuracy: float, n: int) -> str:
     """Return how many pictures to label, and how many right answers are too few.
 
     Args:
         accuracy: on the test images.
+        n: test images.
     """
-    images, limit = labelled_sample(accuracy, LOSS_POINTS / 100)
+    needed = labelled_sample(accuracy, n, LOSS_POINTS / 100)
+    if needed is None:
+        return (
+            f"Accuracy itself needs labels: label a fresh random sample of pictures from time to time. With {n:,} test images, of "
+            f"which {percent(accuracy)} were told right, no sample would tell a loss of {LOSS_POINTS:.0f} percentage points from "
+            "chance: test on more images first."
+        )
+    images, limit = needed
     return (
         f"Accuracy itself needs labels: label a fresh random sample of {images:,} pictures from time to time, and train again when "
         f"fewer than {limit:,} of them ({percent(limit / images)}) are told right. By chance alone that happens in at most one of "
-        f"twenty samples; after a loss of {LOSS_POINTS:.0f} percentage points in at least four of five."
+        f"twenty samples; after a loss of {LOSS_POINTS:.0f} percentage points in at least four of five. How uncertain the accuracy on "
+        f"{n:,} test images is itself, is reckoned in."
     )
 
 
-def labelled_sample(accuracy: float, loss: float) -> tuple[int, int]:
-    """Return the smallest sample that shows a loss of accuracy, and the count of right answers below which it does.
+def labelled_sample(accuracy: float, n: int, loss: float) -> tuple[int, int] | None:
+    """Return a sample that shows a loss of accuracy, and the count of right answers below which it does.
 
-    By the binomial distribution itself: level 5 %, power 80 %, one-sided.
+    By the predictive distribution of the count, beta-binomial after Jeffreys' prior, as the accuracy before is only known from
+    test images: level 5 %, power 80 %, one-sided. The sample is the smallest multiple of ten; None where none is large enough.
 
     Args:
-        accuracy: as it was, between 0 and 1.
+        accuracy: as it was on the test images, between 0 and 1.
+        n: test images.
         loss: how much lower it may have become, above 0.
     """
-    before = min(max(accuracy, loss), 1 - 1e-4)
-    after = max(before - loss, 0.0)
-    images = np.arange(1, LARGEST_SAMPLE + 1)
-    limits = stats.binom.ppf(LEVEL, images, before)
-    power = stats.binom.cdf(limits - 1, images, after)
-    enough = int(np.argmax(power >= POWER))
-    return int(images[enough]), int(limits[enough])
+    right, wrong = accuracy * n + 0.5, (1 - accuracy) * n + 0.5
+    if right / (n + 1) <= loss:
+        return None
+    for images in range(10, LARGEST_SAMPLE + 1, 10):
+        limit = _limit(images, right, wrong)
+        lost = loss * (right + wrong)
+        if limit > 0 and _cumulative(images, right - lost, wrong + lost)[limit - 1] >= POWER:
+            return images, limit
+    return None
+
+
+def _limit(images: int, right: float, wrong: float) -> int:
+    """Return the count that at most `LEVEL` of the samples stay below."""
+    return int(np.searchsorted(_cumulative(images, right, wrong), LEVEL, side="right"))
+
+
+def _cumulative(images: int, right: float, wrong: float) -> np.ndarray:
+    return np.cumsum(stats.betabinom.pmf(np.arange(images + 1), images, right, wrong))

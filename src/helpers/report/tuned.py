@@ -12,7 +12,9 @@ def search(metrics: MetricsByStage) -> str:
         return ""
     low, high = gain["ci95"]
     verdict = (
-        "gained over the defaults"
+        "found settings that look better than the defaults"
+        if low > 0 and gain["basis"] == "images"
+        else "gained over the defaults"
         if low > 0
         else "found settings that do worse than the defaults"
         if high < 0
