@@ -7,6 +7,7 @@ import struct
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import weakref
 import zlib
@@ -192,6 +193,10 @@ BAD = {
     "null in it": (json.dumps({"images": [[[None] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "nested beyond arrays": (b'{"images": ' + b"[" * 100 + b"1" + b"]" * 100 + b"}", "application/json", 422, "shape"),
     "texts": (json.dumps({"images": [[["a"] * 8] * 8]}).encode(), "application/json", 422, "shape"),
+    "one long text among empty ones": (json.dumps({"images": [["A" * 20_000] + [""] * 10_000]}).encode(), "application/json", 422, "shape"),
+    "a text among numbers": (json.dumps({"images": [[[1] * 8] * 7 + [[1] * 7 + ["1"]]]}).encode(), "application/json", 422, "shape"),
+    "a boolean among numbers": (json.dumps({"images": [[[1] * 8] * 7 + [[1] * 7 + [True]]]}).encode(), "application/json", 422, "shape"),
+    "one image with a channel, one without": (json.dumps({"images": [[[1] * 8] * 8, [[[1]] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "booleans": (json.dumps({"images": [[[True] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "huge numbers": (json.dumps({"images": [[[10**400] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "too bright": (json.dumps({"images": [[[256] * 8] * 8]}).encode(), "application/json", 422, "range"),
@@ -218,6 +223,17 @@ def test_many_requests_at_a_time_leave_the_filters_of_warnings_as_they_were():
     finally:
         sys.setswitchinterval(interval)
         warnings.filters[:] = before
+
+
+def test_text_in_place_of_pixels_takes_no_more_memory_than_its_json():
+    body = json.dumps({"images": [["A" * 20_000] + [""] * 2_000]}).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(reading.RefusedError, match="Each image must be"):
+            reading.arrays(body, (8, 8, 1), serving.settings())
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def counted(client, reason: str) -> float:

@@ -3,7 +3,8 @@
 import io
 import json
 import warnings
-from typing import TYPE_CHECKING, NoReturn
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -122,21 +123,39 @@ def arrays(content: bytes, shape: tuple[int, int, int], settings: Settings) -> n
         raise RefusedError(
             422, "count", f"There are {count} images; between 1 and {settings.max_images} are allowed."
         )
-    height, width, channels = shape
-    try:
-        values = np.asarray(body["images"])
-    except (ValueError, RecursionError, OverflowError):
-        values = np.empty(0, object)
-    if values.dtype.kind not in "iuf" or values.shape[1:] not in _shapes(shape):
+    values = _numbers(body["images"], (count, *shape))
+    if values is None:
+        height, width, channels = shape
         wanted = f"[{height}, {width}]" if channels == 1 else f"[{height}, {width}, {channels}]"
         raise RefusedError(422, "shape", f"Each image must be {wanted} numbers.")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
         raise RefusedError(422, "range", "Pixels must be numbers from 0 to 255.")
-    return values.reshape(count, *shape).astype(np.float32)
+    return values.astype(np.float32)
 
 
-def _shapes(shape: tuple[int, int, int]) -> tuple[tuple[int, ...], ...]:
-    return (shape, shape[:2]) if shape[2] == 1 else (shape,)
+def _numbers(images: list[Any], shape: tuple[int, int, int, int]) -> np.ndarray | None:
+    """Return nested lists as `float64 [N, H, W, C]`; None where they are of another shape or hold other than numbers.
+
+    All is checked before it becomes an array: NumPy makes room for the longest text in every place. Grey ones may be `[N, H, W]`.
+    """
+    for sizes in (shape[:3], shape) if shape[3] == 1 else (shape,):
+        found = _flat(images, sizes)
+        if found is not None:
+            try:
+                return np.array(found, np.float64).reshape(shape)
+            except OverflowError:  # a whole number of hundreds of digits
+                return None
+    return None
+
+
+def _flat(nested: list[Any], sizes: tuple[int, ...]) -> list[int | float] | None:
+    """Return the numbers of nested lists of the given sizes in order; None where they are anything else."""
+    level = [nested]
+    for size in sizes:
+        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+            return None
+        level = list(chain.from_iterable(level))
+    return level if {int, float}.issuperset(map(type, level)) else None
 
 
 def _no_number(name: str) -> NoReturn:
