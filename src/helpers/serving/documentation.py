@@ -131,7 +131,7 @@ _WHEN = {
     408: "The body did not arrive in time.",
     413: "Body, picture or number of parts is too large.",
     415: "The type or the format is not one that is read.",
-    422: "A picture is damaged, or pixels or a query have wrong values.",
+    422: "A picture is damaged or of too many parts, or pixels or a query have wrong values.",
     503: "Too much to do; come again after the seconds in Retry-After.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
