@@ -268,6 +268,21 @@ def test_number_of_parts_is_bounded(shared, count, status):
         assert len(answer.json()["predictions"]) == 64
 
 
+def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
+    opened, threads = reading.opened, []
+
+    def spied(*arguments):
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return opened(*arguments)
+
+    monkeypatch.setattr(reading, "opened", spied)
+    # a picture of few pixels, with much behind them
+    for content in (PNG, PNG + bytes(100_000), LARGE):
+        assert post(client, content).status_code == 200
+    assert threads[0] != "predict"
+    assert threads[1:] == ["predict", "predict"]
+
+
 def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
     opened, prepared, seen, alive = reading.opened, reading.prepared, [], []
 

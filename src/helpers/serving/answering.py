@@ -14,7 +14,8 @@ from helpers.serving.reading import RefusedError
 from helpers.serving.service import Service
 from helpers.serving.settings import Settings
 
-SMALL_PIXELS = 65_536  # up to here, to hand a picture to a thread costs more than to decode it
+# up to here, to hand a picture to a thread costs more than to decode it; its header alone can cost as much as its bytes are many
+SMALL_BYTES, SMALL_PIXELS = 65_536, 65_536
 LINGER = 4  # times the bound: so much of a body that is too large is thrown away before the connection is cut
 _PICTURES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
@@ -42,6 +43,8 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
         if kind == "multipart/form-data":
             files = await _parts(request, content, service.settings)
             return await service.pool.run(service.predict_files, served, files, wishes)
+        if len(content) > SMALL_BYTES:
+            return await service.pool.run(service.predict_file, served, content, wishes)
         picture = reading.opened(content, service.settings)
         if picture.width * picture.height <= SMALL_PIXELS:
             return service.predict_pictures(served, [picture], wishes)

@@ -87,6 +87,10 @@ class Service:
         images = [reading.prepared(image, served.shape, wishes, served.framing) for image in opened]
         return self.predict(served, np.stack(images))
 
+    def predict_file(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
+        """Open, decode and predict one picture file; runs in the pool."""
+        return self.predict_pictures(served, [reading.opened(content, self.settings)], wishes)
+
     def predict_files(self, served: Served, files: list[bytes], wishes: Wishes) -> list[dict[str, Any]]:
         """Open, decode and predict picture files; runs in the pool.
 
