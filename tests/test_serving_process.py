@@ -302,3 +302,28 @@ def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(
             assert metric(service, "osemn_requests_in_flight") == 1
             assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
         assert service.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_work_that_goes_on_after_its_refusal_does_not_keep_the_service_from_ending(home, tmp_path, workers):
+    port = trial._free_port()
+    program = tmp_path / "endless.py"
+    program.write_text(
+        "import time\n"
+        "from helpers.serving import reading, server\n"
+        "from helpers.serving.settings import Settings\n"
+        "reading.prepared = lambda *_: time.sleep(3600)\n"
+        "if __name__ == '__main__':\n"
+        f"    server.run(Settings(dataset='digits', port={port}, timeout=0.2, workers={workers}))\n",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: trial._is_ready(port), 60.0)
+        # large enough for a thread
+        status, answer = trial.send(f"http://127.0.0.1:{port}", serving.png(serving.pixels(side=300)))
+        assert (status, answer["error"]["reason"]) == (503, "timeout")
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
