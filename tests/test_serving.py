@@ -310,6 +310,25 @@ def test_nothing_is_decoded_where_one_file_of_several_has_a_bad_header(client, m
     refused(client.post("/v1/predict", files=files), 413, "pixels")
 
 
+def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
+    monkeypatch.setattr(reading, "TOGETHER", 2)
+    with TestClient(app.create(serving.settings(max_pixels=90_000))) as client:
+
+        def answer(count):
+            files = [("files", (f"{k}.png", LARGE, "image/png")) for k in range(count)]
+            return client.post("/v1/predict", files=files)
+
+        assert answer(2).status_code == 200
+        monkeypatch.setattr(reading, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+        assert "180,000 pixels together" in refused(answer(3), 413, "pixels")
+
+
+def test_limits_are_stated_in_the_description(shared):
+    description = shared.get("/openapi.json").json()["info"]["description"]
+    for limit in ("up to 64 files", "4,096 pixels a side", "16,000,000 in all", "64,000,000 together"):
+        assert limit in description
+
+
 def test_body_without_announced_length_is_bounded_too(shared):
     def pieces():
         for _ in range(100):

@@ -5,10 +5,15 @@ from math import prod
 from typing import Any
 
 from helpers.serving.model import Served
+from helpers.serving.reading import TOGETHER
+from helpers.serving.settings import Settings
 
+_LIMITS = Settings()
 DESCRIPTION = (
     "Tells what a picture shows. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
-    "JSON. Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`; where "
+    f"JSON. A picture has at most {_LIMITS.max_side:,} pixels a side and {_LIMITS.max_pixels:,} in all, the files of a request "
+    f"{TOGETHER * _LIMITS.max_pixels:,} together, a body {_LIMITS.max_body:,} bytes. "
+    "Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`; where "
     "the data set's own pictures are things on black, turned light on dark, cut to the ink, scaled and centred (`frame`); otherwise "
     "the middle is cut out and resized to the model's shape."
 )
@@ -129,7 +134,7 @@ _WHEN = {
     400: "The body is empty, or not what its type says.",
     401: "The key is missing or wrong.",
     408: "The body did not arrive in time.",
-    413: "Body, picture or number of parts is too large.",
+    413: "Body, picture, pictures together or number of parts is too large.",
     415: "The type or the format is not one that is read.",
     422: "A picture is damaged or of too many parts, or pixels or a query have wrong values.",
     503: "Too much to do; come again after the seconds in Retry-After.",

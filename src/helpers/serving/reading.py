@@ -3,6 +3,7 @@
 import io
 import json
 import warnings
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", module="PIL")
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+TOGETHER = 4  # times the bound of one picture: so many pixels the files of a request have at most
 
 
 class RefusedError(Exception):
@@ -68,6 +70,24 @@ def opened(content: bytes, settings: Settings) -> "Image.Image":
     if max(image.size) > settings.max_side or image.width * image.height > settings.max_pixels:
         raise _too_large(settings)
     return image
+
+
+def together(images: Iterable["Image.Image"], settings: Settings) -> None:
+    """Check that opened pictures, which are taken one after the other, are not too large together.
+
+    Raises:
+        RefusedError: they are.
+    """
+    most = TOGETHER * settings.max_pixels
+    pixels = 0
+    for image in images:
+        pixels += image.width * image.height
+        if pixels > most:
+            raise RefusedError(
+                413,
+                "pixels",
+                f"The files have more than {most:,} pixels together; send them in several requests.",
+            )
 
 
 def prepared(

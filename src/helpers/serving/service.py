@@ -96,8 +96,7 @@ class Service:
 
         All headers are checked before anything is decoded; then one picture at a time is held decoded.
         """
-        for content in files:
-            reading.opened(content, self.settings)
+        reading.together((reading.opened(content, self.settings) for content in files), self.settings)
         one_by_one = (reading.opened(content, self.settings) for content in files)
         return self.predict_pictures(served, one_by_one, wishes)
 
