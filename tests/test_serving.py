@@ -310,6 +310,17 @@ def test_nothing_is_decoded_where_one_file_of_several_has_a_bad_header(client, m
     refused(client.post("/v1/predict", files=files), 413, "pixels")
 
 
+@pytest.mark.parametrize("bad", [PNG[: len(PNG) // 2], b"hello"])
+def test_bad_file_of_several_is_named(shared, bad):
+    contents = {"a.png": PNG, "b.png": PNG, "c.png": bad, "d.png": PNG}
+    files = [("files", (name, content, "image/png")) for name, content in contents.items()]
+    answer = shared.post("/v1/predict", files=files)
+    assert answer.status_code in (415, 422)
+    message = answer.json()["error"]["message"]
+    assert message.startswith("File 3 (c.png): ")
+    assert not post(shared, bad).json()["error"]["message"].startswith("File")
+
+
 def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
     monkeypatch.setattr(reading, "TOGETHER", 2)
     with TestClient(app.create(serving.settings(max_pixels=90_000))) as client:

@@ -47,8 +47,8 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
             return await service.pool.run(service.predict_file, served, content, wishes)
         picture = reading.opened(content, service.settings)
         if picture.width * picture.height <= SMALL_PIXELS:
-            return service.predict_pictures(served, [picture], wishes)
-        return await service.pool.run(service.predict_pictures, served, [picture], wishes)
+            return service.predict_picture(served, picture, wishes)
+        return await service.pool.run(service.predict_picture, served, picture, wishes)
     finally:
         service.buffered -= len(content)  # which `_body` has added
 
@@ -104,8 +104,8 @@ async def _body(request: Request, service: Service) -> bytes:
         raise
 
 
-async def _parts(request: Request, content: bytes, settings: Settings) -> list[bytes]:
-    """Return the files of a multipart body."""
+async def _parts(request: Request, content: bytes, settings: Settings) -> list[tuple[str, bytes]]:
+    """Return the names and contents of the files of a multipart body."""
 
     async def stream() -> AsyncIterator[bytes]:
         yield content
@@ -125,7 +125,7 @@ async def _parts(request: Request, content: bytes, settings: Settings) -> list[b
     except Exception as error:  # the parser's own exceptions for what is no multipart at all
         raise RefusedError(400, "parts", f"The body is no multipart/form-data: {str(error)[:100]}.") from None
     try:
-        files = [await upload.read() for _, upload in form.multi_items()]
+        files = [(upload.filename or "", await upload.read()) for _, upload in form.multi_items()]
     finally:
         await form.close()
     if not files:

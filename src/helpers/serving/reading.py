@@ -1,9 +1,10 @@
 """From a request's body to pixels, within bounds; what is refused is refused before it costs much."""
 
+import contextlib
 import io
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", module="PIL")
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+_LONGEST_NAME = 100
 TOGETHER = 4  # times the bound of one picture: so many pixels the files of a request have at most
 
 
@@ -70,6 +72,16 @@ def opened(content: bytes, settings: Settings) -> "Image.Image":
     if max(image.size) > settings.max_side or image.width * image.height > settings.max_pixels:
         raise _too_large(settings)
     return image
+
+
+@contextlib.contextmanager
+def of_file(number: int, name: str) -> Iterator[None]:
+    """Let a refusal within say which of several files it is about; `name` is the sender's."""
+    try:
+        yield
+    except RefusedError as error:
+        which = f"File {number} ({name[:_LONGEST_NAME]})" if name else f"File {number}"
+        raise RefusedError(error.status, error.reason, f"{which}: {error.message}") from None
 
 
 def together(images: Iterable["Image.Image"], settings: Settings) -> None:
