@@ -86,10 +86,12 @@ def test_picture_is_answered_with_the_models_own_probabilities(client, version):
     assert found["label"] == int(wanted.argmax())
     assert found["class"] == registry_versions.CLASSES[found["label"]] == found["top"][0]["class"]
     assert [entry["probability"] for entry in found["top"]] == sorted(
-        found["probabilities"].values(), reverse=True
+        found["calibrated"].values(), reverse=True
     )
     scaled = wanted ** (1 / 1.2)
-    assert found["confidence"] == pytest.approx(float(scaled.max() / scaled.sum()), abs=1e-5)
+    assert list(found["calibrated"]) == list(registry_versions.CLASSES)
+    assert list(found["calibrated"].values()) == pytest.approx((scaled / scaled.sum()).tolist(), abs=1e-5)
+    assert found["confidence"] == found["top"][0]["probability"] == max(found["calibrated"].values())
     assert content["model"] == {"dataset": "digits", "version": version}
     assert content["request_id"] == answer.headers["x-request-id"]
 

@@ -112,14 +112,24 @@ _ANSWER = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["class", "label", "confidence", "probabilities", "top"],
+                "required": ["class", "label", "confidence", "probabilities", "calibrated", "top"],
                 "properties": {
                     "class": {"type": "string"},
                     "label": {"type": "integer"},
-                    "confidence": {"type": "number", "description": "After temperature scaling."},
-                    "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+                    "confidence": {"type": "number", "description": "Of the class, calibrated."},
+                    "probabilities": {
+                        "type": "object",
+                        "description": "As the model gives them.",
+                        "additionalProperties": {"type": "number"},
+                    },
+                    "calibrated": {
+                        "type": "object",
+                        "description": "After temperature scaling, so that they mean what they say.",
+                        "additionalProperties": {"type": "number"},
+                    },
                     "top": {
                         "type": "array",
+                        "description": "The most probable classes, calibrated; the first is the answer.",
                         "items": {
                             "type": "object",
                             "properties": {"class": {"type": "string"}, "probability": {"type": "number"}},
