@@ -451,6 +451,22 @@ def test_key_is_wanted_where_one_is_set(version, monkeypatch):
         assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_description_names_the_key_only_where_one_is_wanted(version, monkeypatch, key):
+    monkeypatch.setenv(API_KEY, key)
+    with TestClient(app.create(serving.settings())) as client:
+        found = client.get("/openapi.json").json()
+        schemes = found.get("components", {}).get("securitySchemes", {})
+        wanted = [path for path, operations in found["paths"].items() if "security" in str(operations)]
+        if not key:
+            assert (schemes, wanted) == ({}, [])
+            return
+        ((name, scheme),) = schemes.items()
+        assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-API-Key")
+        assert set(wanted) == {"/v1/predict", "/v1/model", "/v1/drift"}
+        assert found["paths"]["/v1/predict"]["post"]["security"] == [{name: []}]
+
+
 def wait_for(condition, seconds: float = 10.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:

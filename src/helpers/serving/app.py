@@ -99,12 +99,13 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
 
 def _describe_served(app: FastAPI, service: Service) -> None:
-    """Let the description's example be one that the served version answers."""
+    """Let the description's example be one that the served version answers, and name the key where one is wanted."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         served = service.holder.served
-        return documentation.with_example(plain(), PREDICT, served.shape) if served else plain()
+        found = documentation.with_key(plain()) if service.key else plain()
+        return documentation.with_example(found, PREDICT, served.shape) if served else found
 
     app.openapi = described
 

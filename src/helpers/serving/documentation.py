@@ -182,6 +182,18 @@ def with_example(description: dict[str, Any], path: str, shape: tuple[int, int, 
     return found
 
 
+def with_key(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the API's description, which says that all below `/v1/` wants the key; `description` is left as it is."""
+    found = copy.deepcopy(description)
+    scheme = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The service's key."}
+    found.setdefault("components", {})["securitySchemes"] = {"key": scheme}
+    for path, operations in found["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in operations.values():
+                operation["security"] = [{"key": []}]
+    return found
+
+
 def of_model(served: Served) -> dict[str, Any]:
     """Return what `/v1/model` says."""
     manifest = served.version.manifest
