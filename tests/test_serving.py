@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import struct
 import sys
 import threading
@@ -636,7 +637,8 @@ def test_drift_is_examined_window_by_window(home):
     registry.promote(registry.publish(content, registry_versions.facts()).name)
     with TestClient(app.create(serving.settings(drift_window=50))) as client:
         client.post("/v1/predict", json={"images": images[:49, ..., 0].tolist()})
-        assert client.get("/v1/drift").json()["collected"] == 49
+        state = client.get("/v1/drift").json()
+        assert (state["collected"], state["worker"], state["workers"]) == (49, os.getpid(), 1)
         client.post("/v1/predict", json={"images": images[49:50, ..., 0].tolist()})
         wait_for(lambda: client.get("/v1/drift").json()["examined"] == 1)
         assert client.get("/v1/drift").json()["last"]["drifted"] is False

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,14 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         return documentation.of_model(service.current())
 
     @app.get(
-        "/v1/drift", tags=["model"], summary="Whether the pictures of late are like those it was checked on"
+        "/v1/drift",
+        tags=["model"],
+        summary="Whether the pictures of late are like those it was checked on",
+        description=documentation.DRIFT,
     )
     async def drifted() -> dict[str, Any]:
-        return service.monitor.state() if service.monitor else {"watched": False}
+        state = service.monitor.state() if service.monitor else {"watched": False}
+        return {"worker": os.getpid(), "workers": service.settings.workers, **state}
 
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, str]:

@@ -18,6 +18,12 @@ DESCRIPTION = (
     "the middle is cut out and resized to the model's shape."
 )
 
+DRIFT = (
+    "Each worker collects a window of its own pictures, and this is what the one that happened to answer knows: `worker` is its "
+    "process id, one of `workers`. Alarms of all workers are added up in /metrics: `osemn_drift_windows_total` with "
+    '`drifted="yes"`; `osemn_drift_p_value` is the smallest of their last windows.'
+)
+
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 LARGEST_EXAMPLE = 20_000
 """So many numbers an example has at most: a page with more is slow to read."""
