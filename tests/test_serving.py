@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
+import os
 import struct
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import weakref
 import zlib
@@ -85,10 +87,12 @@ def test_picture_is_answered_with_the_models_own_probabilities(client, version):
     assert found["label"] == int(wanted.argmax())
     assert found["class"] == registry_versions.CLASSES[found["label"]] == found["top"][0]["class"]
     assert [entry["probability"] for entry in found["top"]] == sorted(
-        found["probabilities"].values(), reverse=True
+        found["calibrated"].values(), reverse=True
     )
     scaled = wanted ** (1 / 1.2)
-    assert found["confidence"] == pytest.approx(float(scaled.max() / scaled.sum()), abs=1e-5)
+    assert list(found["calibrated"]) == list(registry_versions.CLASSES)
+    assert list(found["calibrated"].values()) == pytest.approx((scaled / scaled.sum()).tolist(), abs=1e-5)
+    assert found["confidence"] == found["top"][0]["probability"] == max(found["calibrated"].values())
     assert content["model"] == {"dataset": "digits", "version": version}
     assert content["request_id"] == answer.headers["x-request-id"]
 
@@ -192,6 +196,10 @@ BAD = {
     "null in it": (json.dumps({"images": [[[None] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "nested beyond arrays": (b'{"images": ' + b"[" * 100 + b"1" + b"]" * 100 + b"}", "application/json", 422, "shape"),
     "texts": (json.dumps({"images": [[["a"] * 8] * 8]}).encode(), "application/json", 422, "shape"),
+    "one long text among empty ones": (json.dumps({"images": [["A" * 20_000] + [""] * 10_000]}).encode(), "application/json", 422, "shape"),
+    "a text among numbers": (json.dumps({"images": [[[1] * 8] * 7 + [[1] * 7 + ["1"]]]}).encode(), "application/json", 422, "shape"),
+    "a boolean among numbers": (json.dumps({"images": [[[1] * 8] * 7 + [[1] * 7 + [True]]]}).encode(), "application/json", 422, "shape"),
+    "one image with a channel, one without": (json.dumps({"images": [[[1] * 8] * 8, [[[1]] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "booleans": (json.dumps({"images": [[[True] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "huge numbers": (json.dumps({"images": [[[10**400] * 8] * 8]}).encode(), "application/json", 422, "shape"),
     "too bright": (json.dumps({"images": [[[256] * 8] * 8]}).encode(), "application/json", 422, "range"),
@@ -218,6 +226,17 @@ def test_many_requests_at_a_time_leave_the_filters_of_warnings_as_they_were():
     finally:
         sys.setswitchinterval(interval)
         warnings.filters[:] = before
+
+
+def test_text_in_place_of_pixels_takes_no_more_memory_than_its_json():
+    body = json.dumps({"images": [["A" * 20_000] + [""] * 2_000]}).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(reading.RefusedError, match="Each image must be"):
+            reading.arrays(body, (8, 8, 1), serving.settings())
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def counted(client, reason: str) -> float:
@@ -252,6 +271,21 @@ def test_number_of_parts_is_bounded(shared, count, status):
         assert len(answer.json()["predictions"]) == 64
 
 
+def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
+    opened, threads = reading.opened, []
+
+    def spied(*arguments):
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return opened(*arguments)
+
+    monkeypatch.setattr(reading, "opened", spied)
+    # a picture of few pixels, with much behind them
+    for content in (PNG, PNG + bytes(100_000), LARGE):
+        assert post(client, content).status_code == 200
+    assert threads[0] != "predict"
+    assert threads[1:] == ["predict", "predict"]
+
+
 def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
     opened, prepared, seen, alive = reading.opened, reading.prepared, [], []
 
@@ -277,6 +311,36 @@ def test_nothing_is_decoded_where_one_file_of_several_has_a_bad_header(client, m
     monkeypatch.setattr(reading, "prepared", lambda *_: pytest.fail("a picture was decoded"))
     files = [("files", ("a.png", content, "image/png")) for content in (LARGE, header_of(4_097, 10))]
     refused(client.post("/v1/predict", files=files), 413, "pixels")
+
+
+@pytest.mark.parametrize("bad", [PNG[: len(PNG) // 2], b"hello"])
+def test_bad_file_of_several_is_named(shared, bad):
+    contents = {"a.png": PNG, "b.png": PNG, "c.png": bad, "d.png": PNG}
+    files = [("files", (name, content, "image/png")) for name, content in contents.items()]
+    answer = shared.post("/v1/predict", files=files)
+    assert answer.status_code in (415, 422)
+    message = answer.json()["error"]["message"]
+    assert message.startswith("File 3 (c.png): ")
+    assert not post(shared, bad).json()["error"]["message"].startswith("File")
+
+
+def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
+    monkeypatch.setattr(reading, "TOGETHER", 2)
+    with TestClient(app.create(serving.settings(max_pixels=90_000))) as client:
+
+        def answer(count):
+            files = [("files", (f"{k}.png", LARGE, "image/png")) for k in range(count)]
+            return client.post("/v1/predict", files=files)
+
+        assert answer(2).status_code == 200
+        monkeypatch.setattr(reading, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+        assert "180,000 pixels together" in refused(answer(3), 413, "pixels")
+
+
+def test_limits_are_stated_in_the_description(shared):
+    description = shared.get("/openapi.json").json()["info"]["description"]
+    for limit in ("up to 64 files", "4,096 pixels a side", "16,000,000 in all", "64,000,000 together"):
+        assert limit in description
 
 
 def test_body_without_announced_length_is_bounded_too(shared):
@@ -386,6 +450,22 @@ def test_key_is_wanted_where_one_is_set(version, monkeypatch):
         refused(client.get("/v1/model", headers={"X-API-Key": "guess"}), 401, "key")
         assert client.get("/v1/model", headers={"X-API-Key": "secret"}).status_code == 200
         assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_description_names_the_key_only_where_one_is_wanted(version, monkeypatch, key):
+    monkeypatch.setenv(API_KEY, key)
+    with TestClient(app.create(serving.settings())) as client:
+        found = client.get("/openapi.json").json()
+        schemes = found.get("components", {}).get("securitySchemes", {})
+        wanted = [path for path, operations in found["paths"].items() if "security" in str(operations)]
+        if not key:
+            assert (schemes, wanted) == ({}, [])
+            return
+        ((name, scheme),) = schemes.items()
+        assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-API-Key")
+        assert set(wanted) == {"/v1/predict", "/v1/model", "/v1/drift"}
+        assert found["paths"]["/v1/predict"]["post"]["security"] == [{name: []}]
 
 
 def wait_for(condition, seconds: float = 10.0):
@@ -557,7 +637,8 @@ def test_drift_is_examined_window_by_window(home):
     registry.promote(registry.publish(content, registry_versions.facts()).name)
     with TestClient(app.create(serving.settings(drift_window=50))) as client:
         client.post("/v1/predict", json={"images": images[:49, ..., 0].tolist()})
-        assert client.get("/v1/drift").json()["collected"] == 49
+        state = client.get("/v1/drift").json()
+        assert (state["collected"], state["worker"], state["workers"]) == (49, os.getpid(), 1)
         client.post("/v1/predict", json={"images": images[49:50, ..., 0].tolist()})
         wait_for(lambda: client.get("/v1/drift").json()["examined"] == 1)
         assert client.get("/v1/drift").json()["last"]["drifted"] is False

@@ -4,6 +4,7 @@ import pytest
 
 import serving
 from helpers.serving import trial
+from helpers.serving.settings import API_KEY
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +31,8 @@ def test_picture_is_answered_and_text_refused(browser, service, tmp_path):
     page.wait_for_selector("#answer h2")
     _, wanted = trial.send(service.address, picture.read_bytes())
     assert page.inner_text("#answer h2").startswith(wanted["predictions"][0]["class"])
-    assert page.locator("#answer tr").count() == 3
+    shares = [f"{100 * share:.1f} %" for share in wanted["predictions"][0]["calibrated"].values()]
+    assert sorted(page.locator("#answer td:nth-child(2)").all_inner_texts()) == sorted(shares)
     page.set_input_files("#file", str(text))
     page.get_by_role("button", name="Tell what it shows").click()
     page.wait_for_function("document.querySelector('#answer').textContent.includes('415')")
@@ -38,6 +40,30 @@ def test_picture_is_answered_and_text_refused(browser, service, tmp_path):
     assert problems == []
     assert all(url.startswith((service.address, "data:", "blob:")) for url in asked)
     page.close()
+
+
+def test_page_that_wants_a_key_asks_again_once_it_was_typed(browser, tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first")
+    with trial.running(trial.serve_command("digits", "--quiet"), {API_KEY: "secret"}) as service:
+        page = browser.new_page()
+        page.goto(service.address)
+
+        def says(text):
+            page.wait_for_function(f"document.querySelector('#model').textContent.includes('{text}')")
+
+        says("wants a key")
+        for typed, answer in (
+            ("wrong", "not the service"),
+            ("secret", "90.0 % of 1000"),
+            ("", "wants a key"),
+        ):
+            page.fill("#key", typed)
+            page.locator("#key").blur()
+            says(answer)
+        page.goto(f"{service.address}/docs")
+        page.get_by_role("button", name="Authorize").first.wait_for()
+        page.close()
 
 
 def test_the_interface_is_described_without_the_internet(browser, service):

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 
@@ -69,6 +70,27 @@ def test_workers_answer_and_their_counts_are_added_up(home):
         assert sum(counted) >= sum(found.statuses.values())
         assert 'osemn_refused_total{reason="empty"} 1.0' in text
         assert service.stop() == 0
+
+
+def test_drift_is_told_by_worker_and_alarms_of_all_workers_are_added_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first", drift=True)
+    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--drift-every", "0")
+    with trial.running(command) as service:
+        found = {}
+
+        def is_told_by_both():
+            # many connections at a time, so that both workers get some; black pictures are drift
+            black = trial.post(serving.png(np.zeros((8, 8), np.uint8)))
+            trial.load(service.port, [black], connections=8, seconds=0.3, warm_up=0.0)
+            with trial.DIRECT.open(f"{service.address}/v1/drift", timeout=30) as answer:
+                state = json.load(answer)
+            found[state["worker"]] = state["examined"]
+            return len(found) == 2 and min(found.values()) > 0
+
+        wait_for(is_told_by_both, 60.0)
+        assert found.keys() == workers(service).keys()
+        assert metric(service, 'osemn_drift_windows_total{drifted="yes"}') >= sum(found.values())
 
 
 def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(home, monkeypatch):
@@ -302,3 +324,28 @@ def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(
             assert metric(service, "osemn_requests_in_flight") == 1
             assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
         assert service.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_work_that_goes_on_after_its_refusal_does_not_keep_the_service_from_ending(home, tmp_path, workers):
+    port = trial._free_port()
+    program = tmp_path / "endless.py"
+    program.write_text(
+        "import time\n"
+        "from helpers.serving import reading, server\n"
+        "from helpers.serving.settings import Settings\n"
+        "reading.prepared = lambda *_: time.sleep(3600)\n"
+        "if __name__ == '__main__':\n"
+        f"    server.run(Settings(dataset='digits', port={port}, timeout=0.2, workers={workers}))\n",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: trial._is_ready(port), 60.0)
+        # large enough for a thread
+        status, answer = trial.send(f"http://127.0.0.1:{port}", serving.png(serving.pixels(side=300)))
+        assert (status, answer["error"]["reason"]) == (503, "timeout")
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()

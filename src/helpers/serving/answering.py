@@ -14,7 +14,8 @@ from helpers.serving.reading import RefusedError
 from helpers.serving.service import Service
 from helpers.serving.settings import Settings
 
-SMALL_PIXELS = 65_536  # up to here, to hand a picture to a thread costs more than to decode it
+# up to here, to hand a picture to a thread costs more than to decode it; its header alone can cost as much as its bytes are many
+SMALL_BYTES, SMALL_PIXELS = 65_536, 65_536
 LINGER = 4  # times the bound: so much of a body that is too large is thrown away before the connection is cut
 _PICTURES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
@@ -42,10 +43,12 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
         if kind == "multipart/form-data":
             files = await _parts(request, content, service.settings)
             return await service.pool.run(service.predict_files, served, files, wishes)
+        if len(content) > SMALL_BYTES:
+            return await service.pool.run(service.predict_file, served, content, wishes)
         picture = reading.opened(content, service.settings)
         if picture.width * picture.height <= SMALL_PIXELS:
-            return service.predict_pictures(served, [picture], wishes)
-        return await service.pool.run(service.predict_pictures, served, [picture], wishes)
+            return service.predict_picture(served, picture, wishes)
+        return await service.pool.run(service.predict_picture, served, picture, wishes)
     finally:
         service.buffered -= len(content)  # which `_body` has added
 
@@ -101,8 +104,8 @@ async def _body(request: Request, service: Service) -> bytes:
         raise
 
 
-async def _parts(request: Request, content: bytes, settings: Settings) -> list[bytes]:
-    """Return the files of a multipart body."""
+async def _parts(request: Request, content: bytes, settings: Settings) -> list[tuple[str, bytes]]:
+    """Return the names and contents of the files of a multipart body."""
 
     async def stream() -> AsyncIterator[bytes]:
         yield content
@@ -122,7 +125,7 @@ async def _parts(request: Request, content: bytes, settings: Settings) -> list[b
     except Exception as error:  # the parser's own exceptions for what is no multipart at all
         raise RefusedError(400, "parts", f"The body is no multipart/form-data: {str(error)[:100]}.") from None
     try:
-        files = [await upload.read() for _, upload in form.multi_items()]
+        files = [(upload.filename or "", await upload.read()) for _, upload in form.multi_items()]
     finally:
         await form.close()
     if not files:

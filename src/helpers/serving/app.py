@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,14 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         return documentation.of_model(service.current())
 
     @app.get(
-        "/v1/drift", tags=["model"], summary="Whether the pictures of late are like those it was checked on"
+        "/v1/drift",
+        tags=["model"],
+        summary="Whether the pictures of late are like those it was checked on",
+        description=documentation.DRIFT,
     )
     async def drifted() -> dict[str, Any]:
-        return service.monitor.state() if service.monitor else {"watched": False}
+        state = service.monitor.state() if service.monitor else {"watched": False}
+        return {"worker": os.getpid(), "workers": service.settings.workers, **state}
 
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, str]:
@@ -99,12 +104,13 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
 
 def _describe_served(app: FastAPI, service: Service) -> None:
-    """Let the description's example be one that the served version answers."""
+    """Let the description's example be one that the served version answers, and name the key where one is wanted."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         served = service.holder.served
-        return documentation.with_example(plain(), PREDICT, served.shape) if served else plain()
+        found = documentation.with_key(plain()) if service.key else plain()
+        return documentation.with_example(found, PREDICT, served.shape) if served else found
 
     app.openapi = described
 

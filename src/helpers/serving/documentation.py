@@ -5,12 +5,23 @@ from math import prod
 from typing import Any
 
 from helpers.serving.model import Served
+from helpers.serving.reading import TOGETHER
+from helpers.serving.settings import Settings
 
+_LIMITS = Settings()
 DESCRIPTION = (
     "Tells what a picture shows. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
-    "JSON. Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`; where "
+    f"JSON. A picture has at most {_LIMITS.max_side:,} pixels a side and {_LIMITS.max_pixels:,} in all, the files of a request "
+    f"{TOGETHER * _LIMITS.max_pixels:,} together, a body {_LIMITS.max_body:,} bytes. "
+    "Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`; where "
     "the data set's own pictures are things on black, turned light on dark, cut to the ink, scaled and centred (`frame`); otherwise "
     "the middle is cut out and resized to the model's shape."
+)
+
+DRIFT = (
+    "Each worker collects a window of its own pictures, and this is what the one that happened to answer knows: `worker` is its "
+    "process id, one of `workers`. Alarms of all workers are added up in /metrics: `osemn_drift_windows_total` with "
+    '`drifted="yes"`; `osemn_drift_p_value` is the smallest of their last windows.'
 )
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -107,14 +118,24 @@ _ANSWER = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["class", "label", "confidence", "probabilities", "top"],
+                "required": ["class", "label", "confidence", "probabilities", "calibrated", "top"],
                 "properties": {
                     "class": {"type": "string"},
                     "label": {"type": "integer"},
-                    "confidence": {"type": "number", "description": "After temperature scaling."},
-                    "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+                    "confidence": {"type": "number", "description": "Of the class, calibrated."},
+                    "probabilities": {
+                        "type": "object",
+                        "description": "As the model gives them.",
+                        "additionalProperties": {"type": "number"},
+                    },
+                    "calibrated": {
+                        "type": "object",
+                        "description": "After temperature scaling, so that they mean what they say.",
+                        "additionalProperties": {"type": "number"},
+                    },
                     "top": {
                         "type": "array",
+                        "description": "The most probable classes, calibrated; the first is the answer.",
                         "items": {
                             "type": "object",
                             "properties": {"class": {"type": "string"}, "probability": {"type": "number"}},
@@ -129,9 +150,9 @@ _WHEN = {
     400: "The body is empty, or not what its type says.",
     401: "The key is missing or wrong.",
     408: "The body did not arrive in time.",
-    413: "Body, picture or number of parts is too large.",
+    413: "Body, picture, pictures together or number of parts is too large.",
     415: "The type or the format is not one that is read.",
-    422: "A picture is damaged, or pixels or a query have wrong values.",
+    422: "A picture is damaged or of too many parts, or pixels or a query have wrong values.",
     503: "Too much to do; come again after the seconds in Retry-After.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -164,6 +185,18 @@ def with_example(description: dict[str, Any], path: str, shape: tuple[int, int, 
     found = copy.deepcopy(description)
     body = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     body["examples"] = {name: {"value": {"images": [pixels]}}}
+    return found
+
+
+def with_key(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the API's description, which says that all below `/v1/` wants the key; `description` is left as it is."""
+    found = copy.deepcopy(description)
+    scheme = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The service's key."}
+    found.setdefault("components", {})["securitySchemes"] = {"key": scheme}
+    for path, operations in found["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in operations.values():
+                operation["security"] = [{"key": []}]
     return found
 
 

@@ -69,22 +69,24 @@ class Served:
     def answers(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
         """Return what is said of each picture, as plain JSON types.
 
-        `probabilities` are the model's own; `confidence` is that of the first class after temperature scaling.
+        `probabilities` are the model's own; `calibrated` are those after temperature scaling, of which `top` are the first and
+        `confidence` is the very first.
         """
         scaled = np.log(np.maximum(probabilities, _SMALLEST)) / self.temperature
         scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        confidence = 1.0 / scaled.sum(axis=1)
+        scaled = scaled / scaled.sum(axis=1, keepdims=True)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP].tolist()
-        rows = np.round(probabilities.astype(np.float64), 6).tolist()
+        own, calibrated = (np.round(rows.astype(np.float64), 6).tolist() for rows in (probabilities, scaled))
         return [
             {
                 "class": self.classes[best[0]],
                 "label": best[0],
-                "confidence": round(sure, 6),
-                "probabilities": dict(zip(self.classes, row, strict=True)),
+                "confidence": row[best[0]],
+                "probabilities": dict(zip(self.classes, own_row, strict=True)),
+                "calibrated": dict(zip(self.classes, row, strict=True)),
                 "top": [{"class": self.classes[place], "probability": row[place]} for place in best],
             }
-            for best, row, sure in zip(order, rows, confidence.tolist(), strict=True)
+            for best, own_row, row in zip(order, own, calibrated, strict=True)
         ]
 
 

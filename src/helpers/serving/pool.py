@@ -3,14 +3,22 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any
 
 from helpers.serving.reading import RefusedError
 
+LAST_SECONDS = 1.0
+"""So long `close` waits for threads at work; by then, nobody waits for what they find."""
+
 
 class Pool:
     """Runs work off the event loop; what does not fit into the queue is refused at once.
+
+    The threads are daemons, unlike those of `concurrent.futures`: Python does not wait for them at its end, however long a picture
+    takes to decode.
 
     Args:
         threads: how much runs at a time.
@@ -22,7 +30,9 @@ class Pool:
         self.limit, self.timeout = threads + queue, timeout
         self.pending = 0
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._jobs: SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._most = threads
 
     def demand_room(self) -> None:
         """Refuse where the queue is full.
@@ -40,10 +50,12 @@ class Pool:
             RefusedError: 503, the queue is full, or the answer took longer than the time-out.
         """
         self.demand_room()
+        future: Future = Future()
         with self._lock:
             self.pending += 1
-        future = self._threads.submit(work, *arguments)
+            self._add_thread()
         future.add_done_callback(self._done)
+        self._jobs.put((future, work, arguments))
         try:
             async with asyncio.timeout(self.timeout):
                 return await asyncio.wrap_future(future)
@@ -56,6 +68,33 @@ class Pool:
         with self._lock:
             self.pending -= 1
 
+    def _add_thread(self) -> None:
+        if len(self._threads) < self._most:
+            name = f"predict_{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, work, arguments = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(*arguments))
+                except BaseException as error:  # the caller's, whatever it is
+                    future.set_exception(error)
+            del job, future, work, arguments  # no picture is held until the next one comes
+
     def close(self) -> None:
-        """Let what is running end."""
-        self._threads.shutdown(wait=True)
+        """Drop what waits, and give what is running `LAST_SECONDS` to end."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is not None:
+                job[0].cancel()
+        for _ in self._threads:
+            self._jobs.put(None)
+        deadline = monotonic() + LAST_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - monotonic()))

@@ -1,15 +1,19 @@
 """From a request's body to pixels, within bounds; what is refused is refused before it costs much."""
 
+import contextlib
 import io
 import json
 import warnings
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from helpers import pictures
 from helpers.framing import BlankError, Framing
 from helpers.pictures import Wishes
+from helpers.serving import segments
 from helpers.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", module="PIL")
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+_LONGEST_NAME = 100
+TOGETHER = 4  # times the bound of one picture: so many pixels the files of a request have at most
 
 
 class RefusedError(Exception):
@@ -38,17 +44,23 @@ class RefusedError(Exception):
 def opened(content: bytes, settings: Settings) -> "Image.Image":
     """Open a PNG, JPEG or WebP file; format and size are read from its header, and nothing is decoded.
 
+    Takes milliseconds; for a file of many parts tenths of a second, so large ones are opened off the event loop.
+
     Args:
         content: the file's bytes.
         settings: the bounds.
 
     Raises:
-        RefusedError: it is empty, no such file, or too large.
+        RefusedError: it is empty, no such file, too large, or of too many parts.
     """
     from PIL import Image
 
     if not content:
         raise RefusedError(400, "empty", "The body is empty; send a PNG, JPEG or WebP picture.")
+    try:
+        segments.check(content)
+    except ValueError as error:
+        raise RefusedError(422, "segments", str(error)) from None
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
@@ -60,6 +72,34 @@ def opened(content: bytes, settings: Settings) -> "Image.Image":
     if max(image.size) > settings.max_side or image.width * image.height > settings.max_pixels:
         raise _too_large(settings)
     return image
+
+
+@contextlib.contextmanager
+def of_file(number: int, name: str) -> Iterator[None]:
+    """Let a refusal within say which of several files it is about; `name` is the sender's."""
+    try:
+        yield
+    except RefusedError as error:
+        which = f"File {number} ({name[:_LONGEST_NAME]})" if name else f"File {number}"
+        raise RefusedError(error.status, error.reason, f"{which}: {error.message}") from None
+
+
+def together(images: Iterable["Image.Image"], settings: Settings) -> None:
+    """Check that opened pictures, which are taken one after the other, are not too large together.
+
+    Raises:
+        RefusedError: they are.
+    """
+    most = TOGETHER * settings.max_pixels
+    pixels = 0
+    for image in images:
+        pixels += image.width * image.height
+        if pixels > most:
+            raise RefusedError(
+                413,
+                "pixels",
+                f"The files have more than {most:,} pixels together; send them in several requests.",
+            )
 
 
 def prepared(
@@ -122,21 +162,39 @@ def arrays(content: bytes, shape: tuple[int, int, int], settings: Settings) -> n
         raise RefusedError(
             422, "count", f"There are {count} images; between 1 and {settings.max_images} are allowed."
         )
-    height, width, channels = shape
-    try:
-        values = np.asarray(body["images"])
-    except (ValueError, RecursionError, OverflowError):
-        values = np.empty(0, object)
-    if values.dtype.kind not in "iuf" or values.shape[1:] not in _shapes(shape):
+    values = _numbers(body["images"], (count, *shape))
+    if values is None:
+        height, width, channels = shape
         wanted = f"[{height}, {width}]" if channels == 1 else f"[{height}, {width}, {channels}]"
         raise RefusedError(422, "shape", f"Each image must be {wanted} numbers.")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
         raise RefusedError(422, "range", "Pixels must be numbers from 0 to 255.")
-    return values.reshape(count, *shape).astype(np.float32)
+    return values.astype(np.float32)
 
 
-def _shapes(shape: tuple[int, int, int]) -> tuple[tuple[int, ...], ...]:
-    return (shape, shape[:2]) if shape[2] == 1 else (shape,)
+def _numbers(images: list[Any], shape: tuple[int, int, int, int]) -> np.ndarray | None:
+    """Return nested lists as `float64 [N, H, W, C]`; None where they are of another shape or hold other than numbers.
+
+    All is checked before it becomes an array: NumPy makes room for the longest text in every place. Grey ones may be `[N, H, W]`.
+    """
+    for sizes in (shape[:3], shape) if shape[3] == 1 else (shape,):
+        found = _flat(images, sizes)
+        if found is not None:
+            try:
+                return np.array(found, np.float64).reshape(shape)
+            except OverflowError:  # a whole number of hundreds of digits
+                return None
+    return None
+
+
+def _flat(nested: list[Any], sizes: tuple[int, ...]) -> list[int | float] | None:
+    """Return the numbers of nested lists of the given sizes in order; None where they are anything else."""
+    level = [nested]
+    for size in sizes:
+        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+            return None
+        level = list(chain.from_iterable(level))
+    return level if {int, float}.issuperset(map(type, level)) else None
 
 
 def _no_number(name: str) -> NoReturn:

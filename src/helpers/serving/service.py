@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,22 +79,34 @@ class Service:
             self.metrics.pictures.labels(answer["class"]).inc()
         return found
 
-    def predict_pictures(
-        self, served: Served, opened: Iterable["Image.Image"], wishes: Wishes
-    ) -> list[dict[str, Any]]:
-        """Decode opened pictures one by one and predict them; runs in the pool, or at once for a single small one."""
-        images = [reading.prepared(image, served.shape, wishes, served.framing) for image in opened]
-        return self.predict(served, np.stack(images))
+    def predict_picture(self, served: Served, opened: "Image.Image", wishes: Wishes) -> list[dict[str, Any]]:
+        """Decode an opened picture and predict it; runs in the pool, or at once for a small one."""
+        pixels = reading.prepared(opened, served.shape, wishes, served.framing)
+        return self.predict(served, pixels[np.newaxis])
 
-    def predict_files(self, served: Served, files: list[bytes], wishes: Wishes) -> list[dict[str, Any]]:
-        """Open, decode and predict picture files; runs in the pool.
+    def predict_file(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
+        """Open, decode and predict one picture file; runs in the pool."""
+        return self.predict_picture(served, reading.opened(content, self.settings), wishes)
+
+    def predict_files(
+        self, served: Served, files: list[tuple[str, bytes]], wishes: Wishes
+    ) -> list[dict[str, Any]]:
+        """Open, decode and predict picture files, names and contents; runs in the pool.
 
         All headers are checked before anything is decoded; then one picture at a time is held decoded.
         """
-        for content in files:
-            reading.opened(content, self.settings)
-        one_by_one = (reading.opened(content, self.settings) for content in files)
-        return self.predict_pictures(served, one_by_one, wishes)
+        reading.together((self._opened(*numbered) for numbered in enumerate(files, 1)), self.settings)
+        images = []
+        for number, (name, content) in enumerate(files, 1):
+            with reading.of_file(number, name):
+                opened = reading.opened(content, self.settings)
+                images.append(reading.prepared(opened, served.shape, wishes, served.framing))
+                del opened
+        return self.predict(served, np.stack(images))
+
+    def _opened(self, number: int, file: tuple[str, bytes]) -> "Image.Image":
+        with reading.of_file(number, file[0]):
+            return reading.opened(file[1], self.settings)
 
     def predict_arrays(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
         """Read pixels from JSON and predict them; runs in the pool."""
