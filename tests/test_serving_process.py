@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 
-import psutil
 import pytest
 
 import serving
@@ -241,64 +240,3 @@ def test_the_service_of_a_measurement_wants_no_key_whatever_the_environment_says
     monkeypatch.setenv("OSEMN_API_KEY", "secret")
     with trial.running(trial.serve_command("digits", "--quiet")) as service:
         assert trial.send(service.address, PNG)[0] == 200
-
-
-def test_workers_that_cannot_start_end_the_service_and_say_why(home):
-    (model,) = (home / "out").rglob("model.onnx")
-    model.write_bytes(model.read_bytes()[:-1] + b"!")
-    command = [
-        sys.executable,
-        "-m",
-        "helpers.cli",
-        "serve",
-        "--dataset",
-        "digits",
-        "--port",
-        "0",
-        "--workers",
-        "2",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "model.onnx was changed" in done.stderr
-    assert "A worker ended with status" in done.stderr
-
-
-def workers(service: trial.Running) -> dict[int, psutil.Process]:
-    children = psutil.Process(service.process.pid).children()
-    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return {child.pid: child for child in alive if "resource_tracker" not in " ".join(child.cmdline())}
-
-
-def metric(service: trial.Running, name: str) -> float:
-    text = trial.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
-
-
-def wait_for(condition, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.1)
-
-
-def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(home):
-    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
-    with trial.running(command) as service:
-        time.sleep(6.0)  # one that dies sooner is taken for one that cannot start
-        assert trial.send(service.address, PNG)[0] == 200
-        before = workers(service)
-        with socket.create_connection(("127.0.0.1", service.port)) as held:
-            held.sendall(trial.post(PNG)[:-1])  # its worker waits for the rest
-            wait_for(lambda: metric(service, "osemn_requests_in_flight") == 2)  # the other asks for metrics
-            (victim,) = [
-                worker
-                for worker in before.values()
-                if any(one.raddr and one.raddr == held.getsockname() for one in worker.net_connections())
-            ]
-            victim.kill()
-            wait_for(lambda: len(workers(service).keys() - before.keys()) == 1)
-            assert trial.send(service.address, PNG)[0] == 200
-            assert metric(service, "osemn_requests_in_flight") == 1
-            assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
-        assert service.stop() == 0

@@ -1,26 +1,25 @@
 """Runs the service: uvicorn with bounds, one worker or several, and an end that leaves nobody without an answer."""
 
-import multiprocessing
+import contextlib
 import os
 import signal
 import socket
 import sys
 import tempfile
 import threading
-from time import monotonic
+from multiprocessing.connection import Connection
 from types import FrameType
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 
 from helpers.errors import OsemnError
 from helpers.serving import logs
 from helpers.serving.metrics import SHARED
 from helpers.serving.settings import Settings
+from helpers.serving.supervisor import Supervisor
 
 BACKLOG = 2_048
 MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
-SHORTEST_LIFE = 5.0
 SETTLE_SECONDS = 0.5
 
 
@@ -28,7 +27,15 @@ class Server(uvicorn.Server):
     """uvicorn's server, which goes on for a moment when it is told to end.
 
     It is not ready any more from then on, so that balancers send nothing new, and what has been sent is read and answered.
+
+    Args:
+        config: uvicorn's.
+        report: where a worker tells its supervisor that it is ready; None for a service of one process.
     """
+
+    def __init__(self, config: uvicorn.Config, report: Connection | None = None) -> None:
+        super().__init__(config)
+        self._report = report
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen.
@@ -42,6 +49,9 @@ class Server(uvicorn.Server):
             if isinstance(end.__context__, OSError):  # uvicorn has logged it
                 raise _no_port(self.config.host, self.config.port, end.__context__) from None
             raise
+        if self._report is not None:
+            with contextlib.suppress(OSError), self._report:  # a supervisor that is gone needs no word
+                self._report.send_bytes(b"ready")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal to end; a second one ends at once."""
@@ -70,20 +80,28 @@ def run(settings: Settings) -> None:
     """
     _listen_to_signals()
     if settings.workers == 1:
-        _serve(settings, None)
+        _serve(settings)
         return
     with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared:
         os.environ[SHARED] = shared
         _supervise(settings)
 
 
-def _serve(settings: Settings, listening: socket.socket | None) -> None:
-    """Serve in this process, on a socket that is listening already or on a new one."""
+def _serve(
+    settings: Settings, listening: socket.socket | None = None, report: Connection | None = None
+) -> None:
+    """Serve in this process, on a new socket, or as a worker on one that is listening already.
+
+    Raises:
+        OsemnError: there is no version to serve, or it is not whole; the port is taken or may not be used.
+    """
     from helpers.serving import app
 
     logs.set_up()
+    application = app.create(settings)
+    application.state.service.begin()  # before uvicorn, which would show an error's traceback in its place
     configuration = uvicorn.Config(
-        app.create(settings),
+        application,
         host=settings.host,
         port=settings.port,
         loop="uvloop" if os.name == "posix" else "auto",
@@ -96,7 +114,7 @@ def _serve(settings: Settings, listening: socket.socket | None) -> None:
         timeout_keep_alive=30,
         server_header=False,
     )
-    Server(configuration).run(None if listening is None else [listening])
+    Server(configuration, report).run(None if listening is None else [listening])
 
 
 def _listen_to_signals() -> None:
@@ -113,44 +131,22 @@ def _listen_to_signals() -> None:
         signal.signal(number, end)
 
 
-def _worker(settings: Settings, listening: socket.socket) -> None:
+def _worker(settings: Settings, listening: socket.socket, report: Connection) -> None:
+    """Serve as one of several; the supervisor's end is this one's."""
     _listen_to_signals()
-    _serve(settings, listening)
+    try:
+        _serve(settings, listening, report)
+    except OsemnError as error:
+        print(f"Failed: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
 
 
 def _supervise(settings: Settings) -> None:
-    """Keep so many workers at work on one socket; a worker that dies is replaced, unless it never became ready."""
-    end, apart = threading.Event(), multiprocessing.get_context("spawn")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: end.set())
+    """Listen, and let workers answer."""
+    logs.set_up()
     try:
         listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except OSError as error:
         raise _no_port(settings.host, settings.port, error) from None
     with listening:
-
-        def begin() -> tuple[float, multiprocessing.process.BaseProcess]:
-            process = apart.Process(target=_worker, args=(settings, listening), daemon=False)
-            process.start()
-            return monotonic(), process
-
-        workers = [begin() for _ in range(settings.workers)]
-        while not end.wait(0.2):
-            for place, (started, process) in enumerate(workers):
-                if process.is_alive():
-                    continue
-                if monotonic() - started < SHORTEST_LIFE:
-                    end.set()  # what keeps one from starting keeps all
-                    break
-                mark_process_dead(process.pid, os.environ[SHARED])  # its requests are at work no more
-                workers[place] = begin()
-        for _, process in workers:
-            if process.is_alive():
-                process.terminate()
-        for _, process in workers:
-            process.join(settings.drain + 10.0)
-        # one that had only just been started is ended by the signal itself; it held no request
-        ended_well = (0, -signal.SIGTERM)
-        failed = [process.exitcode for _, process in workers if process.exitcode not in ended_well]
-    if failed:
-        raise OsemnError(f"A worker ended with status {failed[0]}.", "the lines above say why")
+        Supervisor(settings, listening, _worker).run()
