@@ -65,6 +65,38 @@ def in_a_terminal(command: list[str]) -> Iterator[trial.Running]:
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
+def test_ctrl_c_lets_a_request_finish_whose_body_is_still_arriving(home, count):
+    command = trial.serve_command("digits", "--quiet", "--workers", count, "--timeout", "60")
+    with in_a_terminal(command) as service:
+        wait_for(lambda: len(workers(service)) == (2 if count == "2" else 0))
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as slow:
+            request = trial.post(PNG)
+            slow.sendall(request[:-20])
+            time.sleep(1.0)
+            os.killpg(service.process.pid, signal.SIGINT)
+            time.sleep(3.0)
+            slow.sendall(request[-20:])
+            assert slow.recv(65_536)[9:12] == b"200"
+        _, said = service.process.communicate(timeout=40)
+    assert service.process.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_second_ctrl_c_ends_workers_that_wait_for_a_request_at_once(home):
+    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
+    with in_a_terminal(command) as service, socket.create_connection(("127.0.0.1", service.port)) as held:
+        held.sendall(trial.post(PNG)[:-1])
+        time.sleep(1.0)
+        began = time.monotonic()
+        os.killpg(service.process.pid, signal.SIGINT)
+        time.sleep(1.0)
+        assert service.process.poll() is None
+        os.killpg(service.process.pid, signal.SIGINT)
+        service.process.communicate(timeout=20)
+        assert time.monotonic() - began < 20  # the drain is 30 s
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
 def test_workers_that_cannot_start_end_the_service_and_say_why(home, count):
     (model,) = (home / "out").rglob("model.onnx")
     model.write_bytes(model.read_bytes()[:-1] + b"!")

@@ -54,14 +54,18 @@ class Server(uvicorn.Server):
                 self._report.send_bytes(b"ready")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal to end; a second one ends at once."""
+        """Take a signal to end; a second Ctrl+C ends at once. A terminal sends Ctrl+C to workers, too: they leave it."""
         from helpers.serving.service import ending
 
+        if self._report is not None and sig == signal.SIGINT:
+            return
         if ending.is_set():
+            self.should_exit = True  # what uvicorn goes by to know a second one
             super().handle_exit(sig, frame)
             return
         ending.set()
-        threading.Timer(SETTLE_SECONDS, super().handle_exit, (sig, frame)).start()
+        # as SIGTERM, for uvicorn takes a SIGINT that comes after another signal as a second Ctrl+C
+        threading.Timer(SETTLE_SECONDS, super().handle_exit, (signal.SIGTERM, frame)).start()
 
 
 def _no_port(host: str, port: int, error: OSError) -> OsemnError:
@@ -117,7 +121,7 @@ def _serve(
     Server(configuration, report).run(None if listening is None else [listening])
 
 
-def _listen_to_signals() -> None:
+def _listen_to_signals(*, of_worker: bool = False) -> None:
     """End well where the end is asked for before uvicorn listens, and when it raises the signal again after the drain."""
 
     def end(*_: object) -> None:
@@ -127,13 +131,13 @@ def _listen_to_signals() -> None:
         if ending is None or not ending.is_set():
             os._exit(0)  # nothing has been served; what is being imported may catch an exception
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if of_worker else end)
 
 
 def _worker(settings: Settings, listening: socket.socket, report: Connection) -> None:
     """Serve as one of several; the supervisor's end is this one's."""
-    _listen_to_signals()
+    _listen_to_signals(of_worker=True)
     try:
         _serve(settings, listening, report)
     except OsemnError as error:

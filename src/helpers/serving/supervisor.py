@@ -56,12 +56,12 @@ class Supervisor:
 
     def __init__(self, settings: Settings, listening: socket.socket, target: Target) -> None:
         self.settings, self.listening, self.target = settings, listening, target
-        self.end = threading.Event()
+        self.end, self.at_once = threading.Event(), threading.Event()
         self.ever_ready = False
         self._apart = multiprocessing.get_context("spawn")
 
     def run(self) -> None:
-        """Supervise until the process is told to end.
+        """Supervise until the process is told to end; a second Ctrl+C ends the workers at once.
 
         Raises:
             OsemnError: all workers ended before any was ready, or one did not end well.
@@ -78,15 +78,21 @@ class Supervisor:
         self._finish([worker.process for worker in workers])
 
     def _told(self, number: int, _: object) -> None:
+        if self.end.is_set() and number == signal.SIGINT:
+            self.at_once.set()
         self.end.set()
 
     def _begin(self, pause: float) -> _Worker:
-        """Start a worker."""
+        """Start a worker that a terminal's Ctrl+C does not reach while it starts: the supervisor alone ends it."""
         reports, report = self._apart.Pipe(duplex=False)
         arguments = (self.settings, self.listening, report)
         process = self._apart.Process(target=self.target, args=arguments, daemon=False)
-        process.start()
-        report.close()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a new process takes over what is ignored
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
+            report.close()
         return _Worker(process, monotonic(), reports, pause)
 
     def _look_after(self, worker: _Worker) -> _Worker:
@@ -115,10 +121,14 @@ class Supervisor:
         for process in asked:
             process.terminate()
         deadline = monotonic() + self.settings.drain + PATIENCE
+        while any(process.is_alive() for process in asked) and monotonic() < deadline:
+            if self.at_once.wait(0.1):
+                break
         for process in asked:
-            process.join(max(0.0, deadline - monotonic()))
             process.kill()
             process.join()
+        if self.at_once.is_set():
+            return  # as was wished
         # one that had only just been started is ended by the signal itself; it held no request
         statuses = [process.exitcode for process in asked or processes]
         failed = [status for status in statuses if status not in (0, -signal.SIGTERM)]
