@@ -96,6 +96,35 @@ def test_second_ctrl_c_ends_workers_that_wait_for_a_request_at_once(home):
         assert time.monotonic() - began < 20  # the drain is 30 s
 
 
+def test_workers_end_when_their_supervisor_was_killed(home):
+    with in_a_terminal(trial.serve_command("digits", "--quiet", "--workers", "2")) as service:
+        before = workers(service)
+        assert len(before) == 2
+        service.process.kill()
+        wait_for(lambda: not any(psutil.pid_exists(pid) for pid in before), 30.0)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_workers_listen_on_an_ipv6_address(home):
+    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--host", "::1")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([part.format(port=port) for part in command], stdout=subprocess.DEVNULL)
+
+    def is_ready() -> bool:
+        with contextlib.suppress(OSError):
+            return trial.DIRECT.open(f"http://[::1]:{port}/health/ready", timeout=2.0).status == 200
+        return process.poll() is not None
+
+    try:
+        wait_for(is_ready, 60.0)
+        process.terminate()
+        assert process.wait(40) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_workers_that_cannot_start_end_the_service_and_say_why(home, count):
     (model,) = (home / "out").rglob("model.onnx")

@@ -1,6 +1,7 @@
 """Runs the service: uvicorn with bounds, one worker or several, and an end that leaves nobody without an answer."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import threading
 from multiprocessing.connection import Connection
+from time import sleep
 from types import FrameType
 
 import uvicorn
@@ -16,7 +18,7 @@ from helpers.errors import OsemnError
 from helpers.serving import logs
 from helpers.serving.metrics import SHARED
 from helpers.serving.settings import Settings
-from helpers.serving.supervisor import Supervisor
+from helpers.serving.supervisor import PATIENCE, Supervisor
 
 BACKLOG = 2_048
 MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
@@ -138,6 +140,7 @@ def _listen_to_signals(*, of_worker: bool = False) -> None:
 def _worker(settings: Settings, listening: socket.socket, report: Connection) -> None:
     """Serve as one of several; the supervisor's end is this one's."""
     _listen_to_signals(of_worker=True)
+    threading.Thread(target=_end_with_supervisor, args=(settings,), daemon=True).start()
     try:
         _serve(settings, listening, report)
     except OsemnError as error:
@@ -145,11 +148,20 @@ def _worker(settings: Settings, listening: socket.socket, report: Connection) ->
         sys.exit(error.exit_code)
 
 
+def _end_with_supervisor(settings: Settings) -> None:
+    """End as if told to when the supervisor is gone (killed with -9, say): nobody would replace or end this worker."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(settings.drain + PATIENCE)
+    os._exit(1)
+
+
 def _supervise(settings: Settings) -> None:
     """Listen, and let workers answer."""
     logs.set_up()
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise _no_port(settings.host, settings.port, error) from None
     with listening:
