@@ -1,6 +1,7 @@
 """Runs the service: uvicorn with bounds, one worker or several, and an end that leaves nobody without an answer."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -103,6 +104,11 @@ def _serve(
     """
     from helpers.serving import app
 
+    http = "auto"
+    if os.name == "posix":  # where httptools is
+        from helpers.serving import heads
+
+        http = functools.partial(heads.Protocol, head_seconds=settings.timeout)
     logs.set_up()
     application = app.create(settings)
     application.state.service.begin()  # before uvicorn, which would show an error's traceback in its place
@@ -111,7 +117,7 @@ def _serve(
         host=settings.host,
         port=settings.port,
         loop="uvloop" if os.name == "posix" else "auto",
-        http="httptools" if os.name == "posix" else "auto",
+        http=http,
         access_log=False,
         log_config=None,
         backlog=BACKLOG,
