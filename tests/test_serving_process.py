@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import signal
 import socket
 import subprocess
@@ -10,10 +11,11 @@ import threading
 import time
 
 import pytest
+from starlette.testclient import TestClient
 
 import serving
 from helpers.errors import OsemnError
-from helpers.serving import trial
+from helpers.serving import app, trial
 
 PNG = serving.png(serving.pixels())
 
@@ -104,6 +106,17 @@ def test_logs_are_json_with_the_request_id_and_without_the_picture(home):
     assert request["pictures"] == 1
     assert b"PNG" not in err
     assert out.decode().startswith("Serving ")
+
+
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_log_says_whether_a_key_is_wanted_not_which(home, monkeypatch, caplog, key):
+    monkeypatch.setenv("OSEMN_API_KEY", key)
+    monkeypatch.setattr(logging.getLogger("osemn.serving"), "propagate", True)
+    with caplog.at_level(logging.INFO, "osemn.serving"), TestClient(app.create(serving.settings())):
+        pass
+    (ready,) = [record for record in caplog.records if record.message == "ready"]
+    assert ready.facts["key"] is bool(key)
+    assert "secret" not in str(ready.facts)
 
 
 def test_without_a_version_it_says_how_to_make_one(tmp_path, monkeypatch):
