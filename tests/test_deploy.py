@@ -70,12 +70,37 @@ def test_manifest_probes_what_the_service_answers_and_waits_for_its_drain():
     assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert {"cpu", "memory"} <= set(container["resources"]["limits"])
+    from helpers.serving import server
     from helpers.serving.settings import Settings
 
-    assert pod["terminationGracePeriodSeconds"] > Settings().drain
+    verb, settle = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert verb == "sleep"
+    assert int(settle) > container["readinessProbe"]["periodSeconds"]
+    assert pod["terminationGracePeriodSeconds"] > int(settle) + server.SETTLE_SECONDS + Settings().drain
     pods = documents["HorizontalPodAutoscaler"]["spec"]["maxReplicas"]
     (drift_every,) = [item["value"] for item in container["env"] if item["name"] == "DRIFT_EVERY"]
     assert float(drift_every) == pods * Settings().drift_every, "false alarms stay at the stated rate"
     assert '--drift-every "$DRIFT_EVERY"' in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     target = documents["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
     assert target == documents["Deployment"]["metadata"]["name"]
+
+
+def serving_container() -> dict:
+    first = next(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+    (container,) = first["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def test_manifest_takes_the_image_that_the_dockerfile_says_how_to_build_and_looks_for_no_other():
+    container = serving_container()
+    name, _, tag = container["image"].partition(":")
+    assert tag not in ("", "latest"), "nodes would not know one from the next"
+    said = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert f"-t {name}:{tag} ." in said
+    assert f"docker run -p 8000:8000 {name}:{tag}" in said
+    assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_manifest_starts_no_open_service_where_the_key_is_missing():
+    (key,) = [item for item in serving_container()["env"] if item["name"] == "OSEMN_API_KEY"]
+    assert not key["valueFrom"]["secretKeyRef"].get("optional", False)

@@ -166,7 +166,9 @@ def test_pretrained_network_is_held_against_the_best_from_scratch_whichever_that
 def test_tuning_is_judged_over_defaults_and_baseline(metrics):
     metrics["09_tuning"]["against_baseline"] = {"points": 0.4, "p_value": 0.3}
     asked = {question: answer for question, answer, _ in questions.answers(metrics)}
-    assert "settings that look better than the defaults: 0.8 percentage points" in asked["Was tuning worth it?"]
+    assert (
+        "settings that look better than the defaults: 0.8 percentage points" in asked["Was tuning worth it?"]
+    )
     assert "no difference of the tuned network is shown: 0.4" in asked["Was tuning worth it?"]
     metrics["09_tuning"]["against_baseline"] = {"points": -1.4, "p_value": 0.001}
     asked = {question: answer for question, answer, _ in questions.answers(metrics)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import signal
 import socket
 import subprocess
@@ -9,13 +10,12 @@ import sys
 import threading
 import time
 
-import numpy as np
-import psutil
 import pytest
+from starlette.testclient import TestClient
 
 import serving
 from helpers.errors import OsemnError
-from helpers.serving import trial
+from helpers.serving import app, trial
 
 PNG = serving.png(serving.pixels())
 
@@ -72,27 +72,6 @@ def test_workers_answer_and_their_counts_are_added_up(home):
         assert service.stop() == 0
 
 
-def test_drift_is_told_by_worker_and_alarms_of_all_workers_are_added_up(tmp_path, monkeypatch):
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
-    serving.publish(tmp_path / "first", drift=True)
-    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--drift-every", "0")
-    with trial.running(command) as service:
-        found = {}
-
-        def is_told_by_both():
-            # many connections at a time, so that both workers get some; black pictures are drift
-            black = trial.post(serving.png(np.zeros((8, 8), np.uint8)))
-            trial.load(service.port, [black], connections=8, seconds=0.3, warm_up=0.0)
-            with trial.DIRECT.open(f"{service.address}/v1/drift", timeout=30) as answer:
-                state = json.load(answer)
-            found[state["worker"]] = state["examined"]
-            return len(found) == 2 and min(found.values()) > 0
-
-        wait_for(is_told_by_both, 60.0)
-        assert found.keys() == workers(service).keys()
-        assert metric(service, 'osemn_drift_windows_total{drifted="yes"}') >= sum(found.values())
-
-
 def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(home, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
     with trial.running(trial.serve_command("digits", "--quiet")) as service:
@@ -127,6 +106,17 @@ def test_logs_are_json_with_the_request_id_and_without_the_picture(home):
     assert request["pictures"] == 1
     assert b"PNG" not in err
     assert out.decode().startswith("Serving ")
+
+
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_log_says_whether_a_key_is_wanted_not_which(home, monkeypatch, caplog, key):
+    monkeypatch.setenv("OSEMN_API_KEY", key)
+    monkeypatch.setattr(logging.getLogger("osemn.serving"), "propagate", True)
+    with caplog.at_level(logging.INFO, "osemn.serving"), TestClient(app.create(serving.settings())):
+        pass
+    (ready,) = [record for record in caplog.records if record.message == "ready"]
+    assert ready.facts["key"] is bool(key)
+    assert "secret" not in str(ready.facts)
 
 
 def test_without_a_version_it_says_how_to_make_one(tmp_path, monkeypatch):
@@ -263,89 +253,3 @@ def test_the_service_of_a_measurement_wants_no_key_whatever_the_environment_says
     monkeypatch.setenv("OSEMN_API_KEY", "secret")
     with trial.running(trial.serve_command("digits", "--quiet")) as service:
         assert trial.send(service.address, PNG)[0] == 200
-
-
-def test_workers_that_cannot_start_end_the_service_and_say_why(home):
-    (model,) = (home / "out").rglob("model.onnx")
-    model.write_bytes(model.read_bytes()[:-1] + b"!")
-    command = [
-        sys.executable,
-        "-m",
-        "helpers.cli",
-        "serve",
-        "--dataset",
-        "digits",
-        "--port",
-        "0",
-        "--workers",
-        "2",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "model.onnx was changed" in done.stderr
-    assert "A worker ended with status" in done.stderr
-
-
-def workers(service: trial.Running) -> dict[int, psutil.Process]:
-    children = psutil.Process(service.process.pid).children()
-    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return {child.pid: child for child in alive if "resource_tracker" not in " ".join(child.cmdline())}
-
-
-def metric(service: trial.Running, name: str) -> float:
-    text = trial.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
-
-
-def wait_for(condition, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.1)
-
-
-def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(home):
-    command = trial.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
-    with trial.running(command) as service:
-        time.sleep(6.0)  # one that dies sooner is taken for one that cannot start
-        assert trial.send(service.address, PNG)[0] == 200
-        before = workers(service)
-        with socket.create_connection(("127.0.0.1", service.port)) as held:
-            held.sendall(trial.post(PNG)[:-1])  # its worker waits for the rest
-            wait_for(lambda: metric(service, "osemn_requests_in_flight") == 2)  # the other asks for metrics
-            (victim,) = [
-                worker
-                for worker in before.values()
-                if any(one.raddr and one.raddr == held.getsockname() for one in worker.net_connections())
-            ]
-            victim.kill()
-            wait_for(lambda: len(workers(service).keys() - before.keys()) == 1)
-            assert trial.send(service.address, PNG)[0] == 200
-            assert metric(service, "osemn_requests_in_flight") == 1
-            assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
-        assert service.stop() == 0
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_work_that_goes_on_after_its_refusal_does_not_keep_the_service_from_ending(home, tmp_path, workers):
-    port = trial._free_port()
-    program = tmp_path / "endless.py"
-    program.write_text(
-        "import time\n"
-        "from helpers.serving import reading, server\n"
-        "from helpers.serving.settings import Settings\n"
-        "reading.prepared = lambda *_: time.sleep(3600)\n"
-        "if __name__ == '__main__':\n"
-        f"    server.run(Settings(dataset='digits', port={port}, timeout=0.2, workers={workers}))\n",
-        encoding="utf-8",
-    )
-    process = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: trial._is_ready(port), 60.0)
-        # large enough for a thread
-        status, answer = trial.send(f"http://127.0.0.1:{port}", serving.png(serving.pixels(side=300)))
-        assert (status, answer["error"]["reason"]) == (503, "timeout")
-        process.terminate()
-        assert process.wait(20) == 0
-    finally:
-        process.kill()

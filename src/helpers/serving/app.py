@@ -32,9 +32,11 @@ def create(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(service.begin)
+        if service.holder.served is None:  # `server` has begun it already
+            await asyncio.to_thread(service.begin)
         watching = asyncio.create_task(service.watch())
-        log.info("ready", extra={"facts": {"version": service.holder.served.version.name}})
+        facts = {"version": service.holder.served.version.name, "key": bool(service.key)}
+        log.info("ready", extra={"facts": facts})
         yield
         watching.cancel()
         service.pool.close()

@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from helpers.errors import OsemnError
 from helpers.framing import Framing
 
 TOP = 3
+AGAIN_SECONDS = 60.0  # after which a version that failed its checks is tried again
 _SMALLEST = 1e-12
 log = logging.getLogger("osemn.serving")
 
@@ -101,7 +103,9 @@ class Holder:
         self.registry = registry.Registry(dataset)
         self.served: Served | None = None
         self.refused = 0
-        self._bad = ""
+        self._tried: tuple[str, int] | None = None  # what failed: its name, and when it was promoted
+        self._tried_at = 0.0
+        self._said: tuple[Any, ...] = ()
         self._busy = threading.Lock()
 
     def load(self) -> Served:
@@ -116,28 +120,37 @@ class Holder:
     def look(self) -> bool:
         """Take the registry's current version if it is another one; tell whether it was taken.
 
-        One that fails its checks is counted and logged, once; what was served before goes on.
+        One that fails its checks is tried again when it is promoted again, and every minute; the same failure is counted and
+        logged once. What was served before goes on.
         """
         with self._busy:
             try:
+                promoted_at = (self.registry.folder / registry.CURRENT).stat().st_mtime_ns
                 name = self.registry.promoted()[0]
-                if self.served is not None and name == self.served.version.name:
-                    self._bad = ""
-                    return False
-                if name == self._bad:
-                    return False
             except (OsemnError, IndexError, OSError):
                 return False
+            if self.served is not None and name == self.served.version.name:
+                self._tried = None
+                return False
+            if self._tried == (name, promoted_at) and monotonic() - self._tried_at < AGAIN_SECONDS:
+                return False
+            self._tried, self._tried_at = (name, promoted_at), monotonic()
             before = self.served.version.name if self.served else "none"
             try:
                 self.load()
             except (OsemnError, OSError) as error:
-                self._bad = name
-                self.refused += 1
-                log.error(
-                    "version refused",
-                    extra={"facts": {"version": name, "serving": before, "why": str(error)}},
-                )
+                self._refuse(error, name, before)
                 return False
+            self._tried = None
             log.info("version swapped", extra={"facts": {"version": name, "before": before}})
             return True
+
+    def _refuse(self, error: Exception, name: str, serving: str) -> None:
+        """Count and log a failure, unless the last one was the same: of the same promotion, for the same reason."""
+        failure = (self._tried, str(error))
+        if failure == self._said:
+            return
+        self._said = failure
+        self.refused += 1
+        facts = {"version": name, "serving": serving, "why": str(error)}
+        log.error("version refused", extra={"facts": facts})

@@ -1,5 +1,7 @@
 """Runs the service: uvicorn with bounds, one worker or several, and an end that leaves nobody without an answer."""
 
+import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -7,20 +9,20 @@ import socket
 import sys
 import tempfile
 import threading
-from time import monotonic
+from multiprocessing.connection import Connection
+from time import sleep
 from types import FrameType
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 
 from helpers.errors import OsemnError
 from helpers.serving import logs
 from helpers.serving.metrics import SHARED
 from helpers.serving.settings import Settings
+from helpers.serving.supervisor import PATIENCE, Supervisor
 
 BACKLOG = 2_048
 MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
-SHORTEST_LIFE = 5.0
 SETTLE_SECONDS = 0.5
 
 
@@ -28,7 +30,15 @@ class Server(uvicorn.Server):
     """uvicorn's server, which goes on for a moment when it is told to end.
 
     It is not ready any more from then on, so that balancers send nothing new, and what has been sent is read and answered.
+
+    Args:
+        config: uvicorn's.
+        report: where a worker tells its supervisor that it is ready; None for a service of one process.
     """
+
+    def __init__(self, config: uvicorn.Config, report: Connection | None = None) -> None:
+        super().__init__(config)
+        self._report = report
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen.
@@ -42,16 +52,23 @@ class Server(uvicorn.Server):
             if isinstance(end.__context__, OSError):  # uvicorn has logged it
                 raise _no_port(self.config.host, self.config.port, end.__context__) from None
             raise
+        if self._report is not None:
+            with contextlib.suppress(OSError), self._report:  # a supervisor that is gone needs no word
+                self._report.send_bytes(b"ready")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal to end; a second one ends at once."""
+        """Take a signal to end; a second Ctrl+C ends at once. A terminal sends Ctrl+C to workers, too: they leave it."""
         from helpers.serving.service import ending
 
+        if self._report is not None and sig == signal.SIGINT:
+            return
         if ending.is_set():
+            self.should_exit = True  # what uvicorn goes by to know a second one
             super().handle_exit(sig, frame)
             return
         ending.set()
-        threading.Timer(SETTLE_SECONDS, super().handle_exit, (sig, frame)).start()
+        # as SIGTERM, for uvicorn takes a SIGINT that comes after another signal as a second Ctrl+C
+        threading.Timer(SETTLE_SECONDS, super().handle_exit, (signal.SIGTERM, frame)).start()
 
 
 def _no_port(host: str, port: int, error: OSError) -> OsemnError:
@@ -70,24 +87,37 @@ def run(settings: Settings) -> None:
     """
     _listen_to_signals()
     if settings.workers == 1:
-        _serve(settings, None)
+        _serve(settings)
         return
     with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared:
         os.environ[SHARED] = shared
         _supervise(settings)
 
 
-def _serve(settings: Settings, listening: socket.socket | None) -> None:
-    """Serve in this process, on a socket that is listening already or on a new one."""
+def _serve(
+    settings: Settings, listening: socket.socket | None = None, report: Connection | None = None
+) -> None:
+    """Serve in this process, on a new socket, or as a worker on one that is listening already.
+
+    Raises:
+        OsemnError: there is no version to serve, or it is not whole; the port is taken or may not be used.
+    """
     from helpers.serving import app
 
+    http = "auto"
+    if os.name == "posix":  # where httptools is
+        from helpers.serving import heads
+
+        http = functools.partial(heads.Protocol, head_seconds=settings.timeout)
     logs.set_up()
+    application = app.create(settings)
+    application.state.service.begin()  # before uvicorn, which would show an error's traceback in its place
     configuration = uvicorn.Config(
-        app.create(settings),
+        application,
         host=settings.host,
         port=settings.port,
         loop="uvloop" if os.name == "posix" else "auto",
-        http="httptools" if os.name == "posix" else "auto",
+        http=http,
         access_log=False,
         log_config=None,
         backlog=BACKLOG,
@@ -96,10 +126,10 @@ def _serve(settings: Settings, listening: socket.socket | None) -> None:
         timeout_keep_alive=30,
         server_header=False,
     )
-    Server(configuration).run(None if listening is None else [listening])
+    Server(configuration, report).run(None if listening is None else [listening])
 
 
-def _listen_to_signals() -> None:
+def _listen_to_signals(*, of_worker: bool = False) -> None:
     """End well where the end is asked for before uvicorn listens, and when it raises the signal again after the drain."""
 
     def end(*_: object) -> None:
@@ -109,48 +139,36 @@ def _listen_to_signals() -> None:
         if ending is None or not ending.is_set():
             os._exit(0)  # nothing has been served; what is being imported may catch an exception
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if of_worker else end)
 
 
-def _worker(settings: Settings, listening: socket.socket) -> None:
-    _listen_to_signals()
-    _serve(settings, listening)
+def _worker(settings: Settings, listening: socket.socket, report: Connection) -> None:
+    """Serve as one of several; the supervisor's end is this one's."""
+    _listen_to_signals(of_worker=True)
+    threading.Thread(target=_end_with_supervisor, args=(settings,), daemon=True).start()
+    try:
+        _serve(settings, listening, report)
+    except OsemnError as error:
+        print(f"Failed: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def _end_with_supervisor(settings: Settings) -> None:
+    """End as if told to when the supervisor is gone (killed with -9, say): nobody would replace or end this worker."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(settings.drain + PATIENCE)
+    os._exit(1)
 
 
 def _supervise(settings: Settings) -> None:
-    """Keep so many workers at work on one socket; a worker that dies is replaced, unless it never became ready."""
-    end, apart = threading.Event(), multiprocessing.get_context("spawn")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: end.set())
+    """Listen, and let workers answer."""
+    logs.set_up()
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise _no_port(settings.host, settings.port, error) from None
     with listening:
-
-        def begin() -> tuple[float, multiprocessing.process.BaseProcess]:
-            process = apart.Process(target=_worker, args=(settings, listening), daemon=False)
-            process.start()
-            return monotonic(), process
-
-        workers = [begin() for _ in range(settings.workers)]
-        while not end.wait(0.2):
-            for place, (started, process) in enumerate(workers):
-                if process.is_alive():
-                    continue
-                if monotonic() - started < SHORTEST_LIFE:
-                    end.set()  # what keeps one from starting keeps all
-                    break
-                mark_process_dead(process.pid, os.environ[SHARED])  # its requests are at work no more
-                workers[place] = begin()
-        for _, process in workers:
-            if process.is_alive():
-                process.terminate()
-        for _, process in workers:
-            process.join(settings.drain + 10.0)
-        # one that had only just been started is ended by the signal itself; it held no request
-        ended_well = (0, -signal.SIGTERM)
-        failed = [process.exitcode for _, process in workers if process.exitcode not in ended_well]
-    if failed:
-        raise OsemnError(f"A worker ended with status {failed[0]}.", "the lines above say why")
+        Supervisor(settings, listening, _worker).run()
