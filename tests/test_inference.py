@@ -44,6 +44,21 @@ def test_files_are_answered_in_order_and_drawn(home):
         assert drawn.width > 100
 
 
+def test_first_second_and_third_are_scaled_alike(home):
+    """The three classes of these versions sum to one; the model's own probabilities beside a scaled first would not."""
+    file = home / "one.png"
+    dark = serving.pixels() // 16  # which these models are less sure of
+    file.write_bytes(serving.png(dark))
+    served = inference.current("digits")
+    own = served.predict(dark[None, ..., None])[0][0]
+    scaled = own ** (1 / served.temperature) / np.sum(own ** (1 / served.temperature))
+    first, second, third = np.sort(scaled)[::-1]
+    assert abs(second - np.sort(own)[-2]) > 0.001
+    found = call("predict", str(file)).stdout.splitlines()[1].split(",")
+    assert [cell.split()[-1] for cell in found[2:5]] == [f"{share:.3f}" for share in (first, second, third)]
+    assert float(found[2]) + sum(float(cell.split()[1]) for cell in found[3:5]) == pytest.approx(1, abs=0.002)
+
+
 def test_file_that_cannot_be_read_is_named_and_the_others_are_answered(home):
     good, bad = home / "good.png", home / "bad.png"
     good.write_bytes(serving.png(serving.pixels()))

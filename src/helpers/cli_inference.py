@@ -38,7 +38,10 @@ def predict(
         bool, typer.Option(help="Cut to the ink, scale and centre as the data set's own pictures were.")
     ] = True,
 ) -> None:
-    """Tell what pictures show, as CSV: file, class, confidence, the next two classes, and the true one where it is known."""
+    """Tell what pictures show, as CSV: file, class, confidence, the next two classes, and the true one where it is known.
+
+    All three confidences are temperature-scaled, and may sum to 1 at most.
+    """
     from helpers import cli_datasets, inference
     from helpers.pictures import Wishes
 
