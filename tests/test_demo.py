@@ -257,13 +257,21 @@ def test_command_writes_a_page_or_a_folder_and_refuses_what_is_neither(version, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "files" / "index.html").is_file()
     (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "d.html").mkdir()
     for page, folder, words in (
         (Path("page.txt"), None, r"end in \.html"),
         (Path("page.html"), tmp_path, "not both"),
         (None, tmp_path / "file", "is a file"),
+        (tmp_path / "d.html", None, "is a folder"),
+        (tmp_path / "file" / "page.html", None, "not a directory"),
+        (Path("/proc/page.html"), None, "Nothing can be written to /proc"),
+        (Path("/proc/none/page.html"), None, "Nothing can be written to /proc"),
+        (None, Path("/proc"), "Nothing can be written to /proc"),
     ):
         with pytest.raises(UsageError, match=words):
             demo.check_target(page, folder)
+    demo.check_target(tmp_path / "new" / "page.html", None)
+    assert not (tmp_path / "new").exists()
     done = osemn("demo", "--dataset", "mnist", cwd=REPOSITORY)
     assert done.returncode == 1
     assert "No version of mnist is promoted yet" in done.stderr

@@ -151,6 +151,27 @@ def test_grid_that_cannot_be_written_is_refused_before_anything_is_predicted(hom
         call("predict", "x.png", "--grid", str(home / "missing" / "out.png"))
     with pytest.raises(UsageError, match="is a folder"):
         call("predict", "x.png", "--grid", str(home))
+    for name in ("grid", "grid.xyz", "grid.png.jpg"):
+        with pytest.raises(UsageError, match=rf"{name} is no name of a PNG file"):
+            call("predict", "x.png", "--grid", str(home / name))
+    with pytest.raises(UsageError, match="Nothing can be written to /proc"):
+        call("predict", "x.png", "--grid", "/proc/out.png")
+    assert not list(home.glob("grid*"))
+
+
+def test_invert_is_refused_where_it_would_change_nothing(home):
+    file = home / "drawing.png"
+    file.write_bytes(serving.png(np.pad(np.full((20, 10), 200, np.uint8), 9)))
+    assert call("predict", str(file), "--invert").exit_code == 0, "pictures of this data set are not framed"
+    content = registry_versions.content(home / "framed")
+    registry = Registry("digits")
+    registry.promote(
+        registry.publish(content, registry_versions.facts(framing={"box": 8, "centre": "box"})).name
+    )
+    with pytest.raises(UsageError, match="light on dark by themselves") as caught:
+        call("predict", str(file), "--invert")
+    assert "--no-frame" in caught.value.remedy
+    assert call("predict", str(file), "--invert", "--no-frame").exit_code == 0
 
 
 def folder_of(home: Path, images: np.ndarray) -> str:

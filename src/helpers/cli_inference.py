@@ -33,7 +33,9 @@ def predict(
     background: Annotated[
         Literal["white", "black"], typer.Option(help="What transparency is laid on.")
     ] = "white",
-    invert: Annotated[bool, typer.Option(help="Let dark and light change places.")] = False,
+    invert: Annotated[
+        bool, typer.Option(help="Let dark and light change places; framed pictures do by themselves.")
+    ] = False,
     frame: Annotated[
         bool, typer.Option(help="Cut to the ink, scale and centre as the data set's own pictures were.")
     ] = True,
@@ -51,6 +53,11 @@ def predict(
     if grid is not None:
         inference.check_grid(grid)
     served = inference.current(dataset)
+    if invert and frame and served.framing:
+        raise UsageError(
+            f"--invert is not for {dataset}: its pictures are framed, and come light on dark by themselves.",
+            "leave it out, or add --no-frame",
+        )
     found = inference.of_files(served, images or [], Wishes(background, invert, frame))
     if samples:
         found += inference.of_samples(served, dataset, samples, seed)
@@ -135,7 +142,9 @@ def demo(
     if files is not None:
         made = pages.write_folder(found, files, report)
     else:
-        made = pages.write(found, output or report.parent / pages.NAME, report)
+        page = output or report.parent / pages.NAME
+        pages.check_target(page, None)  # without --output it is known only now
+        made = pages.write(found, page, report)
     typer.echo(paths.shown(made))
 
 

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import calibration, data, drift, drift_power, image_folders, paths, pictures, registry, versions
+from helpers import (
+    calibration,
+    data,
+    drift,
+    drift_power,
+    image_folders,
+    paths,
+    pictures,
+    registry,
+    targets,
+    versions,
+)
 from helpers.errors import OsemnError, UsageError
 from helpers.framing import BlankError
 from helpers.pictures import Wishes
@@ -156,12 +167,15 @@ def check_grid(path: Path) -> None:
     """Refuse a drawing that cannot be written, before anything is predicted.
 
     Raises:
-        UsageError: its folder is not there, or it is a folder itself.
+        UsageError: its folder is not there or cannot be written to, it is a folder itself, or its name does not end in .png.
     """
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent} for {path.name}.", "make it, or name another")
     if path.is_dir():
         raise UsageError(f"{path} is a folder.", "name a PNG file for --grid")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no name of a PNG file.", "let it end in .png")
+    targets.check_file(path)
 
 
 def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:
