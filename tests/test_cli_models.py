@@ -1,5 +1,6 @@
 """`osemn models` lists, promotes, checks, rolls back and prunes, and tells what to do where it cannot."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_damaged_manifest_is_listed_as_such_and_does_not_stop_the_list(names):
     (Registry("digits").folder / names[0] / "manifest.json").write_text("{", encoding="utf-8")
     listing = call("--dataset", "digits")
     assert f"{names[0]}  its manifest cannot be read" in listing
+    assert names[1] in listing
+
+
+def test_served_version_that_is_missing_is_said(names):
+    call("promote", names[0], "--dataset", "digits")
+    shutil.rmtree(Registry("digits").folder / names[0])
+    listing = call("--dataset", "digits")
+    assert f"The served version, {names[0]}, is missing" in listing
     assert names[1] in listing
 
 

@@ -257,13 +257,21 @@ def test_command_writes_a_page_or_a_folder_and_refuses_what_is_neither(version, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "files" / "index.html").is_file()
     (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "d.html").mkdir()
     for page, folder, words in (
         (Path("page.txt"), None, r"end in \.html"),
         (Path("page.html"), tmp_path, "not both"),
         (None, tmp_path / "file", "is a file"),
+        (tmp_path / "d.html", None, "is a folder"),
+        (tmp_path / "file" / "page.html", None, "not a directory"),
+        (Path("/proc/page.html"), None, "Nothing can be written to /proc"),
+        (Path("/proc/none/page.html"), None, "Nothing can be written to /proc"),
+        (None, Path("/proc"), "Nothing can be written to /proc"),
     ):
         with pytest.raises(UsageError, match=words):
             demo.check_target(page, folder)
+    demo.check_target(tmp_path / "new" / "page.html", None)
+    assert not (tmp_path / "new").exists()
     done = osemn("demo", "--dataset", "mnist", cwd=REPOSITORY)
     assert done.returncode == 1
     assert "No version of mnist is promoted yet" in done.stderr
@@ -394,6 +402,44 @@ def test_pictures_are_answered_as_python_answers_them(visit, model):
         assert visitor.label == str(expected(model, image)), name
         assert name in visitor.page.inner_text("#note")
     assert visitor.problems == []
+
+
+@pytest.mark.browser
+def test_webp_pictures_are_turned_upright_to_the_pixel_as_in_python(visit):
+    visitor = visit()
+    shades = [drawn(SEVEN, 200, paper=245, ink=ink).crop((0, 0, 150, 200)) for ink in (9, 90, 40)]
+    for orientation in range(1, 9):
+        for order, heading in (("<", b""), (">", b""), ("<", b"Exif\0\0")):
+            exif = Image.Exif()
+            exif.endian = order
+            exif[0x0110], exif[0x0112] = "a camera", orientation
+            known = heading + exif.tobytes().removeprefix(b"Exif\0\0")
+            content = encoded(Image.merge("RGB", shades), "WEBP", lossless=True, exif=known)
+            visitor.choose("turned.webp", content)
+            with Image.open(io.BytesIO(content)) as image:
+                wanted = pictures.prepare(image, 8, 8, 1, framed=framing.FRAMINGS["digits"])
+            np.testing.assert_array_equal(seen(visitor), wanted[..., 0], f"{orientation} {order} {heading}")
+    assert visitor.problems == []
+
+
+@pytest.mark.browser
+def test_webp_picture_whose_exif_data_is_cut_or_odd_is_answered_as_it_is(visit, model):
+    visitor = visit()
+    picture = drawn(SEVEN, 200).crop((0, 0, 150, 200)).convert("RGB")
+    nine = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x09\0\0\0\0\0\0"  # an orientation that there is not
+    for exif in (b"II", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x09\0", nine):
+        visitor.choose("odd.webp", encoded(picture, "WEBP", lossless=True, exif=exif))
+        assert visitor.label == str(expected(model, picture)), exif
+    assert visitor.problems == []
+
+
+def seen(visitor: Visitor) -> np.ndarray:
+    """Return the pixels that the page shows as those that the model sees, `uint8 [8, 8]`."""
+    script = """() => {
+        const canvas = document.getElementById("seen");
+        return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+    }"""
+    return np.array(visitor.page.evaluate(script), np.uint8).reshape(8, 8, 4)[..., 0]
 
 
 @pytest.mark.browser

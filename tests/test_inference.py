@@ -44,6 +44,21 @@ def test_files_are_answered_in_order_and_drawn(home):
         assert drawn.width > 100
 
 
+def test_first_second_and_third_are_scaled_alike(home):
+    """The three classes of these versions sum to one; the model's own probabilities beside a scaled first would not."""
+    file = home / "one.png"
+    dark = serving.pixels() // 16  # which these models are less sure of
+    file.write_bytes(serving.png(dark))
+    served = inference.current("digits")
+    own = served.predict(dark[None, ..., None])[0][0]
+    scaled = own ** (1 / served.temperature) / np.sum(own ** (1 / served.temperature))
+    first, second, third = np.sort(scaled)[::-1]
+    assert abs(second - np.sort(own)[-2]) > 0.001
+    found = call("predict", str(file)).stdout.splitlines()[1].split(",")
+    assert [cell.split()[-1] for cell in found[2:5]] == [f"{share:.3f}" for share in (first, second, third)]
+    assert float(found[2]) + sum(float(cell.split()[1]) for cell in found[3:5]) == pytest.approx(1, abs=0.002)
+
+
 def test_file_that_cannot_be_read_is_named_and_the_others_are_answered(home):
     good, bad = home / "good.png", home / "bad.png"
     good.write_bytes(serving.png(serving.pixels()))
@@ -136,6 +151,27 @@ def test_grid_that_cannot_be_written_is_refused_before_anything_is_predicted(hom
         call("predict", "x.png", "--grid", str(home / "missing" / "out.png"))
     with pytest.raises(UsageError, match="is a folder"):
         call("predict", "x.png", "--grid", str(home))
+    for name in ("grid", "grid.xyz", "grid.png.jpg"):
+        with pytest.raises(UsageError, match=rf"{name} is no name of a PNG file"):
+            call("predict", "x.png", "--grid", str(home / name))
+    with pytest.raises(UsageError, match="Nothing can be written to /proc"):
+        call("predict", "x.png", "--grid", "/proc/out.png")
+    assert not list(home.glob("grid*"))
+
+
+def test_invert_is_refused_where_it_would_change_nothing(home):
+    file = home / "drawing.png"
+    file.write_bytes(serving.png(np.pad(np.full((20, 10), 200, np.uint8), 9)))
+    assert call("predict", str(file), "--invert").exit_code == 0, "pictures of this data set are not framed"
+    content = registry_versions.content(home / "framed")
+    registry = Registry("digits")
+    registry.promote(
+        registry.publish(content, registry_versions.facts(framing={"box": 8, "centre": "box"})).name
+    )
+    with pytest.raises(UsageError, match="light on dark by themselves") as caught:
+        call("predict", str(file), "--invert")
+    assert "--no-frame" in caught.value.remedy
+    assert call("predict", str(file), "--invert", "--no-frame").exit_code == 0
 
 
 def folder_of(home: Path, images: np.ndarray) -> str:

@@ -166,6 +166,15 @@ def test_file_of_the_served_versions_that_names_something_else_is_an_error(regis
     assert registry.current().name == served
 
 
+def test_file_of_the_served_versions_that_is_no_text_is_an_error(registry, served):
+    (registry.folder / "current").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(OsemnError, match="which is no version") as caught:
+        registry.current()
+    assert "osemn models promote VERSION" in caught.value.remedy
+    registry.promote(served)
+    assert registry.current().name == served
+
+
 def test_pruning_keeps_the_newest_and_always_the_served_one(registry, content, served):
     names = [registry.publish(content, registry_versions.facts()).name for _ in range(3)]
     newest = max(names)
@@ -176,6 +185,34 @@ def test_pruning_keeps_the_newest_and_always_the_served_one(registry, content, s
     assert registry.current().name == served
     with pytest.raises(UsageError, match="1 or more"):
         registry.prune(keep=0)
+
+
+def test_pruning_keeps_the_version_that_a_rollback_goes_back_to(registry, content):
+    names = sorted(registry.publish(content, registry_versions.facts()).name for _ in range(5))
+    for name in names[:3]:
+        registry.promote(name)
+    assert registry.prune(keep=3) == [names[3], names[0]], (
+        "the newest, beside the served one and the one before it"
+    )
+    assert set(registry.prune(keep=1)) == {names[4]}
+    assert registry.rollback().name == names[1]
+
+
+def test_pruning_skips_versions_that_are_gone_for_the_one_to_go_back_to(registry, content):
+    names = sorted(registry.publish(content, registry_versions.facts()).name for _ in range(4))
+    for name in names[:3]:
+        registry.promote(name)
+    shutil.rmtree(registry.folder / names[1])
+    assert registry.prune(keep=2) == [names[3]]
+    assert registry.rollback().name == names[0]
+
+
+def test_pruning_removes_nothing_where_the_served_version_is_missing(registry, content, served):
+    names = {registry.publish(content, registry_versions.facts()).name for _ in range(2)}
+    shutil.rmtree(registry.folder / served)
+    with pytest.raises(OsemnError, match=f"{served}, is missing from .*nothing was removed"):
+        registry.prune(keep=1)
+    assert {version.name for version in registry.versions()} == names
 
 
 @pytest.mark.parametrize("left", ["", "{}", '{"metrics": {"test": {}}, "hashes": {"test": "t"}}', "[1"])

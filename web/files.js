@@ -3,6 +3,19 @@
 import { PictureError } from "./framing.js";
 
 const LIMITS = { bytes: 20 * 2 ** 20, side: 4096 };
+const ORIENTATION = 0x0112; // EXIF's tag
+
+/** By the value of that tag, how a picture of width w and height h is drawn upright: the canvas's transformation. */
+const TURNS = {
+  1: () => [1, 0, 0, 1, 0, 0],
+  2: (w) => [-1, 0, 0, 1, w, 0],
+  3: (w, h) => [-1, 0, 0, -1, w, h],
+  4: (_, h) => [1, 0, 0, -1, 0, h],
+  5: () => [0, 1, 1, 0, 0, 0],
+  6: (_, h) => [0, 1, -1, 0, h, 0],
+  7: (w, h) => [0, -1, -1, 0, h, w],
+  8: (w) => [0, -1, 1, 0, 0, w],
+};
 
 /** Return { width, height, data }: RGBA pixels, laid on white; of an animation the first frame. */
 export async function read(file) {
@@ -17,16 +30,20 @@ export async function read(file) {
       `“${file.name}” has ${size.join(" × ")} pixels; at most ${LIMITS.side} a side are read. Make it smaller.`,
     );
   }
+  const turn = takeTurn(new DataView(bytes));
   let image;
   try {
-    image = await createImageBitmap(file, { colorSpaceConversion: "none" });
+    image = await createImageBitmap(turn === 1 ? file : new Blob([bytes]), { colorSpaceConversion: "none" });
   } catch {
     throw new PictureError(`“${file.name}” is damaged: the picture in it cannot be decoded.`);
   }
-  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const [width, height] = turn > 4 ? [image.height, image.width] : [image.width, image.height];
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = false; // turned pixels stay as they are
+  context.setTransform(...TURNS[turn](image.width, image.height));
   context.drawImage(image, 0, 0);
   image.close();
   return context.getImageData(0, 0, canvas.width, canvas.height);
@@ -34,7 +51,7 @@ export async function read(file) {
 
 /** Width and height from a file's header, before anything is decoded; null where it is no picture. */
 function sizeOf(view) {
-  const text = (at, count) => String.fromCharCode(...new Uint8Array(view.buffer, at, count));
+  const text = (at, count) => letters(view, at, count);
   try {
     if (text(0, 4) === "\x89PNG") return [view.getUint32(16), view.getUint32(20)];
     if (text(0, 4) === "GIF8") return [view.getUint16(6, true), view.getUint16(8, true)];
@@ -51,6 +68,43 @@ function webp(view, kind) {
   if (kind === "VP8X") return [low(24, 24) + 1, low(27, 24) + 1];
   if (kind === "VP8L") return [low(21, 14) + 1, ((view.getUint32(21, true) >> 14) & 0x3fff) + 1];
   return kind === "VP8 " ? [low(26, 14), view.getUint16(28, true) & 0x3fff] : null;
+}
+
+/**
+ * Return the orientation of a WebP picture, from 1 to 8, and set it to 1 in its bytes; 1 for every other file.
+ *
+ * Browsers turn JPEG and PNG pictures by themselves, but not all of them WebP; without the tag none does.
+ */
+function takeTurn(view) {
+  try {
+    const place = orientationOfWebp(view);
+    if (!place) return 1;
+    const turn = view.getUint16(place.at, place.little);
+    view.setUint16(place.at, 1, place.little);
+    return TURNS[turn] ? turn : 1;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // the file ends within its EXIF data
+    return 1;
+  }
+}
+
+/** Where a WebP picture has the value of its orientation, and in which order of bytes; null where it has none. */
+function orientationOfWebp(view) {
+  const isExtended = letters(view, 0, 4) === "RIFF" && letters(view, 8, 8) === "WEBPVP8X";
+  if (!isExtended || !(view.getUint8(20) & 8)) return null; // a flag tells whether there is EXIF data
+  let at = 12;
+  while (letters(view, at, 4) !== "EXIF") at += 8 + 2 * Math.ceil(view.getUint32(at + 4, true) / 2);
+  const start = at + 8 + (letters(view, at + 8, 4) === "Exif" ? 6 : 0); // some write a JPEG's heading before it
+  const little = letters(view, start, 2) === "II";
+  const entries = start + view.getUint32(start + 4, little);
+  for (let entry = entries + 2; entry < entries + 2 + 12 * view.getUint16(entries, little); entry += 12) {
+    if (view.getUint16(entry, little) === ORIENTATION) return { at: entry + 8, little };
+  }
+  return null;
+}
+
+function letters(view, at, count) {
+  return String.fromCharCode(...new Uint8Array(view.buffer, at, count));
 }
 
 function jpeg(view) {

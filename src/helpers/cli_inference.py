@@ -33,12 +33,17 @@ def predict(
     background: Annotated[
         Literal["white", "black"], typer.Option(help="What transparency is laid on.")
     ] = "white",
-    invert: Annotated[bool, typer.Option(help="Let dark and light change places.")] = False,
+    invert: Annotated[
+        bool, typer.Option(help="Let dark and light change places; framed pictures do by themselves.")
+    ] = False,
     frame: Annotated[
         bool, typer.Option(help="Cut to the ink, scale and centre as the data set's own pictures were.")
     ] = True,
 ) -> None:
-    """Tell what pictures show, as CSV: file, class, confidence, the next two classes, and the true one where it is known."""
+    """Tell what pictures show, as CSV: file, class, confidence, the next two classes, and the true one where it is known.
+
+    All three confidences are temperature-scaled, and may sum to 1 at most.
+    """
     from helpers import cli_datasets, inference
     from helpers.pictures import Wishes
 
@@ -48,6 +53,11 @@ def predict(
     if grid is not None:
         inference.check_grid(grid)
     served = inference.current(dataset)
+    if invert and frame and served.framing:
+        raise UsageError(
+            f"--invert is not for {dataset}: its pictures are framed, and come light on dark by themselves.",
+            "leave it out, or add --no-frame",
+        )
     found = inference.of_files(served, images or [], Wishes(background, invert, frame))
     if samples:
         found += inference.of_samples(served, dataset, samples, seed)
@@ -132,7 +142,9 @@ def demo(
     if files is not None:
         made = pages.write_folder(found, files, report)
     else:
-        made = pages.write(found, output or report.parent / pages.NAME, report)
+        page = output or report.parent / pages.NAME
+        pages.check_target(page, None)  # without --output it is known only now
+        made = pages.write(found, page, report)
     typer.echo(paths.shown(made))
 
 

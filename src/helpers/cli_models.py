@@ -33,6 +33,10 @@ def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
     registry = _registry(dataset)
     served = registry.promoted()[:1]
     versions = registry.versions()
+    if served and served[0] not in [version.name for version in versions]:
+        typer.echo(
+            f"The served version, {served[0]}, is missing; 'osemn models promote VERSION' chooses another"
+        )
     if not versions:
         typer.echo(f"{dataset} has no versions yet; 'osemn run --until 10_export' makes one")
         return
@@ -73,7 +77,7 @@ def prune(
     keep: Annotated[int, typer.Option(help="How many versions to keep.")] = 5,
     dataset: OwnDataset = "",
 ) -> None:
-    """Remove all but the newest versions; the one that is served always stays."""
+    """Remove all but the newest versions; the one that is served and the one before it always stay."""
     removed = _registry(dataset or context.obj).prune(keep)
     typer.echo(f"Removed: {', '.join(removed)}" if removed else "Nothing to remove")
 

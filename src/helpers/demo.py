@@ -19,7 +19,7 @@ import mistune
 import numpy as np
 from markupsafe import Markup
 
-from helpers import browser_runtime, paths, registry, stages, versions, wording
+from helpers import browser_runtime, paths, registry, stages, targets, versions, wording
 from helpers.errors import OsemnError, UsageError
 from helpers.versions import Version
 
@@ -176,7 +176,8 @@ def check_target(page: Path | None, folder: Path | None) -> None:
         folder: the folder wanted, or None.
 
     Raises:
-        UsageError: both are wanted, the page's name does not end in .html, or the folder is a file.
+        UsageError: both are wanted, the page's name does not end in .html, the page is a folder or the folder a file, or there
+            nothing can be written.
     """
     if page is not None and folder is not None:
         raise UsageError("One page or a folder of files, not both.", "leave out --output or --files")
@@ -184,6 +185,10 @@ def check_target(page: Path | None, folder: Path | None) -> None:
         raise UsageError(f"{page} is no name of a page.", "let it end in .html")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file.", "name a folder for --files")
+    if page is not None:
+        targets.check_file(page)
+    if folder is not None:
+        targets.check_folder(folder)
 
 
 def _make_folder(folder: Path) -> None:

@@ -104,11 +104,12 @@ def _on_black(grey: np.ndarray) -> np.ndarray:
     """Return a picture with its background black and the other end of the scale white."""
     edge = np.sort(np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]]))
     background = int(edge[len(edge) // 2])
-    values = grey.astype(np.int64)
+    values = np.arange(256)
     if background > 127:
         background, values = 255 - background, 255 - values
-    span = 255 - background
-    return _divided(np.maximum(values - background, 0) * 255, span).astype(np.uint8)
+    light = _divided(np.maximum(values - background, 0) * 255, 255 - background).astype(np.uint8)
+    # an array as an index would first become eight times as large
+    return np.frombuffer(grey.tobytes().translate(light.tobytes()), np.uint8).reshape(grey.shape)
 
 
 def _place(scaled: np.ndarray, framing: Framing, side: int) -> tuple[int, int]:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import data, drift, drift_power, image_folders, paths, pictures, registry, versions
+from helpers import (
+    calibration,
+    data,
+    drift,
+    drift_power,
+    image_folders,
+    paths,
+    pictures,
+    registry,
+    targets,
+    versions,
+)
 from helpers.errors import OsemnError, UsageError
 from helpers.framing import BlankError
 from helpers.pictures import Wishes
@@ -21,7 +32,7 @@ class Answer:
     Attributes:
         name: of the file, or the number of the sample.
         image: `uint8 [H, W, C]` as the model takes it; None where it could not be read.
-        answer: as `Served.answers` gives it; empty where it could not be read.
+        answer: as `answers` gives it; empty where it could not be read.
         problem: why it could not be read; empty otherwise.
         true_class: where it is known, otherwise empty.
     """
@@ -59,6 +70,21 @@ def read(served: Served, path: Path, wishes: Wishes | None = None) -> np.ndarray
         raise ValueError(image_folders.reason(error, path)) from None
 
 
+def answers(served: Served, images: np.ndarray) -> list[dict]:
+    """Return what is said of pictures, as `Served.answers` does, but with its "top" temperature-scaled like its "confidence".
+
+    Args:
+        served: the version.
+        images: `uint8 [N, H, W, C]`.
+    """
+    probabilities = served.predict(images)[0]
+    found = served.answers(probabilities)
+    for answer, row in zip(found, calibration.at_temperature(probabilities, served.temperature), strict=True):
+        scaled = dict(zip(served.classes, row.tolist(), strict=True))
+        answer["top"] = [{**entry, "probability": scaled[entry["class"]]} for entry in answer["top"]]
+    return found
+
+
 def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None) -> list[Answer]:
     """Return an answer for each file, in order; a file that cannot be read has a problem instead."""
     found = []
@@ -68,7 +94,7 @@ def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None
         except ValueError as error:
             found.append(Answer(str(path), None, {}, str(error)))
             continue
-        (answer,) = served.answers(served.predict(image[np.newaxis])[0])
+        (answer,) = answers(served, image[np.newaxis])
         found.append(Answer(str(path), image, answer))
     return found
 
@@ -98,10 +124,9 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[Answ
         ) from None
     rows = np.random.default_rng(seed).choice(len(validation), min(count, len(validation)), replace=False)
     images, names = validation.images[rows], validation.class_names
-    answers = served.answers(served.predict(images)[0])
     return [
         Answer(f"validation image {row}", image, answer, true_class=names[validation.labels[row]])
-        for row, image, answer in zip(rows.tolist(), images, answers, strict=True)
+        for row, image, answer in zip(rows.tolist(), images, answers(served, images), strict=True)
     ]
 
 
@@ -142,12 +167,15 @@ def check_grid(path: Path) -> None:
     """Refuse a drawing that cannot be written, before anything is predicted.
 
     Raises:
-        UsageError: its folder is not there, or it is a folder itself.
+        UsageError: its folder is not there or cannot be written to, it is a folder itself, or its name does not end in .png.
     """
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent} for {path.name}.", "make it, or name another")
     if path.is_dir():
         raise UsageError(f"{path} is a folder.", "name a PNG file for --grid")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no name of a PNG file.", "let it end in .png")
+    targets.check_file(path)
 
 
 def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:

@@ -70,11 +70,15 @@ class Registry:
         return self._version(name)
 
     def promoted(self) -> list[str]:
-        """Return the names of the versions that were promoted, the one that is served first; empty before the first."""
+        """Return the names of the versions that were promoted, the one that is served first; empty before the first.
+
+        Raises:
+            OsemnError: the file that lists them holds something else.
+        """
         path = self.folder / CURRENT
         if not path.is_file():
             return []
-        names = path.read_text(encoding="utf-8").split()
+        names = path.read_text(encoding="utf-8", errors="backslashreplace").split()
         bad = [name for name in names if not NAME.fullmatch(name)]
         if bad:
             raise OsemnError(
@@ -139,21 +143,30 @@ class Registry:
             return version
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest versions, never the current one; return the names of the removed.
+        """Remove all but the newest versions; return the names of the removed.
+
+        The current one stays, and the one that `rollback` goes back to, however old they are.
 
         Args:
-            keep: how many to keep, at least 1; the current one counts, however old it is.
+            keep: how many to keep, at least 1; these two count, and stay even where fewer are to be kept.
 
         Raises:
             UsageError: `keep` is less than 1.
+            OsemnError: the current one is not there any more; nothing is removed.
         """
         if keep < 1:
             raise UsageError(f"Cannot keep {keep} versions.", "use --keep with 1 or more")
         with self._locked():
             names = [version.name for version in self.versions()]
-            served = self.promoted()[:1]
-            kept = [name for name in names if name not in served][: keep - len(served)]
-            removed = [name for name in names if name not in (*served, *kept)]
+            promoted = self.promoted()
+            if promoted and promoted[0] not in names:
+                raise OsemnError(
+                    f"The served version, {promoted[0]}, is missing from {paths.shown(self.folder)}; nothing was removed.",
+                    "serve another first: osemn models rollback, or osemn models promote VERSION",
+                )
+            needed = [name for name in promoted if name in names][:2]
+            newest = [name for name in names if name not in needed][: max(0, keep - len(needed))]
+            removed = [name for name in names if name not in (*needed, *newest)]
             for name in removed:
                 trash = self.folder / f"{_TRASH}{uuid.uuid4().hex}"
                 (self.folder / name).rename(trash)
