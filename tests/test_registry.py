@@ -262,6 +262,35 @@ def test_a_difference_is_significant_although_the_two_intervals_overlap(registry
     assert registry.worth_promoting(publish(0.93)[0])[0]
 
 
+def told_right(registry, content, right):
+    facts = registry_versions.facts(accuracy=float(right.mean()))
+    ends = evaluation.wilson_interval(int(right.sum()), len(right))
+    facts["metrics"]["test"] |= {"n": len(right), "accuracy_ci95": list(ends), "right": checks.packed(right)}
+    return registry.publish(content, facts).name
+
+
+def test_versions_are_compared_image_by_image_where_their_manifests_tell(registry, content):
+    good = np.arange(10_001) >= 700
+    little_worse = good & (np.arange(10_001) < 9_941)  # 60 of 10,001, of which none the other way
+    registry.promote(told_right(registry, content, good))
+    worth, reason = registry.worth_promoting(told_right(registry, content, little_worse))
+    assert not worth
+    assert "significantly better" in reason
+    assert "different images" not in reason
+    mixed = np.roll(good, 300) & (np.arange(10_001) < 9_971)  # 30 worse in all, but 630 told otherwise
+    assert registry.worth_promoting(told_right(registry, content, mixed))[0]
+
+
+@pytest.mark.parametrize("right", ["", "AAAA", "no base64!", 5, None])
+def test_manifest_that_tells_wrongly_which_were_right_is_compared_by_its_intervals(registry, content, right):
+    registry.promote(told_right(registry, content, np.arange(1_000) >= 70))
+    facts = registry_versions.facts(accuracy=0.9)
+    facts["metrics"]["test"] |= {"n": 1_000, "accuracy_ci95": [0.88, 0.92], "right": right}
+    worth, reason = registry.worth_promoting(registry.publish(content, facts).name)
+    assert not worth
+    assert "as if they were different images" in reason
+
+
 PUBLISHING = """
     import errno, json, os, signal, sys
     from pathlib import Path

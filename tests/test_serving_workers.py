@@ -1,6 +1,7 @@
 """Several workers: who ends them, who replaces them, and what becomes of the requests that they have."""
 
 import contextlib
+import json
 import os
 import signal
 import socket

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from helpers import (
-    calibration,
     data,
     drift,
     drift_power,
@@ -32,7 +31,7 @@ class Answer:
     Attributes:
         name: of the file, or the number of the sample.
         image: `uint8 [H, W, C]` as the model takes it; None where it could not be read.
-        answer: as `answers` gives it; empty where it could not be read.
+        answer: as `Served.answers` gives it; empty where it could not be read.
         problem: why it could not be read; empty otherwise.
         true_class: where it is known, otherwise empty.
     """
@@ -70,21 +69,6 @@ def read(served: Served, path: Path, wishes: Wishes | None = None) -> np.ndarray
         raise ValueError(image_folders.reason(error, path)) from None
 
 
-def answers(served: Served, images: np.ndarray) -> list[dict]:
-    """Return what is said of pictures, as `Served.answers` does, but with its "top" temperature-scaled like its "confidence".
-
-    Args:
-        served: the version.
-        images: `uint8 [N, H, W, C]`.
-    """
-    probabilities = served.predict(images)[0]
-    found = served.answers(probabilities)
-    for answer, row in zip(found, calibration.at_temperature(probabilities, served.temperature), strict=True):
-        scaled = dict(zip(served.classes, row.tolist(), strict=True))
-        answer["top"] = [{**entry, "probability": scaled[entry["class"]]} for entry in answer["top"]]
-    return found
-
-
 def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None) -> list[Answer]:
     """Return an answer for each file, in order; a file that cannot be read has a problem instead."""
     found = []
@@ -94,7 +78,7 @@ def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None
         except ValueError as error:
             found.append(Answer(str(path), None, {}, str(error)))
             continue
-        (answer,) = answers(served, image[np.newaxis])
+        (answer,) = served.answers(served.predict(image[np.newaxis])[0])
         found.append(Answer(str(path), image, answer))
     return found
 
@@ -124,9 +108,10 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[Answ
         ) from None
     rows = np.random.default_rng(seed).choice(len(validation), min(count, len(validation)), replace=False)
     images, names = validation.images[rows], validation.class_names
+    answers = served.answers(served.predict(images)[0])
     return [
         Answer(f"validation image {row}", image, answer, true_class=names[validation.labels[row]])
-        for row, image, answer in zip(rows.tolist(), images, answers(served, images), strict=True)
+        for row, image, answer in zip(rows.tolist(), images, answers, strict=True)
     ]
 
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from helpers import manifests, paths, versions
@@ -192,11 +193,12 @@ class Registry:
     def worth_promoting(self, name: str) -> tuple[bool, str]:
         """Tell whether a version may take the place of the current one unasked, and why.
 
-        It may unless the current one is significantly better on the same test images: the interval of the difference of
-        the two accuracies lies above zero. That is a cautious test, as it does not pair the images. A current one that cannot
-        be read stops nothing.
+        It may unless the current one is significantly better on the same test images, by McNemar's test image by image. Where
+        a manifest does not say which images were told right, two independent samples are compared, which overlooks smaller
+        losses: the answer then says so. A current one that cannot be read stops nothing.
 
-        Source: R. Newcombe (1998), "Interval estimation for the difference between independent proportions", method 10.
+        Sources: `evaluation.compare`; R. Newcombe (1998), "Interval estimation for the difference between independent
+        proportions", method 10.
 
         Raises:
             UsageError: there is no such version.
@@ -215,8 +217,14 @@ class Registry:
         shown = f"{accuracy:.1%} against {mine['accuracy']:.1%} of the test images"
         if version.manifest["hashes"]["test"] != their_images:
             return True, f"{served.name} was tested on other images"
-        margin = math.hypot(accuracy - lowest, mine["accuracy_ci95"][1] - mine["accuracy"])
-        if accuracy - mine["accuracy"] > margin:
+        paired = versions.right_answers(served.manifest), versions.right_answers(version.manifest)
+        if all(right is not None for right in paired):
+            better = _is_better(*paired)
+        else:
+            margin = math.hypot(accuracy - lowest, mine["accuracy_ci95"][1] - mine["accuracy"])
+            better = accuracy - mine["accuracy"] > margin
+            shown += ", as if they were different images"
+        if better:
             return False, f"{served.name}, which is served, is significantly better ({shown})"
         return True, f"{served.name}, which was served, is not shown to be better ({shown})"
 
@@ -277,6 +285,14 @@ class Registry:
                 lock_file.unlink(missing_ok=True)
         for trash in self.folder.glob(f"{_TRASH}*"):
             shutil.rmtree(trash, ignore_errors=True)
+
+
+def _is_better(one: np.ndarray, other: np.ndarray) -> bool:
+    """Tell whether the one is significantly better than the other, both `[N] bool`: the same images told right."""
+    from helpers import evaluation  # scikit-learn takes long to import, and only a new version is compared
+
+    found = evaluation.compare(np.ones(len(one), bool), one, other)
+    return found.significant and found.difference > 0
 
 
 class Draft:

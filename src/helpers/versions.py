@@ -1,5 +1,6 @@
 """A version of a champion in the registry: its files proven whole, its model able to give its golden outputs."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,20 @@ def replay(version: Version, loaded: Any = None) -> float:
             "export it again, or promote another: osemn models",
         )
     return difference
+
+
+def packed(right: np.ndarray) -> str:
+    """Return `[N] bool` as text of one character for six values."""
+    return base64.b64encode(np.packbits(right)).decode("ascii")
+
+
+def right_answers(manifest: dict[str, Any]) -> np.ndarray | None:
+    """Return which test images a version told right, `[N] bool`; None where its manifest does not say so, or not well."""
+    try:
+        test = manifest["metrics"]["test"]
+        bits = np.frombuffer(base64.b64decode(test["right"], validate=True), np.uint8)
+        right = np.unpackbits(bits)[: test["n"]].astype(bool)
+        whole = len(right) == test["n"] and abs(right.mean() - test["accuracy"]) < 1e-9
+    except (KeyError, TypeError, ValueError):
+        return None
+    return right if whole else None

@@ -133,7 +133,7 @@ def collect(
         "framing": asdict(framed) if framed else None,
         "data": {name: origin[name] for name in _OF_DATA},
         "metrics": {
-            "test": {name: test[name] for name in _OF_TEST},
+            "test": {name: test[name] for name in _OF_TEST} | {"right": _right(run, chosen.name)},
             "validation": {
                 "n": row.score.n,
                 "accuracy": row.score.accuracy,
@@ -161,3 +161,10 @@ def collect(
 
 def _read(run: runs.Run, stage: str) -> dict[str, Any]:
     return json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
+
+
+def _right(run: runs.Run, candidate: str) -> str:
+    """Return which test images a candidate told right, packed: a later version is compared with it image by image."""
+    path = run.input(f"07_evaluation/{candidate}", "test_predictions.npz")
+    with np.load(path, allow_pickle=False) as kept:
+        return versions.packed(kept["predicted"] == kept["labels"])
