@@ -107,6 +107,25 @@ def test_bootstrap_keeps_an_image_s_two_answers_together() -> None:
     assert paired.high - paired.low < 0.2 * (apart.high - apart.low)
 
 
+def test_a_handful_of_changed_answers_is_no_regression_of_macro_f1_where_it_is_none_of_accuracy() -> None:
+    labels = np.arange(360) % 10
+    after = labels.copy()
+    after[:4] = (labels[:4] + 1) % 10  # 4 lost and none gained: McNemar's p is 2 · 2⁻⁴
+    tested = significance.paired_macro_f1(labels, labels, after, 10)
+    assert tested.p_value == pytest.approx(0.125, abs=0.03)
+    assert tested.low < tested.high == 0.0
+    after[:9] = (labels[:9] + 1) % 10
+    assert significance.paired_macro_f1(labels, labels, after, 10).p_value < 0.02
+
+
+def test_swapped_answers_hold_their_level() -> None:
+    labels, rejected = np.arange(300) % 5, 0
+    for seed in range(150):
+        before, after = answers(labels, 0.85, 2 * seed, 5), answers(labels, 0.85, 2 * seed + 1, 5)
+        rejected += significance.paired_macro_f1(labels, before, after, 5, draws=400).p_value < 0.05
+    assert rejected <= 14  # 5 % of 150, and three standard errors
+
+
 def test_bootstrap_is_fast_repeatable_and_leaves_the_global_generator_alone() -> None:
     labels = np.arange(10_000) % 10
     before, after = answers(labels, 0.9, 1), answers(labels, 0.9, 2)

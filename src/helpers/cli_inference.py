@@ -114,7 +114,9 @@ def serve(
         drift_every=drift_every,
         log_requests=not quiet,
     )
-    typer.echo(f"Serving {version.name} of {dataset} on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl+C ends)")
+    typer.echo(
+        f"Serving {version.name} of {dataset} on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl+C ends)"
+    )
     from helpers.serving import server
 
     server.run(settings)

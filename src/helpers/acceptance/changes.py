@@ -113,7 +113,7 @@ class Changes:
                 f"compared as independent samples (Fisher's exact test), macro-F1 by a bootstrap of each run; {corrected}"
             )
         return (
-            f"Accuracy and recall are compared on the same images by McNemar's exact test, macro-F1 by a paired bootstrap; {corrected} "
+            f"Accuracy and recall are compared on the same images by McNemar's exact test, macro-F1 by swapping the two answers of images at random; {corrected} "
             "These tests speak of these test images and of the two trained networks: trained again from another seed, a network may "
             f"move by as much.{' ' + self.seeds if self.seeds else ''}"
         )
