@@ -73,7 +73,7 @@ def test_page_is_written(named, place, monkeypatch):
 def test_page_whose_folder_cannot_be_made_is_told_in_a_sentence(place):
     (place / "file").write_text("")
     for target in (("--files", "file/files"), ("--output", "file/page.html")):
-        with pytest.raises(OsemnError, match=r"cannot be made: (not a directory|file exists)"):
+        with pytest.raises(OsemnError, match=r"Nothing can be written to .*: (not a directory|file exists)"):
             call("demo", "--dataset", "pets", *target)
 
 
