@@ -207,3 +207,13 @@ def browser():
         started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Return a folder whose registry serves a small version of digits."""
+    import serving  # ONNX takes long to import, and few tests need it
+
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    serving.publish(tmp_path / "first")
+    return tmp_path

@@ -20,13 +20,6 @@ from helpers.serving import app, trial
 PNG = serving.png(serving.pixels())
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
-    serving.publish(tmp_path / "first")
-    return tmp_path
-
-
 def test_it_is_ready_soon_and_answers_every_request_that_it_took_when_told_to_end(home):
     large = serving.png(serving.pixels(side=600))
     with trial.running(trial.serve_command("digits", "--quiet")) as service:

@@ -21,13 +21,6 @@ from helpers.serving import supervisor, trial
 PNG = serving.png(serving.pixels())
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
-    serving.publish(tmp_path / "first")
-    return tmp_path
-
-
 def workers(service: trial.Running) -> dict[int, psutil.Process]:
     children = psutil.Process(service.process.pid).children()
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]

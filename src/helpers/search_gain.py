@@ -98,9 +98,8 @@ def gain(
     pairs = min(len(winner), len(defaults))
     if pairs >= 2:
         found = evaluation.mean_of(100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs])))
-        image = 100 / len(
-            labels
-        )  # accuracies move by whole images, so that a few seeds can differ by the same
+        # accuracies move by whole images, so that a few seeds can differ by the same
+        image = 100 / len(labels)
         ends = (min(found.ci95[0], found.value - image), max(found.ci95[1], found.value + image))
         ends = (round(ends[0], 9), round(ends[1], 9))  # a difference of one image ends at 0, not beside it
         return Gain(found.value, ends, "seeds", pairs)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse, stats
 
-from helpers.evaluation import compare, wilson_interval
+from helpers.evaluation import LEVEL, compare, wilson_interval
 
-LEVEL = 0.05
 DRAWS = 2_000
 _CELLS_AT_ONCE = 4_000_000
 
