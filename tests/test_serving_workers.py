@@ -154,7 +154,7 @@ def test_workers_that_take_long_to_fail_are_not_started_again_for_ever():
 
 def test_worker_that_cannot_be_replaced_leaves_the_others_at_work(home):
     with in_a_terminal(trial.serve_command("digits", "--quiet", "--workers", "2")) as service:
-        wait_for(lambda: len(workers(service)) == 2)
+        wait_for(lambda: metric(service, "osemn_workers") == 2, 60.0)  # both have read the model
         (model,) = (home / "out").rglob("model.onnx")
         whole = model.read_bytes()
         model.write_bytes(whole[:-1] + b"!")
@@ -167,7 +167,7 @@ def test_worker_that_cannot_be_replaced_leaves_the_others_at_work(home):
         assert service.process.poll() is None
         assert trial.send(service.address, PNG)[0] == 200
         model.write_bytes(whole)
-        wait_for(lambda: len(workers(service)) == 2, 30.0)
+        wait_for(lambda: metric(service, "osemn_workers") == 2, 30.0)
         assert other.pid in workers(service)
 
 

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from helpers.confusion import Confused
 from helpers.errors import OsemnError
-from helpers.evaluation import wilson_interval
+from helpers.evaluation import LEVEL, wilson_interval
 from helpers.wording import listing
 
 
@@ -122,7 +122,7 @@ class Slice:
     @property
     def shown(self) -> bool:
         """True if the slice makes a difference at the 5 % level, after correction."""
-        return self.p_value < 0.05
+        return self.p_value < LEVEL
 
     @property
     def name(self) -> str:

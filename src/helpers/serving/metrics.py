@@ -32,6 +32,9 @@ class Metrics:
         self.in_flight = Gauge(
             "osemn_requests_in_flight", "Requests at work", multiprocess_mode="livesum", registry=registry
         )
+        self.workers = Gauge(
+            "osemn_workers", "Workers that serve a version", multiprocess_mode="livesum", registry=registry
+        )
         self.pictures = Counter("osemn_pictures", "Pictures predicted", ("predicted",), registry=registry)
         self.refused = Counter("osemn_refused", "Requests refused, by reason", ("reason",), registry=registry)
         self.version = Gauge(

@@ -45,6 +45,7 @@ class Service:
         """
         self.holder.load()
         self._took_over()
+        self.metrics.workers.set(1)
 
     def _took_over(self) -> None:
         served, before = self.holder.served, self.monitor
