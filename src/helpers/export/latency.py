@@ -10,16 +10,20 @@ import numpy as np
 
 from helpers.export import formats
 
+BLOCK = 20  # calls of a model in a row: one alone would find the caches full of the other models
+WARM_UP = 5  # calls before each block that are not timed
+
 
 def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: int) -> dict[str, float]:
     """Return the median time of a prediction by ONNX Runtime in milliseconds, by model's name.
 
-    One thread computes, as in a worker of the service. The models take turns, so that what else the machine does meets all.
+    One thread computes, as in a worker of the service. The models take turns, `BLOCK` calls each, so that what else the machine does
+    meets all of them.
 
     Args:
         models: from raw pixels to probabilities.
         image: `uint8 [H, W, C]`.
-        calls: how often each model is called.
+        calls: how many of each model are timed.
     """
     import onnxruntime
 
@@ -34,10 +38,11 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
             with formats.quiet():
                 formats.write_onnx(model, path)
             sessions[name] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        for turn in range(-max(calls // 10, 1), calls):  # the first tenth only warms up
+        for first in range(0, calls, BLOCK):
             for name, session in sessions.items():
-                started = perf_counter()
-                session.run(["probabilities"], {"image": batch})
-                if turn >= 0:
-                    seconds[name].append(perf_counter() - started)
+                for turn in range(-WARM_UP, min(BLOCK, calls - first)):
+                    started = perf_counter()
+                    session.run(["probabilities"], {"image": batch})
+                    if turn >= 0:
+                        seconds[name].append(perf_counter() - started)
     return {name: float(np.median(values)) * 1e3 for name, values in seconds.items()}
