@@ -167,6 +167,13 @@ def test_plain_papermill_with_an_unknown_parameter_fails(project, tmp_path):
     assert "did you mean 'image_size'" in done.stderr + done.stdout
 
 
+def end_runs() -> None:
+    for run in runs._open_runs.values():
+        for lock in run.locks:
+            lock.release()
+    runs._open_runs.clear()
+
+
 def test_start_refuses_while_another_process_runs_the_stage(project, monkeypatch):
     code = (
         "import time\nfrom helpers.runs import Run\n"
@@ -183,10 +190,39 @@ def test_start_refuses_while_another_process_runs_the_stage(project, monkeypatch
             runs.Run.start("01_acquire", ACQUIRE)
         other.kill()
         other.wait()
-        runs.Run.start("01_acquire", ACQUIRE).lock.release()
+        runs.Run.start("01_acquire", ACQUIRE)
     finally:
         other.kill()
-        runs._open_runs.clear()
+        end_runs()
+
+
+def test_start_by_hand_leaves_a_finished_run_alone_that_the_executor_has_not_put_in_its_place(project, monkeypatch):
+    monkeypatch.setenv("OSEMN_LOCK_SECONDS", "0.2")
+    final = paths.stage_folder("digits", "tiny", "01_acquire")
+    final.parent.mkdir(parents=True)
+    with runs.lock_stage(final, runs.EXECUTING):
+        monkeypatch.setenv(runs.EXECUTOR_VARIABLE, "01_acquire")
+        run = runs.Run.start("01_acquire", ACQUIRE)
+        for name in run.stage.writes:
+            run.path(name).write_text(name)
+        run.finish()
+        monkeypatch.delenv(runs.EXECUTOR_VARIABLE)
+        with pytest.raises(OsemnError, match="Another run of 01_acquire is at work"):
+            runs.Run.start("01_acquire", ACQUIRE)
+        assert manifests.read(run.partial)["stage"] == "01_acquire"
+    runs.Run.start("01_acquire", ACQUIRE)
+    end_runs()
+
+
+def test_run_by_hand_keeps_the_executor_out_before_a_kernel_is_started(project, monkeypatch):
+    monkeypatch.setenv("OSEMN_LOCK_SECONDS", "0.2")
+    monkeypatch.setattr(execute, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    runs.Run.start("01_acquire", ACQUIRE)
+    try:
+        with pytest.raises(OsemnError, match="Another run of 01_acquire is at work"):
+            execute.execute("01_acquire", "digits", "tiny", progress=False)
+    finally:
+        end_runs()
 
 
 def test_input_of_a_stage_that_is_not_declared_is_refused(project):
@@ -212,8 +248,7 @@ def test_input_of_a_stage_that_is_not_declared_is_refused(project):
         with pytest.raises(OsemnError, match="of type object"):
             run.log(loss=object())
     finally:
-        run.lock.release()
-        runs._open_runs.clear()
+        end_runs()
 
 
 def test_after_the_end_pictures_are_shown_but_nothing_is_written(project):

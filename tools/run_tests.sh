@@ -11,7 +11,8 @@ echo "nbval runs the notebooks beside the unit tests; what it says comes after t
 OSEMN_OUTPUT_DIR=$output "$bin/python" -m pytest --nbval-lax -p no:cacheprovider notebooks/ $without >"$log" 2>&1 &
 notebooks=$!
 trap 'kill "$notebooks" 2>/dev/null; exit 130' INT TERM
-"$bin/python" -m pytest tests
+# a file's tests stay in one process, where its fixtures are; more than four processes want more memory than laptops have
+"$bin/python" -m pytest -n logical --maxprocesses=4 --dist loadfile tests
 units=$?
 wait "$notebooks"
 checked=$?

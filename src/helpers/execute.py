@@ -66,7 +66,7 @@ def execute(
     values = parameters.resolve(stage, dataset, profile, overrides)
     final = paths.stage_folder(dataset, profile, stage)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with runs.lock_stage(final, ".executing"):
+    with runs.lock_stage(final, runs.EXECUTING):
         _execute(stage, values, final, progress, label)
     return final
 

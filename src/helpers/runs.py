@@ -25,6 +25,8 @@ from helpers import manifests, parameters, paths, sealing, stages
 from helpers.errors import MissingInputError, OsemnError, SealedTestSetError, UsageError, nearest
 
 EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
+EXECUTING = ".executing"
+"""What the lock of whoever executes a stage's notebook is for; that of the notebook's run lies within it."""
 LOCK_SECONDS = 30.0
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
 
@@ -39,7 +41,7 @@ class Run:
     parameters: dict[str, Any]
     final: Path
     partial: Path
-    lock: FileLock | None
+    locks: tuple[FileLock, ...]
     source_sha256: str
     metrics: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -63,9 +65,9 @@ class Run:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final in _open_runs:
             sealing.end(spec.notebook)
-        lock = _open_runs[final].lock if final in _open_runs else lock_stage(final)
+        locks = _open_runs[final].locks if final in _open_runs else _lock(spec, final)
         manifests.recover(final)
-        run = cls._opened(spec, checked, final, lock)
+        run = cls._opened(spec, checked, final, locks)
         _empty(run.partial)
         _open_runs[final] = run
         return run
@@ -84,11 +86,11 @@ class Run:
             UsageError: as for `start`.
             MissingInputError: as for `start`.
         """
-        return cls._opened(*_checked(stage, namespace), lock=None)
+        return cls._opened(*_checked(stage, namespace), locks=())
 
     @classmethod
     def _opened(
-        cls, spec: stages.Stage, checked: dict[str, Any], final: Path, lock: FileLock | None
+        cls, spec: stages.Stage, checked: dict[str, Any], final: Path, locks: tuple[FileLock, ...]
     ) -> "Run":
         """Verify the inputs and seed every generator."""
         root = paths.run_folder(checked["dataset"], checked["profile"])
@@ -103,7 +105,7 @@ class Run:
         sealing.begin(spec.notebook)
         partial = final.with_name(f"{final.name}.partial")
         source = manifests.source_sha256(spec.name)  # of the code that runs; it may be edited meanwhile
-        return cls(spec, checked, final, partial, lock, source, inputs=absent, upstream=upstream)
+        return cls(spec, checked, final, partial, locks, source, inputs=absent, upstream=upstream)
 
     @property
     def root(self) -> Path:
@@ -113,7 +115,7 @@ class Run:
     @property
     def called_by(self) -> str:
         """Who runs it: "osemn", or somebody by hand."""
-        return "osemn" if os.environ.get(EXECUTOR_VARIABLE) == self.stage.name else "by hand"
+        return "osemn" if _is_executed(self.stage) else "by hand"
 
     @property
     def seed(self) -> int:
@@ -221,10 +223,11 @@ class Run:
                 "save them through the run, or correct the stage's entry in helpers/stages.py",
             )
         manifests.write_json(self.partial / manifests.NAME, self._manifest())
-        if os.environ.get(EXECUTOR_VARIABLE) != self.stage.name:
+        if not _is_executed(self.stage):
             manifests.publish(self.partial, self.final)
         shutil.rmtree(self.final.with_name(f"{self.final.name}.scratch"), ignore_errors=True)
-        self.lock.release()
+        for lock in reversed(self.locks):
+            lock.release()
         sealing.end(self.stage.notebook)
         _open_runs.pop(self.final, None)
         return self
@@ -306,6 +309,23 @@ def _versions() -> dict[str, str]:
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _is_executed(stage: stages.Stage) -> bool:
+    """Tell whether `helpers.execute` runs this stage's notebook, and will put the folder in its place."""
+    return os.environ.get(EXECUTOR_VARIABLE) == stage.name
+
+
+def _lock(stage: stages.Stage, final: Path) -> tuple[FileLock, ...]:
+    """Lock a stage; a run by hand also keeps the executor out, which goes on when the notebook's own run has finished."""
+    if _is_executed(stage):
+        return (lock_stage(final),)
+    outer = lock_stage(final, EXECUTING)
+    try:
+        return outer, lock_stage(final)
+    except OsemnError:
+        outer.release()
+        raise
 
 
 def lock_stage(final: Path, purpose: str = "") -> FileLock:
