@@ -131,6 +131,12 @@ def test_help_and_status_import_neither_tensorflow_nor_snakemake(arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_commands_do_without_the_grammar_that_nbformat_would_wait_for():
+    code = "import helpers.cli, papermill, sys; assert 'lark' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_status_lists_every_stage(project):
     done = project.osemn("status")
     assert done.returncode == 0

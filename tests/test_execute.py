@@ -196,7 +196,9 @@ def test_start_refuses_while_another_process_runs_the_stage(project, monkeypatch
         end_runs()
 
 
-def test_start_by_hand_leaves_a_finished_run_alone_that_the_executor_has_not_put_in_its_place(project, monkeypatch):
+def test_start_by_hand_leaves_a_finished_run_alone_that_the_executor_has_not_put_in_its_place(
+    project, monkeypatch
+):
     monkeypatch.setenv("OSEMN_LOCK_SECONDS", "0.2")
     final = paths.stage_folder("digits", "tiny", "01_acquire")
     final.parent.mkdir(parents=True)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 from starlette.testclient import TestClient
 
@@ -246,3 +247,25 @@ def test_the_service_of_a_measurement_wants_no_key_whatever_the_environment_says
     monkeypatch.setenv("OSEMN_API_KEY", "secret")
     with trial.running(trial.serve_command("digits", "--quiet")) as service:
         assert trial.send(service.address, PNG)[0] == 200
+
+
+def test_it_ends_when_the_kernel_that_started_it_was_killed(home):
+    code = (
+        "import time\nfrom helpers.serving import trial\n"
+        "with trial.running(trial.serve_command('digits', '--quiet', '--workers', '2')) as service:\n"
+        "    print(service.process.pid, flush=True)\n"
+        "    time.sleep(60)"
+    )
+    kernel = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        service = psutil.Process(int(kernel.stdout.readline()))
+        workers = service.children()
+        kernel.kill()
+        kernel.wait()
+        deadline = time.monotonic() + 30
+        while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in (service, *workers)):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        kernel.kill()
+        kernel.wait()

@@ -12,6 +12,10 @@ import typer
 from helpers import cli_inference, cli_models
 from helpers.errors import OsemnError, UsageError
 
+# Whoever imports nbformat would wait three seconds for a grammar of links in other alphabets, of which notebooks have
+# none; jsonschema does without it where it is not installed.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 FOLDERS = ("OSEMN_HOME", "OSEMN_OUTPUT_DIR", "OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_ACCEPTED_DIR")
 """Variables that name folders."""
 
@@ -192,9 +196,9 @@ def stage(
     force: Annotated[bool, typer.Option(help="Run even if the stage is done.")] = False,
 ) -> None:
     """Run one stage, as the Snakefile's rules do; its inputs must be done."""
-    from helpers import execute, pipeline, stages
+    from helpers import execute, parent, pipeline, stages
 
-    execute.end_with_parent()
+    parent.end_with()
     signal.signal(signal.SIGINT, _interrupt_quietly)
     request = _request(dataset, profile, name, "", settings)
     label = f"[{position}] {name}"

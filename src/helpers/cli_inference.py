@@ -117,8 +117,10 @@ def serve(
     typer.echo(
         f"Serving {version.name} of {dataset} on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl+C ends)"
     )
+    from helpers import parent
     from helpers.serving import server
 
+    parent.end_with()
     server.run(settings)
 
 

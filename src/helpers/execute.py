@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 NOTEBOOK = "notebook.ipynb"
 FAILED = "failed.ipynb"
-PARENT_VARIABLE = "OSEMN_PARENT"
 
 
 @dataclass
@@ -114,6 +113,7 @@ def _papermill(stage: str, values: dict[str, Any], working: Path, progress: bool
                 cwd=paths.project_root() / "notebooks",
                 autosave_cell_every=0,
                 config=Config(KernelManager=private),
+                shutdown_kernel="immediate",  # all is written by then, and TensorFlow takes seconds to leave
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
     finally:
@@ -229,34 +229,6 @@ def _watch_memory(monitor: Monitor, interval: float = 0.2) -> "Iterator[None]":
     finally:
         stop.set()
         thread.join()
-
-
-def end_with_parent(interval: float = 0.5) -> None:
-    """End this process and its kernel when the `osemn run` that started it is gone (killed with -9, say)."""
-    named = os.environ.get(PARENT_VARIABLE)
-    if not named:
-        return
-    pid, created = named.split(":")
-
-    def alive() -> bool:
-        try:
-            return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1.0
-        except psutil.Error:
-            return False
-
-    def watch() -> None:
-        while alive():
-            time.sleep(interval)
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def parent_token() -> str:
-    """Return what `end_with_parent` needs to know this process."""
-    return f"{os.getpid()}:{psutil.Process().create_time()}"
 
 
 def clock(seconds: float) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from helpers import execute, executors, manifests, parameters, paths, sources, stages
+from helpers import execute, executors, manifests, parameters, parent, paths, sources, stages
 from helpers.errors import OsemnError, UsageError
 
 DONE = "done"
@@ -346,7 +346,7 @@ def _snakemake(request: Request, cores: int, executor: str, extra: tuple[str, ..
     os.environ.setdefault("OSEMN_HOME", str(paths.project_root()))
     os.environ["OSEMN_STARTED"] = str(time.time())
     if executor == executors.LOCAL:
-        os.environ[execute.PARENT_VARIABLE] = execute.parent_token()
+        os.environ[parent.VARIABLE] = parent.token()
     for log in request.graph_folder.glob("*.log"):
         log.unlink()
     if not executors.run_snakemake(request.graph_folder, configuration, executor, cores, extra):

@@ -15,8 +15,9 @@ def main(model_file: str, port: str) -> None:
     from fastapi import FastAPI, Request
     from PIL import Image
 
-    from helpers import saved_models
+    from helpers import parent, saved_models
 
+    parent.end_with()
     model = saved_models.load(Path(model_file))
     app = FastAPI()
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers import paths
+from helpers import parent, paths
 from helpers.errors import OsemnError
 from helpers.registry import Registry
 from helpers.serving import reading
@@ -120,7 +120,7 @@ def running(command: Sequence[str], environment: Mapping[str, str] | None = None
         started = perf_counter()
         process = subprocess.Popen(
             [part.format(port=port) for part in command],
-            env={**os.environ, API_KEY: "", **(environment or {})},
+            env={**os.environ, API_KEY: "", parent.VARIABLE: parent.token(), **(environment or {})},
             stdout=said,
             stderr=said,
         )
