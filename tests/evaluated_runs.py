@@ -27,7 +27,7 @@ FIGURES = {
     "04_baseline": ("return_on_complexity",),
     "10_export": ("formats",),
     "11_serving": ("latency_and_throughput",),
-    "12_report": ("validation_accuracy",),
+    "12_report": ("accuracy_against_cost", "business_value"),
 }
 
 

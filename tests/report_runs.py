@@ -55,7 +55,11 @@ METRICS = {
         "near_duplicates": 2,
         "balance_p_value": 0.993,
     },
-    "03_preprocess": {"n_train": 1_293, "n_validation": 144, "augmentation_images_per_second": 81_234.5},
+    "03_preprocess": {
+        "training_images": 1_293,
+        "validation_images": 144,
+        "augmentation_images_per_second": 81_234.5,
+    },
     "04_baseline": {
         "n_validation": 144,
         "best_model": "baseline_cnn",

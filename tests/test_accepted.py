@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import REPOSITORY
-from evaluated_runs import EvaluatedRun, figure
+from evaluated_runs import FIGURES, EvaluatedRun, figure
 from helpers import manifests, paths, report, stages
 from helpers.acceptance import accepted, accepting, thumbnails
 from helpers.errors import OsemnError
@@ -42,6 +42,13 @@ def files() -> dict[str, bytes]:
     return {
         file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file()
     }
+
+
+def test_every_figure_that_is_kept_is_one_that_its_stage_writes() -> None:
+    for kept in (accepting._OF_CHAMPION, accepting._OF_SERIES, FIGURES):
+        for notebook, names in kept.items():
+            written = stages.of_notebook(notebook)[0].writes
+            assert not {f"figures/{name}.png" for name in names} - set(written)
 
 
 def test_what_is_accepted_is_read_again(run: EvaluatedRun) -> None:

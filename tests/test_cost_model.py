@@ -18,6 +18,7 @@ from helpers.cost_model import CHECK_ALL, Answers, Costs
 from helpers.errors import OsemnError, UsageError
 from helpers.evaluation import mean_of, wilson_interval
 from helpers.plots import cost_model as plots
+from helpers.report import business
 
 CATALOGUE = Costs(0.20, 0.50, 0.08, 0.0001)
 
@@ -329,6 +330,7 @@ def test_sensitivity_changes_one_cost_at_a_time_and_passes_over_zero():
     for row in rows:
         assert row.plan == cost_plan.plan(validation, test, row.plan.costs)
         assert json.loads(json.dumps(row.to_dict()))["value"] == getattr(row.plan.costs, row.cost)
+        assert row.to_dict()["saving"] == row.plan.saving.value
     assert rows[3].plan.costs == Costs(0.2, 1.0, 0.08, 0.0)
 
 
@@ -386,6 +388,24 @@ def test_sensitivity_sentence_names_the_costs_that_change_the_policy():
     stays = cost_plan.plan(found, found, CATALOGUE)
     same = cost_plan.sensitivity_sentence(stays, cost_plan.sensitivity(found, found, CATALOGUE), "EUR")
     assert "the best policy stays the same" in same
+
+
+def test_prices_at_which_no_threshold_is_used_show_none():
+    found = calibrated(2_000, 1)
+    person, machine = Costs(0.2, 0.5, 0.08, 0.5), Costs(0.2, 0.01, 2.0, 0.0)
+    for costs, policy, share, saving in (
+        (person, "person", "0.0%", "0.00 (0.00 to 0.00)"),
+        (machine, "machine", "100.0%", None),
+    ):
+        made = cost_plan.plan(found, found, costs)
+        rows = cost_plan.sensitivity(found, found, costs)
+        assert {row.plan.policy for row in rows} == {policy}
+        for row in business.summary(made, rows, "EUR")["sensitivity"]["rows"]:
+            assert row[3:5] == ["–", share]
+            assert saving is None or row[5] == saving
+        said = cost_plan.sensitivity_sentence(made, rows, "EUR")
+        assert "threshold" not in said
+        assert "the best policy stays the same; what the best policy saves is" in said
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,8 @@ def test_paired_tests_of_all_candidates_overrule_the_intervals_of_all(metrics):
         in text
     )
     assert "between fine-tuned Lite0, 64 px and the other 3 models is shown" in text
+    assert "The next best" not in text, "the paired tests spoke of it"
+    assert "The best of these, random forest, is" in text
     assert text.count("tuned residual CNN") == 1
     assert PAIRED not in text
     shown = {model.name for model in findings.shown_worse(metrics)}
@@ -275,6 +277,15 @@ def test_stages_that_disagree_on_the_number_of_images_give_none(metrics):
 )
 def test_p_values_are_told_with_three_decimals(value, words):
     assert wording.p_value(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (1.31e-6, "0.000002"), (1.2e-6, "0.000002"), (2e-6, "0.000002"), (9.5e-7, "0.000001"), (3.2e-10, "0.0000000004"), (0.04, "0.04"), (11.0, "20")],
+)  # fmt: skip
+def test_bounds_are_rounded_up(value, words):
+    assert wording.bound(value) == words
+    assert float(words) >= value or float(words) == pytest.approx(value)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """The committed notebooks: their form, and that their outputs belong to their code."""
 
+import copy
 import json
 import re
 
 import nbformat
 import pytest
-from refresh_notebooks import code_sha256
+from refresh_notebooks import code_sha256, with_outputs
 from update_tables import FOLDER_RUN, RECORD, RESULTS, fill, kept
 
 from helpers import paths, stages
@@ -45,6 +46,44 @@ def test_outputs_are_of_the_code_that_stands_there(stage):
     counts = [cell.execution_count for cell in code_cells(stage)]
     assert None not in counts
     assert counts == sorted(counts)
+
+
+def executed(source: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    ran = copy.deepcopy(source)
+    ran.metadata["papermill"] = {"duration": 1.0}
+    for number, cell in enumerate([cell for cell in ran.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count, cell.metadata["papermill"] = number, {"start_time": "now"}
+        cell.outputs = [nbformat.v4.new_output("stream", text=f"output {number}")]
+    return ran
+
+
+def test_refreshing_outputs_leaves_prose_and_comments_as_they_were_edited_meanwhile():
+    source = read("01_acquire")
+    ran = executed(source)
+    prose = next(cell for cell in source.cells if cell.cell_type == "markdown")
+    prose.source += "\n\nA sentence that was written while it ran."
+    parameters = next(cell for cell in source.cells if "parameters" in cell.metadata.get("tags", []))
+    parameters.source = parameters.source.replace("  # ", "  # in other words: ", 1)
+    wanted = [cell.source for cell in source.cells]
+    filled = with_outputs(source, ran)
+    assert [cell.source for cell in filled.cells] == wanted
+    texts = [cell.outputs[0].text for cell in filled.cells if cell.cell_type == "code"]
+    assert texts == [f"output {number}" for number in range(1, len(texts) + 1)]
+    assert filled.metadata["osemn"]["code_sha256"] == code_sha256(filled)
+    assert "papermill" not in json.dumps(filled.metadata) + json.dumps(
+        [cell.metadata for cell in filled.cells]
+    )
+
+
+@pytest.mark.parametrize("index", [0, -1], ids=["a parameter's value", "code"])
+def test_outputs_of_other_code_are_refused(index):
+    source = read("01_acquire")
+    ran = executed(source)
+    cell = [cell for cell in source.cells if cell.cell_type == "code"][index]
+    cell.source = cell.source.replace("= 0 ", "= 1 ", 1) if index == 0 else cell.source + "\n1 + 1"
+    assert cell.source != [cell for cell in ran.cells if cell.cell_type == "code"][index].source
+    with pytest.raises(ValueError, match="other code"):
+        with_outputs(source, ran)
 
 
 @pytest.mark.parametrize("stage", ALL)

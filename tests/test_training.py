@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import augment, data, determinism, models, training
+from helpers import augment, data, determinism, models, training, wording
 from helpers.errors import OsemnError
 
 
@@ -138,6 +138,13 @@ def test_diagnosis_is_made_from_the_numbers(history, said):
     text = training.diagnose(history)
     assert text.startswith(said)
     assert f"{history['val_accuracy'][-1]:.1%}" in text
+
+
+def test_diagnosis_says_an_accuracy_as_all_else_does():
+    accuracy = float(np.float32(0.9085))
+    assert wording.percent(accuracy) != wording.percent(0.9085), "no example of what is meant"
+    text = training.diagnose(curves([0.9], [accuracy], [0.5]))
+    assert f"validation {wording.percent(0.9085)}" in text
 
 
 def test_difference_of_the_diagnosis_is_that_of_the_numbers_it_shows():

@@ -1,4 +1,4 @@
-"""Copies the executed notebooks of the quick Fashion-MNIST run back into notebooks/, stamped with their code's hash.
+"""Puts the outputs of the quick Fashion-MNIST run into notebooks/, stamped with the hash of the code that made them.
 
 Run `make notebooks`, which runs the series first.
 """
@@ -19,21 +19,41 @@ def code_sha256(notebook: nbformat.NotebookNode) -> str:
     return hashlib.sha256("\n\0\n".join(code).encode()).hexdigest()
 
 
-def clean(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what changes from run to run and is no result: time stamps and papermill's notes."""
-    executed.metadata = {
-        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-        "language_info": {"name": "python"},
-        "osemn": {"code_sha256": code_sha256(executed)},
-    }
-    for cell in executed.cells:
+def _code(notebook: nbformat.NotebookNode) -> list[object]:
+    """Return the code cells as a run compares them: parameters by value, whatever is said of them."""
+    return [
+        parameters.literals(cell.source, "a notebook") if parameters.is_parameters_cell(cell) else cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a source notebook, as its author left it, with the outputs of its execution.
+
+    Raises:
+        ValueError: the executed notebook holds other code, or injected parameters.
+    """
+    if _code(executed) != _code(source):
+        raise ValueError("other code")
+    ran = iter([cell for cell in executed.cells if cell.cell_type == "code"])
+    for cell in source.cells:
+        # what changes from run to run and is no result stays behind: time stamps and papermill's notes
         tags = [tag for tag in cell.metadata.get("tags", []) if tag == "parameters"]
         cell.metadata = {"tags": tags} if tags else {}
-    return executed
+        if cell.cell_type == "code":
+            found = next(ran)
+            cell.outputs, cell.execution_count = found.outputs, found.execution_count
+    source.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+        "osemn": {"code_sha256": code_sha256(source)},
+    }
+    return source
 
 
 def refresh(notebook: str, folder: Path) -> Path:
-    """Put an executed notebook in the place of its source; of several runs, the one for the default candidate.
+    """Put an execution's outputs into its notebook; of several runs, those of the default candidate.
 
     Raises:
         OsemnError: the executed notebook holds other code than the source, or injected parameters.
@@ -41,11 +61,13 @@ def refresh(notebook: str, folder: Path) -> Path:
     candidate = parameters.defaults(notebook).get("candidate", "")
     executed = nbformat.read(folder / notebook / candidate / execute.NOTEBOOK, as_version=4)
     source = nbformat.read(paths.notebook(notebook), as_version=4)
-    if code_sha256(executed) != code_sha256(source):
+    try:
+        filled = with_outputs(source, executed)
+    except ValueError:
         raise OsemnError(
             f"{notebook}: the executed notebook holds other code than its source.", "run 'make run' again"
-        )
-    nbformat.write(clean(executed), paths.notebook(notebook))
+        ) from None
+    nbformat.write(filled, paths.notebook(notebook))
     return paths.notebook(notebook)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from refresh_notebooks import clean
+from refresh_notebooks import with_outputs
 
 from helpers import paths
 from helpers.errors import OsemnError
@@ -40,9 +40,10 @@ def execute(output: Path, **parameters: object) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    """Put the executed template in the place of its source."""
+    """Put the outputs of an execution into the template."""
+    source = nbformat.read(paths.notebook(NAME), as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        nbformat.write(clean(execute(Path(folder))), paths.notebook(NAME))
+        nbformat.write(with_outputs(source, execute(Path(folder))), paths.notebook(NAME))
     print(paths.shown(paths.notebook(NAME)))
 
 

@@ -89,11 +89,11 @@ def check(
     dataset: OwnDataset = "",
 ) -> None:
     """Check every file of a version by its hash, and its golden outputs; change nothing."""
-    from helpers import versions
+    from helpers import versions, wording
 
     registry = _registry(dataset or context.obj)
     found = registry.find(version) if version else registry.current()
     versions.verify(found)
     difference = versions.replay(found)
     files = len(found.manifest["files"])
-    typer.echo(f"{found.name} is whole: {files} files; golden outputs within {difference:.1g}")
+    typer.echo(f"{found.name} is whole: {files} files; golden outputs within {wording.bound(difference)}")

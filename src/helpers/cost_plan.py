@@ -59,6 +59,11 @@ class Plan:
         return kept[self.policy]
 
     @property
+    def carried_out(self) -> Outcome | None:
+        """Return what the policy gives; None where a person looks at every picture, without a model."""
+        return {PERSON: None, MACHINE: self.machine, THRESHOLD: self.chosen}[self.policy]
+
+    @property
     def nets(self) -> dict[str, Amount]:
         """Return the net value of 1,000 test pictures by policy; that of `person` is certain."""
         person = PICTURES * (self.costs.value_right - self.costs.cost_check)
@@ -130,16 +135,19 @@ class Sensitivity:
     plan: Plan
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a row of a table, ready for JSON; money in 1,000 pictures."""
-        chosen, saving = self.plan.chosen, self.plan.chosen.saving
+        """Return a row of a table, ready for JSON: what the policy gives, money in 1,000 pictures.
+
+        `threshold` is None where the policy has none, `accuracy` where nothing is automated.
+        """
+        given, saving = self.plan.carried_out, self.plan.saving
         return {
             "cost": self.cost,
             "factor": self.factor,
             "value": getattr(self.plan.costs, self.cost),
             "policy": self.plan.policy,
-            "threshold": chosen.threshold,
-            "share": chosen.share,
-            "accuracy": chosen.accuracy,
+            "threshold": self.plan.chosen.threshold if self.plan.policy == THRESHOLD else None,
+            "share": given.share if given else 0.0,
+            "accuracy": given.accuracy if given else None,
             "saving": saving.value,
             "saving_ci95": list(saving.ci95),
         }
@@ -275,12 +283,16 @@ def sensitivity_sentence(found: Plan, rows: Sequence[Sensitivity], unit: str) ->
         if other
         else "the best policy stays the same"
     )
-    thresholds = [min(one.chosen.threshold, 1.0) for one in plans]
+    thresholds = [min(one.chosen.threshold, 1.0) for one in plans if one.policy == THRESHOLD]
     savings = [one.saving.value for one in plans]
-    places = _range(shown_threshold(min(thresholds)), shown_threshold(max(thresholds)))
+    places = ""
+    if thresholds:
+        where = "where there is one, " if len(thresholds) < len(plans) else ""
+        ends = _range(shown_threshold(min(thresholds)), shown_threshold(max(thresholds)))
+        places = f" the threshold, {where}is {ends}," if where else f" the threshold is {ends},"
     amounts = _range(money(min(savings)), money(max(savings)))
     return (
-        f"When one cost at a time is changed, {policy}; the threshold is {places}, and what the best policy saves is {amounts} "
+        f"When one cost at a time is changed, {policy};{places}{' and' if places else ''} what the best policy saves is {amounts} "
         f"{unit} per 1,000 pictures."
     )
 

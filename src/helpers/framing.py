@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 INK = 25
 """Grey values above this count as ink, of 255 on black."""
-CENTRES = ("mass", "box")
 
 
 @dataclass(frozen=True)

@@ -264,7 +264,8 @@ _CLEARLY_HIGHER = 1.02  # times its lowest value, before the loss is said to hav
 
 def diagnose(history: dict[str, list[float]]) -> str:
     """Say in words what the learning curves show, from the numbers alone."""
-    shown, held_out = (round(100 * history[name][-1], 1) for name in ("accuracy", "val_accuracy"))
+    # Keras's are of single precision, whose last digits could round to another tenth than what else says the same accuracy
+    shown, held_out = (round(100 * round(history[name][-1], 6), 1) for name in ("accuracy", "val_accuracy"))
     gap = (shown - held_out) / 100  # of the rounded numbers, so that it agrees with what is said
     losses, best = history["val_loss"], int(np.argmin(history["val_loss"]))
     epochs = len(losses)

@@ -73,8 +73,8 @@ def faults(version: Version) -> list[str]:
     return found + [f"{name} is not listed" for name in sorted(set(there) - set(listed))]
 
 
-def session(version: Version, threads: int = 1):
-    """Return an ONNX Runtime session of a version's model.
+def session(version: Version):
+    """Return an ONNX Runtime session of a version's model, in which one thread computes.
 
     Raises:
         OsemnError: the file cannot be loaded.
@@ -82,7 +82,7 @@ def session(version: Version, threads: int = 1):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(
             str(version.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]

@@ -1,6 +1,7 @@
 """Numbers as words, the same way wherever the report shows them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from helpers import paths
@@ -41,6 +42,12 @@ def p_value(value: float) -> str:
 def points(value: float) -> str:
     """Return a difference of two percentages with one decimal and a true minus sign."""
     return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def bound(value: float) -> str:
+    """Return what a small number, not below 0, is at most: one digit, rounded up, without an exponent: `0.000002`."""
+    exact = Decimal(repr(float(value)))
+    return f"{exact.quantize(Decimal(1).scaleb(exact.adjusted()), ROUND_UP).normalize():f}"
 
 
 def sources(names: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ _OF_SERIES = {
     "04_baseline": ("return_on_complexity",),
     accepted.EXPORT: ("formats",),
     "11_serving": ("latency_and_throughput",),
-    "12_report": ("validation_accuracy",),
+    "12_report": ("accuracy_against_cost", "business_value"),
 }
 
 

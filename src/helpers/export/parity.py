@@ -274,11 +274,6 @@ def for_people(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _plain(value: float) -> str:
-    """Return a small number with one digit and without an exponent: `0.000008`."""
-    return np.format_float_positional(value, precision=1, fractional=False, trim="-")
-
-
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return what the rows of `prove` say, in words."""
     exact = {item.name: item.exact for item in FORMATS}
@@ -287,7 +282,7 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     ties = sum(row["ties"] for row in floats)
     text = (
         f"All {len(floats)} formats of floating-point numbers, Keras among them, give the label that Keras gives for all {floats[0]['n']:,} test images"
-        f"{f' but {ties} ties' if ties else ''}, probabilities within {_plain(worst)}."
+        f"{f' but {ties} ties' if ties else ''}, probabilities within {wording.bound(worst)}."
     )
     by_name = {row["format"]: row for row in rows}
     whole, small = by_name["litert"], by_name["litert_int8"]

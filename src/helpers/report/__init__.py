@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from helpers import manifests, paths
+from helpers import data, manifests, paths
 from helpers.acceptance import accepted
 from helpers.errors import OsemnError
 from helpers.report import collect
@@ -131,6 +131,8 @@ def _made_from(dataset: str, profile: str) -> dict[str, str]:
     for stage in collect.stages.STAGES:
         manifest = paths.stage_folder(dataset, profile, stage.name) / manifests.NAME
         found[stage.name] = manifests.sha256(manifest) if manifest.is_file() else "not run"
+    ledger = paths.run_folder(dataset, profile) / data.LEDGER
+    found["openings"] = manifests.sha256(ledger) if ledger.is_file() else "none"
     table = repr(collect.stages.STAGES).encode()
     return {**found, "stages": hashlib.sha256(table).hexdigest()}
 

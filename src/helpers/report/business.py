@@ -83,7 +83,7 @@ def _row(found: Mapping[str, Any]) -> list[str]:
         NAMES[found["cost"]],
         f"{np.format_float_positional(found['value'], precision=6, trim='-')} (× {found['factor']:g})",
         POLICIES[found["policy"]],
-        cost_plan.shown_threshold(min(found["threshold"], 1.0)),
+        "–" if found["threshold"] is None else cost_plan.shown_threshold(min(found["threshold"], 1.0)),
         percent(found["share"]),
         f"{cost_plan.money(found['saving'])} ({cost_plan.money(low)} to {cost_plan.money(high)})",
     ]

@@ -72,10 +72,11 @@ def _costs(metrics: MetricsByStage, name: str) -> list[Tile]:
         size = f"{exported['bytes'] / 1e6:.2f} MB as ONNX" if exported.get("bytes") else ""
         known = [trained_by, EXPORT] if size else [trained_by]
         found.append(Tile("Parameters", f"{fitted['parameters']:,}", size, _files(known)))
-    if exported.get("latency_ms_1"):
+    latency = (metrics.get(EXPORT, {}).get("latency_ms") or {}).get(name)
+    if latency:
         service = _service(metrics)
         known = [EXPORT, SERVING] if service else [EXPORT]
-        value = f"{exported['latency_ms_1']:.2g} ms"
+        value = f"{latency:.2g} ms"
         found.append(Tile("Latency, one picture", value, service, _files(known)))
     if fitted.get("fit_seconds") is not None:
         on = f"on {fitted['samples']:,} images" if fitted.get("samples") else ""

@@ -113,7 +113,7 @@ def validation_images(metrics: MetricsByStage) -> int | None:
     logged = [metrics.get(stage, {}).get("n_validation") for stage in STAGES]
     counts = {count for count in logged if count is not None}
     if not counts:
-        return metrics.get(PREPROCESS, {}).get("n_validation")
+        return metrics.get(PREPROCESS, {}).get("validation_images")
     return counts.pop() if len(counts) == 1 else None
 
 

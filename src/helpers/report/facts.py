@@ -31,7 +31,7 @@ def data_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
     found = [
         ("Source", data.get("first_source", data.get("source")), ACQUIRE),
         ("Training images", _count(data.get("n_train")), ACQUIRE),
-        ("of these for validation", _count(_validation_images(split)), PREPROCESS),
+        ("of these for validation", _count(split.get("validation_images")), PREPROCESS),
         ("Test images, kept apart", _count(data.get("n_test")), ACQUIRE),
         ("Test images also in training", _count(data.get("test_images_also_in_training")), ACQUIRE),
         ("Unreadable files", _count(data.get("unreadable_files")), ACQUIRE),
@@ -46,10 +46,6 @@ def data_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
     return [
         Fact(label, str(value), metrics_file(stage)) for label, value, stage in found if value is not None
     ]
-
-
-def _validation_images(split: Mapping[str, Any]) -> Any:
-    return split.get("n_validation", split.get("validation_images"))
 
 
 def _count(number: Any) -> str | None:

@@ -129,8 +129,11 @@ def _against_others(best: Model, others: Sequence[Model], one_is_settled: bool) 
         opening = "The difference is shown: its interval lies above all others."
         if one_is_settled:
             opening = f"The difference between {best.label} and {_others(len(worse))} is shown: the intervals do not overlap."
+        which = f"The next best, {nearest.label},"
+        if one_is_settled:  # by the paired test, and may be ahead of these
+            which = f"The best of these, {nearest.label}," if len(worse) > 1 else "It"
         return (
-            f"{opening} The next best, {nearest.label}, "
+            f"{opening} {which} "
             f"is {ahead:.1f} percentage points behind ({percent(nearest.accuracy)}, {nearest.interval})."
         )
     names = listing([f"{model.label} ({percent(model.accuracy)}, {model.interval})" for model in alike])
