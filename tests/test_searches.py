@@ -1,12 +1,13 @@
 """What 09_tuning searches, and what it says about the gain."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
 
-from helpers import augment, search_gain, searches, tuning
+from helpers import augment, manifests, search_gain, searches, tuning
 from test_recipe import bars
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -181,3 +182,13 @@ def test_parameters_are_described_in_words():
     assert searches.describe(cnn().space["width"]) == "8, 16"
     assert searches.describe(cnn().space["dropout"]) == "0 to 0.5"
     assert searches.describe(cnn().space["learning_rate"]) == "0.002 to 0.1, on a log scale"
+
+
+def test_study_is_another_when_code_that_trains_was_edited(monkeypatch) -> None:
+    files = {file.stem for file in manifests._with_all_they_import([Path(searches.__file__)])}
+    assert files >= {"searches", "recipe", "models", "optimizers", "averaging", "augment", "transfer"}
+    before = [cnn().settings(2).digest, head().settings(2).digest]
+    assert before == [cnn().settings(2).digest, head().settings(2).digest]
+    monkeypatch.setattr(manifests, "code_sha256", lambda module: f"edited {module}")
+    after = [cnn().settings(2).digest, head().settings(2).digest]
+    assert not set(before) & set(after)

@@ -131,12 +131,23 @@ def test_few_images_are_enough_for_the_statistics_of_batch_normalisation():
     assert np.allclose(norm.moving_variance, values.var(axis=0), rtol=1e-2)
 
 
-def test_same_seed_gives_the_same_head():
+def test_same_seed_gives_the_same_head_whatever_was_drawn_before():
     def weights():
-        keras.utils.set_random_seed(5)
+        keras.random.normal((3,))
         return transfer.trial(source(), shades(64), shades(20, 1), SETTINGS).top.get_weights()
 
     assert all(np.array_equal(one, other) for one, other in zip(weights(), weights(), strict=True))
+
+
+def test_trial_can_be_judged_on_some_of_its_validation_images():
+    held_out = shades(20, 1)
+    whole = transfer.trial(source(), shades(64), held_out, SETTINGS)
+    rows = np.array([1, 4, 7, 8])
+    part = whole.judged_on(rows, held_out.labels[rows], 2)
+    assert np.array_equal(part.predicted, whole.predicted[rows])
+    assert part.score.n == 4
+    assert part.score.accuracy == np.mean(whole.predicted[rows] == held_out.labels[rows])
+    assert part.as_row()["extraction_seconds"] == whole.as_row()["extraction_seconds"]
 
 
 def test_row_of_the_table_holds_cost_and_score():
@@ -191,10 +202,12 @@ def test_depthwise_kernels_can_be_left_frozen():
     inputs = keras.Input((8, 8, 3))
     x = layers.DepthwiseConv2D(3, name="block0_depthwise_conv")(inputs)
     model = keras.Model(inputs, layers.Conv2D(4, 1, name="block0_project_conv")(x))
-    blocks.unfreeze(model, None, train_depthwise=False)
+    (part,) = blocks.unfreeze(model, None, train_depthwise=False)
     assert {v.path.partition("/")[0] for v in model.trainable_variables} == {"block0_project_conv"}
-    blocks.unfreeze(model, None)
+    assert (part.trained, part.parameters) == (3 * 4 + 4, 3 * 9 + 3 + 3 * 4 + 4)
+    (whole,) = blocks.unfreeze(model, None)
     assert len(model.trainable_variables) == 4
+    assert whole.trained == whole.parameters
 
 
 def test_rates_fall_by_one_factor_from_block_to_block():

@@ -24,14 +24,19 @@ class Block:
         layers: the names of its layers with weights, in order.
         output_shape: `(h, w, channels)` of the last of them.
         parameters: numbers in it, batch normalisation's statistics left out.
-        trainable: whether training changes any of them.
+        trained: how many of them training changes.
     """
 
     name: str
     layers: tuple[str, ...]
     output_shape: tuple[int, int, int]
     parameters: int
-    trainable: bool
+    trained: int
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes any of it."""
+        return self.trained > 0
 
 
 def blocks(model: keras.Model) -> list[Block]:
@@ -60,9 +65,13 @@ def _block(name: str, found: list[layers.Layer]) -> Block:
         name,
         tuple(layer.name for layer in found),
         tuple(found[-1].output.shape[1:]),
-        sum(int(v.shape.num_elements()) for v in numbers),
-        any(layer.trainable_variables for layer in found),
+        _count(numbers),
+        _count([v for layer in found for v in layer.trainable_variables]),
     )
+
+
+def _count(variables: Sequence[keras.Variable]) -> int:
+    return sum(int(v.shape.num_elements()) for v in variables)
 
 
 def unfreeze(model: keras.Model, count: int | None, train_depthwise: bool = True) -> list[Block]:

@@ -15,6 +15,9 @@ from helpers.evaluation import Mean, mean_of
 from helpers.plots import gradcam as plots
 from helpers.plots.evaluation import words
 
+EXAMPLES = 12
+"""The most predictions whose maps stand side by side."""
+
 
 @dataclass(frozen=True, eq=False)
 class Explained:
@@ -95,8 +98,8 @@ def explain(
     return Explained(predict, part, probabilities, cam, maps, cam.target.name, "")
 
 
-def examples(found: Explained, *, right: bool, most: int = 12) -> np.ndarray:
-    """Return the row of the most confident right, or wrong, prediction of each class, where there is one."""
+def examples(found: Explained, *, right: bool) -> np.ndarray:
+    """Return the row of the most confident right, or wrong, prediction of each class, where there is one; `EXAMPLES` at most."""
     if found.cam is None:
         return np.zeros(0, np.int64)
     confidence = found.probabilities.max(axis=1)
@@ -105,7 +108,7 @@ def examples(found: Explained, *, right: bool, most: int = 12) -> np.ndarray:
         mine = np.flatnonzero((found.part.labels == label) & (found.right == right))
         if len(mine):
             rows.append(mine[np.argmax(confidence[mine])])
-    return np.array(rows[:most], np.int64)
+    return np.array(rows[:EXAMPLES], np.int64)
 
 
 def panel(

@@ -55,7 +55,8 @@ def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pair
     that d = √(2 (1 − r)) with Pearson's correlation r of their pixels: 0 alike, √2 unrelated. The search runs in
     a projection onto orthonormal directions (blocks of pixels, then principal components), which can only
     shorten distances: it misses no pair. Every pair that it proposes is measured again at full resolution.
-    Sorting by the first component leaves most pairs uncompared. Flat images have no direction and take no part.
+    Sorting by the first component leaves most pairs uncompared. Flat images have no direction and take no part; of
+    images that are equal byte for byte only the first does, however many there are.
 
     Args:
         images: `[N, H, W, C] uint8`.
@@ -63,13 +64,16 @@ def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pair
         limit: the most pairs to return; the closest are kept.
 
     Returns:
-        The pairs by rising distance; pairs that are equal byte for byte are left out.
+        The pairs by rising distance.
 
     Source: C. Faloutsos, M. Ranganathan and Y. Manolopoulos (1994), "Fast subsequence matching in time-series
     databases", for the search by a lower bound.
     """
     pixels = images.reshape(len(images), -1)
-    varied = np.flatnonzero(pixels.max(axis=1) != pixels.min(axis=1))
+    takes_part = pixels.max(axis=1) != pixels.min(axis=1)
+    for group in exact_groups(images):
+        takes_part[group[1:]] = False
+    varied = np.flatnonzero(takes_part)
     if len(varied) < 2 or distance <= 0:
         return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     points = _projected(images[varied] if len(varied) < len(images) else images)
@@ -159,12 +163,11 @@ def _within_reach(squared: np.ndarray, reach: float) -> tuple[np.ndarray, np.nda
 
 
 def _distances(pixels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the distances of pairs `[P, 2]` at full resolution; infinite where the bytes are equal."""
-    found = np.full(len(pairs), np.inf)
+    """Return the distances of pairs `[P, 2]` at full resolution."""
+    found = np.zeros(len(pairs))
     for part in chunks(np.broadcast_to(0, (len(pairs), pixels.shape[1] * 4))):
         a, b = pixels[pairs[part, 0]], pixels[pairs[part, 1]]
-        differ = (a != b).any(axis=1)
-        found[part] = np.where(differ, np.linalg.norm(_unit(a) - _unit(b), axis=1), np.inf)
+        found[part] = np.linalg.norm(_unit(a) - _unit(b), axis=1)
     return found
 
 

@@ -1,13 +1,17 @@
 """What a data set's training part looks like, in numbers: balance, pixels, likeness of classes, embeddings."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from helpers import data
 from helpers.errors import OsemnError
 
+_NEARLY_BLANK = 5.0  # standard deviation of an image's values, on the 0–255 scale
+_SIDE = 32
 _CHUNK_VALUES = 50_000_000  # pixel values turned into floats at once: 200 MB
 
 
@@ -102,9 +106,7 @@ def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> t
 
 def intensity_histogram(images: np.ndarray) -> np.ndarray:
     """Return how often each value occurs in each channel, `[C, 256] int64`, of `[N, H, W, C] uint8`."""
-    return np.stack(
-        [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])]
-    )
+    return np.stack([data.pixel_histogram(images[..., channel]) for channel in range(images.shape[-1])])
 
 
 def intensity_by_class(
@@ -137,17 +139,16 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(variance)
 
 
-def flat_images(images: np.ndarray, nearly: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
+def flat_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of images of one value, and of the others that are nearly blank.
 
     Args:
         images: `[N, H, W, C] uint8`.
-        nearly: standard deviation, on the 0–255 scale, below which an image counts as nearly blank.
     """
     pixels = images.reshape(len(images), -1)
     constant = pixels.max(axis=1) == pixels.min(axis=1)
     deviation = np.concatenate([pixels[part].std(axis=1, dtype=np.float32) for part in chunks(pixels)])
-    return np.flatnonzero(constant), np.flatnonzero(~constant & (deviation < nearly))
+    return np.flatnonzero(constant), np.flatnonzero(~constant & (deviation < _NEARLY_BLANK))
 
 
 def class_correlation(means: np.ndarray) -> np.ndarray:
@@ -179,6 +180,22 @@ def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float | N
     return float(stats.spearmanr(first, second).statistic)
 
 
+def _rows(images: np.ndarray) -> np.ndarray:
+    """Return images as rows of values from 0 to 1, `[N, D] float32`; large ones by the means of blocks of pixels.
+
+    The shorter side keeps 32 to 63 blocks, so that memory stays bounded whatever the images' size is.
+    """
+    height, width, channels = images.shape[1:]
+    block = max(1, min(height, width) // _SIDE)
+    rows, columns = height // block, width // block
+    found = np.empty((len(images), rows * columns * channels), np.float32)
+    for part in chunks(images):
+        whole = images[part, : rows * block, : columns * block].astype(np.float32)
+        blocks = whole.reshape(len(whole), rows, block, columns, block, channels).mean(axis=(2, 4))
+        found[part] = blocks.reshape(len(blocks), -1) / 255.0
+    return found
+
+
 def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
     """Return how often a linear classifier takes one class for the other, `[K, K] float64`, symmetric.
 
@@ -188,7 +205,8 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
 
     Args:
         images: `[N, H, W, C] uint8`.
-        labels: `[N] int64`; a class with fewer than two images is left out, and its rates are 0.
+        labels: `[N] int64`; a class with fewer than two images is left out, and its rates are 0. So are all where a fold
+            would leave no more images than classes.
         num_classes: number of classes, K.
         seed: draws the folds.
 
@@ -207,7 +225,9 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
     if len(np.unique(labels)) < 2:
         return np.zeros((num_classes, num_classes))
     folds = int(min(5, counts[counts >= 2].min()))
-    pixels = images.reshape(len(images), -1).astype(np.float32) / 255.0
+    if len(labels) - math.ceil(len(labels) / folds) <= len(np.unique(labels)):
+        return np.zeros((num_classes, num_classes))
+    pixels = _rows(images)
     components = min(50, pixels.shape[1], len(pixels) // 2)
     model = make_pipeline(
         PCA(
@@ -244,7 +264,7 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     """Return the first two principal components, a t-SNE, and the share of variance of the components.
 
     Args:
-        images: `[N, H, W, C] uint8`, a few thousand at most; N ≥ 12.
+        images: `[N, H, W, C] uint8`, a few thousand at most; N ≥ 4.
         labels: `[N] int64`.
         seed: starts the t-SNE.
 
@@ -255,7 +275,7 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    pixels = images.reshape(len(images), -1).astype(np.float32) / 255.0
+    pixels = _rows(images)
     model = PCA(min(50, *pixels.shape), svd_solver="randomized", random_state=seed)
     perplexity = min(30.0, (len(pixels) - 1) / 3)
     # sums depend on how many threads share them, and t-SNE makes much of the last digit

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import augment, backbones, blocks, data, optimizers, training
+from helpers import augment, backbones, blocks, data, manifests, optimizers, training
 from helpers.checkpoints import EpochCheckpoints
 from helpers.errors import UsageError
 
@@ -274,6 +274,7 @@ def _fingerprint(
         "weights": backbones.weights_sha256(model),
         "data": [data.array_sha256(part.images, part.labels) for part in (train, validation)],
         "policy": None if policy is None else policy.settings(),
+        "code": manifests.code_sha256("fine_tuning"),
         "versions": [keras.__version__, tf.__version__],
     }
 

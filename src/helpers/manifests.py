@@ -162,18 +162,35 @@ def source_files(stage: str) -> tuple[str, list[Path]]:
     ]
     code = "\n\n".join(cells)
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
-    pending, files = list(_imports(python)), set()
+    return code, _with_all_they_import(_imports(python))
+
+
+def _with_all_they_import(modules: Iterable[Path]) -> list[Path]:
+    """Return the files of helper modules, of the helpers that these import, and what lies beside and is named."""
+    pending, files = list(modules), set()
     while pending:
         module = pending.pop()
         if module not in files:
             files |= {module, *_beside(module)}
             pending.extend(_helper_imports(module))
-    return code, sorted(files)
+    return sorted(files)
 
 
 def source_sha256(stage: str) -> str:
     """Return the hash of what a stage's result depends on in code: its notebook's cells and its helpers."""
-    code, files = source_files(stage)
+    return _digest(*source_files(stage))
+
+
+def code_sha256(module: str) -> str:
+    """Return the hash of a helper module and of all helpers that it imports: for what outlives a run, such as a study.
+
+    Args:
+        module: its name within `helpers`, such as `"searches"`.
+    """
+    return _digest("", _with_all_they_import([Path(__file__).with_name(f"{module}.py")]))
+
+
+def _digest(code: str, files: Iterable[Path]) -> str:
     digest = hashlib.sha256(code.encode())
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())

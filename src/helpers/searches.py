@@ -9,12 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 import optuna
+import tensorflow as tf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from helpers import (
     augment,
     data,
+    fast_training,
     features,
+    manifests,
     models,
     recipe,
     search_gain,
@@ -96,7 +99,8 @@ class CnnSearch:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "recipe": asdict(recipe.Recipe()),
-            "keras": keras.__version__,
+            "bfloat16": fast_training.bfloat16_is_native(),  # by which the recipe's precision goes
+            **_programs(),
         }
 
     def model(self, params: Mapping[str, Any], seed: int) -> keras.Model:
@@ -177,6 +181,12 @@ class CnnSearch:
         )
 
 
+def _programs() -> dict[str, str]:
+    """Return what computes a trial: its code, and the versions of the libraries."""
+    code = manifests.code_sha256("searches")
+    return {"code": code, "keras": keras.__version__, "tensorflow": tf.__version__}
+
+
 @dataclass(frozen=True, eq=False)
 class HeadSearch:
     """The head of 05_transfer_learning on cached features of a frozen backbone.
@@ -221,7 +231,7 @@ class HeadSearch:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "seed": self.seed,
-            "keras": keras.__version__,
+            **_programs(),
         }
 
     def objective(self, trial: optuna.Trial) -> float:

@@ -1,7 +1,7 @@
 """Transfer learning: a small head on the features of a frozen backbone, and both as one model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
 import keras
@@ -195,6 +195,17 @@ class Trial:
         """How many numbers backbone and head hold."""
         return self.source.base.count_params() + self.top.count_params()
 
+    def judged_on(self, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> "Trial":
+        """Return the trial as judged on some of its validation images only.
+
+        Args:
+            rows: `[M] int64`, which of them.
+            labels: their labels, `[M] int64`.
+            num_classes: number of classes.
+        """
+        predicted = self.predicted[rows]
+        return replace(self, predicted=predicted, score=evaluation.score(labels, predicted, num_classes))
+
     def as_row(self) -> dict[str, object]:
         """Return cost and score as plain values: a row of the comparison."""
         seconds = self.train.seconds + self.held_out.seconds
@@ -203,7 +214,7 @@ class Trial:
             "backbone": self.source.backbone,
             "backbone_label": catalogue.find(self.source.backbone).title,
             "resolution": self.source.resolution,
-            "extraction_seconds": seconds,
+            "extraction_seconds": self.train.seconds,
             "images_per_second": images / max(seconds, 1e-9),
             "from_cache": self.train.from_cache and self.held_out.from_cache,
             "head_seconds": self.fit.seconds,
@@ -236,6 +247,7 @@ def trial(
         UsageError: the data have one class.
         OsemnError: as for `features.extract` and `fit_head`.
     """
+    keras.utils.set_random_seed(settings.seed)  # all heads begin alike, so that features make the difference
     top = head(
         source.base.output.shape[-1], train.num_classes, settings.units, settings.dropout, settings.seed
     )
