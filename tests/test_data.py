@@ -209,3 +209,18 @@ def test_the_hash_of_arrays_follows_values_shape_and_type_but_not_layout():
     assert same == data.array_sha256(array.astype(">i8"))
     others = (array + 1, array.reshape(4, 3), array.astype(np.int32))
     assert same not in {data.array_sha256(other) for other in others}
+
+
+def test_rows_of_small_images_are_their_pixels_and_large_ones_are_bounded():
+    generator = np.random.default_rng(0)
+    small, large = (
+        generator.integers(0, 256, (300, height, width, 3)).astype(np.uint8)
+        for height, width in ((28, 28), (130, 70))
+    )
+    before = small.copy()
+    np.testing.assert_array_equal(data.as_rows(small), small.reshape(300, -1).astype(np.float32) / 255.0)
+    np.testing.assert_array_equal(small, before)
+    rows = data.as_rows(large)
+    assert rows.shape == (300, 65 * 35 * 3)
+    assert rows.dtype == np.float32
+    assert rows[299, 0] == pytest.approx(large[299, :2, :2, 0].mean() / 255.0)

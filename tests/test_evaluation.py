@@ -65,15 +65,6 @@ def test_parameters_are_counted_by_what_was_fitted():
     assert baselines.count_parameters(forest) == sum(tree.tree_.node_count for tree in forest.estimators_)
 
 
-def test_features_are_rows_from_0_to_1_and_the_images_stay_as_they_are():
-    images = np.full((3, 4, 4, 1), 255, dtype=np.uint8)
-    features = baselines.as_features(images)
-    assert features.shape == (3, 16)
-    assert features.dtype == np.float32
-    assert features.max() == 1.0
-    assert images.max() == 255
-
-
 def test_measure_times_and_scores_one_prediction_of_the_whole_part():
     labels, calls = np.array([0, 1, 1, 0]), []
 

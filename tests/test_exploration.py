@@ -245,11 +245,3 @@ def test_a_thousand_copies_of_one_image_are_not_compared_with_one_another(monkey
 
 def test_two_images_of_each_class_are_too_few_for_a_classifier_and_say_so() -> None:
     assert not exploration.confusion_rates(random_images(6), np.repeat(np.arange(3), 2), 3, seed=0).any()
-
-
-def test_large_images_become_rows_of_bounded_length() -> None:
-    small, large = random_images(3, (28, 28, 3)), random_images(3, (130, 70, 3))
-    np.testing.assert_array_equal(exploration._rows(small), small.reshape(3, -1).astype(np.float32) / 255.0)
-    rows = exploration._rows(large)
-    assert rows.shape == (3, 65 * 35 * 3)
-    assert rows[1, 0] == pytest.approx(large[1, :2, :2, 0].mean() / 255.0)

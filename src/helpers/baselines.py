@@ -87,8 +87,3 @@ def count_parameters(model: ClassifierMixin | Pipeline) -> int:
     if hasattr(estimator, "coef_"):
         return int(estimator.coef_.size + estimator.intercept_.size)
     return 0
-
-
-def as_features(images: np.ndarray) -> np.ndarray:
-    """Return images `[N, H, W, C] uint8` as rows of features `[N, H·W·C] float32` from 0 to 1."""
-    return images.reshape(len(images), -1).astype(np.float32) / 255.0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from helpers.runs import Run
 
 LEDGER = "test_openings.jsonl"
+_FEWEST_BLOCKS = 32
+_IMAGES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +190,23 @@ def pixel_mean_and_sd(images: np.ndarray) -> tuple[float, float]:
     count, total, squares = int(histogram.sum()), int(histogram @ values), int(histogram @ values**2)
     variance = (count * squares - total**2) / count**2
     return total / count / 255.0, variance**0.5 / 255.0
+
+
+def as_rows(images: np.ndarray) -> np.ndarray:
+    """Return images `[N, H, W, C] uint8` as rows of values from 0 to 1, `[N, D] float32`, for models that know no pictures.
+
+    Images of 64 pixels and more a side are taken by the means of blocks of pixels, 32 to 63 along the shorter side, so that
+    memory stays bounded; smaller ones as they are, so that D = H·W·C.
+    """
+    height, width, channels = images.shape[1:]
+    block = max(1, min(height, width) // _FEWEST_BLOCKS)
+    rows, columns = height // block, width // block
+    found = np.empty((len(images), rows * columns * channels), np.float32)
+    for start in range(0, len(images), _IMAGES_AT_ONCE):
+        some = images[start : start + _IMAGES_AT_ONCE, : rows * block, : columns * block].astype(np.float32)
+        blocks = some.reshape(len(some), rows, block, columns, block, channels).mean(axis=(2, 4))
+        found[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
+    return found
 
 
 def _append_line(path: Path, entry: dict[str, str | None]) -> None:

@@ -11,7 +11,6 @@ from helpers import data
 from helpers.errors import OsemnError
 
 _NEARLY_BLANK = 5.0  # standard deviation of an image's values, on the 0–255 scale
-_SIDE = 32
 _CHUNK_VALUES = 50_000_000  # pixel values turned into floats at once: 200 MB
 
 
@@ -180,22 +179,6 @@ def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float | N
     return float(stats.spearmanr(first, second).statistic)
 
 
-def _rows(images: np.ndarray) -> np.ndarray:
-    """Return images as rows of values from 0 to 1, `[N, D] float32`; large ones by the means of blocks of pixels.
-
-    The shorter side keeps 32 to 63 blocks, so that memory stays bounded whatever the images' size is.
-    """
-    height, width, channels = images.shape[1:]
-    block = max(1, min(height, width) // _SIDE)
-    rows, columns = height // block, width // block
-    found = np.empty((len(images), rows * columns * channels), np.float32)
-    for part in chunks(images):
-        whole = images[part, : rows * block, : columns * block].astype(np.float32)
-        blocks = whole.reshape(len(whole), rows, block, columns, block, channels).mean(axis=(2, 4))
-        found[part] = blocks.reshape(len(blocks), -1) / 255.0
-    return found
-
-
 def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
     """Return how often a linear classifier takes one class for the other, `[K, K] float64`, symmetric.
 
@@ -227,7 +210,7 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
     folds = int(min(5, counts[counts >= 2].min()))
     if len(labels) - math.ceil(len(labels) / folds) <= len(np.unique(labels)):
         return np.zeros((num_classes, num_classes))
-    pixels = _rows(images)
+    pixels = data.as_rows(images)
     components = min(50, pixels.shape[1], len(pixels) // 2)
     model = make_pipeline(
         PCA(
@@ -275,7 +258,7 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    pixels = _rows(images)
+    pixels = data.as_rows(images)
     model = PCA(min(50, *pixels.shape), svd_solver="randomized", random_state=seed)
     perplexity = min(30.0, (len(pixels) - 1) / 3)
     # sums depend on how many threads share them, and t-SNE makes much of the last digit
