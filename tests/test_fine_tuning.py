@@ -202,7 +202,8 @@ POLICY = augment.AugmentationPolicy(shift_fraction=0.2, erase_fraction=0.1, eras
 
 
 def kill_after_epochs(folder: Path, script: str, epochs: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), str(folder)],
         stdout=subprocess.PIPE,
