@@ -153,3 +153,10 @@ def test_recommendations_come_from_the_numbers():
     even = error_analysis.slices({"contrast": values}, generator.random(2_000) < 0.9, ONE_CLASS[:2_000])
     assert "**boot** taken for **coat** (5 images" in error_analysis.recommendations(confused, even, 55)[1]
     assert "no mistake" in error_analysis.recommendations([], [], 0)[0]
+
+
+def test_a_rare_mistake_is_not_called_none_of_the_class():
+    rare = [Confused("4", "9", 5, 0.0051), Confused("5", "3", 4, 0.0045)]
+    equal = error_analysis.Slice("brightness", 0.0, 9.0, 1_000, 0.99, (0.98, 0.995), 0.99, 1.0)
+    said = error_analysis.recommendations(rare, [equal], 34)
+    assert "taken for **3** (4 images, 0.4% of the class)" in said[1]

@@ -258,7 +258,7 @@ def recommendations(confused: Sequence[Confused], found: Sequence[Slice], mistak
         by = list(dict.fromkeys(item.property for item in found))
         if other is not None:
             said.append(
-                f"Then look at **{other.true}** taken for **{other.predicted}** ({other.count:,} images, {other.share:.0%} of the "
+                f"Then look at **{other.true}** taken for **{other.predicted}** ({other.count:,} images, {other.share:.1%} of the "
                 f"class); in no slice by {listing(by)} are the classes shown to do worse than elsewhere."
             )
     return said

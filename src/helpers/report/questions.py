@@ -47,9 +47,8 @@ def _transfer(metrics: MetricsByStage) -> list[Answer]:
     )
     labels = {one: metrics[f"{EVALUATION}/{one}"]["label"] for one in (name, scratch)}
     other = f"the {labels[scratch]}, the best that was trained from scratch,"
-    gap = (
-        f"{points(abs(test['points']))} percentage points ({p_value(test['p_value'])}, the same test images)"
-    )
+    apart = points(abs(test["points"])) if abs(test["points"]) >= 0.05 else "less than 0.1"
+    gap = f"{apart} percentage points ({p_value(test['p_value'])}, the same test images)"
     if not test["shown"]:
         answer = f"Not shown: {labels[name]} and {other} differ by {gap}"
     elif test["points"] > 0:
