@@ -15,10 +15,11 @@ IMPORTED = """
 import json, sys
 at_start = set(sys.modules)  # what .pth files of the environment import
 from starlette.testclient import TestClient
-from helpers import cli, cli_datasets
+from helpers import cli, cli_datasets, parent
 from helpers.serving import app, server
 from helpers.serving.settings import Settings
 import serving
+parent.end_with()  # as the command does
 with TestClient(app.create(Settings(dataset="digits"))) as client:
     client.post("/v1/predict", content=serving.png(serving.pixels()), headers={"Content-Type": "image/png"})
 # None stands for what is kept from being imported

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,6 +245,24 @@ def test_a_process_on_this_machine_is_dead_as_soon_as_it_ended_even_if_nobody_wa
     finally:
         process.communicate()
     assert watch.is_dead(trial)
+
+
+def test_a_heartbeat_that_cannot_be_written_warns_and_beats_on():
+    beats, enough = [], threading.Event()
+
+    class Storage:
+        def set_trial_user_attr(self, trial_id, key, value):
+            beats.append((trial_id, key, value["count"]))
+            if len(beats) == 2:
+                raise ConnectionError("of p@ss")
+            if len(beats) == 4:
+                enough.set()
+
+    missed = pytest.warns(UserWarning, match="sign of life was not written: ConnectionError$")
+    with missed as warned, study_storage.Heartbeat(Storage(), 7, seconds=0.01):
+        assert enough.wait(30)
+    assert beats[:4] == [(7, study_storage.BEAT, count) for count in (1, 2, 3, 4)]
+    assert len(warned) == 1
 
 
 def test_a_slow_worker_elsewhere_is_not_taken_for_dead(monkeypatch):

@@ -95,6 +95,9 @@ def test_a_refusal_says_what_to_do_and_not_the_password(server, tmp_path, right,
         assert secret not in str(refused.value)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:A worker's sign of life was not written"
+)  # where the server was slow to stop
 def test_a_server_gone_in_mid_study_is_an_error_that_says_so_without_the_password(tmp_path):
     with contextlib.ExitStack() as running:
         address = running.enter_context(postgres.server())

@@ -4,13 +4,13 @@ import os
 import threading
 import time
 
-import psutil
-
 VARIABLE = "OSEMN_PARENT"
 
 
 def token() -> str:
     """Return what `end_with` needs to know this process: the value of `VARIABLE` for those that it starts."""
+    import psutil  # not above: a container's service has no use for it, and does not install it
+
     return f"{os.getpid()}:{psutil.Process().create_time()}"
 
 
@@ -23,6 +23,8 @@ def end_with(interval: float = 0.5) -> None:
     named = os.environ.get(VARIABLE)
     if not named:
         return
+    import psutil
+
     pid, created = named.split(":")
 
     def alive() -> bool:
