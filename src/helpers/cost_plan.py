@@ -55,8 +55,7 @@ class Plan:
     @property
     def saving(self) -> Amount:
         """Return what the policy saves against a person looking at every picture, in 1,000 test pictures."""
-        kept = {PERSON: Amount(0.0, (0.0, 0.0)), MACHINE: self.machine.saving, THRESHOLD: self.chosen.saving}
-        return kept[self.policy]
+        return self.carried_out.saving if self.carried_out else Amount(0.0, (0.0, 0.0))
 
     @property
     def carried_out(self) -> Outcome | None:
@@ -287,9 +286,9 @@ def sensitivity_sentence(found: Plan, rows: Sequence[Sensitivity], unit: str) ->
     savings = [one.saving.value for one in plans]
     places = ""
     if thresholds:
-        where = "where there is one, " if len(thresholds) < len(plans) else ""
+        where = ", where there is one," if len(thresholds) < len(plans) else ""
         ends = _range(shown_threshold(min(thresholds)), shown_threshold(max(thresholds)))
-        places = f" the threshold, {where}is {ends}," if where else f" the threshold is {ends},"
+        places = f" the threshold{where} is {ends},"
     amounts = _range(money(min(savings)), money(max(savings)))
     return (
         f"When one cost at a time is changed, {policy};{places}{' and' if places else ''} what the best policy saves is {amounts} "
