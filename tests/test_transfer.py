@@ -131,6 +131,13 @@ def test_few_images_are_enough_for_the_statistics_of_batch_normalisation():
     assert np.allclose(norm.moving_variance, values.var(axis=0), rtol=1e-2)
 
 
+def test_heads_of_one_seed_begin_alike_and_of_another_do_not():
+    keras.utils.set_random_seed(5)
+    first, again, other = (transfer.head(6, 3, seed=seed).get_weights() for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert not all((a == b).all() for a, b in zip(first, other, strict=True))
+
+
 def test_same_seed_gives_the_same_head_whatever_was_drawn_before():
     def weights():
         keras.random.normal((3,))

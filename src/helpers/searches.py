@@ -236,7 +236,6 @@ class HeadSearch:
 
     def objective(self, trial: optuna.Trial) -> float:
         """Train a head with a trial's settings and return its macro-F1 on validation."""
-        keras.utils.set_random_seed(self.seed)
         params = trial.params
         top = transfer.head(
             self.features.shape[1], self.num_classes, params["units"], params["dropout"], self.seed

@@ -17,12 +17,14 @@ def head(
 ) -> keras.Model:
     """Return the head: batch normalisation, dropout, dense ReLU, dropout, softmax.
 
+    Heads of one shape and seed begin alike, so that it is the features that make the difference between them.
+
     Args:
         num_features: length of a row of features, `float32 [N, num_features]`.
         num_classes: number of outputs, `float32 [N, num_classes]`.
         units: width of the dense layer.
         dropout: share of values that each dropout sets to zero while training.
-        seed: of what it sets to zero.
+        seed: of the first weights, and of what dropout sets to zero.
 
     Raises:
         UsageError: there are fewer than two classes.
@@ -35,10 +37,15 @@ def head(
     inputs = keras.Input((num_features,), name="features")
     x = layers.BatchNormalization(name="classifier_norm")(inputs)
     x = layers.Dropout(dropout, seed=seed, name="classifier_dropout_1")(x)
-    x = layers.Dense(units, activation="relu", name="classifier_dense")(x)
+    x = _dense(units, "relu", "classifier_dense", seed)(x)
     x = layers.Dropout(dropout, seed=seed + 1, name="classifier_dropout_2")(x)
-    outputs = layers.Dense(num_classes, activation="softmax", name="probabilities")(x)
+    outputs = _dense(num_classes, "softmax", "probabilities", seed + 1)(x)
     return keras.Model(inputs, outputs, name="head")
+
+
+def _dense(units: int, activation: str, name: str, seed: int) -> layers.Dense:
+    start = keras.initializers.GlorotUniform(seed)
+    return layers.Dense(units, activation=activation, kernel_initializer=start, name=name)
 
 
 def join(base: keras.Model, top: keras.Model, name: str) -> keras.Model:
@@ -247,7 +254,6 @@ def trial(
         UsageError: the data have one class.
         OsemnError: as for `features.extract` and `fit_head`.
     """
-    keras.utils.set_random_seed(settings.seed)  # all heads begin alike, so that features make the difference
     top = head(
         source.base.output.shape[-1], train.num_classes, settings.units, settings.dropout, settings.seed
     )
