@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from conftest import EXAMPLES
-from helpers import execute, manifests, parameters, paths, runs
+from helpers import execute, locks, manifests, parameters, paths, runs
 from helpers.errors import MissingInputError, OsemnError, UsageError
 
 ACQUIRE = {name: EXAMPLES[name] for name in parameters.MODELS["01_acquire"].model_fields}
@@ -202,7 +202,7 @@ def test_start_by_hand_leaves_a_finished_run_alone_that_the_executor_has_not_put
     monkeypatch.setenv("OSEMN_LOCK_SECONDS", "0.2")
     final = paths.stage_folder("digits", "tiny", "01_acquire")
     final.parent.mkdir(parents=True)
-    with runs.lock_stage(final, runs.EXECUTING):
+    with locks.of_stage(final, locks.EXECUTING):
         monkeypatch.setenv(runs.EXECUTOR_VARIABLE, "01_acquire")
         run = runs.Run.start("01_acquire", ACQUIRE)
         for name in run.stage.writes:

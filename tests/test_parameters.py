@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from helpers import parameters, paths, stages
+from helpers import parameter_cells, parameters, paths, stages
 from helpers.errors import OsemnError, UsageError
 
 ALL = list(stages.NOTEBOOKS)
@@ -11,7 +11,7 @@ ALL = list(stages.NOTEBOOKS)
 
 @pytest.mark.parametrize("stage", ALL)
 def test_notebook_names_exactly_the_parameters_of_its_model(stage):
-    assert list(parameters.defaults(stage)) == list(parameters.MODELS[stage].model_fields)
+    assert list(parameter_cells.defaults(stage)) == list(parameters.MODELS[stage].model_fields)
 
 
 @pytest.mark.parametrize("stage", ALL)
@@ -26,7 +26,7 @@ def test_every_parameter_is_read_by_its_notebook(stage):
     code = "\n".join(
         "".join(cell["source"])
         for cell in content["cells"]
-        if cell["cell_type"] == "code" and not parameters.is_parameters_cell(cell)
+        if cell["cell_type"] == "code" and not parameter_cells.is_parameters_cell(cell)
     )
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     # The run object itself uses these three.
@@ -44,12 +44,14 @@ def test_every_profile_gives_valid_parameters(stage, profile):
 def test_quick_profile_is_the_notebooks_own_defaults():
     assert parameters.load_profile("quick") == {}
     for stage in ALL:
-        assert parameters.resolve(stage, "fashion_mnist", "quick") == parameters.defaults(stage)
+        assert parameters.resolve(stage, "fashion_mnist", "quick") == parameter_cells.defaults(stage)
 
 
 def parameters_source(stage: str) -> str:
     content = json.loads(paths.notebook(stage).read_text())
-    return next("".join(cell["source"]) for cell in content["cells"] if parameters.is_parameters_cell(cell))
+    return next(
+        "".join(cell["source"]) for cell in content["cells"] if parameter_cells.is_parameters_cell(cell)
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_password_of_a_database_is_refused_because_parameters_are_written_down()
 
 
 def test_missing_parameter_is_named():
-    values = parameters.defaults("04_baseline")
+    values = parameter_cells.defaults("04_baseline")
     del values["seed"]
     with pytest.raises(UsageError, match="seed"):
         parameters.check("04_baseline", values)
@@ -118,7 +120,7 @@ def test_override_values_keep_their_types():
 @pytest.mark.parametrize("source", ["import os", "a, b = 1, 2", "a = os.getcwd()", "print(1)"])
 def test_parameters_cell_may_hold_only_literals(source):
     with pytest.raises((OsemnError, ValueError)):
-        parameters.literals(source, "notebook")
+        parameter_cells.literals(source, "notebook")
 
 
 def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
@@ -136,4 +138,4 @@ def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
 def test_stage_without_a_notebook_is_an_error_that_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "notebook", lambda stage: tmp_path / f"{stage}.ipynb")
     with pytest.raises(OsemnError, match=r"(?s)There is no .*12_report\.ipynb.*copy notebooks/template"):
-        parameters.defaults("12_report")
+        parameter_cells.defaults("12_report")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import execute, parameters, paths, pipeline, stages
+from helpers import execute, parameter_cells, paths, pipeline, stages
 from helpers.errors import OsemnError
 
 
@@ -22,7 +22,9 @@ def code_sha256(notebook: nbformat.NotebookNode) -> str:
 def _code(notebook: nbformat.NotebookNode) -> list[object]:
     """Return the code cells as a run compares them: parameters by value, whatever is said of them."""
     return [
-        parameters.literals(cell.source, "a notebook") if parameters.is_parameters_cell(cell) else cell.source
+        parameter_cells.literals(cell.source, "a notebook")
+        if parameter_cells.is_parameters_cell(cell)
+        else cell.source
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
@@ -58,7 +60,7 @@ def refresh(notebook: str, folder: Path) -> Path:
     Raises:
         OsemnError: the executed notebook holds other code than the source, or injected parameters.
     """
-    candidate = parameters.defaults(notebook).get("candidate", "")
+    candidate = parameter_cells.defaults(notebook).get("candidate", "")
     executed = nbformat.read(folder / notebook / candidate / execute.NOTEBOOK, as_version=4)
     source = nbformat.read(paths.notebook(notebook), as_version=4)
     try:

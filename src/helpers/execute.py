@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from helpers import manifests, parameters, paths, runs, stages
+from helpers import locks, manifests, parameter_cells, parameters, paths, runs, stages
 from helpers.errors import OsemnError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def execute(
     values = parameters.resolve(stage, dataset, profile, overrides)
     final = paths.stage_folder(dataset, profile, stage)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with runs.lock_stage(final, runs.EXECUTING):
+    with locks.of_stage(final, locks.EXECUTING):
         _execute(stage, values, final, progress, label)
     return final
 
@@ -78,7 +78,7 @@ def _execute(stage: str, values: dict[str, Any], final: Path, progress: bool, la
         with _watch_memory(monitor):
             notebook = _papermill(stage, values, working, progress, label)
         _demand_every_cell(stage, notebook)
-        with runs.lock_stage(final):
+        with locks.of_stage(final):
             _seal(stage, values, final, working, monitor, time.monotonic() - started)
     except BaseException as error:
         kept = _keep_failed(working, final)
@@ -94,7 +94,7 @@ def _papermill(stage: str, values: dict[str, Any], working: Path, progress: bool
     import papermill
     from traitlets.config import Config
 
-    defaults = parameters.defaults(stage)
+    defaults = parameter_cells.defaults(stage)
     injected = {name: value for name, value in values.items() if value != defaults[name]}
     os.environ[runs.EXECUTOR_VARIABLE] = stage
     # Where the run is watched (a log file), a bar that redraws itself ten times a second is noise.

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers import parameters, paths, sealing, stages
+from helpers import parameter_cells, paths, sealing, stages
 from helpers.errors import MissingInputError
 
 NAME = "manifest.json"
@@ -158,7 +158,7 @@ def source_files(stage: str) -> tuple[str, list[Path]]:
     cells = [
         "".join(cell["source"])
         for cell in content["cells"]
-        if cell["cell_type"] == "code" and not parameters.is_parameters_cell(cell)
+        if cell["cell_type"] == "code" and not parameter_cells.is_parameters_cell(cell)
     ]
     code = "\n\n".join(cells)
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))

@@ -5,19 +5,16 @@ type and range. Values come from the cell, then the profile, then the command li
 before a kernel starts (and once more by `Run.start`, for those who run a notebook by hand).
 """
 
-import ast
-import json
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from helpers import catalogue, paths, stages
-from helpers.errors import OsemnError, UsageError, nearest
+from helpers import catalogue, parameter_cells, paths, stages
+from helpers.errors import UsageError, nearest
 
 Fraction = Annotated[float, Field(gt=0.0, lt=0.5)]
 Epochs = Annotated[int, Field(ge=1, le=1_000)]
@@ -260,53 +257,6 @@ def _describe(item: Mapping[str, Any]) -> str:
     return f"parameter '{name}' = {item.get('input')!r} is not valid: {message}"
 
 
-@cache
-def _code_cells(notebook_text: str) -> list[dict[str, Any]]:
-    return [cell for cell in json.loads(notebook_text)["cells"] if cell["cell_type"] == "code"]
-
-
-def is_parameters_cell(cell: Mapping[str, Any]) -> bool:
-    """Tell whether a notebook's cell is the one tagged `parameters`."""
-    return "parameters" in cell.get("metadata", {}).get("tags", [])
-
-
-def defaults(stage: str) -> dict[str, Any]:
-    """Return the values in the notebook's cell tagged `parameters`.
-
-    Raises:
-        OsemnError: there is no such notebook, or it has no such cell, more than one, or anything but literals in it.
-    """
-    path = paths.notebook(stages.notebook_of(stage))
-    if not path.is_file():
-        raise OsemnError(f"There is no {paths.shown(path)}.", "restore it, or copy notebooks/template.ipynb")
-    tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]
-    if len(tagged) != 1:
-        raise OsemnError(
-            f"{paths.shown(path)} has {len(tagged)} cells tagged 'parameters'.", "tag exactly one cell"
-        )
-    return literals("".join(tagged[0]["source"]), paths.shown(path))
-
-
-def literals(source: str, where: str) -> dict[str, Any]:
-    """Return the `name: type = literal` assignments of a parameters cell.
-
-    Raises:
-        OsemnError: the cell holds anything else.
-    """
-    values: dict[str, Any] = {}
-    for statement in ast.parse(source).body:
-        target = (
-            statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        )
-        if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
-            raise OsemnError(
-                f"The parameters cell of {where} holds more than 'name: type = literal' (line {statement.lineno}).",
-                "move everything else to the next cell",
-            )
-        values[target.id] = ast.literal_eval(statement.value)
-    return values
-
-
 def profiles() -> list[str]:
     """Return the names of the profiles."""
     return sorted(path.stem for path in (paths.project_root() / "profiles").glob("*.yaml"))
@@ -346,7 +296,7 @@ def resolve(
     """
     check_dataset(dataset)
     names = dict.fromkeys((stages.notebook_of(stage), stage))
-    values = defaults(stage)
+    values = parameter_cells.defaults(stage)
     for given in (load_profile(profile), overrides or {}):
         for name in names:
             values.update(given.get(name, {}))

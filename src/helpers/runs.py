@@ -19,15 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from helpers import manifests, parameters, paths, sealing, stages
+from helpers import locks, manifests, parameters, paths, sealing, stages
 from helpers.errors import MissingInputError, OsemnError, SealedTestSetError, UsageError, nearest
 
 EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
-EXECUTING = ".executing"
-"""What the lock of whoever executes a stage's notebook is for; that of the notebook's run lies within it."""
-LOCK_SECONDS = 30.0
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
 
 _open_runs: dict[Path, "Run"] = {}
@@ -65,9 +62,9 @@ class Run:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final in _open_runs:
             sealing.end(spec.notebook)
-        locks = _open_runs[final].locks if final in _open_runs else _lock(spec, final)
+        held = _open_runs[final].locks if final in _open_runs else locks.of_run(final, _is_executed(spec))
         manifests.recover(final)
-        run = cls._opened(spec, checked, final, locks)
+        run = cls._opened(spec, checked, final, held)
         _empty(run.partial)
         _open_runs[final] = run
         return run
@@ -86,11 +83,11 @@ class Run:
             UsageError: as for `start`.
             MissingInputError: as for `start`.
         """
-        return cls._opened(*_checked(stage, namespace), locks=())
+        return cls._opened(*_checked(stage, namespace), held=())
 
     @classmethod
     def _opened(
-        cls, spec: stages.Stage, checked: dict[str, Any], final: Path, locks: tuple[FileLock, ...]
+        cls, spec: stages.Stage, checked: dict[str, Any], final: Path, held: tuple[FileLock, ...]
     ) -> "Run":
         """Verify the inputs and seed every generator."""
         root = paths.run_folder(checked["dataset"], checked["profile"])
@@ -105,7 +102,7 @@ class Run:
         sealing.begin(spec.notebook)
         partial = final.with_name(f"{final.name}.partial")
         source = manifests.source_sha256(spec.name)  # of the code that runs; it may be edited meanwhile
-        return cls(spec, checked, final, partial, locks, source, inputs=absent, upstream=upstream)
+        return cls(spec, checked, final, partial, held, source, inputs=absent, upstream=upstream)
 
     @property
     def root(self) -> Path:
@@ -314,35 +311,6 @@ def _iso(seconds: float) -> str:
 def _is_executed(stage: stages.Stage) -> bool:
     """Tell whether `helpers.execute` runs this stage's notebook, and will put the folder in its place."""
     return os.environ.get(EXECUTOR_VARIABLE) == stage.name
-
-
-def _lock(stage: stages.Stage, final: Path) -> tuple[FileLock, ...]:
-    """Lock a stage; a run by hand also keeps the executor out, which goes on when the notebook's own run has finished."""
-    if _is_executed(stage):
-        return (lock_stage(final),)
-    outer = lock_stage(final, EXECUTING)
-    try:
-        return outer, lock_stage(final)
-    except OsemnError:
-        outer.release()
-        raise
-
-
-def lock_stage(final: Path, purpose: str = "") -> FileLock:
-    """Lock a stage's folder for this process; the system frees the lock of a process that dies.
-
-    Raises:
-        OsemnError: another process holds it and did not let go within `OSEMN_LOCK_SECONDS` (30).
-    """
-    lock = FileLock(final.with_name(f".{final.name}{purpose}.lock"))
-    try:
-        lock.acquire(timeout=float(os.environ.get("OSEMN_LOCK_SECONDS", LOCK_SECONDS)))
-    except Timeout:
-        raise OsemnError(
-            f"Another run of {final.name} is at work in {paths.shown(final.parent)}.",
-            "wait until it has finished, or shut down the other kernel that runs this notebook",
-        ) from None
-    return lock
 
 
 def _checked(stage: str, namespace: Mapping[str, Any]) -> tuple[stages.Stage, dict[str, Any], Path]:
