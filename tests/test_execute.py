@@ -27,6 +27,13 @@ def test_finished_stage_holds_executed_notebook_and_verifies(project):
     assert not folder.with_name("01_acquire.partial").exists()
 
 
+def test_braces_in_the_output_folders_name_are_no_parameters(project, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(project.root / "{out} of {dataset}"))
+    folder = run_stage()
+    assert "{out} of {dataset}" in str(folder)
+    manifests.require(folder, "01_acquire")
+
+
 def test_executed_notebook_names_no_path_of_this_machine(project):
     text = (run_stage() / "notebook.ipynb").read_text()
     assert str(project.root) not in text

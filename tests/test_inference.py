@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import registry_versions
 import serving
+from conftest import osemn
 from helpers import cli, data, framing, image_folders, inference, paths
 from helpers.errors import OsemnError, UsageError
 from helpers.pictures import Wishes
@@ -42,6 +43,19 @@ def test_files_are_answered_in_order_and_drawn(home):
     ]
     with Image.open(home / "grid.png") as drawn:
         assert drawn.width > 100
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_full_disk_is_said_in_a_sentence_and_the_answers_are_given(home):
+    file, full = home / "one.png", home / "grid.png"
+    file.write_bytes(serving.png(serving.pixels()))
+    full.symlink_to("/dev/full")
+    done = osemn("predict", str(file), "--grid", str(full), "--dataset", "digits")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].startswith(str(file))
+    assert done.stderr.startswith("Failed: there is no room left on the disk")
+    assert "Make some" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_first_second_and_third_are_scaled_alike(home):

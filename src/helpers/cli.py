@@ -1,5 +1,6 @@
 """The command line: `osemn run`, `tune`, `status`, `report`, and what `cli_models` and `cli_inference` add."""
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ sys.modules.setdefault("rfc3987_syntax", None)
 
 FOLDERS = ("OSEMN_HOME", "OSEMN_OUTPUT_DIR", "OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_ACCEPTED_DIR")
 """Variables that name folders."""
+
+NO_ROOM = "Make some and run the same command again: what is finished is kept."
 
 app = typer.Typer(
     name="osemn",
@@ -264,6 +267,12 @@ def main() -> None:
         kind = {2: "Wrong call", 128 + signal.SIGINT: "Stopped"}.get(error.exit_code, "Failed")
         typer.echo(f"{kind}: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        typer.echo(f"Failed: there is no room left on the disk{where}.\n{NO_ROOM}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

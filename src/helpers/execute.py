@@ -105,8 +105,8 @@ def _papermill(stage: str, values: dict[str, Any], working: Path, progress: bool
             # Sockets in a private folder where the system has such: no open ports, and no warning about them.
             private = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
             return papermill.execute_notebook(
-                paths.notebook(stages.notebook_of(stage)),
-                working,
+                _escaped(paths.notebook(stages.notebook_of(stage))),
+                _escaped(working),
                 parameters=injected,
                 progress_bar=bar,
                 kernel_name="python3",
@@ -118,6 +118,11 @@ def _papermill(stage: str, values: dict[str, Any], working: Path, progress: bool
             )
     finally:
         os.environ.pop(runs.EXECUTOR_VARIABLE, None)
+
+
+def _escaped(path: Path) -> str:
+    """Return a path whose braces papermill takes for braces, not for parameters to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _demand_every_cell(stage: str, notebook: Any) -> None:
