@@ -53,6 +53,15 @@ def edit(project, stage: str, cell: int, addition: str) -> None:
     path.write_text(json.dumps(notebook))
 
 
+def test_output_folder_with_braces_is_refused_before_anything_is_made(project, monkeypatch):
+    folder = project.root / "{out}"
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(folder))
+    with pytest.raises(UsageError, match="braces") as refused:
+        pipeline.run(pipeline.Request("digits", "tiny"))
+    assert "OSEMN_OUTPUT_DIR" in refused.value.remedy
+    assert not folder.exists()
+
+
 def test_run_shows_its_progress_and_leaves_every_stage_done(project):
     done = project.osemn("run", *UNTIL)
     assert done.returncode == 0, done.stderr

@@ -287,10 +287,11 @@ def run(
         extra: further arguments for Snakemake, stronger than those given here.
 
     Raises:
-        UsageError: the executor is not installed, or Snakemake does not know an argument.
+        UsageError: the executor is not installed, Snakemake does not know an argument, or the output folder has braces.
         OsemnError: a stage failed, another run of the same data set and profile is at work, or its folder cannot be written to.
     """
     executors.check(executor)
+    _refuse_braces(request.folder)
     cores = cores or executors.default_cores(executor)
     lock = FileLock(request.folder / ".run.lock")
     try:
@@ -317,6 +318,14 @@ def run(
         more = f"; {waiting} more if what they wait for comes out different" if waiting else ""
         print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
         _snakemake(request, cores, executor, extra)
+
+
+def _refuse_braces(folder: Path) -> None:
+    if {"{", "}"} & set(str(folder)):
+        raise UsageError(
+            f"The folder {folder} has braces in its name, which Snakemake takes for wildcards.",
+            "set OSEMN_OUTPUT_DIR to a folder without them",
+        )
 
 
 def _sweep(request: Request) -> None:
