@@ -18,6 +18,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import helpers  # noqa: F401 - before TensorFlow, which reads once what it asks for
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

@@ -25,6 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import helpers  # noqa: F401 - before TensorFlow, which reads once what it asks for
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

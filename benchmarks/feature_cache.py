@@ -14,6 +14,9 @@ import resource
 import tempfile
 from time import perf_counter
 
+import helpers  # noqa: F401 - before TensorFlow, which reads once what it asks for
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

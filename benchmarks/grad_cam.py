@@ -10,6 +10,9 @@ import argparse
 import os
 from time import perf_counter
 
+import helpers  # noqa: F401 - before TensorFlow, which reads once what it asks for
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
