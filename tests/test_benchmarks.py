@@ -55,6 +55,21 @@ def test_script_uses_only_what_helpers_have(name):
     assert not [f"{module}.{what}" for module, what in used if not hasattr(modules[module], what)]
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_imports_helpers_before_tensorflow(name):
+    """TensorFlow reads once, when it is imported, whether to use oneDNN, for which `helpers` asks."""
+    names = []
+    for node in ast.parse((FOLDER / f"{name}.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module)
+    packages = [name.partition(".")[0] for name in names]
+    of_tensorflow = [place for place, name in enumerate(packages) if name in ("keras", "tensorflow")]
+    of_helpers = [place for place, name in enumerate(packages) if name in ("helpers", "quick_run")]
+    assert not of_tensorflow or of_helpers[0] < of_tensorflow[0]
+
+
 def a_run(accuracies: dict[str, list[float]], first_seed: int = 0, **settings) -> dict:
     """Return a run of ablations: accuracies by change, a seed each."""
     return {

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import helpers
 from helpers import environment, moons
+
+TOO_EARLY = "import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow')"
 
 
 def test_report_names_machine_and_packages_and_is_plain_json(tmp_path: Path) -> None:
@@ -85,3 +88,19 @@ def test_onnx_runtime_keeps_no_record_of_its_use(tmp_path):
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("first", "asked", "warned"), [("", None, False), (TOO_EARLY, None, True), (TOO_EARLY, "0", False)]
+)
+def test_tensorflow_imported_before_helpers_is_warned_of(first, asked, warned) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != helpers.ONEDNN}
+    if asked is not None:
+        environ[helpers.ONEDNN] = asked
+    code = f"{first}\nimport helpers, os; print(os.environ[helpers.ONEDNN])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == (asked or "1")
+    assert ("Import helpers first" in done.stderr) == warned
