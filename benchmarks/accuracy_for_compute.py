@@ -294,7 +294,7 @@ def table() -> str:
             low, high = evaluation.mean_of(accuracies).ci95
             spread = f"{low:.2%} to {high:.2%}"
         together = entry.get("test_accuracy_of_ensemble")
-        without = any(not trial.get("onednn", True) for trial in trials)
+        without = not all(trial["onednn"] for trial in trials)
         lines.append(
             f"| {entry['dataset']} | {entry['method']} | {entry['minutes']} min | {len(trials)} | {mean['seconds']:.0f}{'*' if without else ''} "
             f"| {mean['training_operations']:.1e} | {mean['validation_accuracy']:.2%} | {mean['test_accuracy']:.2%} | {spread} "

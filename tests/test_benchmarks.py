@@ -153,11 +153,12 @@ def scored(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(script.quick_run, "parts", lambda _: (ROWS, ROWS, augment.AugmentationPolicy()))
     monkeypatch.setattr(script.quick_run, "test_part", lambda _: ROWS)
 
-    def trained(seed: int) -> None:
+    def trained(seed: int, onednn: bool = True) -> None:
         image = keras.Input((8, 8, 1))
         found = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
         keras.Model(image, found).save(networks / f"{seed}.keras")
         trial = {"seed": seed, "seconds": 1.0, "training_operations": 1.0, "validation_accuracy": 0.5}
+        trial["onednn"] = onednn
         (networks / f"{seed}.json").write_text(json.dumps(trial), "utf-8")
 
     return script, trained
@@ -166,6 +167,14 @@ def scored(benchmark, tmp_path, monkeypatch):
 def entry_of(script: ModuleType) -> dict:
     [entry] = json.loads(script.RESULTS.read_text("utf-8"))["entries"]
     return entry
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_table_marks_seconds_without_onednn(scored, onednn):
+    script, trained = scored
+    trained(0, onednn)
+    script.score("fashion_mnist", "recipe", 10)
+    assert ("| 1* |" in script.table()) == ("Without oneDNN" in script.table()) == (not onednn)
 
 
 def test_seed_trained_later_is_scored_without_scoring_the_others_again(scored):
