@@ -95,9 +95,6 @@ def test_a_refusal_says_what_to_do_and_not_the_password(server, tmp_path, right,
         assert secret not in str(refused.value)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:A worker's sign of life was not written"
-)  # where the server was slow to stop
 def test_a_server_gone_in_mid_study_is_an_error_that_says_so_without_the_password(tmp_path):
     with contextlib.ExitStack() as running:
         address = running.enter_context(postgres.server())
@@ -106,8 +103,10 @@ def test_a_server_gone_in_mid_study_is_an_error_that_says_so_without_the_passwor
             running.close()
             return Toy()(trial)
 
+        # no sign of life is due while the server stops: one that cannot be written warns
+        seldom = FAST | {"heartbeat": 60.0}
         with pytest.raises(OsemnError, match="failed") as refused:
-            tuning.run(objective, search(3), "toy", folder=tmp_path, storage=address, **FAST)
+            tuning.run(objective, search(3), "toy", folder=tmp_path, storage=address, **seldom)
         assert "that the server runs" in refused.value.remedy
         for secret in (postgres.PASSWORD, postgres.QUOTED):
             assert secret not in str(refused.value)
