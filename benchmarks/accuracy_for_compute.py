@@ -68,12 +68,14 @@ class Budget:
         model: arguments of the network.
         recipe: settings of the recipe.
         policy: settings of the augmentation policy.
+        views: arguments of `models.averaging_views` beside mirroring.
     """
 
     epochs: int
     model: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    views: dict[str, Any] = field(default_factory=dict)
 
 
 def public_resnet(shape: tuple[int, int, int], classes: int, mean: float, deviation: float) -> keras.Model:
@@ -171,7 +173,10 @@ BUDGETS: dict[tuple[str, str, int], Budget] = {
         20, {"width": 16, "early_pooling": False}, {"average_decay": 0.995, "plain_epochs": 2}
     ),
     ("fashion_mnist", "recipe", 60): Budget(
-        19, {"width": 32, "early_pooling": False}, {"average_decay": 0.995, "plain_epochs": 2}
+        21,
+        {"width": 32, "early_pooling": False},
+        {"average_decay": 0.995, "plain_epochs": 2},
+        views={"shift": 1},
     ),
     ("fashion_mnist", "baseline_cnn", 1): Budget(6),
     ("fashion_mnist", "baseline_cnn", 10): Budget(40, {"filters": 32}),
@@ -202,7 +207,7 @@ def train(dataset: str, method: str, minutes: int, seeds: list[int]) -> None:
             continue
         keras.utils.set_random_seed(seed)
         model, fit = METHODS[method](parts, budget, seed)
-        found = training.predict(finished(method, model, parts[2]), parts[1].images)
+        found = training.predict(finished(method, budget, model, parts[2]), parts[1].images)
         cost = models.multiply_accumulates(model)
         model.save(folder / f"{seed}.keras")
         trial = {
@@ -221,9 +226,11 @@ def train(dataset: str, method: str, minutes: int, seeds: list[int]) -> None:
         print(f"{method}, seed {seed}: {trial['validation_accuracy']:.2%} on validation, {fit.seconds:.0f} s")
 
 
-def finished(method: str, model: keras.Model, policy: augment.AugmentationPolicy) -> keras.Model:
+def finished(
+    method: str, budget: Budget, model: keras.Model, policy: augment.AugmentationPolicy
+) -> keras.Model:
     """Return the network as it is used: the recipe's averages views where the policy says that mirroring keeps labels."""
-    return models.averaging_views(model, flip=method == "recipe" and policy.horizontal_flip)
+    return models.averaging_views(model, flip=method == "recipe" and policy.horizontal_flip, **budget.views)
 
 
 def score(dataset: str, method: str, minutes: int) -> None:
@@ -233,7 +240,7 @@ def score(dataset: str, method: str, minutes: int) -> None:
         SystemExit: nothing is left to score, or seeds scored before were trained with other settings.
     """
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"entries": []}
-    entry = _entry(kept["entries"], dataset, method, minutes)
+    entry, budget = _entry(kept["entries"], dataset, method, minutes), BUDGETS[dataset, method, minutes]
     folder, policy = folder_of(dataset, method, minutes), quick_run.parts(dataset)[2]
     scored = {trial["seed"] for trial in entry["trials"]}
     trained = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
@@ -243,9 +250,8 @@ def score(dataset: str, method: str, minutes: int) -> None:
     test, together = quick_run.test_part(dataset), []
     for trial in trials:
         model = keras.models.load_model(folder / f"{trial['seed']}.keras")
-        plain, averaged = (
-            training.predict(each, test.images) for each in (model, finished(method, model, policy))
-        )
+        as_used = finished(method, budget, model, policy)
+        plain, averaged = (training.predict(each, test.images) for each in (model, as_used))
         together.append(averaged)
         right = int(np.sum(averaged.argmax(1) == test.labels))
         trial["test_opened"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -265,7 +271,7 @@ def _entry(entries: list[dict[str, Any]], dataset: str, method: str, minutes: in
     """Return the entry of a method and budget among the results, a new one at their end if there is none."""
     budget = BUDGETS[dataset, method, minutes]
     settings = {"model": budget.model, "recipe": budget.recipe, "policy": budget.policy}
-    settings |= {"epochs": budget.epochs}
+    settings |= {"epochs": budget.epochs} | ({"views": budget.views} if budget.views else {})
     same = {"dataset": dataset, "method": method, "minutes": minutes}
     for entry in entries:
         if all(entry[key] == value for key, value in same.items()):

@@ -198,6 +198,20 @@ def test_networks_scored_together_are_an_ensemble_too(scored):
     assert 0.0 <= entry_of(script)["test_accuracy_of_ensemble"] <= 1.0
 
 
+def test_views_that_a_budget_averages_are_scored_and_stand_among_its_settings(scored, monkeypatch):
+    script, trained = scored
+    trained(0)
+    monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe", 10), script.Budget(1, views={"shift": 1}))
+    asked = []
+    views = script.models.averaging_views
+    monkeypatch.setattr(
+        script.models, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
+    )
+    script.score("fashion_mnist", "recipe", 10)
+    assert asked == [{"flip": False, "shift": 1}]
+    assert entry_of(script)["settings"]["views"] == {"shift": 1}
+
+
 def test_test_set_is_not_opened_twice_for_a_network(scored):
     script, trained = scored
     trained(0)

@@ -16,22 +16,42 @@ _EXCEPT = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"  # read by Te
 class FusedNorm(keras.layers.Layer):
     """A batch normalisation as it is while training, in one operation instead of ten.
 
-    It has the layer's own offset and scale. It leaves the running statistics alone: `averaging.NormStatistics` makes
-    them.
+    It has the layer's own offset and scale.
 
     Args:
         norm: the layer that it stands for, of feature maps `[N, H, W, C]`.
+        running: whether it keeps the layer's running statistics, too, and is that layer where nothing trains; otherwise
+            `averaging.NormStatistics` makes them.
     """
 
-    def __init__(self, norm: keras.layers.BatchNormalization) -> None:
+    def __init__(self, norm: keras.layers.BatchNormalization, *, running: bool = False) -> None:
         super().__init__(name=f"{norm.name}_fused")
-        self.norm = norm
+        self.norm, self.running = norm, running
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         """Normalise a batch by its own mean and variance, then scale and move it."""
+        if self.running and not training:
+            return self.norm(inputs, training=False)
         scale, offset = self.norm.gamma.value, self.norm.beta.value
-        return tf.compat.v1.nn.fused_batch_norm(inputs, scale, offset, epsilon=self.norm.epsilon)[0]
+        normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, scale, offset, epsilon=self.norm.epsilon
+        )
+        if self.running:
+            self._keep(mean, variance, tf.size(inputs) // tf.size(mean))
+        return normalised
+
+    def _keep(self, mean: tf.Tensor, variance: tf.Tensor, values: tf.Tensor) -> None:
+        """Move the running statistics towards a batch's, as Keras does: by the variance of the values themselves.
+
+        Args:
+            mean: of each channel, `float32 [C]`.
+            variance: likewise, of the population that the values are drawn from: the operation divides by one less.
+            values: of each channel.
+        """
+        biased = variance * (tf.cast(values, tf.float32) - 1.0) / tf.cast(values, tf.float32)
+        for kept, found in ((self.norm.moving_mean, mean), (self.norm.moving_variance, biased)):
+            kept.assign(kept.value * self.norm.momentum + found * (1.0 - self.norm.momentum))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the inputs."""
@@ -55,15 +75,16 @@ class Trainer(keras.Model):
         self.network.save_weights(filepath, overwrite=overwrite, **options)
 
 
-def trainer_of(network: keras.Model) -> Trainer:
+def trainer_of(network: keras.Model, *, running: bool = False) -> Trainer:
     """Return what is compiled and fitted in the network's place.
 
     Args:
         network: of layers called once, without models as layers.
+        running: whether batch normalisations keep running statistics while they train; as for `FusedNorm`.
     """
 
     def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return FusedNorm(layer) if _can_be_fused(layer) else layer
+        return FusedNorm(layer, running=running) if _can_be_fused(layer) else layer
 
     copy = keras.models.clone_model(network, clone_function=replaced)
     trainer = Trainer(copy.input, copy.output, name="trainer")

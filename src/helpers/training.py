@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import augment
+from helpers import augment, fast_training
 from helpers.data import Dataset
 from helpers.errors import DivergedError
 
@@ -168,14 +168,15 @@ def fit(
         DivergedError: the loss became NaN or infinite.
     """
     rows, steps = batches(train, batch_size, seed=seed, policy=policy)
-    model.compile(
+    trainer = fast_training.trainer_of(model, running=True)
+    trainer.compile(
         optimizer=keras.optimizers.Adam(one_cycle(learning_rate, epochs * steps)),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
     started = perf_counter()
-    build_optimizer(model)
-    history = model.fit(
+    build_optimizer(trainer)
+    history = trainer.fit(
         rows.map(one_hot(train.num_classes)),
         steps_per_epoch=steps,
         validation_data=held_out(validation),
