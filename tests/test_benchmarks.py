@@ -4,7 +4,7 @@ import ast
 import importlib
 import json
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -210,6 +210,31 @@ def test_views_that_a_budget_averages_are_scored_and_stand_among_its_settings(sc
     script.score("fashion_mnist", "recipe", 10)
     assert asked == [{"flip": False, "shift": 1}]
     assert entry_of(script)["settings"]["views"] == {"shift": 1}
+
+
+def test_refit_trains_on_validation_images_too_and_claims_no_validation_accuracy(scored, monkeypatch):
+    script, _ = scored
+    seen = []
+
+    def method(parts, budget, seed):
+        seen.append(parts[0])
+        keras = importlib.import_module("keras")
+        image = keras.Input((8, 8, 1))
+        found = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        return keras.Model(image, found), SimpleNamespace(seconds=1.0, history={"val_accuracy": [0.5]})
+
+    monkeypatch.setitem(script.METHODS, "recipe_refit", method)
+    monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe_refit", 60), script.Budget(1, refit=True))
+    script.train("fashion_mnist", "recipe_refit", 60, [0])
+    [rows] = seen
+    assert rows.images.tolist() == np.concatenate([ROWS.images, ROWS.images]).tolist()
+    assert rows.labels.tolist() == np.concatenate([ROWS.labels, ROWS.labels]).tolist()
+    script.score("fashion_mnist", "recipe_refit", 60)
+    [trial] = entry_of(script)["trials"]
+    assert trial["images"] == 2 * len(ROWS)
+    assert "validation_accuracy" not in trial
+    assert entry_of(script)["settings"]["refit"] is True
+    assert "| – |" in script.table()
 
 
 def test_test_set_is_not_opened_twice_for_a_network(scored):
