@@ -4,8 +4,8 @@
     .venv/bin/python benchmarks/ablations.py --table
 
 Real Fashion-MNIST from the quick run of 01 and 03: trained on 54,000 images, judged on the 6,000 validation images, never
-on the test set. For each seed the recipe and every change are trained one after the other in one process, so that their
-times can be compared. A change that makes a pass cheaper or dearer gets as many epochs as cost the same (at least one).
+on the test set. For each seed the recipe and every change are trained one after the other in one process, the recipe
+again before every fifth change, so that times can be compared on a machine whose speed wanders. A change that makes a pass cheaper or dearer gets as many epochs as cost the same (at least one).
 Results are added to benchmarks/results/ablations.json; `--table` writes benchmarks/ABLATIONS.md from them. Seeds may be
 run one at a time: what was run with the same recipe on the same kind of machine is counted together.
 """
@@ -44,6 +44,7 @@ TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
 BASE = "the recipe as it is"
 ENOUGH_SEEDS = 3  # below which two lucky ones would pass for a result
 STRENGTH = 0.5  # of augmentation; short schedules have no use for more
+BASE_EVERY = 5  # changes, between which the recipe is timed again
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Change:
         title: in words.
         recipe: settings of `recipe.Recipe`.
         model: arguments of `models.residual_cnn`.
+        rewire: what to make of that network, with the same weights.
         policy: settings of the augmentation policy.
         prepare: what to do with the new network and the training part before training; returns the network.
         change: makes the `change` of `training.batches` from epochs and steps in an epoch.
@@ -63,6 +65,7 @@ class Change:
     title: str
     recipe: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
+    rewire: Callable[[keras.Model], keras.Model] | None = None
     policy: dict[str, Any] = field(default_factory=dict)
     prepare: Callable[[keras.Model, data.Dataset], keras.Model] | None = None
     change: Callable[[int, int], Callable[..., tf.Tensor]] | None = None
@@ -79,6 +82,22 @@ def dirac(model: keras.Model, train: data.Dataset) -> keras.Model:
                 kernel[1, 1, channel, channel] = 1.0
             layer.kernel.assign(kernel)
     return model
+
+
+def pooling_before(later: str) -> Callable[[keras.Model], keras.Model]:
+    """Have the stem's map pooled before a layer of the stem that otherwise sees all of it (airbench, K. Jordan, 2024)."""
+
+    def rewire(model: keras.Model) -> keras.Model:
+        pool = keras.layers.MaxPooling2D(padding="same", name="stem_pool")
+
+        def call(layer: keras.layers.Layer, *given: Any, **options: Any) -> keras.KerasTensor:
+            if layer.name == "stem_pool":
+                return given[0]
+            return layer(pool(given[0])) if layer.name == later else layer(*given, **options)
+
+        return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+    return rewire
 
 
 def whitening_layer(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -143,6 +162,10 @@ CHANGES: dict[str, Change] = {
     "batch_64": Change("batches of 64, rate × 0.7", recipe={"batch_size": 64, "learning_rate": 1.4e-2}),
     "batch_256": Change("batches of 256, rate × 1.4", recipe={"batch_size": 256, "learning_rate": 2.8e-2}),
     "late_pooling": Change("no early pooling, 8 channels", model={"early_pooling": False, "width": 8}),
+    "relu_after_pool": Change("the stem's ReLU after its pooling", rewire=pooling_before("stem_relu")),
+    "norm_after_pool": Change(
+        "the stem's batch norm and ReLU after its pooling", rewire=pooling_before("stem_norm")
+    ),
     "width_20": Change("20 channels, no multiple of 16", model={"width": 20}),
     "width_24": Change("24 channels, no multiple of 16", model={"width": 24}),
     "width_32": Change("32 channels", model={"width": 32}),
@@ -163,7 +186,8 @@ CHANGES: dict[str, Change] = {
 def network(change: Change, shape: tuple[int | None, ...], train: data.Dataset) -> keras.Model:
     """Return the residual network of a change, freshly initialised, for images of a shape."""
     statistics = quick_run.pixel_statistics(train)
-    return models.residual_cnn(shape, train.num_classes, **statistics, **{"width": 16, **change.model})
+    made = models.residual_cnn(shape, train.num_classes, **statistics, **{"width": 16, **change.model})
+    return made if change.rewire is None else change.rewire(made)
 
 
 def measure(
@@ -219,7 +243,7 @@ def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
         "trials": [],
     }
     for seed in seeds:
-        for name in ("base", *names):
+        for name in with_base(names):
             change = Change(BASE) if name == "base" else CHANGES[name]
             found = measure(change, replace(base, seed=seed), parts)
             this["trials"].append({"change": name, "title": change.title, **found})
@@ -227,9 +251,17 @@ def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
             manifests.write_json(RESULTS, {"runs": [*kept, this]})
 
 
+def with_base(names: list[str]) -> list[str]:
+    """Return what to train for a seed, in order: the recipe as it is before every few changes."""
+    ordered = [
+        name for first in range(0, len(names), BASE_EVERY) for name in ("base", *names[first:][:BASE_EVERY])
+    ]
+    return ordered or ["base"]
+
+
 @dataclass(frozen=True)
 class Pair:
-    """One training with a change, and the one without it in the same run from the same seed."""
+    """One training with a change, and the last one before it without, in the same run from the same seed."""
 
     trial: dict[str, Any]
     base: dict[str, Any]
@@ -250,9 +282,11 @@ def pairs_of(runs: list[dict[str, Any]]) -> dict[str, dict[int, Pair]]:
     """Return the pairs of runs with the same settings, by change and seed; a later one replaces an earlier one."""
     found: dict[str, dict[int, Pair]] = {}
     for this in runs:
-        base = {trial["seed"]: trial for trial in this["trials"] if trial["change"] == "base"}
+        base: dict[int, dict[str, Any]] = {}
         for trial in this["trials"]:
-            if trial["change"] != "base" and trial["seed"] in base:
+            if trial["change"] == "base":
+                base[trial["seed"]] = trial
+            elif trial["seed"] in base:
                 pair = Pair(trial, base[trial["seed"]])
                 found.setdefault(trial["change"], {})[trial["seed"]] = pair
     return found

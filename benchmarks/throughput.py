@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/throughput.py
 
-In one process, in turns, in float32 and in bfloat16: a large convolution, forward and both gradients (the ceiling);
-training steps of the residual CNN, as the recipe takes them, on one batch that stays in memory; the same steps fed by the
+In one process, in turns, in float32 and in bfloat16: a large convolution, forward and both gradients (the ceiling); the
+network's own convolutions, likewise, with nothing between them (what its widths leave of that ceiling); training steps of the residual CNN, as the recipe takes them, on one batch that stays in memory; the same steps fed by the
 input pipeline with augmentation; the pipeline alone. Real Fashion-MNIST from the quick run of 01 and 03. Writes
 benchmarks/results/throughput.json.
 """
@@ -39,23 +39,44 @@ BATCH, STEPS = 128, 20
 PRECISIONS = {"float32": False, "bfloat16": True}
 
 
-def ceiling() -> Callable[[], None]:
-    """Return a large convolution, forward and both gradients; every result is used, so that none is left out."""
-    images, kernel = tf.random.normal((BATCH, 28, 28, 64)), tf.random.normal((3, 3, 64, 128))
-    upstream = tf.random.normal((BATCH, 28, 28, 128))
+LARGE = (28, 64, 128)
+"""Side, channels in and channels out of the convolution that is the ceiling."""
+
+
+def convolutions(shapes: list[tuple[int, int, int]]) -> Callable[[], None]:
+    """Return 3×3 convolutions, forward and both gradients; of every result a part is used, so that none is left out.
+
+    Args:
+        shapes: side, channels in and channels out of each.
+    """
+    given = [
+        [tf.random.normal(shape) for shape in ((BATCH, side, side, i), (3, 3, i, o), (BATCH, side, side, o))]
+        for side, i, o in shapes
+    ]
 
     @tf.function
-    def step(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch([images, kernel])
-            found = tf.nn.conv2d(images, kernel, 1, "SAME")
-        one, other = tape.gradient(found, [images, kernel], output_gradients=upstream)
-        return tf.stack([tf.reduce_sum(found), tf.reduce_sum(one), tf.reduce_sum(other)])
+    def step(given: list[list[tf.Tensor]]) -> tf.Tensor:
+        sums = []
+        for images, kernel, upstream in given:
+            with tf.GradientTape() as tape:
+                tape.watch([images, kernel])
+                found = tf.nn.conv2d(images, kernel, 1, "SAME")
+            gradients = tape.gradient(found, [images, kernel], output_gradients=upstream)
+            sums += [tf.reduce_sum(one[0]) for one in (found, *gradients)]
+        return tf.stack(sums)
 
-    return lambda: step(images, kernel, upstream).numpy()
+    return lambda: step(given).numpy()
 
 
-CEILING_OPERATIONS = 3 * 2.0 * BATCH * 28 * 28 * 9 * 64 * 128
+def operations(shapes: list[tuple[int, int, int]]) -> float:
+    """Return the floating-point operations of `convolutions`."""
+    return sum(3 * 2.0 * BATCH * side * side * 9 * i * o for side, i, o in shapes)
+
+
+def shapes_of(model: keras.Model) -> list[tuple[int, int, int]]:
+    """Return side, channels in and channels out of a network's convolutions."""
+    found = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return [(layer.output.shape[1], *layer.kernel.shape[2:]) for layer in found]
 
 
 def steps_of(trainer: keras.Model, rows: tf.data.Dataset) -> Callable[[], None]:
@@ -95,7 +116,8 @@ def measure(
     alone = iter(rows)
     seconds = medians(
         {
-            "ceiling": ceiling(),
+            "ceiling": convolutions([LARGE]),
+            "convolutions": convolutions(shapes_of(model)),
             "fixed": steps_of(trainer, rows.take(1).cache().repeat()),
             "fed": steps_of(trainer, rows),
             "pipeline": lambda: [next(alone) for _ in range(STEPS)],
@@ -104,13 +126,15 @@ def measure(
     )
     cost = 6.0 * models.multiply_accumulates(model) * BATCH * STEPS
     rates = {name: cost / seconds[name] / 1e9 for name in ("fixed", "fed")}
-    rates["ceiling"] = CEILING_OPERATIONS / seconds["ceiling"] / 1e9
+    rates["ceiling"] = operations([LARGE]) / seconds["ceiling"] / 1e9
+    rates["convolutions"] = operations(shapes_of(model)) / seconds["convolutions"] / 1e9
     return {
         "width": width,
         "optimizer": optimizer,
         "gflops": rates,
         "images_per_second": BATCH * STEPS / seconds["fed"],
         "share_of_ceiling": rates["fed"] / rates["ceiling"],
+        "convolutions_alone_against_ceiling": rates["convolutions"] / rates["ceiling"],
         "fed_against_fixed": rates["fed"] / rates["fixed"],
         "pipeline_alone_against_fed": seconds["fed"] / seconds["pipeline"],
     }

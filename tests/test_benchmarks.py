@@ -136,6 +136,33 @@ def test_differences_that_may_be_noise_are_called_that(ablations):
     assert row[-1] == "worse"
 
 
+def test_times_are_compared_with_the_last_training_without_the_change(ablations, benchmark):
+    script = benchmark("ablations")
+    names = list("abcdefg")
+    order = script.with_base(names)
+    assert [name for name in order if name != "base"] == names
+    assert max(len(group) for group in "".join(order).split("base")) == script.BASE_EVERY
+    fast, slow = a_run({"base": [0.90], "a": [0.91]}), a_run({"base": [0.90], "b": [0.91]})
+    for trial in slow["trials"]:
+        trial["seconds"] *= 3
+    fast["trials"] += slow["trials"]
+    assert [row[6] for row in ablations(fast)] == ["2.00", "2.00"]
+
+
+@pytest.mark.parametrize(("later", "same"), [("stem_relu", True), ("stem_norm", False)])
+def test_pooling_moves_before_a_layer_of_the_stem_and_keeps_the_weights(benchmark, later, same):
+    """A maximum of ReLUs is the ReLU of the maximum; batch normalisation sees other values."""
+    script = benchmark("ablations")
+    plain = script.models.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
+    moved = script.pooling_before(later)(plain)
+    alone = importlib.import_module("keras").models.clone_model(moved)
+    assert alone.get_layer(later).input.shape[1:3] == (4, 4)
+    assert [id(weight) for weight in moved.weights] == [id(weight) for weight in plain.weights]
+    plain.get_layer("stem_norm").gamma.assign([1.0, -1.0, 2.0, -2.0])
+    agree = np.allclose(plain.predict(IMAGES, verbose=0), moved.predict(IMAGES, verbose=0), atol=1e-6)
+    assert agree == same
+
+
 def test_committed_table_is_made_from_the_committed_results(benchmark):
     script = benchmark("ablations")
     assert script.TABLE.read_text("utf-8") == script.table()
