@@ -95,7 +95,9 @@ def pooling_before(later: str) -> Callable[[keras.Model], keras.Model]:
                 return given[0]
             return layer(pool(given[0])) if layer.name == later else layer(*given, **options)
 
-        return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+        rewired = keras.models.clone_model(model, call_function=call)
+        rewired.set_weights(model.get_weights())
+        return rewired
 
     return rewire
 
