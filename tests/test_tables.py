@@ -8,6 +8,7 @@ from helpers.errors import MissingInputError, OsemnError
 from report_runs import DATASET, PROFILE, FakeRun
 
 EVERY = [stage.name for stage in stages.STAGES]
+ALL = "all, as the clock shows"
 
 
 def recorded(seconds: int, names: list[str] = EVERY) -> dict:
@@ -30,20 +31,36 @@ def test_each_profile_has_the_minutes_of_its_own_data_set():
     table = minutes(
         {"digits/smoke": recorded(6), "fashion_mnist/quick": recorded(90), "mnist/quick": recorded(600)}
     )
-    assert list(table) == [*sorted(stages.NOTEBOOKS), "all"]
+    assert list(table) == [*sorted(stages.NOTEBOOKS), ALL]
     assert table["04_baseline"] == ["0.1", "1.5", "–", "–"]
 
 
 def test_runs_for_several_candidates_are_added_up_and_so_are_all():
     table = minutes({"fashion_mnist/standard": recorded(90)})
     assert table["07_evaluation"][2] == f"{1.5 * len(stages.CANDIDATES):.1f}"
-    assert table["all"][2] == f"{1.5 * len(EVERY):.0f}"
+    assert table[ALL][2] == f"{1.5 * len(EVERY):.0f}"
+
+
+def test_a_whole_run_takes_what_the_clock_shows():
+    table = minutes({"fashion_mnist/quick": {**recorded(60), "elapsed_seconds": 462}})
+    assert table[EVERY[0]][1] == "1.0"
+    assert table[ALL][1] == "7.7"
+
+
+def test_stages_side_by_side_count_once_and_pauses_do_not():
+    def at_work(finished: str, seconds: int) -> dict:
+        return {"finished": f"2026-11-22T{finished}+00:00", "notebook_seconds": seconds, "seconds": 1}
+
+    long, within, after = at_work("10:05:00", 240), at_work("10:03:00", 60), at_work("10:06:00", 90)
+    assert update_tables.elapsed([long]) == update_tables.elapsed([within, long]) == 240
+    assert update_tables.elapsed([after, within, long]) == 300
+    assert update_tables.elapsed([long, at_work("23:00:00", 5)]) == 245
 
 
 def test_a_notebook_that_a_recorded_run_did_not_have_has_a_dash():
     table = minutes({"fashion_mnist/quick": recorded(60, EVERY[:-1])})
     assert table[EVERY[0]][1] == "1.0"
-    assert table[EVERY[-1]][1] == table["all"][1] == "–"
+    assert table[EVERY[-1]][1] == table[ALL][1] == "–"
 
 
 def test_without_any_record_there_are_only_dashes():
@@ -82,21 +99,21 @@ def test_a_run_in_which_a_stage_is_missing_is_not_recorded(run):
 def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
     found = update_tables.run_of(DATASET, PROFILE)
     found["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
-    record = {"mnist/quick": {**found, "seconds": dict.fromkeys(EVERY, 60)}, "digits/smoke": found}
+    record = {"mnist/quick": {**found, "elapsed_seconds": 750}, "digits/smoke": found}
     folder = {
         "champion": {"label": "tuned", "accuracy": 0.987, "accuracy_ci95": [0.96, 0.99], "n": 127},
         "images": {"cat": 150, "coffee": 250},
         "profile": "quick",
         "stages": dict.fromkeys(EVERY, 30),
+        "seconds": 372,
     }
     rows = update_tables.runs_table(record, folder).splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert len(rows) == 4, "smoke runs are left out"
     label = found["models"]["tuned"]["label"]
-    assert rows[2] == f"| MNIST | `quick` | {label} | 43.2% | 40.0% – 46.0% | 777 | {len(EVERY)} |"
+    assert rows[2] == f"| MNIST | `quick` | {label} | 43.2% | 40.0% – 46.0% | 777 | 12 |"
     assert rows[3] == (
-        "| a folder: 400 tiles of 2 photographs | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 "
-        f"| {len(EVERY) / 2:.1f} |"
+        "| a folder: 400 tiles of 2 photographs | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 | 6.2 |"
     )
 
 

@@ -9,7 +9,8 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def run_of(dataset: str, profile: str) -> dict[str, Any]:
         "dataset": dataset,
         "profile": profile,
         "seconds": {name: _seconds(manifest) for name, manifest in run.items()},
+        "elapsed_seconds": elapsed(run.values()),
         "champion": json.loads(export.read_text(encoding="utf-8"))["candidate"],
         "models": models(dataset, profile),
         "tested": tested(dataset, profile),
@@ -65,6 +67,21 @@ def run_of(dataset: str, profile: str) -> dict[str, Any]:
 
 def _seconds(manifest: Mapping[str, Any]) -> int:
     return round(manifest.get("notebook_seconds", manifest["seconds"]))
+
+
+def elapsed(run: Iterable[Mapping[str, Any]]) -> int:
+    """Return the seconds in which a stage or more were at work; those side by side are counted once, pauses not."""
+    total, until = timedelta(), None
+    for start, end in sorted(map(_at_work, run)):
+        start = start if until is None else max(start, until)
+        total += max(end - start, timedelta())
+        until = end if until is None else max(end, until)
+    return round(total.total_seconds())
+
+
+def _at_work(manifest: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    end = datetime.fromisoformat(manifest["finished"])
+    return end - timedelta(seconds=_seconds(manifest)), end
 
 
 def models(dataset: str, profile: str) -> dict[str, Any]:
@@ -131,8 +148,7 @@ def minutes_table(record: Record) -> str:
         names = [stage.name for stage in stages.of_notebook(notebook)]
         cells = " | ".join(_minutes(run, names) for run in shown.values())
         lines.append(f"| {_about(notebook)} | {cells} |")
-    every = [stage.name for stage in stages.STAGES]
-    lines.append(f"| all | | | | {' | '.join(_minutes(run, every) for run in shown.values())} |")
+    lines.append(f"| all, as the clock shows | | | | {' | '.join(map(_minutes_of_all, shown.values()))} |")
     return "\n".join([*lines, "", _measured_on(record)])
 
 
@@ -140,7 +156,18 @@ def _minutes(run: Mapping[str, Any] | None, names: list[str]) -> str:
     """Return the minutes of some stages of a run together; a dash where one of them was not run."""
     if run is None or not set(names) <= set(run["seconds"]):
         return "–"
-    minutes = max(0.1, sum(run["seconds"][name] for name in names) / 60)
+    return _in_minutes(sum(run["seconds"][name] for name in names))
+
+
+def _minutes_of_all(run: Mapping[str, Any] | None) -> str:
+    """Return the minutes of a whole run, as the clock shows where that is on record; a dash where a stage was not run."""
+    if run is None or not {stage.name for stage in stages.STAGES} <= set(run["seconds"]):
+        return "–"
+    return _in_minutes(run.get("elapsed_seconds", sum(run["seconds"].values())))
+
+
+def _in_minutes(seconds: float) -> str:
+    minutes = max(0.1, seconds / 60)
     return f"{minutes:.1f}" if minutes < 9.95 else f"{minutes:,.0f}"
 
 
@@ -152,10 +179,11 @@ def _measured_on(record: Record) -> str:
             run = record.get(f"{dataset}/{profile}")
             if run is not None:
                 runs.append(
-                    f"{wording.dataset_title(dataset)} at `{profile}`: {_minutes(run, list(run['seconds']))} in all, on "
+                    f"{wording.dataset_title(dataset)} at `{profile}`: {_minutes_of_all(run)} in all, on "
                     f"{run['cores']} cores of {run['cpu']}, {run['finished'][:10]}."
                 )
-    return " ".join(["Minutes, kernel start included; a dash where no whole run is on record.", *runs])
+    about = "Minutes, kernel start included; a dash where no whole run is on record. Stages side by side count once in all."
+    return " ".join([about, *runs])
 
 
 def results_table(record: Record) -> str:
@@ -212,14 +240,14 @@ def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
                 score, label = run["tested"][run["champion"]], run["models"][run["champion"]]["label"]
                 lines.append(
                     f"| {wording.dataset_title(dataset)} | `{profile}` | {label} | {_with_interval(score)} | {score['n']:,} "
-                    f"| {_minutes(run, list(run['seconds']))} |"
+                    f"| {_minutes_of_all(run)} |"
                 )
     if folder_run is not None:
         champion, tiles = folder_run["champion"], sum(folder_run["images"].values())
         lines.append(
             f"| a folder: {tiles:,} tiles of {len(folder_run['images'])} photographs | `{folder_run['profile']}` "
             f"| {champion['label']} | {_with_interval(champion)} | {champion['n']:,} "
-            f"| {_minutes({'seconds': folder_run['stages']}, list(folder_run['stages']))} |"
+            f"| {_in_minutes(folder_run['seconds'])} |"
         )
     return "\n".join(lines)
 
