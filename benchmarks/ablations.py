@@ -331,10 +331,10 @@ def table() -> str:
     ]
     for number, (this, pairs) in enumerate(groups(json.loads(RESULTS.read_text("utf-8"))["runs"]), start=1):
         bases = [pair.base for by_seed in pairs.values() for pair in by_seed.values()]
-        base = {trial["seed"]: trial for trial in bases}.values()
+        seconds = [trial["seconds"] for trial in bases]
         recipe_text = ", ".join(f"{k} {v}" for k, v in this["recipe"].items() if k != "seed")
         lines += [
-            f"## Conditions {number}: {np.mean([t['accuracy'] for t in base]):.2%} in {np.mean([t['seconds'] for t in base]):.0f} s",
+            f"## Conditions {number}: {np.mean([t['accuracy'] for t in bases]):.2%} in {min(seconds):.0f} to {max(seconds):.0f} s",
             "",
             f"{this['cpu']}, {this['cores']} cores{_precision(this)}. {bases[0]['million_multiply_accumulates']:.1f} million "
             f"multiplications an image; {recipe_text}.",

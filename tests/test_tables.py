@@ -67,6 +67,12 @@ def test_without_any_record_there_are_only_dashes():
     assert {cell for row in minutes({}).values() for cell in row} == {"–"}
 
 
+def test_a_run_of_a_series_with_fewer_notebooks_keeps_its_minutes_where_runs_are_named():
+    assert "MNIST at `quick`: 2.0 in all" in update_tables.minutes_table(
+        {"mnist/quick": recorded(60, EVERY[:2])}
+    )
+
+
 def test_every_recorded_run_is_named_with_its_machine():
     table = update_tables.minutes_table({"mnist/quick": recorded(60)})
     assert f"MNIST at `quick`: {len(EVERY)} in all, on 2 cores of a processor, 2026-11-22." in table

@@ -148,21 +148,23 @@ def minutes_table(record: Record) -> str:
         names = [stage.name for stage in stages.of_notebook(notebook)]
         cells = " | ".join(_minutes(run, names) for run in shown.values())
         lines.append(f"| {_about(notebook)} | {cells} |")
-    lines.append(f"| all, as the clock shows | | | | {' | '.join(map(_minutes_of_all, shown.values()))} |")
+    every = [stage.name for stage in stages.STAGES]
+    cells = " | ".join(_minutes_of_all(run) if _has(run, every) else "–" for run in shown.values())
+    lines.append(f"| all, as the clock shows | | | | {cells} |")
     return "\n".join([*lines, "", _measured_on(record)])
 
 
 def _minutes(run: Mapping[str, Any] | None, names: list[str]) -> str:
     """Return the minutes of some stages of a run together; a dash where one of them was not run."""
-    if run is None or not set(names) <= set(run["seconds"]):
-        return "–"
-    return _in_minutes(sum(run["seconds"][name] for name in names))
+    return _in_minutes(sum(run["seconds"][name] for name in names)) if _has(run, names) else "–"
 
 
-def _minutes_of_all(run: Mapping[str, Any] | None) -> str:
-    """Return the minutes of a whole run, as the clock shows where that is on record; a dash where a stage was not run."""
-    if run is None or not {stage.name for stage in stages.STAGES} <= set(run["seconds"]):
-        return "–"
+def _has(run: Mapping[str, Any] | None, names: list[str]) -> bool:
+    return run is not None and set(names) <= set(run["seconds"])
+
+
+def _minutes_of_all(run: Mapping[str, Any]) -> str:
+    """Return the minutes of all stages that a run had, as the clock shows where that is on record."""
     return _in_minutes(run.get("elapsed_seconds", sum(run["seconds"].values())))
 
 
