@@ -1,4 +1,4 @@
-# The graph of the series: one rule for each stage of helpers/stages.py, and one for the report.
+# The graph of the series: one rule for each stage of helpers/series/stages.py, and one for the report.
 # `osemn run` calls this; by hand:
 #   snakemake --cores 2 --nolock --rerun-incomplete --config dataset=mnist profile=quick
 import os

@@ -26,18 +26,12 @@ import numpy as np
 import tensorflow as tf
 
 import quick_run
-from helpers import (
-    augment,
-    data,
-    determinism,
-    evaluation,
-    manifests,
-    models,
-    paths,
-    recipe,
-    runs,
-    training,
-)
+from helpers import paths, scoring
+from helpers.model import architectures, recipe, training
+from helpers.obtain import data
+from helpers.scrub import augment
+from helpers.series import manifests, runs
+from helpers.series import seeds as determinism
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "ablations.json"
 TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
@@ -188,7 +182,7 @@ CHANGES: dict[str, Change] = {
 def network(change: Change, shape: tuple[int | None, ...], train: data.Dataset) -> keras.Model:
     """Return the residual network of a change, freshly initialised, for images of a shape."""
     statistics = quick_run.pixel_statistics(train)
-    made = models.residual_cnn(shape, train.num_classes, **statistics, **{"width": 16, **change.model})
+    made = architectures.residual_cnn(shape, train.num_classes, **statistics, **{"width": 16, **change.model})
     return made if change.rewire is None else change.rewire(made)
 
 
@@ -199,7 +193,9 @@ def measure(
     train, validation, policy = parts
     plain = network(Change(""), train.image_shape, train)
     fixed = network(change, train.image_shape, train)
-    ratio = change.cost * models.multiply_accumulates(fixed) / models.multiply_accumulates(plain)
+    ratio = (
+        change.cost * architectures.multiply_accumulates(fixed) / architectures.multiply_accumulates(plain)
+    )
     settings = replace(base, **change.recipe, epochs=max(1, round(base.epochs / ratio)))
     keras.utils.set_random_seed(base.seed)
     model = network(change, (None, None, train.image_shape[-1]), train)
@@ -215,7 +211,7 @@ def measure(
     )
     fixed.set_weights(model.get_weights())
     found = training.predict(fixed, validation.images)
-    mirrored = training.predict(models.averaging_views(fixed, flip=True), validation.images)
+    mirrored = training.predict(architectures.averaging_views(fixed, flip=True), validation.images)
     return {
         "seed": base.seed,
         "epochs": settings.epochs,
@@ -224,7 +220,7 @@ def measure(
         "training_accuracy": fit.history["accuracy"][-1],
         "val_accuracy": fit.history["val_accuracy"],
         "seconds": fit.seconds,
-        "million_multiply_accumulates": models.multiply_accumulates(fixed) / 1e6,
+        "million_multiply_accumulates": architectures.multiply_accumulates(fixed) / 1e6,
         "parameters": fixed.count_params(),
     }
 
@@ -360,7 +356,7 @@ def _row(pairs: list[Pair]) -> str:
     ratio = np.median([pair.trial["seconds"] / pair.base["seconds"] for pair in pairs])
     interval, verdict = "too few seeds", "not judged"
     if len(pairs) >= ENOUGH_SEEDS:
-        low, high = evaluation.mean_of(points).ci95
+        low, high = scoring.mean_of(points).ci95
         interval = f"{low:+.2f} to {high:+.2f}"
         verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     seeds = ", ".join(str(pair.trial["seed"]) for pair in pairs)

@@ -36,18 +36,12 @@ import tensorflow as tf
 from keras import layers
 
 import quick_run
-from helpers import (
-    augment,
-    data,
-    determinism,
-    evaluation,
-    manifests,
-    models,
-    paths,
-    recipe,
-    runs,
-    training,
-)
+from helpers import paths, scoring
+from helpers.model import architectures, recipe, training
+from helpers.obtain import data
+from helpers.scrub import augment
+from helpers.series import manifests, runs
+from helpers.series import seeds as determinism
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "accuracy_for_compute.json"
 FIT = recipe.Recipe()
@@ -111,7 +105,7 @@ Parts = tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]
 def train_recipe(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the residual CNN by the recipe; mirrored views are averaged where a mirrored image keeps its label."""
     rows, validation, policy = parts
-    model = models.residual_cnn(
+    model = architectures.residual_cnn(
         rows.image_shape, rows.num_classes, **quick_run.pixel_statistics(rows), **budget.model
     )
     settings = replace(FIT, epochs=budget.epochs, seed=seed, **budget.recipe)
@@ -132,7 +126,7 @@ def train_public(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, 
 def train_baseline(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the three-layer CNN with augmentation, by Adam on one cycle."""
     rows, validation, policy = parts
-    model = models.baseline_cnn(
+    model = architectures.baseline_cnn(
         rows.image_shape, rows.num_classes, **quick_run.pixel_statistics(rows), **budget.model
     )
     return model, _plain_fit(model, rows, validation, budget, seed, policy)
@@ -141,7 +135,7 @@ def train_baseline(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model
 def train_dense(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the dense network on images as they are, by Adam on one cycle."""
     rows, validation, _ = parts
-    model = models.dense_network(rows.image_shape, rows.num_classes)
+    model = architectures.dense_network(rows.image_shape, rows.num_classes)
     return model, _plain_fit(model, rows, validation, budget, seed, None)
 
 
@@ -222,7 +216,7 @@ def train(dataset: str, method: str, minutes: int, seeds: list[int]) -> None:
             continue
         keras.utils.set_random_seed(seed)
         model, fit = METHODS[method](parts, budget, seed)
-        cost = models.multiply_accumulates(model)
+        cost = architectures.multiply_accumulates(model)
         model.save(folder / f"{seed}.keras")
         trial = {
             "seed": seed,
@@ -255,7 +249,7 @@ def finished(
     method: str, budget: Budget, model: keras.Model, policy: augment.AugmentationPolicy
 ) -> keras.Model:
     """Return the network as it is used: the recipe's averages views where the policy says that mirroring keeps labels."""
-    return models.averaging_views(
+    return architectures.averaging_views(
         model, flip=METHODS[method] is train_recipe and policy.horizontal_flip, **budget.views
     )
 
@@ -284,7 +278,7 @@ def score(dataset: str, method: str, minutes: int) -> None:
         trial["test_opened"] = datetime.now(UTC).isoformat(timespec="seconds")
         trial["test_accuracy_one_view"] = float(np.mean(plain.argmax(1) == test.labels))
         trial["test_accuracy"] = right / len(test)
-        trial["test_accuracy_ci95"] = evaluation.wilson_interval(right, len(test))
+        trial["test_accuracy_ci95"] = scoring.wilson_interval(right, len(test))
         trial["cpu"], trial["cores"] = runs.cpu_name(), os.cpu_count()
         trial["versions"] = {"tensorflow": tf.__version__, "keras": keras.__version__}
     if not scored and len(trials) > 1:  # of networks that were scored together
@@ -325,7 +319,7 @@ def table() -> str:
         accuracies = np.array([trial["test_accuracy"] for trial in trials])
         spread = "one seed"
         if len(trials) > 1:
-            low, high = evaluation.mean_of(accuracies).ci95
+            low, high = scoring.mean_of(accuracies).ci95
             spread = f"{low:.2%} to {high:.2%}"
         together = entry.get("test_accuracy_of_ensemble")
         without = not all(trial["onednn"] for trial in trials)

@@ -15,7 +15,8 @@ import tempfile
 
 import numpy as np
 
-from helpers import manifests, paths, runs, stages
+from helpers import paths
+from helpers.series import manifests, runs, stages
 
 OSEMN = [sys.executable, "-m", "helpers.cli", "run", "--until", "04_baseline"]
 MODELS = ("baseline_cnn", "dense")

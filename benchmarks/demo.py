@@ -23,8 +23,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from skimage.morphology import skeletonize
 
-from helpers import data, demo, evaluation, idx, manifests, paths, runs
-from helpers.export import score
+from helpers import paths, scoring
+from helpers.export import browser_page, score
+from helpers.obtain import data, idx
+from helpers.series import manifests, runs
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "demo.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -129,7 +131,7 @@ def main() -> None:
     parser.add_argument("--of", choices=("test", "validation"), default="test")
     parser.add_argument("--brush", type=int, default=0, help="width in pixels; the page's own without it")
     options = parser.parse_args()
-    version = demo.find_version(options.dataset)
+    version = browser_page.find_version(options.dataset)
     folder = paths.run_folder(options.dataset, "quick")
     images = test_images(options.dataset)
     with np.load(
@@ -149,8 +151,8 @@ def main() -> None:
     full = [row for row in version.manifest["formats"] if row["format"] != "tfjs_half"]
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         pages = {
-            "half": demo.write(version, Path(place) / "half.html"),
-            "full": demo.write(
+            "half": browser_page.write(version, Path(place) / "half.html"),
+            "full": browser_page.write(
                 replace(version, manifest={**version.manifest, "formats": full}), Path(place) / "full.html"
             ),
         }
@@ -160,7 +162,7 @@ def main() -> None:
             "cores": os.cpu_count(),
             "browser": browser.version,
             "version": version.name,
-            "model": demo.model_format(version.manifest),
+            "model": browser_page.model_format(version.manifest),
             "bytes": {name: page.stat().st_size for name, page in pages.items()},
         }
         opened_after = starts(browser, pages["half"])
@@ -184,7 +186,7 @@ def main() -> None:
                 tab.locator("#brush").fill(str(options.brush))
             said = [draw(tab, strokes(image[..., 0])) for image in images_drawn[: options.strokes]]
             right = np.array(said) == labels_drawn[: options.strokes]
-            low, high = evaluation.wilson_interval(int(right.sum()), len(right))
+            low, high = scoring.wilson_interval(int(right.sum()), len(right))
             result["strokes"] = {
                 "n": len(right),
                 "right": int(right.sum()),

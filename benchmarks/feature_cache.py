@@ -22,18 +22,12 @@ import numpy as np
 import tensorflow as tf
 
 import quick_run
-from helpers import (
-    augment,
-    data,
-    determinism,
-    evaluation,
-    features,
-    manifests,
-    paths,
-    runs,
-    training,
-    transfer,
-)
+from helpers import paths, scoring
+from helpers.model import training, transfer
+from helpers.model.backbones import features
+from helpers.obtain import data
+from helpers.scrub import augment
+from helpers.series import manifests, runs, seeds
 
 RESOLUTION = 64
 
@@ -118,7 +112,7 @@ def views_gain(
             keras.utils.set_random_seed(seed)
             found = transfer.trial(source, part, validation, settings, views=views)
             plain.setdefault(seed, found.predicted)
-            against = evaluation.compare(validation.labels, found.predicted, plain[seed])
+            against = scoring.compare(validation.labels, found.predicted, plain[seed])
             rows.append(
                 {
                     "views": count,
@@ -141,7 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--views", type=int, default=2, help="augmented views to try, at most")
     most = parser.parse_args().views
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
     train, validation, policy = quick_run.parts()
     part = train.subset(data.stratified_sample(train.labels, 18_000, 0))
     with tempfile.TemporaryDirectory(prefix="osemn-features-") as folder:

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/fine_tuning.py --name "what is tried" --set resolution=64 --set epochs=13
 
 One trial a call, because one takes up to half an hour: a head on frozen features first, then fine-tuning by
-`helpers.fine_tuning`, as notebooks 05 and 06 do. Real Fashion-MNIST from the quick run of 01 and 03 (54,000 training and
+`helpers.model.fine_tuning`, as notebooks 05 and 06 do. Real Fashion-MNIST from the quick run of 01 and 03 (54,000 training and
 6,000 validation images), real ImageNet weights. A trial that was killed goes on after its last epoch. The result is
 added to benchmarks/results/fine_tuning.json.
 """
@@ -21,21 +21,11 @@ from time import perf_counter
 import numpy as np
 
 import quick_run
-from helpers import (
-    blocks,
-    data,
-    determinism,
-    evaluation,
-    features,
-    fine_tuning,
-    folding,
-    manifests,
-    parameters,
-    paths,
-    runs,
-    training,
-    transfer,
-)
+from helpers import paths, scoring
+from helpers.model import fine_tuning, training, transfer
+from helpers.model.backbones import blocks, features, fold_batch_norm
+from helpers.obtain import data
+from helpers.series import manifests, parameters, runs, seeds
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "fine_tuning.json"
 
@@ -64,14 +54,14 @@ class Trial:
 
 def measure(trial: Trial, folder: Path) -> dict[str, object]:
     """Train one trial and return its settings, accuracies by epoch and costs."""
-    determinism.seed_tensorflow(trial.seed)
+    seeds.seed_tensorflow(trial.seed)
     train, validation, policy = quick_run.parts()
     train = train.subset(data.stratified_sample(train.labels, trial.samples, trial.seed))
     source = features.extractor(trial.backbone, train.image_shape, trial.resolution, trial.interpolation)
     head = transfer.HeadSettings(256, 0.3, 4, 256, 0.008, trial.seed)
     frozen = transfer.trial(source, train, validation, head)
     model = transfer.join(source.base, frozen.top, "transfer")
-    model = folding.fold(model) if trial.fold else model
+    model = fold_batch_norm.fold(model) if trial.fold else model
     names = (
         "epochs",
         "batch_size",
@@ -97,8 +87,8 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
     )
     plain = training.predict(model, validation.images)
     mirrored = training.predict(model, validation.images[:, :, ::-1])
-    score = evaluation.score(validation.labels, plain.argmax(1), train.num_classes)
-    found = evaluation.compare(validation.labels, plain.argmax(1), frozen.predicted)
+    score = scoring.score(validation.labels, plain.argmax(1), train.num_classes)
+    found = scoring.compare(validation.labels, plain.argmax(1), frozen.predicted)
     return {
         "settings": asdict(trial),
         "frozen_accuracy": frozen.score.accuracy,

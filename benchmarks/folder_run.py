@@ -20,7 +20,8 @@ from typing import Any
 import skimage.data
 from PIL import Image
 
-from helpers import manifests, paths, runs, stages
+from helpers import paths
+from helpers.series import manifests, runs, stages
 
 PHOTOGRAPHS = {
     "cat": skimage.data.chelsea,

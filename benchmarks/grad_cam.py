@@ -18,7 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 import quick_run
-from helpers import determinism, gradcam, manifests, paths, runs, stages
+from helpers import paths
+from helpers.interpret import gradcam
+from helpers.series import manifests, runs, seeds, stages
 
 BATCH = 256
 
@@ -37,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
     images = quick_run.parts()[1].images[:BATCH]
     result = {"cpu": runs.cpu_name(), "cores": os.cpu_count(), "tensorflow": tf.__version__, "batch": BATCH}
     result["candidates"] = {}

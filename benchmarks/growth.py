@@ -23,22 +23,23 @@ def one(size: int, steps: int) -> dict[str, float]:
     import numpy as np
 
     import quick_run
-    from helpers import determinism, fast_training, models, recipe, training
+    from helpers.model import architectures, cpu_speed, recipe, training
+    from helpers.series import seeds
 
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
     train, _, policy = quick_run.parts()
     whole = train.subset(np.arange(len(train)))
     rows = np.resize(np.arange(len(whole)), size)
     train = type(whole)(whole.images[rows], whole.labels[rows], whole.class_names)
     del whole
     statistics = {"mean": [70.0], "standard_deviation": [90.0]}
-    model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=16)
-    trainer = fast_training.trainer_of(model)
+    model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=16)
+    trainer = cpu_speed.trainer_of(model)
     trainer.compile(recipe.optimizer_for(trainer, recipe.Recipe(), 1_000), "categorical_crossentropy")
     batches, in_epoch = training.batches(train, 128, seed=0, policy=policy)
     batches = batches.map(training.one_hot(train.num_classes))
     count = min(steps, in_epoch)
-    with fast_training.bfloat16(fast_training.bfloat16_is_native()):
+    with cpu_speed.bfloat16(cpu_speed.bfloat16_is_native()):
         trainer.fit(batches, steps_per_epoch=5, verbose=0)
         started = perf_counter()
         trainer.fit(batches, steps_per_epoch=count, verbose=0)
@@ -62,7 +63,8 @@ def main() -> None:
     if given.one:
         print(json.dumps(one(given.one, given.steps)))
         return
-    from helpers import manifests, paths, runs
+    from helpers import paths
+    from helpers.series import manifests, runs
 
     found = []
     for size in SIZES:

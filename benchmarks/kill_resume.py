@@ -19,7 +19,9 @@ from pathlib import Path
 
 import psutil
 
-from helpers import manifests, paths, pipeline
+from helpers import paths
+from helpers.cli import graph
+from helpers.series import manifests
 
 COMMAND = [sys.executable, "-m", "helpers.cli", "run", "--dataset", "digits", "--profile", "smoke"]
 
@@ -47,10 +49,10 @@ def kill_after(seconds: float, environment: dict[str, str], whole_group: bool) -
     return family
 
 
-def accepted_halves(request: pipeline.Request) -> list[str]:
+def accepted_halves(request: graph.Request) -> list[str]:
     """Return the stages that count as done though a file of theirs is not whole: there must be none."""
     found = []
-    for state in pipeline.states(request):
+    for state in graph.states(request):
         folder = request.folder / state.stage
         manifest = manifests.read(folder)
         if state.done and (manifest is None or manifests.faults(folder, manifest)):
@@ -58,19 +60,17 @@ def accepted_halves(request: pipeline.Request) -> list[str]:
     return found
 
 
-def trial(number: int, moment: float, environment: dict[str, str], request: pipeline.Request) -> dict:
+def trial(number: int, moment: float, environment: dict[str, str], request: graph.Request) -> dict:
     """Kill once, look, resume, look again."""
     shutil.rmtree(paths.output_root(), ignore_errors=True)
     whole_group = number % 2 == 0
     family = kill_after(moment, environment, whole_group)
     halves = accepted_halves(request)
-    done_before = sum(state.done for state in pipeline.states(request))
+    done_before = sum(state.done for state in graph.states(request))
     code, seconds, text = run(environment)
     psutil.wait_procs(family, timeout=10)
     whole = (
-        code == 0
-        and all(state.done for state in pipeline.states(request))
-        and pipeline.report_is_current(request)
+        code == 0 and all(state.done for state in graph.states(request)) and graph.report_is_current(request)
     )
     result = {
         "killed_after_seconds": round(moment, 2),
@@ -98,7 +98,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="osemn-kill-") as folder:
         os.environ["OSEMN_OUTPUT_DIR"] = str(Path(folder) / "output")
         environment = dict(os.environ)
-        request = pipeline.Request("digits", "smoke")
+        request = graph.Request("digits", "smoke")
         code, seconds, text = run(environment)
         if code:
             sys.exit(text)

@@ -20,14 +20,15 @@ ROUNDS, STEPS = 3, 30
 
 def milliseconds() -> dict[str, float]:
     """Return the median milliseconds of one step of each kind of work, in this process."""
-    from helpers import determinism
+    from helpers.series import seeds
 
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from helpers import features, models
+    from helpers.model import architectures
+    from helpers.model.backbones import features
 
     pixels = {"mean": [72.0], "standard_deviation": [90.0]}
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (128, 28, 28, 1)).astype(np.float32))
@@ -40,8 +41,8 @@ def milliseconds() -> dict[str, float]:
 
     base = features.extractor("efficientnet_lite0", (28, 28, 1), 64, "bilinear").base
     work = {
-        "training, three-layer CNN": training(models.baseline_cnn((28, 28, 1), 10, **pixels)),
-        "training, residual CNN": training(models.residual_cnn((28, 28, 1), 10, width=16, **pixels)),
+        "training, three-layer CNN": training(architectures.baseline_cnn((28, 28, 1), 10, **pixels)),
+        "training, residual CNN": training(architectures.residual_cnn((28, 28, 1), 10, width=16, **pixels)),
         "frozen features, 64 px": tf.function(lambda: base(images, training=False)),
     }
     found = {}
@@ -67,7 +68,8 @@ def measured(value: str) -> dict[str, float]:
 
 def main() -> None:
     """Measure in turns, print the ratios, and keep them."""
-    from helpers import manifests, paths, runs
+    from helpers import paths
+    from helpers.series import manifests, runs
 
     rounds = [(measured("0"), measured("1")) for _ in range(ROUNDS)]
     result = {

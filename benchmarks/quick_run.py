@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 
-from helpers import augment, data, paths
+from helpers import paths
+from helpers.obtain import data
+from helpers.scrub import augment
 
 
 def parts(dataset: str = "fashion_mnist") -> tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]:
@@ -23,6 +25,6 @@ def test_part(dataset: str) -> data.Dataset:
 
 
 def pixel_statistics(rows: data.Dataset) -> dict[str, list[float]]:
-    """Return mean and standard deviation of all pixels, 0–255, as the networks of `helpers.models` take them."""
+    """Return mean and standard deviation of all pixels, 0–255, as the networks of `helpers.model.architectures` take them."""
     pixels = rows.images.astype(np.float64)
     return {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}

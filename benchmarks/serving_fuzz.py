@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/serving_fuzz.py [--cases 10000]
 
-Runs tests/test_serving_fuzz.py with more cases and writes what it counted into results/serving_fuzz.json.
+Runs tests/serving/test_bad_input_fuzz.py with more cases and writes what it counted into results/serving_fuzz.json.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from helpers import manifests, paths
+from helpers import paths
+from helpers.series import manifests
 
 ROOT = paths.project_root()
 
@@ -25,7 +26,7 @@ def main() -> None:
     cases = parser.parse_args().cases
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--timeout", "0", "tests/test_serving_fuzz.py"],
+        [sys.executable, "-m", "pytest", "-q", "--timeout", "0", "tests/serving/test_bad_input_fuzz.py"],
         cwd=ROOT,
         env={**os.environ, "OSEMN_FUZZ_CASES": str(cases)},
         check=False,

@@ -22,24 +22,25 @@ import numpy as np
 from PIL import Image
 
 import quick_run
-from helpers import manifests, paths, runs
-from helpers.registry import Registry
-from helpers.serving import trial
+from helpers import paths
+from helpers.export.registry import Registry
+from helpers.series import manifests, runs
+from helpers.serving import load_test
 from helpers.serving.model import Served
 
 DATASET = "fashion_mnist"
 RESULTS = paths.project_root() / "benchmarks" / "results" / "serving_load.json"
-QUIET = trial.serve_command(DATASET, "--quiet")
+QUIET = load_test.serve_command(DATASET, "--quiet")
 
 
 def speed(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
     """Return the latency of one sender beside the bare model's, and the throughput of sixteen."""
     served = Served.load(Registry(DATASET).current())
-    with trial.running(QUIET, environment) as service:
-        one = trial.load(service.port, small, connections=1, seconds=seconds)
-        many = trial.load(service.port, small, connections=16, seconds=seconds)
-        parts = trial.parts_of_a_request(
-            served, _png_of(small[0]), trial.Settings(), one.percentile(50), 2000
+    with load_test.running(QUIET, environment) as service:
+        one = load_test.load(service.port, small, connections=1, seconds=seconds)
+        many = load_test.load(service.port, small, connections=16, seconds=seconds)
+        parts = load_test.parts_of_a_request(
+            served, _png_of(small[0]), load_test.Settings(), one.percentile(50), 2000
         )
         return {
             "seconds_to_ready": service.seconds_to_ready,
@@ -59,10 +60,10 @@ def _png_of(request: bytes) -> bytes:
 def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
     """Return the throughput beside that of an endpoint that calls `model.predict`, one after the other."""
     version = Registry(DATASET).current()
-    with trial.running([*trial.BEGINNER, str(version.folder / "model.keras"), "{port}"]) as other:
-        slow = trial.load(other.port, small, connections=16, seconds=seconds)
-    with trial.running(QUIET, environment) as service:
-        fast = trial.load(service.port, small, connections=16, seconds=seconds)
+    with load_test.running([*load_test.BEGINNER, str(version.folder / "model.keras"), "{port}"]) as other:
+        slow = load_test.load(other.port, small, connections=16, seconds=seconds)
+    with load_test.running(QUIET, environment) as service:
+        fast = load_test.load(service.port, small, connections=16, seconds=seconds)
     return {
         "beginner": slow.per_second,
         "service": fast.per_second,
@@ -72,10 +73,10 @@ def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -
 
 def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:
     """Send pictures that go through the queue over many more connections than it has room for."""
-    with trial.running(QUIET, environment) as service:
-        calm = trial.load(service.port, large, connections=2, seconds=3.0)
+    with load_test.running(QUIET, environment) as service:
+        calm = load_test.load(service.port, large, connections=2, seconds=3.0)
         before = service.memory_mb()
-        found = trial.load(service.port, large, connections=400, seconds=seconds)
+        found = load_test.load(service.port, large, connections=400, seconds=seconds)
         return {
             "capacity_per_second": calm.per_second,
             "offered_per_second": sum(found.statuses.values()) / found.seconds,
@@ -88,10 +89,10 @@ def overload(environment: dict[str, str], large: list[bytes], seconds: float) ->
 
 def endurance(environment: dict[str, str], small: list[bytes], requests: int) -> dict[str, Any]:
     """Send many requests and watch memory; the first tenth fills caches and the first drift windows."""
-    with trial.running(QUIET, environment) as service:
+    with load_test.running(QUIET, environment) as service:
         sent, memory = 0, []
         while sent < requests:
-            found = trial.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
+            found = load_test.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
             sent += sum(found.statuses.values())
             memory.append((sent, service.memory_mb()))
         early = next(value for count, value in memory if count >= requests / 10)
@@ -107,11 +108,11 @@ def bomb(environment: dict[str, str]) -> dict[str, Any]:
     """Send a PNG that announces 2.5 billion pixels, and a real one of 16 million."""
     stream = io.BytesIO()
     Image.fromarray(np.zeros((4_000, 4_000), np.uint8)).save(stream, "PNG")
-    with trial.running(QUIET, environment) as service:
+    with load_test.running(QUIET, environment) as service:
         before = service.memory_mb()
-        status, _ = trial.send(service.address, trial.bad_inputs(b"")["50,000 × 50,000 pixels"][0])
+        status, _ = load_test.send(service.address, load_test.bad_inputs(b"")["50,000 × 50,000 pixels"][0])
         after = service.memory_mb()
-        allowed, _ = trial.send(service.address, stream.getvalue())
+        allowed, _ = load_test.send(service.address, stream.getvalue())
         return {"status": status, "memory_growth_mb": after - before, "largest_allowed_status": allowed}
 
 
@@ -121,14 +122,14 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
     registry = Registry(DATASET)
     first = registry.current()
     facts = {key: value for key, value in first.manifest.items() if key not in ("files", "created", "draft")}
-    with trial.registry_copy(first.folder) as content:
+    with load_test.registry_copy(first.folder) as content:
         second = registry.publish(content, facts)
         bad = registry.publish(content, facts)
         (bad.folder / "model.onnx").write_bytes(b"damaged")
-        with trial.running(QUIET, environment) as service:
-            found: list[trial.Load] = []
+        with load_test.running(QUIET, environment) as service:
+            found: list[load_test.Load] = []
             sender = threading.Thread(
-                target=lambda: found.append(trial.load(service.port, small, connections=8, seconds=50.0))
+                target=lambda: found.append(load_test.load(service.port, small, connections=8, seconds=50.0))
             )
             sender.start()
             seen = set()
@@ -137,7 +138,7 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
                 time.sleep(1.2)
                 registry.promote((second, first)[turn % 2].name)
                 time.sleep(1.2)
-                seen.add(trial.send(service.address, _png_of(small[0]))[1]["model"]["version"])
+                seen.add(load_test.send(service.address, _png_of(small[0]))[1]["model"]["version"])
             sender.join()
     return {
         "statuses": {str(key): value for key, value in found[0].statuses.items()},
@@ -147,7 +148,7 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
 
 def drain(environment: dict[str, str], large: list[bytes]) -> dict[str, Any]:
     """Tell the service to end while requests are at work; count those that it took and did not answer."""
-    with trial.running(QUIET, environment) as service:
+    with load_test.running(QUIET, environment) as service:
         connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(30)]
         for number, connection in enumerate(connections):
             connection.sendall(large[number % len(large)])
@@ -173,8 +174,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000, help="requests of the endurance run")
     arguments = parser.parse_args()
     images = quick_run.test_part(DATASET).images[:200]
-    small = [trial.post(trial.png(image)) for image in images]
-    large = [trial.post(trial.png(np.kron(image, np.ones((16, 16, 1), np.uint8)))) for image in images[:20]]
+    small = [load_test.post(load_test.png(image)) for image in images]
+    large = [
+        load_test.post(load_test.png(np.kron(image, np.ones((16, 16, 1), np.uint8)))) for image in images[:20]
+    ]
     version = Registry(DATASET).current().name
     found: dict[str, Any] = {
         "version": version,
@@ -182,7 +185,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "finished": "",
     }
-    with trial.registry_of(DATASET, version) as home:
+    with load_test.registry_of(DATASET, version) as home:
         environment = {"OSEMN_OUTPUT_DIR": str(home)}
         parts = {
             "speed": lambda: speed(environment, small, 5.0),

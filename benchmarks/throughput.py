@@ -22,18 +22,11 @@ import numpy as np
 import tensorflow as tf
 
 import quick_run
-from helpers import (
-    augment,
-    data,
-    determinism,
-    fast_training,
-    manifests,
-    models,
-    paths,
-    recipe,
-    runs,
-    training,
-)
+from helpers import paths
+from helpers.model import architectures, cpu_speed, recipe, training
+from helpers.obtain import data
+from helpers.scrub import augment
+from helpers.series import manifests, runs, seeds
 
 BATCH, STEPS = 128, 20
 PRECISIONS = {"float32": False, "bfloat16": True}
@@ -107,8 +100,8 @@ def measure(
 ) -> dict[str, object]:
     """Measure one width with one optimizer in the precision that is on."""
     statistics = quick_run.pixel_statistics(train)
-    model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
-    trainer = fast_training.trainer_of(model)
+    model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
+    trainer = cpu_speed.trainer_of(model)
     settings = recipe.Recipe(optimizer=optimizer)
     trainer.compile(recipe.optimizer_for(trainer, settings, 10_000), keras.losses.CategoricalCrossentropy())
     rows, _ = training.batches(train, BATCH, seed=0, policy=policy)
@@ -124,7 +117,7 @@ def measure(
         },
         rounds,
     )
-    cost = 6.0 * models.multiply_accumulates(model) * BATCH * STEPS
+    cost = 6.0 * architectures.multiply_accumulates(model) * BATCH * STEPS
     rates = {name: cost / seconds[name] / 1e9 for name in ("fixed", "fed")}
     rates["ceiling"] = operations([LARGE]) / seconds["ceiling"] / 1e9
     rates["convolutions"] = operations(shapes_of(model)) / seconds["convolutions"] / 1e9
@@ -148,13 +141,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
     given = parser.parse_args()
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
     train, _, policy = quick_run.parts()
     measured = []
     for precision, on in PRECISIONS.items():
         for width in given.widths:
             for optimizer in ("muon", "adamw"):
-                with fast_training.bfloat16(on):
+                with cpu_speed.bfloat16(on):
                     found = measure(train, policy, width, optimizer, given.rounds)
                 measured.append({"precision": precision, **found})
                 print(json.dumps(measured[-1]), flush=True)
@@ -162,7 +155,7 @@ def main() -> None:
         "cpu": runs.cpu_name(),
         "cores": os.cpu_count(),
         "tensorflow": tf.__version__,
-        "bfloat16_is_native": fast_training.bfloat16_is_native(),
+        "bfloat16_is_native": cpu_speed.bfloat16_is_native(),
         "measured": measured,
     }
     manifests.write_json(paths.project_root() / "benchmarks" / "results" / "throughput.json", result)

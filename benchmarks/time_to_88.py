@@ -21,7 +21,10 @@ import numpy as np
 import tensorflow as tf
 
 import quick_run
-from helpers import data, determinism, manifests, models, paths, recipe, runs, training
+from helpers import paths
+from helpers.model import architectures, recipe, training
+from helpers.obtain import data
+from helpers.series import manifests, runs, seeds
 
 WIDTH, IMAGES = 16, 30_000
 SETTINGS = recipe.Recipe(epochs=1, average_decay=0.9)
@@ -47,7 +50,7 @@ def by_recipe(train: data.Dataset, validation: data.Dataset, seed: int) -> keras
     """Return a small residual CNN after one short schedule without augmentation."""
     sample = train.subset(data.stratified_sample(train.labels, IMAGES, seed))
     statistics = quick_run.pixel_statistics(sample)
-    model = models.residual_cnn(train.image_shape, train.num_classes, **statistics, width=WIDTH)
+    model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=WIDTH)
     settings = recipe.Recipe(**{**vars(SETTINGS), "seed": seed})
     recipe.train(model, sample, validation, settings)
     return model
@@ -64,7 +67,7 @@ def main() -> None:
         "--validation-only", action="store_true", help="leave the test set shut; write nothing"
     )
     given = parser.parse_args()
-    determinism.seed_tensorflow(given.seeds[0])
+    seeds.seed_tensorflow(given.seeds[0])
     train, validation, _ = quick_run.parts()
     trials: list[dict[str, float]] = []
     trained: list[dict[str, keras.Model]] = []

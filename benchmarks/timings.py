@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 
-from helpers import manifests, paths, runs
+from helpers import paths
+from helpers.series import manifests, runs
 
 OSEMN = [sys.executable, "-m", "helpers.cli"]
 REPEATS = 5

@@ -14,30 +14,31 @@ import sys
 
 import nbformat
 
-from helpers import execute, manifests, paths, runs, stages
+from helpers import paths
+from helpers.series import execute, manifests, runs, stages
 
 # What runs a model in each notebook, by the name of the call.
 MODEL_CALLS = {
     "00_warm_up": {"train", "fit_level"},
     "01_acquire": set(),
-    "02_explore": {"exploration.confusion_rates", "exploration.embed"},
+    "02_explore": {"statistics.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
     "04_baseline": {"model.fit", "training.fit", "training.predict"},
     "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},
     "06_fine_tuning": {"fine_tuning.fine_tune", "training.predict"},
     "07_evaluation": {"score", "candidates.scorer"},
     "08_grad_cam": {
-        "cam_evidence.explain",
-        "cam_evidence.perturb",
-        "cam_evidence.randomise",
+        "gradcam_evidence.explain",
+        "gradcam_evidence.perturb",
+        "gradcam_evidence.randomise",
     },
-    "09_tuning": {"searches.work_on", "searches.head_search", "search.fit", "training.predict"},
+    "09_tuning": {"spaces.work_on", "spaces.head_search", "search.fit", "training.predict"},
     "10_export": {"latency.of_one_image", "parity.prove"},
     "11_serving": {
-        "trial.send",
-        "trial.load",
-        "trial.measured",
-        "trial.parts_of_a_request",
+        "load_test.send",
+        "load_test.load",
+        "load_test.measured",
+        "load_test.parts_of_a_request",
         "drift_power.in_chunks",
         "drift_power.measure",
     },

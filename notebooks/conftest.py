@@ -6,7 +6,8 @@ nbval runs every notebook once, with its defaults; 07 is a notebook for each can
 import pytest
 from nbval.plugin import IPyNbCell
 
-from helpers import execute, manifests, parameter_cells, paths, stages
+from helpers import paths
+from helpers.series import execute, manifests, notebook_cells, stages
 
 FIRST_READER, READ = "10_export", "07_evaluation"
 
@@ -16,7 +17,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Run the evaluations that are missing before the first cell of the export is."""
     if not isinstance(item, IPyNbCell) or item.path.stem != FIRST_READER or item.cell_num:
         return
-    own = parameter_cells.defaults(FIRST_READER)
+    own = notebook_cells.defaults(FIRST_READER)
     for stage in stages.of_notebook(READ):
         if not (paths.stage_folder(own["dataset"], own["profile"], stage.name) / manifests.NAME).is_file():
             execute.execute(stage.name, own["dataset"], own["profile"], progress=False)

@@ -11,11 +11,12 @@ import hypothesis
 import nbformat
 import pytest
 
-from helpers import parameters, stages
+from helpers.series import parameters, stages
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REPOSITORY = Path(__file__).resolve().parents[1]
-WITHOUT_TENSORFLOW = Path(__file__).resolve().parent / "without_tensorflow"
+TESTS = REPOSITORY / "tests"
+WITHOUT_TENSORFLOW = TESTS / "without_tensorflow"
 
 KEPT = ("OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_FUZZ_CASES")
 
@@ -132,7 +133,7 @@ class TinyProject:
         names = parameters.MODELS[stage].model_fields
         cell = nbformat.v4.new_code_cell("\n".join(f"{n} = {EXAMPLES[n]!r}" for n in names))
         cell.metadata["tags"] = ["parameters"]
-        start = f'{before}\nfrom helpers.runs import Run\nrun = Run.start("{stage}", globals())\nrun'
+        start = f'{before}\nfrom helpers.series.runs import Run\nrun = Run.start("{stage}", globals())\nrun'
         first = {name: stages.find(name).writes[0] for name in stages.BY_NAME}
         reads = (
             f"first = {first!r}\nfor name in run.upstream:\n    run.input(name, first[name])"
@@ -191,9 +192,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
 @pytest.fixture(scope="module")
 def seeded_tensorflow() -> None:
     """TensorFlow, seeded and deterministic, as a run has it."""
-    from helpers import determinism
+    from helpers.series import seeds
 
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
 
 
 @pytest.fixture(scope="module")  # not the session: Playwright keeps an event loop running until it is stopped
@@ -212,8 +213,8 @@ def browser():
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """Return a folder whose registry serves a small version of digits."""
-    import serving  # ONNX takes long to import, and few tests need it
+    import service_support  # ONNX takes long to import, and few tests need it
 
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
-    serving.publish(tmp_path / "first")
+    service_support.publish(tmp_path / "first")
     return tmp_path

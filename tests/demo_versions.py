@@ -9,10 +9,12 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import registry_versions
-from helpers import data, determinism, framing, models
-from helpers.export import facts, formats, tfjs
-from helpers.registry import Registry
-from helpers.versions import Version
+from helpers.export import formats, tfjs, version_facts
+from helpers.export.registry import Registry
+from helpers.export.versions import Version
+from helpers.model import architectures
+from helpers.obtain import data, framing
+from helpers.series import seeds
 
 TRAINED = 1_000
 """So many of the images are trained on; those after them are the test images."""
@@ -38,9 +40,9 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 def train() -> keras.Model:
     """Return a small residual CNN that tells most digits."""
-    determinism.seed_tensorflow(0)
+    seeds.seed_tensorflow(0)
     images, labels = digits()
-    model = models.residual_cnn(
+    model = architectures.residual_cnn(
         (8, 8, 1), 10, mean=[78.0], standard_deviation=[96.0], width=16, early_pooling=False
     )
     model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
@@ -60,7 +62,7 @@ def publish(model: keras.Model, folder: Path, classes: tuple[str, ...], half_agr
     images, labels = digits()
     test = data.Dataset(images[TRAINED:], labels[TRAINED:].astype(np.int64), classes)
     probabilities = np.asarray(model(test.images.astype(np.float32), training=False))
-    facts.write_gallery(content / "gallery.npz", test, probabilities)
+    version_facts.write_gallery(content / "gallery.npz", test, probabilities)
     (content / "model_card.md").write_text(CARD, encoding="utf-8")
     known = registry_versions.facts(
         classes=list(classes),

@@ -8,9 +8,9 @@ import pytest
 from nbformat.v4 import new_markdown_cell
 from PIL import Image, PngImagePlugin
 
-from helpers import manifests, stages
-from helpers.acceptance import accepted
-from helpers.confusion import matrix, scores
+from helpers.interpret.confusion import matrix, scores
+from helpers.report.regression import reference
+from helpers.series import manifests, stages
 from report_runs import FakeRun
 
 CLASSES = tuple(f"class {index}" for index in range(10))
@@ -67,7 +67,7 @@ class EvaluatedRun(FakeRun):
     def copied(cls, finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> "EvaluatedRun":
         """Return a copy of a finished series in a folder, which from now on holds outputs and accepted runs."""
         monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(folder / "out"))
-        monkeypatch.setenv(accepted.FOLDER_VARIABLE, str(folder / "accepted"))
+        monkeypatch.setenv(reference.FOLDER_VARIABLE, str(folder / "accepted"))
         monkeypatch.delenv("OSEMN_HOME", raising=False)
         return cls(copy_of=finished)
 

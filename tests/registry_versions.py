@@ -45,7 +45,7 @@ def predict(model: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
     """Add a drift reference of random pictures to what a version holds, and return the pictures."""
-    from helpers import drift
+    from helpers.interpret import drift
 
     images = np.random.default_rng(5).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
     known = drift.sample(*predict(folder / "model.onnx", images), images)

@@ -11,7 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from helpers import manifests, paths, stages
+from helpers import paths
+from helpers.series import manifests, stages
 
 DATASET, PROFILE = "digits", "smoke"
 
@@ -419,9 +420,9 @@ class FakeRun:
             drawn = png("Validation accuracy against cost: from 62% to 91%.")
             (folder / "figures" / "return_on_complexity.png").write_bytes(drawn)
         if stage == "12_report":
-            from helpers.report import findings
+            from helpers.report import conclusions
 
-            manifests.write_json(folder / "summary.json", findings.summary(self.metrics, "Digits"))
+            manifests.write_json(folder / "summary.json", conclusions.summary(self.metrics, "Digits"))
         self.seal(stage)
 
     def write_summary(self, summary: dict) -> None:

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from helpers import idx
+from helpers.obtain import idx
 
 
 def made_content() -> dict[str, bytes]:

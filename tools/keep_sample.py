@@ -15,9 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers import demo, paths, pipeline
+from helpers import paths
+from helpers.cli import graph
 from helpers.errors import OsemnError
-from helpers.report import RECORD
+from helpers.export import browser_page
+from helpers.report.render import RECORD
 
 LIMIT = 6_000_000  # bytes, of all files together
 DEMO_LIMIT = 2_000_000  # bytes of the page that holds the champion itself; a larger one is left out
@@ -75,14 +77,16 @@ def keep(report: Path, sample: Path) -> int:
     shutil.rmtree(partial, ignore_errors=True)
     # the record holds the hashes of the pages as they were
     shutil.copytree(report, partial, ignore=shutil.ignore_patterns(RECORD))
-    too_large = (report / demo.NAME).is_file() and (report / demo.NAME).stat().st_size > DEMO_LIMIT
+    too_large = (report / browser_page.NAME).is_file() and (
+        report / browser_page.NAME
+    ).stat().st_size > DEMO_LIMIT
     for setting in SETTINGS:
         for page in sorted(report.rglob("*.html")):
             text = smaller(page.read_text(encoding="utf-8"), setting)
             text = without_demo(text) if too_large else text
             (partial / page.relative_to(report)).write_text(text, encoding="utf-8")
         if too_large:
-            (partial / demo.NAME).unlink(missing_ok=True)
+            (partial / browser_page.NAME).unlink(missing_ok=True)
         size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
         if size <= LIMIT:
             shutil.rmtree(sample, ignore_errors=True)
@@ -101,7 +105,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--profile", default="standard")
     given = parser.parse_args()
-    if not pipeline.report_is_current(pipeline.Request(given.dataset, given.profile)):
+    if not graph.report_is_current(graph.Request(given.dataset, given.profile)):
         sys.exit(f"The report of {given.dataset} at {given.profile} is not finished: run 'osemn run' first.")
     sample = paths.project_root() / "reports" / "sample"
     try:

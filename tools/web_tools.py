@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers import registries
+from helpers.obtain import package_registries
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 INSTALLED = WEB / "node_modules" / ".package-lock.json"
@@ -23,13 +23,15 @@ def install() -> bool:
     if INSTALLED.is_file() and INSTALLED.stat().st_mtime >= (WEB / "package.json").stat().st_mtime:
         return True
     try:
-        code, output = registries.call_tool(
-            [*registries.npm(), "install", "--no-package-lock", "--no-audit", "--no-fund"], WEB, SECONDS
+        code, output = package_registries.call_tool(
+            [*package_registries.npm(), "install", "--no-package-lock", "--no-audit", "--no-fund"],
+            WEB,
+            SECONDS,
         )
-    except (registries.SourceFailedError, OSError) as error:
+    except (package_registries.SourceFailedError, OSError) as error:
         code, output = 1, str(error)
     if code:
-        reason = registries.ADDRESS.sub("…", " ".join(output.split()))[-200:]
+        reason = package_registries.ADDRESS.sub("…", " ".join(output.split()))[-200:]
         print(f"The page in web/ is not checked, because npm could not install the tools: {reason}")
         return False
     os.utime(INSTALLED)
@@ -41,7 +43,7 @@ def main() -> int:
     if not install():
         return 0
     options = ["--write"] if "--fix" in sys.argv[1:] else []
-    command = [registries.node(), BIOME, "check", "--error-on-warnings", *options]
+    command = [package_registries.node(), BIOME, "check", "--error-on-warnings", *options]
     return subprocess.run(command, cwd=WEB, check=False).returncode
 
 

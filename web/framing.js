@@ -1,4 +1,4 @@
-// Pictures as the model takes them: the same bytes as helpers/pictures.py and helpers/framing.py give for the same pixels.
+// Pictures as the model takes them: the same bytes as helpers/obtain/pictures.py and helpers/obtain/framing.py give for the same pixels.
 
 const INK = 25; // grey values above this count as ink, of 255 on black
 const BITS = 22; // of the whole numbers that Pillow's filters are computed in

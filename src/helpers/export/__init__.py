@@ -1,1 +1,1 @@
-"""Export: a trained model in every format that is served, each proven equal in a process of its own."""
+"""Export (10): the champion, its formats, the registry, the page for the browser."""

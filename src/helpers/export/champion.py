@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import evaluation, wording
+from helpers import scoring, wording
 from helpers.errors import OsemnError, UsageError, nearest
 
 ALPHA = 0.05
@@ -40,8 +40,8 @@ class Row:
     """
 
     option: Option
-    score: evaluation.Score
-    against_best: evaluation.Comparison | None
+    score: scoring.Score
+    against_best: scoring.Comparison | None
     eligible: bool
 
 
@@ -152,11 +152,11 @@ def choose(options: Sequence[Option], labels: np.ndarray, num_classes: int, over
     names = [option.name for option in options]
     if override and override not in names:
         raise UsageError(f"There is no candidate '{override}'.", nearest(override, names))
-    scores = {option.name: evaluation.score(labels, option.predicted, num_classes) for option in options}
+    scores = {option.name: scoring.score(labels, option.predicted, num_classes) for option in options}
     best = max(options, key=lambda option: (scores[option.name].accuracy, -option.latency_ms))
     rows = []
     for option in sorted(options, key=lambda option: option.latency_ms):
-        comparison = None if option is best else evaluation.compare(labels, best.predicted, option.predicted)
+        comparison = None if option is best else scoring.compare(labels, best.predicted, option.predicted)
         eligible = comparison is None or comparison.p_value >= ALPHA
         rows.append(Row(option, scores[option.name], comparison, eligible))
     by_rule = next(row.option.name for row in rows if row.eligible)

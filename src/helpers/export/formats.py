@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import candidates, freezing
 from helpers.errors import OsemnError
-from helpers.export import activation, tfjs
+from helpers.export import class_maps, tfjs
+from helpers.interpret import candidates
+from helpers.model import frozen_graph
 
 ONNX_OPSET = 18
 
@@ -101,9 +102,9 @@ def write_all(
         progress(number, len(FORMATS), item.title)
 
 
-def browser_graph(model: keras.Model) -> freezing.FrozenGraph:
+def browser_graph(model: keras.Model) -> frozen_graph.FrozenGraph:
     """Return the graph of a model that gives probabilities and, where they cost nothing, class-activation maps."""
-    return freezing.frozen_graph(activation.forward(model), model.input.shape[1:])
+    return frozen_graph.frozen_graph(class_maps.forward(model), model.input.shape[1:])
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
@@ -115,7 +116,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     import onnx
     import tf2onnx
 
-    graph = freezing.frozen_graph(candidates.forward(model), model.input.shape[1:])
+    graph = frozen_graph.frozen_graph(candidates.forward(model), model.input.shape[1:])
     outputs = dict(
         zip((f"{name}:0" for name in graph.output_names), ("probabilities", "embedding"), strict=True)
     )

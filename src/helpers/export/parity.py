@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers import browser_runtime, evaluation, idx, paths, registries, wording
+from helpers import paths, scoring, wording
 from helpers.errors import OsemnError
-from helpers.export import score
+from helpers.export import browser_runtime, score
 from helpers.export.formats import FORMATS, Format
+from helpers.obtain import idx, package_registries
 
 TOLERANCE = 1e-4
 SECONDS = 1_800.0
@@ -57,7 +58,7 @@ class Agreement:
     ties: int
     largest_difference: float
     accuracy: float
-    accuracy_kept: evaluation.Comparison
+    accuracy_kept: scoring.Comparison
 
     @property
     def equal(self) -> bool:
@@ -114,7 +115,7 @@ def _score_tfjs(model: Path, images_file: Path, scored: Path) -> Scored:
     program = Path(score.__file__).with_name("score.js")
     runtime = browser_runtime.folder()
     started = time.time()
-    said = _call([registries.node(), program, runtime, model, images_file, scored], "TensorFlow.js")
+    said = _call([package_registries.node(), program, runtime, model, images_file, scored], "TensorFlow.js")
     found = np.fromfile(scored, "<f4").reshape(-1, said["classes"])
     return Scored(found, said["first"] - started, said["latency_ms"])
 
@@ -164,7 +165,7 @@ def agreement(expected: np.ndarray, found: np.ndarray, labels: np.ndarray) -> Ag
     mine, theirs = found.argmax(axis=1), expected.argmax(axis=1)
     rows = np.flatnonzero(mine != theirs)
     margin = expected[rows, theirs[rows]] - expected[rows, mine[rows]]
-    compared = evaluation.compare(labels, mine, theirs)
+    compared = scoring.compare(labels, mine, theirs)
     return Agreement(
         n=len(labels),
         same_labels=len(labels) - len(rows),

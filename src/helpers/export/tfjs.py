@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 
 from helpers.errors import OsemnError
-from helpers.freezing import FrozenGraph, optimised
+from helpers.model.frozen_graph import FrozenGraph, optimised
 
 SHARD_BYTES = 4 * 2**20
 OUTPUTS = ("probabilities", "class_activation")

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from helpers import manifests, paths, stages, wording
+from helpers import paths, wording
 from helpers.errors import MissingInputError, OsemnError
+from helpers.series import manifests, stages
 
 NOTEBOOK = "notebook.ipynb"
 METRICS = "metrics.json"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from helpers import stages
-from helpers.report.compared import MetricsByStage
-from helpers.report.facts import metrics_file
+from helpers.report.data_facts import metrics_file
+from helpers.report.models import MetricsByStage
+from helpers.series import stages
 from helpers.wording import capital, interval, listing, p_value, percent, points
 
 EVALUATION, GRAD_CAM = "07_evaluation", "08_grad_cam"

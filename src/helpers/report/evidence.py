@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.report import collect, evaluated
-from helpers.report.champion import EVALUATION, EXPORT, SERVING, candidate
-from helpers.report.compared import MetricsByStage
+from helpers.report.first_screen import EVALUATION, EXPORT, SERVING, candidate
+from helpers.report.models import MetricsByStage
 from helpers.wording import interval, percent, score
 
 GRAD_CAM = "08_grad_cam"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from helpers.errors import OsemnError
 from helpers.report import collect
-from helpers.report.compared import MetricsByStage
-from helpers.report.facts import metrics_file
+from helpers.report.data_facts import metrics_file
+from helpers.report.models import MetricsByStage
 
 EXPORT = "10_export"
 
@@ -27,10 +27,12 @@ def write_demo(series: collect.Series, folder: Path) -> str:
     name = series.by_name[EXPORT].metrics.get("version")
     if not name:
         return ""
-    from helpers import demo
+    from helpers.export import browser_page
 
     try:
-        demo.write(demo.find_version(series.dataset, name), folder / demo.NAME, folder)
+        browser_page.write(
+            browser_page.find_version(series.dataset, name), folder / browser_page.NAME, folder
+        )
     except OsemnError:
         return ""
-    return demo.NAME
+    return browser_page.NAME

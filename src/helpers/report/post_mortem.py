@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from helpers.report.champion import EVALUATION, SERVING, candidate
-from helpers.report.compared import MetricsByStage
-from helpers.report.facts import metrics_file
+from helpers.report.data_facts import metrics_file
+from helpers.report.first_screen import EVALUATION, SERVING, candidate
+from helpers.report.models import MetricsByStage
 from helpers.wording import listing, percent
 
 PAIRS = 3

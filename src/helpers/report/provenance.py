@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from helpers import data, paths
+from helpers import paths
+from helpers.obtain import data
 from helpers.report import collect
 
 COMMON = ("dataset", "profile", "seed")

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from helpers.report import exported, tuned
-from helpers.report.champion import EVALUATION, EXPORT
-from helpers.report.compared import TUNING, MetricsByStage
-from helpers.report.facts import ACQUIRE, metrics_file
-from helpers.stages import CANDIDATES
+from helpers.report.data_facts import ACQUIRE, metrics_file
+from helpers.report.first_screen import EVALUATION, EXPORT
+from helpers.report.models import TUNING, MetricsByStage
+from helpers.series.stages import CANDIDATES
 from helpers.wording import duration, listing, p_value, points, sources
 
 FROM_SCRATCH = ("baseline_cnn", "tuned")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helpers.report.compared import (
+from helpers.report.models import (
     FINE_TUNING,
     TRANSFER,
     Difference,

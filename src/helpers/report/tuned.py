@@ -1,6 +1,6 @@
 """The sentence about tuning: what the search gained over the defaults, and what it cost."""
 
-from helpers.report.compared import TUNING, MetricsByStage
+from helpers.report.models import TUNING, MetricsByStage
 from helpers.wording import duration, points
 
 

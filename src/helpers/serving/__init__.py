@@ -1,1 +1,1 @@
-"""The service: the registry's current version behind a REST API."""
+"""Serving (11): the REST service."""

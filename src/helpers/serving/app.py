@@ -13,9 +13,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from helpers.serving import documentation
-from helpers.serving.front import PREDICT, RETRY_AFTER, Front, refusal
+from helpers.serving import openapi
 from helpers.serving.metrics import CONTENT_TYPE
+from helpers.serving.middleware import PREDICT, RETRY_AFTER, Front, refusal
 from helpers.serving.service import Service, ending
 from helpers.serving.settings import Settings
 
@@ -45,7 +45,7 @@ def create(settings: Settings) -> FastAPI:
     app = FastAPIOffline(  # /docs with what it needs beside it, for machines without the internet
         title="OSEMN Vision",
         version="1",
-        description=documentation.DESCRIPTION,
+        description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
     )
@@ -62,8 +62,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         PREDICT,
         tags=["prediction"],
         summary="Tell what pictures show",
-        openapi_extra=documentation.PREDICT,
-        responses=documentation.RESPONSES,
+        openapi_extra=openapi.PREDICT,
+        responses=openapi.RESPONSES,
         response_model=None,
     )
     async def predict() -> None:
@@ -71,13 +71,13 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/model", tags=["model"], summary="Which version is served, and how good it is")
     async def model() -> dict[str, Any]:
-        return documentation.of_model(service.current())
+        return openapi.of_model(service.current())
 
     @app.get(
         "/v1/drift",
         tags=["model"],
         summary="Whether the pictures of late are like those it was checked on",
-        description=documentation.DRIFT,
+        description=openapi.DRIFT,
     )
     async def drifted() -> dict[str, Any]:
         state = service.monitor.state() if service.monitor else {"watched": False}
@@ -111,8 +111,8 @@ def _describe_served(app: FastAPI, service: Service) -> None:
 
     def described() -> dict[str, Any]:
         served = service.holder.served
-        found = documentation.with_key(plain()) if service.key else plain()
-        return documentation.with_example(found, PREDICT, served.shape) if served else found
+        found = openapi.with_key(plain()) if service.key else plain()
+        return openapi.with_example(found, PREDICT, served.shape) if served else found
 
     app.openapi = described
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from helpers import registry, versions
 from helpers.errors import OsemnError
-from helpers.framing import Framing
+from helpers.export import registry, versions
+from helpers.obtain.framing import Framing
 
 TOP = 3
 AGAIN_SECONDS = 60.0  # after which a version that failed its checks is tried again

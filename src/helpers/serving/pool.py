@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from helpers.serving.reading import RefusedError
+from helpers.serving.decode import RefusedError
 
 LAST_SECONDS = 1.0
 """So long `close` waits for threads at work; by then, nobody waits for what they find."""

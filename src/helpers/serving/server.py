@@ -19,7 +19,7 @@ from helpers.errors import OsemnError
 from helpers.serving import logs
 from helpers.serving.metrics import SHARED
 from helpers.serving.settings import Settings
-from helpers.serving.supervisor import PATIENCE, Supervisor
+from helpers.serving.workers import PATIENCE, Supervisor
 
 BACKLOG = 2_048
 MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
@@ -106,9 +106,9 @@ def _serve(
 
     http = "auto"
     if os.name == "posix":  # where httptools is
-        from helpers.serving import heads
+        from helpers.serving import http_limits
 
-        http = functools.partial(heads.Protocol, head_seconds=settings.timeout)
+        http = functools.partial(http_limits.Protocol, head_seconds=settings.timeout)
     logs.set_up()
     application = app.create(settings)
     application.state.service.begin()  # before uvicorn, which would show an error's traceback in its place

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.pictures import Wishes
-from helpers.serving import reading
+from helpers.obtain.pictures import Wishes
+from helpers.serving import decode
+from helpers.serving.decode import RefusedError
+from helpers.serving.drift_monitor import Monitor
 from helpers.serving.metrics import Metrics
 from helpers.serving.model import Holder, Served
-from helpers.serving.monitor import Monitor
 from helpers.serving.pool import Pool
-from helpers.serving.reading import RefusedError
 from helpers.serving.settings import API_KEY, Settings
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class Service:
 
     def predict_picture(self, served: Served, opened: "Image.Image", wishes: Wishes) -> list[dict[str, Any]]:
         """Decode an opened picture and predict it; runs in the pool, or at once for a small one."""
-        pixels = reading.prepared(opened, served.shape, wishes, served.framing)
+        pixels = decode.prepared(opened, served.shape, wishes, served.framing)
         return self.predict(served, pixels[np.newaxis])
 
     def predict_file(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
         """Open, decode and predict one picture file; runs in the pool."""
-        return self.predict_picture(served, reading.opened(content, self.settings), wishes)
+        return self.predict_picture(served, decode.opened(content, self.settings), wishes)
 
     def predict_files(
         self, served: Served, files: list[tuple[str, bytes]], wishes: Wishes
@@ -96,22 +96,22 @@ class Service:
 
         All headers are checked before anything is decoded; then one picture at a time is held decoded.
         """
-        reading.together((self._opened(*numbered) for numbered in enumerate(files, 1)), self.settings)
+        decode.together((self._opened(*numbered) for numbered in enumerate(files, 1)), self.settings)
         images = []
         for number, (name, content) in enumerate(files, 1):
-            with reading.of_file(number, name):
-                opened = reading.opened(content, self.settings)
-                images.append(reading.prepared(opened, served.shape, wishes, served.framing))
+            with decode.of_file(number, name):
+                opened = decode.opened(content, self.settings)
+                images.append(decode.prepared(opened, served.shape, wishes, served.framing))
                 del opened
         return self.predict(served, np.stack(images))
 
     def _opened(self, number: int, file: tuple[str, bytes]) -> "Image.Image":
-        with reading.of_file(number, file[0]):
-            return reading.opened(file[1], self.settings)
+        with decode.of_file(number, file[0]):
+            return decode.opened(file[1], self.settings)
 
     def predict_arrays(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
         """Read pixels from JSON and predict them; runs in the pool."""
-        images = reading.arrays(content, served.shape, self.settings)
+        images = decode.arrays(content, served.shape, self.settings)
         return self.predict(served, 255.0 - images if wishes.invert else images)
 
     def current(self) -> Served:

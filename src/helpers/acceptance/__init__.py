@@ -1,1 +1,0 @@
-"""The accepted run, and what changed since: kept metrics, tests of differences, words for them."""

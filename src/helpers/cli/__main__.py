@@ -1,0 +1,5 @@
+"""`python -m helpers.cli`, the same as `osemn`."""
+
+from helpers.cli.main import main
+
+main()

@@ -1,0 +1,70 @@
+"""Figures of the export: the champion among the candidates, and what each format costs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+
+from helpers import figures
+from helpers.export.champion import Choice
+
+
+def accuracy_and_latency(choice: Choice) -> Figure:
+    """Return validation accuracy against the time for one image; those shown to be worse than the best are hollow."""
+    figure, axes = figures.subplots(width=8.5, height=4.8)
+    axis = axes[0, 0]
+    for row in choice.rows:
+        color = figures.COLORS[0] if row.eligible else figures.COLORS[9]
+        chosen = row.option.name == choice.champion
+        low, high = row.score.accuracy_ci95
+        axis.errorbar(
+            row.option.latency_ms,
+            row.score.accuracy,
+            yerr=[[row.score.accuracy - low], [high - row.score.accuracy]],
+            fmt="*" if chosen else "o",
+            ms=19 if chosen else 9,
+            capsize=4,
+            color=color,
+            markerfacecolor=color if row.eligible else "white",
+        )
+        axis.annotate(
+            f"{row.option.name}{' (champion)' if chosen else ''}",
+            (row.option.latency_ms, row.score.accuracy),
+            xytext=(12, 8),
+            textcoords="offset points",
+        )
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.margins(x=0.3)
+    axis.set_xlabel("milliseconds for one image (ONNX Runtime, one thread, log scale)")
+    axis.set_ylabel("validation accuracy (95 % interval)")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    return figure
+
+
+def formats(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return size, time to the first prediction and time for an image of each format.
+
+    Args:
+        rows: from `parity.prove`.
+    """
+    panels = (
+        ("bytes", 1e-6, "megabytes", "{:.2f}"),
+        ("seconds_to_first", 1.0, "seconds from start to first prediction", "{:.2f}"),
+        ("latency_ms_1", 1.0, "ms for one image alone", "{:.2f}"),
+        ("latency_ms_64", 1 / 64, "ms for an image in a batch of 64", "{:.2f}"),
+    )
+    figure, axes = figures.subplots(1, 4, width=13, height=1.2 + 0.42 * len(rows), sharey=True)
+    titles = [row["title"] for row in rows]
+    for place, (axis, (key, factor, title, shown)) in enumerate(zip(axes[0], panels, strict=True)):
+        values = [row[key] * factor for row in rows]
+        bars = axis.barh(titles, values, color=figures.COLORS[place])
+        axis.bar_label(bars, [shown.format(value) for value in values], padding=4, fontsize=9)
+        axis.set_xlabel(title, fontsize=10)
+        axis.set_xlim(0, max(values) * 1.3)
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].invert_yaxis()
+    return figure

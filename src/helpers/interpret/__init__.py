@@ -1,0 +1,1 @@
+"""iNterpret (07, 08): scores, calibration, errors, Grad-CAM, drift."""

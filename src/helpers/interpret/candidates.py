@@ -1,0 +1,161 @@
+"""The candidates for the champion: loaded, checked against the data, and looked into."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.errors import OsemnError
+from helpers.model import layer_hooks, loading
+from helpers.obtain import data
+from helpers.series import stages
+from helpers.series.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A trained model that may become the champion.
+
+    Attributes:
+        name: "baseline_cnn", "transfer", "fine_tuned" or "tuned".
+        stage: the stage that trained it.
+        label: what people call it.
+        model: from raw pixels to probabilities.
+        sha256: of the model's file.
+        history: loss and accuracy by epoch, as the training left them.
+        further: models of the same settings from other seeds, where the stage kept some.
+    """
+
+    name: str
+    stage: str
+    label: str
+    model: keras.Model
+    sha256: str
+    history: dict[str, list[float]]
+    further: tuple[keras.Model, ...]
+
+
+def load(
+    run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, int], name: str = ""
+) -> Candidate:
+    """Return a candidate.
+
+    Args:
+        run: of a stage that may read from the one that trains the candidate.
+        class_names: of the data.
+        image_shape: `(H, W, C)` of the data.
+        name: the candidate's; without it, the one that the stage is run for, as 07_evaluation and 08_grad_cam are.
+
+    Raises:
+        OsemnError: the model tells another number of classes, or takes other images.
+        MissingInputError: the stage that trains it left no such model.
+    """
+    name = name or run.stage.candidate
+    stage = stages.CANDIDATES[name]
+    path = run.input(stage, f"models/{name}.keras")
+    model = loading.load(path)
+    _check(model, name, stage, class_names, image_shape)
+    metrics = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
+    histories = json.loads(run.input(stage, "history.json").read_text(encoding="utf-8"))
+    of_seeds = sorted(file for file in run.upstream[stage]["outputs"] if _is_of_another_seed(file, name))
+    return Candidate(
+        name,
+        stage,
+        metrics["models"][name]["label"],
+        model,
+        run.inputs[f"{stage}/models/{name}.keras"],
+        histories.get(name) or histories[metrics["chosen"]],
+        tuple(loading.load(run.input(stage, file)) for file in of_seeds),
+    )
+
+
+def validation_labels(run: Run, name: str) -> np.ndarray:
+    """Return the labels that a candidate predicted for the validation images, `[N] int64`.
+
+    Raises:
+        MissingInputError: the stage that trains it left no predictions.
+    """
+    with np.load(run.input(stages.CANDIDATES[name], "validation_predictions.npz")) as found:
+        return found[f"predicted_{name}"]
+
+
+def _is_of_another_seed(file: str, name: str) -> bool:
+    path = Path(file)
+    return path.parent.name == "models" and path.name.startswith(f"{name}_seed_") and path.suffix == ".keras"
+
+
+def _check(
+    model: keras.Model, name: str, stage: str, class_names: tuple[str, ...], image_shape: tuple[int, ...]
+) -> None:
+    classes, shape = model.outputs[0].shape[-1], tuple(model.inputs[0].shape[1:])
+    if classes != len(class_names):
+        raise OsemnError(
+            f"The model '{name}' tells {classes} classes; the data have {len(class_names)}: {', '.join(class_names)}.",
+            f"train it on these data: osemn run --from {stage}",
+        )
+    if any(mine not in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True)):
+        raise OsemnError(
+            f"The model '{name}' takes images {list(shape)}; the data's are {list(image_shape)}.",
+            f"train it on these data: osemn run --from {stage}",
+        )
+
+
+def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from images, `[N, H, W, C]`, to probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`.
+
+    An embedding is what goes into the last layer with a value for each class; where a model averages views, that of the
+    image as it is.
+
+    Raises:
+        OsemnError: the model has no such layer.
+    """
+    classes = model.outputs[0].shape[-1]
+    dense = [
+        layer
+        for layer in layer_hooks.flat_layers(model)
+        if isinstance(layer, keras.layers.Dense) and layer.units == classes
+    ]
+    if not dense:
+        raise OsemnError(
+            f"The model '{model.name}' ends in no dense layer of {classes} units.",
+            "give it a dense layer with a value for each class",
+        )
+
+    def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seen: list[tf.Tensor] = []
+        with layer_hooks.watched(dense[-1], lambda inputs, _: seen.append(inputs)):
+            probabilities = model(tf.cast(images, tf.float32), training=False)
+        return probabilities, seen[0]
+
+    return both
+
+
+def scorer(
+    model: keras.Model, batch_size: int = 512
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return what gives probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `uint8 [N, H, W, C]`.
+
+    Raises:
+        OsemnError: as for `forward`.
+    """
+    compiled = tf.function(
+        forward(model), input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
+    )
+
+    def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chunks = [compiled(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+        probabilities, embeddings = (
+            np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*chunks, strict=True)
+        )
+        return probabilities, embeddings
+
+    return score
+
+
+def neighbours_among(train: data.Dataset, count: int, seed: int) -> data.Dataset:
+    """Return a stratified sample of the training images, or all where there are not as many."""
+    return train.subset(data.stratified_sample(train.labels, min(count, len(train)), seed))

@@ -1,0 +1,1 @@
+"""Model (04, 05, 06, 09): networks and how they are trained."""

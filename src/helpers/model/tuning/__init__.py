@@ -1,0 +1,1 @@
+"""The Optuna study that workers share, and what it searches."""

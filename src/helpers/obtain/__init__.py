@@ -1,0 +1,1 @@
+"""Obtain (01): sources, downloads, folders, pictures as arrays, splits."""

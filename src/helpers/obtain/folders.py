@@ -1,0 +1,235 @@
+"""A folder of one's own images, one sub-folder for each class.
+
+Conventions: the images of a class lie directly in its sub-folder; classes are numbered in the order of
+their names. Hidden files and folders and files without an image's ending are left alone. Each image is
+turned as its EXIF orientation says, laid on white where it is transparent, cropped to the largest centred
+square and resized; 16-bit values are divided by 257; of an animation the first picture counts. An image
+is grey when its three channels are equal in every pixel.
+"""
+
+import hashlib
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from helpers import paths
+from helpers.errors import AcquisitionError, UsageError
+from helpers.obtain import data, pictures
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+DEFAULT_SIZE = 64
+MIN_PER_CLASS = 3
+MAX_PIXELS = 100_000_000
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder of images holds.
+
+    Attributes:
+        dataset: all readable images, in the order of their paths.
+        files: their paths relative to the folder.
+        unreadable: path and reason of each image file that could not be read.
+        ignored: the number of files that are no images by their name.
+    """
+
+    dataset: data.Dataset
+    files: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    ignored: int
+
+
+def load(folder: Path, image_size: int = 0, color_mode: str = "auto", progress: bool = True) -> FolderContent:
+    """Read every image of a folder.
+
+    Args:
+        folder: holds one sub-folder for each class.
+        image_size: side of the square images in pixels; 0 means 64.
+        color_mode: `"grayscale"`, `"rgb"`, or `"auto"`: grey if and only if all images are.
+        progress: whether to show a bar when it takes longer than two seconds.
+
+    Raises:
+        UsageError: there is no such folder, it has no sub-folders, or only one.
+        AcquisitionError: nothing can be read, or a class is left with fewer than three images.
+    """
+    classes = class_folders(folder)
+    listed = [(label, path) for label, name in enumerate(classes) for path in image_files(folder / name)]
+    size = image_size or DEFAULT_SIZE
+    results = _read_all([path for _, path in listed], size, progress)
+    names = [path.relative_to(folder).as_posix() for _, path in listed]
+    good = [index for index, result in enumerate(results) if isinstance(result, np.ndarray)]
+    unreadable = tuple(
+        (names[i], str(result)) for i, result in enumerate(results) if not isinstance(result, np.ndarray)
+    )
+    labels = np.array([listed[index][0] for index in good], dtype=np.int64)
+    _demand_enough(folder, classes, labels, unreadable)
+    images = _in_colour_mode(np.stack([results[index] for index in good]), color_mode)
+    return FolderContent(
+        data.Dataset(images, labels, tuple(classes)),
+        tuple(names[index] for index in good),
+        unreadable,
+        _count_files(folder, classes) - len(listed),
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the path, size and time of change of every file that `load` would read."""
+    digest = hashlib.sha256()
+    for name in class_folders(folder):
+        digest.update(f"{name}/\0".encode())
+        for path in image_files(folder / name):
+            status = path.stat() if path.exists() else os.lstat(path)
+            digest.update(
+                f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape")
+            )
+    return digest.hexdigest()
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the sorted names of the sub-folders that stand for classes.
+
+    Raises:
+        UsageError: there is no such folder, or fewer than two sub-folders.
+    """
+    wanted = "put the images of each class into a sub-folder of their own, named after the class"
+    if not folder.is_dir():
+        raise UsageError(
+            f"There is no folder {paths.shown(folder)}.",
+            "check the path; a relative one starts at the project's root",
+        )
+    entries = [entry for entry in folder.iterdir() if not _hidden(entry.name)]
+    classes = sorted(entry.name for entry in entries if entry.is_dir())
+    if not classes:
+        loose = sum(_is_image_name(entry.name) for entry in entries)
+        holds = f"{loose} images but no sub-folders" if loose else "no sub-folders" if entries else "nothing"
+        raise UsageError(
+            f"The folder {paths.shown(folder)} holds {holds}; expected one for each class.", wanted
+        )
+    if len(classes) == 1:
+        raise UsageError(
+            f"The folder {paths.shown(folder)} holds one class, '{classes[0]}'; at least two are needed.",
+            wanted,
+        )
+    return classes
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the files of one class that are images by their name, sorted."""
+    return sorted(path for path in folder.iterdir() if _is_image_name(path.name) and not path.is_dir())
+
+
+def decode(source: Path | BinaryIO, size: int) -> np.ndarray:
+    """Return one image as `[size, size, 3] uint8`, by the conventions of this module.
+
+    Raises:
+        ValueError: it has more than 100 million pixels, or pixels of a kind that is not supported.
+        OSError: it is no image, or is damaged.
+    """
+    with opened(source) as image:
+        image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
+        return pictures.prepare(image, size, size, 3)
+
+
+def opened(source: Path | BinaryIO) -> "Image.Image":
+    """Open an image of any format that Pillow reads; only its header is read yet.
+
+    Raises:
+        ValueError: it has more than 100 million pixels.
+        OSError: it is no image, or is damaged.
+    """
+    from PIL import Image
+
+    image = Image.open(source)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise ValueError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
+    return image
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Return in words why an image file could not be read, from the error that `opened` or Pillow raised."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image" if path.stat().st_size else "the file is empty"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS:,} pixels"
+    if isinstance(error, OSError):
+        return error.strerror.lower() if error.strerror else str(error).split(" (")[0]
+    return str(error) or type(error).__name__
+
+
+def _in_colour_mode(images: np.ndarray, color_mode: str) -> np.ndarray:
+    if color_mode == "rgb":
+        return images
+    if color_mode == "grayscale":
+        return pictures.to_grey(images)
+    grey = bool((images[..., :1] == images[..., 1:]).all())
+    return images[..., :1].copy() if grey else images
+
+
+def _read_all(files: list[Path], size: int, progress: bool) -> list[np.ndarray | str]:
+    """Return for each file its image or the reason why there is none."""
+    from tqdm import tqdm
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd files; sizes are checked in `decode`
+        results = pool.map(lambda path: _image_or_reason(path, size), files)
+        return list(tqdm(results, total=len(files), desc="images", disable=not progress, delay=2.0))
+
+
+def _image_or_reason(path: Path, size: int) -> np.ndarray | str:
+    try:
+        return decode(path, size)
+    except Exception as error:  # damaged files make Pillow's readers raise almost anything
+        return reason(error, path)
+
+
+def _demand_enough(
+    folder: Path, classes: list[str], labels: np.ndarray, unreadable: tuple[tuple[str, str], ...]
+) -> None:
+    """Refuse classes that cannot give an image each to training, validation and test."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if not counts.sum():
+        problem = (
+            f"The folder {paths.shown(folder)} holds no readable image in its {len(classes)} sub-folders"
+        )
+    elif counts.min() < MIN_PER_CLASS:
+        short = [
+            f"'{name}' has {count}"
+            for name, count in zip(classes, counts, strict=True)
+            if count < MIN_PER_CLASS
+        ]
+        problem = f"Too few readable images in {paths.shown(folder)}: {', '.join(short)}; at least {MIN_PER_CLASS} are needed"
+    else:
+        return
+    shown = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:5])
+    listed = f". {len(unreadable)} could not be read ({shown})" if unreadable else ""
+    raise AcquisitionError(
+        f"{problem}{listed}.",
+        f"add images ({', '.join(sorted(SUFFIXES))}) directly in each class's sub-folder, or remove the sub-folder",
+    )
+
+
+def _count_files(folder: Path, classes: list[str]) -> int:
+    return sum(
+        not _hidden(path.name) and not path.is_dir() for name in classes for path in (folder / name).iterdir()
+    )
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
+
+
+def _is_image_name(name: str) -> bool:
+    return not _hidden(name) and Path(name).suffix.lower() in SUFFIXES

@@ -1,1 +1,0 @@
-"""Figures in one style: each function takes arrays or tables and returns a matplotlib figure."""

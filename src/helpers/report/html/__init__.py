@@ -1,0 +1,1 @@
+"""Notebooks and pages as HTML that opens offline."""

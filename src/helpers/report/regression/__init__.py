@@ -1,0 +1,1 @@
+"""The accepted run, and what changed since."""

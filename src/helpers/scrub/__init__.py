@@ -1,0 +1,1 @@
+"""Scrub (03): augmentation."""

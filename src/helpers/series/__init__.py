@@ -1,0 +1,1 @@
+"""Every notebook's run: stages, parameters, manifests, locks, the sealed test set."""

@@ -1,0 +1,58 @@
+"""What the cell of a notebook that is tagged `parameters` says: names and defaults, as literals."""
+
+import ast
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from helpers import paths
+from helpers.errors import OsemnError
+from helpers.series import stages
+
+
+@cache
+def _code_cells(notebook_text: str) -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(notebook_text)["cells"] if cell["cell_type"] == "code"]
+
+
+def is_parameters_cell(cell: Mapping[str, Any]) -> bool:
+    """Tell whether a notebook's cell is the one tagged `parameters`."""
+    return "parameters" in cell.get("metadata", {}).get("tags", [])
+
+
+def defaults(stage: str) -> dict[str, Any]:
+    """Return the values in the notebook's cell tagged `parameters`.
+
+    Raises:
+        OsemnError: there is no such notebook, or it has no such cell, more than one, or anything but literals in it.
+    """
+    path = paths.notebook(stages.notebook_of(stage))
+    if not path.is_file():
+        raise OsemnError(f"There is no {paths.shown(path)}.", "restore it, or copy notebooks/template.ipynb")
+    tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]
+    if len(tagged) != 1:
+        raise OsemnError(
+            f"{paths.shown(path)} has {len(tagged)} cells tagged 'parameters'.", "tag exactly one cell"
+        )
+    return literals("".join(tagged[0]["source"]), paths.shown(path))
+
+
+def literals(source: str, where: str) -> dict[str, Any]:
+    """Return the `name: type = literal` assignments of a parameters cell.
+
+    Raises:
+        OsemnError: the cell holds anything else.
+    """
+    values: dict[str, Any] = {}
+    for statement in ast.parse(source).body:
+        target = (
+            statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        )
+        if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
+            raise OsemnError(
+                f"The parameters cell of {where} holds more than 'name: type = literal' (line {statement.lineno}).",
+                "move everything else to the next cell",
+            )
+        values[target.id] = ast.literal_eval(statement.value)
+    return values

@@ -1,0 +1,89 @@
+"""Watches the pictures that arrive for drift, a window at a time, beside the requests."""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from helpers.errors import OsemnError
+from helpers.export import versions
+from helpers.interpret import drift
+from helpers.serving.metrics import Metrics
+from helpers.serving.model import Served
+
+log = logging.getLogger("osemn.serving")
+
+
+class Monitor:
+    """Collects predictions of one version, a window from time to time, and examines each full window.
+
+    The thresholds hold for so many windows a day; to examine more of them, in one worker or in several, would raise more false
+    alarms than stated.
+
+    Args:
+        served: the version.
+        window: pictures in a window.
+        every: seconds from the beginning of one window to the beginning of the next, at least.
+        metrics: where the result is counted.
+    """
+
+    def __init__(self, served: Served, window: int, every: float, metrics: Metrics) -> None:
+        path = served.version.folder / versions.DRIFT
+        self.reference = drift.Reference.load(path) if path.is_file() else None
+        self.served, self.window, self.every, self.metrics = served, window, every, metrics
+        self._begin = self._next = 0.0
+        self.last: dict[str, Any] | None = None
+        self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._count = self._examined = 0
+        self._lock = threading.Lock()
+        self._apart = ThreadPoolExecutor(1, thread_name_prefix="drift")
+
+    def add(self, images: np.ndarray, probabilities: np.ndarray, embeddings: np.ndarray) -> None:
+        """Note predictions; costs little, and nothing is examined here."""
+        if self.reference is None or monotonic() < self._begin:
+            return
+        with self._lock:
+            if not self._rows:
+                self._next = monotonic() + self.every
+            self._rows.append((images, probabilities, embeddings))
+            self._count += len(images)
+            if self._count < self.window:
+                return
+            rows, self._rows, self._count = self._rows, [], 0
+            self._begin = self._next
+        self._apart.submit(self._examine, rows)
+
+    def _examine(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        images, probabilities, embeddings = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        try:
+            finding = self.reference.examine(
+                drift.sample(probabilities, embeddings, images), seed=self._examined
+            )
+        except OsemnError as error:
+            log.error("drift not examined", extra={"facts": {"why": str(error)}})
+            return
+        self._examined += 1
+        self.last = {**asdict(finding), "drifted": finding.drifted, "sentence": finding.sentence}
+        for name, value in finding.p_values.items():
+            self.metrics.drift_p.labels(name).set(value)
+        self.metrics.drift_windows.labels("yes" if finding.drifted else "no").inc()
+        if finding.drifted:
+            log.warning("drift", extra={"facts": {"finding": finding.sentence}})
+
+    def state(self) -> dict[str, Any]:
+        """Return the last finding and how full the next window is."""
+        return {
+            "watched": self.reference is not None,
+            "window": self.window,
+            "collected": self._count,
+            "examined": self._examined,
+            "last": self.last,
+        }
+
+    def close(self) -> None:
+        """Examine nothing more."""
+        self._apart.shutdown(wait=False, cancel_futures=True)

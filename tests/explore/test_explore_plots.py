@@ -1,0 +1,138 @@
+"""Figures can be drawn for few and many classes, grey and colour, and leave nothing open."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from helpers import figures
+from helpers import image_figures as image_plots
+from helpers.explore import moons, plots, statistics
+from helpers.explore import moons_plots as moon_plots
+from helpers.scrub import plots as augmentation
+
+CASES = [(2, (8, 8, 1)), (10, (28, 28, 1)), (13, (40, 30, 3))]
+
+
+@pytest.fixture(params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    classes, shape = request.param
+    images = np.random.default_rng(0).integers(0, 256, (6 * classes, *shape)).astype(np.uint8)
+    names = tuple(f"a rather long class name {label}" for label in range(classes))
+    return images, np.arange(len(images)) % classes, names
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def fits(figure: Figure) -> bool:
+    """Tell whether all that is drawn lies within the figure, to a tenth of an inch."""
+    figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return min(drawn.x0, drawn.y0) > -0.1 and drawn.x1 < width + 0.1 and drawn.y1 < height + 0.1
+
+
+def test_class_balance_has_a_bar_for_each_class(case: tuple) -> None:
+    _, labels, names = case
+    axis = plots.class_balance(np.bincount(labels), names).axes[0]
+    assert len(axis.patches) == len(names)
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == list(names)
+
+
+def test_mean_and_variance_shows_every_class(case: tuple) -> None:
+    images, labels, names = case
+    figure = plots.mean_and_variance(*statistics.class_moments(images, labels, len(names)), names)
+    assert fits(figure)
+    pictures = [axis for axis in figure.axes if axis.images]
+    assert len(pictures) == 2 * len(names)
+
+
+def test_intensities_have_a_line_for_each_channel_and_a_row_for_each_class(case: tuple) -> None:
+    images, labels, names = case
+    by_class = statistics.intensity_by_class(images, labels, len(names))
+    figure = plots.intensities(statistics.intensity_histogram(images), by_class, names)
+    assert len(figure.axes[0].patches) == images.shape[-1]
+    assert figure.axes[1].images[0].get_array().shape[0] == len(names)
+    assert fits(figure)
+
+
+def test_correlation_is_written_into_its_cells(case: tuple) -> None:
+    images, labels, names = case
+    means, _ = statistics.class_moments(images, labels, len(names))
+    figure = plots.class_correlation(statistics.class_correlation(means), names)
+    assert sum(text.get_text() == "1.00" for text in figure.axes[0].texts) >= len(names)
+    assert fits(figure)
+
+
+def test_embedding_names_every_class_in_its_legend(case: tuple) -> None:
+    images, labels, names = case
+    part = statistics.Embedding(np.random.default_rng(0).normal(size=(len(images), 2)), 0.9, 0.5)
+    figure = plots.embeddings(["PCA", "t-SNE"], [part, part], labels, names)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(names)
+    assert fits(figure)
+
+
+def test_duplicates_are_drawn_with_both_labels_where_they_differ(case: tuple) -> None:
+    images, _, names = case
+    pairs = pd.DataFrame(
+        {"index_a": [0, 1], "index_b": [2, 3], "label_a": [0, 1], "label_b": [0, 0], "distance": [0, 0.1], "kind": ["exact", "near"]}
+    )  # fmt: skip
+    titles = [axis.get_title(loc="center") for axis in plots.duplicate_pairs(images, pairs, names).axes]
+    assert "/" not in titles[0]
+    assert "/" in titles[1]
+
+
+def test_no_duplicates_still_give_a_figure(case: tuple) -> None:
+    images, _, names = case
+    empty = pd.DataFrame(columns=["index_a", "index_b", "label_a", "label_b", "distance", "kind"])
+    assert "no duplicates" in plots.duplicate_pairs(images, empty, names).axes[0].texts[0].get_text()
+
+
+def test_gallery_has_a_labelled_row_for_each_transform(case: tuple) -> None:
+    images, _, _ = case
+    rows = [("original", images[:3]), ("brightness", images[:3] * 1.7)]
+    figure = augmentation.gallery(rows)
+    assert len(figure.axes) == 6
+    assert figure.axes[3].get_ylabel() == "brightness"
+
+
+def test_class_rows_and_grids_show_every_image(case: tuple) -> None:
+    images, labels, names = case
+    assert sum(
+        bool(axis.images) for axis in image_plots.class_rows(images, labels, names, 3).axes
+    ) == 3 * len(names)
+    assert sum(bool(axis.images) for axis in image_plots.image_grid(images[:7], columns=5).axes) == 7
+
+
+@pytest.mark.parametrize("levels", [[0.1], [0.1, 0.2, 0.3, 0.4]])
+def test_warm_up_figures_take_any_number_of_levels(levels: list[float]) -> None:
+    points = moons.make(200, 0.2, 0)
+    surface = moons.surface(lambda places: 1 / (1 + np.exp(places[:, 1])), points.test_points, steps=20)
+    flat = moons.surface(lambda places: np.full(len(places), 0.7), points.test_points, steps=20)
+    figure = moon_plots.decision_boundaries({"a": surface, "b": flat}, points.test_points, points.test_labels)
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    tests = [(points.test_points, points.test_labels)] * len(levels)
+    scores = {"network": [(0.9, 0.88, 0.92)] * len(levels), "line": [(1.0, 0.99, 1.0)] * len(levels)}
+    figure = moon_plots.noise_sweep(levels, [surface] * len(levels), tests, scores)
+    assert len(figure.axes) == len(levels) + 1
+
+
+def test_ten_classes_have_ten_colours() -> None:
+    assert len(set(figures.COLORS)) == 10
+
+
+def test_drawing_leaves_the_callers_style_and_random_state_alone(case: tuple) -> None:
+    images, _, names = case
+    before, state = dict(matplotlib.rcParams), np.random.get_state()[1].tolist()  # noqa: NPY002
+    plots.class_balance(np.full(len(names), 5), names)
+    image_plots.image_grid(images[:4])
+    assert dict(matplotlib.rcParams) == before
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002

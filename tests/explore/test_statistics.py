@@ -1,0 +1,248 @@
+"""The numbers of the exploration agree with what can be worked out by hand."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
+
+from helpers.errors import OsemnError
+from helpers.explore import statistics
+from helpers.obtain import duplicates
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    bunch = load_digits()
+    return np.round(bunch.images * 255 / 16).astype(np.uint8)[..., None], bunch.target.astype(np.int64)
+
+
+def random_images(count: int, shape: tuple[int, int, int] = (12, 10, 3), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape)).astype(np.uint8)
+
+
+def test_equal_classes_are_called_equal() -> None:
+    balance = statistics.balance(np.array([50, 50, 50]))
+    assert (balance.statistic, balance.p_value, balance.effect_size, balance.ratio) == (0.0, 1.0, 0.0, 1.0)
+    assert "equally frequent" in balance.in_words()
+
+
+def test_chance_differences_are_not_called_real() -> None:
+    assert "no more than chance" in statistics.balance(np.array([48, 52, 50])).in_words()
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"), [([5200, 4800], "very small"), ([60, 140], "medium"), ([300, 20], "large")]
+)
+def test_real_differences_get_a_word_for_their_size(counts: list[int], words: str) -> None:
+    assert words in statistics.balance(np.array(counts)).in_words()
+
+
+def test_chi_square_is_that_of_the_textbook() -> None:
+    balance = statistics.balance(np.array([10, 20, 30]))
+    assert balance.statistic == pytest.approx(10.0)
+    assert balance.p_value == pytest.approx(np.exp(-5.0))
+    assert balance.ratio == 3.0
+
+
+def test_an_empty_class_cannot_be_tested() -> None:
+    with pytest.raises(OsemnError, match="at least two classes"):
+        statistics.balance(np.array([5, 0]))
+
+
+def test_class_moments_equal_numpys() -> None:
+    images, labels = random_images(40), np.arange(40) % 4
+    means, variances = statistics.class_moments(images, labels, 4)
+    chosen = images[labels == 2].astype(np.float64)
+    np.testing.assert_allclose(means[2], chosen.mean(axis=0))
+    np.testing.assert_allclose(variances[2], chosen.var(axis=0), rtol=1e-9)
+
+
+def test_chunks_do_not_change_the_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = random_images(40), np.zeros(40, np.int64)
+    whole = statistics.class_moments(images, labels, 1)
+    monkeypatch.setattr(statistics, "_CHUNK_VALUES", 1000)
+    np.testing.assert_allclose(statistics.class_moments(images, labels, 1), whole)
+
+
+def test_channel_statistics_are_per_channel_and_exact() -> None:
+    images = random_images(30)
+    images[..., 1] //= 2
+    mean, deviation = statistics.channel_statistics(images)
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(deviation, images.std(axis=(0, 1, 2), dtype=np.float64), rtol=1e-12)
+
+
+def test_intensities_count_every_pixel_once() -> None:
+    images, labels = random_images(30), np.arange(30) % 3
+    assert statistics.intensity_histogram(images).sum() == images.size
+    np.testing.assert_allclose(statistics.intensity_by_class(images, labels, 3).sum(axis=1), 1.0)
+    with pytest.raises(OsemnError, match="equal bins"):
+        statistics.intensity_by_class(images, labels, 3, bins=10)
+
+
+def test_constant_and_nearly_blank_images_are_found() -> None:
+    images = random_images(6)
+    images[2] = 7
+    images[4] = 100
+    images[4, 0, 0] = 103
+    constant, blank = statistics.flat_images(images)
+    assert constant.tolist() == [2]
+    assert blank.tolist() == [4]
+
+
+def test_correlation_ignores_brightness_and_survives_a_flat_mean() -> None:
+    image = random_images(1).astype(np.float64)[0]
+    means = np.stack([image, 0.5 * image + 20, 255 - image, np.full_like(image, 9.0)])
+    correlation = statistics.class_correlation(means)
+    assert correlation[0, 1] == pytest.approx(1.0)
+    assert correlation[0, 2] == pytest.approx(-1.0)
+    assert correlation[0, 3] == 0.0
+
+
+def test_pairs_are_ranked_from_most_to_least_alike() -> None:
+    scores = np.array([[1.0, 0.2, 0.9], [0.2, 1.0, 0.5], [0.9, 0.5, 1.0]])
+    assert statistics.ranked_pairs(scores, ["a", "b", "c"]) == [
+        ("a", "c", 0.9),
+        ("b", "c", 0.5),
+        ("a", "b", 0.2),
+    ]
+
+
+def test_confusion_is_high_for_classes_that_cannot_be_told_apart() -> None:
+    images, labels = random_images(300, (8, 8, 1)) // 8, np.arange(300) % 3
+    images[labels == 2] += 100
+    images[labels == 2, :4] += 90
+    rates = statistics.confusion_rates(images, labels, 3, seed=0)
+    assert rates[0, 1] > 0.3
+    assert rates[0, 2] < 0.05
+    np.testing.assert_allclose(rates, rates.T)
+
+
+def test_a_class_with_a_single_image_is_left_out_of_the_confusion() -> None:
+    images, labels = random_images(41, (8, 8, 1)) // 8, np.append(np.arange(40) % 2, 2)
+    images[labels == 1] += 100
+    rates = statistics.confusion_rates(images, labels, 3, seed=0)
+    assert rates[2].sum() == 0
+    assert rates[0, 1] < 0.1
+    assert not statistics.confusion_rates(images[39:], labels[39:], 3, seed=0).any()
+
+
+def test_rank_agreement_handles_short_and_constant_lists() -> None:
+    assert statistics.rank_agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
+    assert statistics.rank_agreement([1, 2, 3], [1, 1, 1]) == 0.0
+    assert statistics.rank_agreement([1], [2]) is None
+
+
+def test_embedding_keeps_digits_apart_better_than_chance(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits[0][:250], digits[1][:250]
+    pca, tsne, shares = statistics.embed(images, labels, seed=0)
+    assert pca.points.shape == tsne.points.shape == (250, 2)
+    assert tsne.agreement > 0.7
+    assert tsne.trustworthiness > pca.trustworthiness
+    assert 0 < shares[:2].sum() < 1
+    again = statistics.embed(images, labels, seed=0)[1]
+    assert np.array_equal(tsne.points, again.points)
+
+
+def test_embedding_is_the_same_however_many_threads_there_are() -> None:
+    images, labels = random_images(400), np.arange(400) % 2
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(statistics.embed(images, labels, seed=0))
+    one, other = found
+    assert np.array_equal(one[0].points, other[0].points)
+    assert np.array_equal(one[1].points, other[1].points)
+
+
+def test_embedding_works_on_a_dozen_images() -> None:
+    _, tsne, _ = statistics.embed(random_images(12), np.arange(12) % 2, seed=0)
+    assert np.isfinite(tsne.points).all()
+
+
+def test_exact_copies_are_grouped_with_all_their_members() -> None:
+    images = random_images(10)
+    images[7] = images[1]
+    images[9] = images[1]
+    images[4] = images[3]
+    assert [group.tolist() for group in duplicates.exact_groups(images)] == [[1, 7, 9], [3, 4]]
+
+
+def test_near_duplicates_are_found_despite_brightness_and_contrast() -> None:
+    images = random_images(200, (16, 16, 1)) // 2
+    images[150] = np.clip(images[20] * 1.5 + 30, 0, 255).astype(np.uint8)
+    pairs = duplicates.near_pairs(images, 0.05)
+    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(20, 150)]
+    assert 0 < pairs.distance[0] < 0.05
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (70, 66, 3)])
+def test_near_search_misses_nothing_that_brute_force_finds(shape: tuple[int, int, int]) -> None:
+    generator = np.random.default_rng(1)
+    base = generator.integers(0, 200, (60, *shape))
+    noise = generator.normal(0, 1, (600, *shape)) * generator.uniform(1, 25, (600, 1, 1, 1))
+    images = np.clip(base[np.arange(600) % 60] + noise, 0, 255).astype(np.uint8)
+    flat = images.reshape(600, -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    distances = np.sqrt(np.maximum(2 - 2 * flat @ flat.T, 0))
+    wanted = {(a, b) for a, b in zip(*np.nonzero(distances <= 0.2), strict=True) if a < b}
+    pairs = duplicates.near_pairs(images, 0.2)
+    assert len(wanted) > 50
+    assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == wanted
+    assert np.all(np.diff(pairs.distance) >= 0)
+
+
+def test_the_limit_keeps_the_closest_pairs_and_says_so(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    everything = duplicates.near_pairs(digits[0], 0.3)
+    capped = duplicates.near_pairs(digits[0], 0.3, limit=20)
+    assert len(everything) > 100
+    assert not everything.capped
+    assert capped.capped
+    np.testing.assert_allclose(capped.distance, everything.distance[:20])
+
+
+def test_flat_images_and_exact_copies_are_no_near_duplicates() -> None:
+    images = random_images(20)
+    images[3], images[4] = 0, 255
+    images[9] = images[8]
+    assert len(duplicates.near_pairs(images, 0.1)) == 0
+
+
+def test_table_names_labels_and_kinds() -> None:
+    images = random_images(30, (16, 16, 1))
+    images[5] = images[2]
+    images[11] = np.clip(images[6].astype(int) + (np.arange(256).reshape(16, 16, 1) % 2), 0, 255).astype(
+        np.uint8
+    )
+    labels = np.arange(30)
+    table = duplicates.table(duplicates.exact_groups(images), duplicates.near_pairs(images, 0.05), labels)
+    assert tuple(table.columns) == duplicates.COLUMNS
+    assert table["kind"].tolist() == ["exact", "near"]
+    assert table[["index_a", "index_b"]].to_numpy().tolist() == [[2, 5], [6, 11]]
+
+
+def test_no_duplicates_give_an_empty_table() -> None:
+    images = random_images(10)
+    table = duplicates.table([], duplicates.near_pairs(images, 0.0), np.zeros(10, np.int64))
+    assert len(table) == 0
+    assert tuple(table.columns) == duplicates.COLUMNS
+
+
+def test_a_thousand_copies_of_one_image_are_not_compared_with_one_another(monkeypatch) -> None:
+    images = random_images(1_100)
+    images[100:] = images[0]
+    images[1] = np.clip(images[0].astype(int) + 1, 0, 255)
+    measured, distances = [], duplicates._distances
+    monkeypatch.setattr(
+        duplicates,
+        "_distances",
+        lambda pixels, pairs: measured.append(len(pairs)) or distances(pixels, pairs),
+    )
+    found = duplicates.near_pairs(images, 0.2)
+    assert (found.first.tolist(), found.second.tolist()) == ([0], [1])
+    assert sum(measured) < 1_100
+
+
+def test_two_images_of_each_class_are_too_few_for_a_classifier_and_say_so() -> None:
+    assert not statistics.confusion_rates(random_images(6), np.repeat(np.arange(3), 2), 3, seed=0).any()

@@ -1,0 +1,222 @@
+"""Every format of a model predicts what Keras does, in a process of its own; what differs stops the export."""
+
+import dataclasses
+import filecmp
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from helpers.errors import AcquisitionError, OsemnError
+from helpers.export import browser_runtime, formats, parity, score, tfjs
+from helpers.model import architectures
+from helpers.obtain import idx
+
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
+
+
+def network() -> keras.Model:
+    made = architectures.residual_cnn((16, 16, 1), 4, mean=[80.0], standard_deviation=[60.0], width=8)
+    return architectures.averaging_views(made, flip=True, shift=1)
+
+
+def pictures(n: int = 60, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (n, 16, 16, channels), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def runtime() -> None:
+    try:
+        browser_runtime.folder()
+    except AcquisitionError as error:
+        pytest.skip(f"TensorFlow.js cannot be had here: {error.problem.splitlines()[0]}")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> tuple[keras.Model, Path]:
+    keras.utils.set_random_seed(0)
+    model, folder = network(), tmp_path_factory.mktemp("exported")
+    model.save(folder / "model.keras")
+    formats.write_all(model, folder / "model.keras", folder / "version", pictures(30))
+    return model, folder / "version"
+
+
+@pytest.mark.parametrize("item", formats.FORMATS, ids=lambda item: item.name)
+def test_format_agrees_with_keras_in_its_own_process(exported, item, tmp_path, request):
+    if item.runtime == "tfjs":
+        request.getfixturevalue("runtime")
+    model, version = exported
+    images = pictures(300)
+    scored = parity.score_apart(item, version, parity.raw_images("own", images, tmp_path))
+    expected = model(images.astype(np.float32), training=False).numpy()
+    assert scored.probabilities.shape == (300, 4)
+    assert scored.probabilities.dtype == np.float32
+    found = parity.agreement(expected, scored.probabilities, expected.argmax(axis=1))
+    if item.exact:
+        assert found.equal
+        assert found.largest_difference < 1e-5
+    else:
+        assert found.accuracy > 0.97
+        assert found.largest_difference < 0.05, (
+            "an integer view that is scaled wrongly is further off than that"
+        )
+    assert 0 < scored.latency_ms["1"] < scored.latency_ms["64"]
+    assert scored.seconds_to_first > 0
+
+
+def test_onnx_is_checked_names_its_ends_and_leaves_the_batch_free(exported):
+    model = onnx.load(exported[1] / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in model.graph.input] == ["image"]
+    assert [value.name for value in model.graph.output] == ["probabilities", "embedding"]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+
+
+def test_saved_model_has_the_signature_that_tensorflow_serving_calls(exported):
+    loaded = tf.saved_model.load(str(exported[1] / "saved_model"))
+    serve = loaded.signatures["serving_default"]
+    (taken,) = serve.structured_input_signature[1].values()
+    assert taken.shape.as_list() == [None, 16, 16, 1]
+    assert taken.dtype == tf.float32
+
+
+def test_integer_variant_takes_and_gives_bytes_and_is_small(exported):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(exported[1] / "model_int8.tflite"))
+    ends = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    assert [end["dtype"] for end in ends] == [np.uint8, np.uint8]
+    assert interpreter.get_signature_list()
+    assert all(
+        detail["dtype"] in (np.int8, np.int32, np.uint8) for detail in interpreter.get_tensor_details()
+    )
+
+
+def test_tfjs_files_are_the_same_every_time(exported, tmp_path):
+    for name in ("one", "two"):
+        tfjs.write(formats.browser_graph(exported[0]), tmp_path / name)
+    names = [path.name for path in (tmp_path / "one").iterdir()]
+    assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", names, shallow=False)[0] == names
+
+
+def test_tfjs_keeps_weights_that_two_views_share_once_and_cuts_them_into_shards(
+    exported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tfjs, "SHARD_BYTES", 10_000)
+    tfjs.write(formats.browser_graph(exported[0]), tmp_path / "tfjs")
+    (group,) = json.loads((tmp_path / "tfjs" / "model.json").read_text(encoding="utf-8"))["weightsManifest"]
+    assert len(group["paths"]) > 1
+    total = sum((tmp_path / "tfjs" / name).stat().st_size for name in group["paths"])
+    assert total == sum(4 * int(np.prod(weight["shape"])) for weight in group["weights"])
+    assert total < 1.1 * 4 * exported[0].count_params()
+
+
+def test_tfjs_refuses_an_operation_that_the_browser_lacks_by_name(tmp_path):
+    image = keras.Input((4,))
+    model = keras.Model(image, layers.Dense(2)(layers.Activation("gelu")(image)))
+    with pytest.raises(OsemnError, match="no such operations: Erfc"):
+        tfjs.write(formats.browser_graph(model), tmp_path / "tfjs")
+    assert not (tmp_path / "tfjs").exists()
+
+
+def test_format_that_cannot_be_written_is_named(tmp_path):
+    image = keras.Input((16, 16, 1))
+    x = layers.Activation("gelu")(layers.Flatten()(image))
+    model = keras.Model(image, layers.Dense(2, activation="softmax")(x))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(OsemnError, match="cannot be written as ONNX: No Op registered for Erfc"):
+        formats.write_all(model, tmp_path / "model.keras", tmp_path / "version", pictures(10))
+
+
+def test_raw_images_are_read_back_as_they_are(tmp_path):
+    for images in (pictures(7), pictures(7, channels=3)):
+        path = parity.raw_images("own", images, tmp_path)
+        assert np.array_equal(score.read_idx(path), images)
+
+
+def test_test_images_are_the_third_file_of_a_data_set_whatever_its_name(tmp_path, monkeypatch):
+    images = pictures(7)[..., 0]
+    names = ("emnist-train-images", "emnist-train-labels", "emnist-test-images", "emnist-test-labels")
+    files = tuple(idx.IdxFile(name, images.shape, "") for name in names)
+    mine = dataclasses.replace(idx.DATASETS["mnist"], name="emnist", files=files)
+    monkeypatch.setitem(idx.DATASETS, "emnist", mine)
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
+    made = parity.raw_images("emnist", images[..., np.newaxis], tmp_path)
+    assert made.parent == tmp_path, "there is no such file in the cache yet"
+    kept = tmp_path / "cache" / "emnist" / "emnist-test-images"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(files[2].header + images.tobytes())
+    assert parity.raw_images("emnist", images[..., np.newaxis], tmp_path) == kept
+
+
+def probabilities(*rows: tuple[float, ...]) -> np.ndarray:
+    return np.array(rows, np.float32)
+
+
+def test_agreement_counts_ties_apart_from_disagreements():
+    expected = probabilities((0.6, 0.4), (0.50002, 0.49998), (0.9, 0.1))
+    found = parity.agreement(
+        expected, probabilities((0.6, 0.4), (0.49999, 0.50001), (0.9, 0.1)), np.array([0, 0, 1])
+    )
+    assert (found.same_labels, found.ties, found.equal) == (2, 1, True)
+    assert found.accuracy == pytest.approx(1 / 3)
+    far = parity.agreement(
+        expected, probabilities((0.6, 0.4), (0.50002, 0.49998), (0.1, 0.9)), np.array([0, 0, 1])
+    )
+    assert (far.same_labels, far.ties, far.equal) == (2, 0, False)
+
+
+def test_float_format_that_disagrees_stops_the_export():
+    expected = probabilities(*[(0.6, 0.4)] * 50)
+    labels = np.zeros(50, np.int64)
+    onnx_format = next(item for item in formats.FORMATS if item.name == "onnx")
+    parity.check(onnx_format, parity.agreement(expected, expected.copy(), labels), 0.0)
+    moved = expected + probabilities((2e-4, -2e-4))
+    with pytest.raises(
+        OsemnError, match=r"ONNX disagrees with Keras: 0 of 50 labels differ .* by up to 0\.0002"
+    ):
+        parity.check(onnx_format, parity.agreement(expected, moved, labels), 0.5)
+
+
+def test_integer_variant_may_lose_only_so_much():
+    expected = probabilities(*[(0.6, 0.4)] * 100)
+    small = next(item for item in formats.FORMATS if not item.exact)
+
+    def losing(count: int) -> parity.Agreement:
+        found = expected.copy()
+        found[:count] = (0.4, 0.6)
+        return parity.agreement(expected, found, np.zeros(100, np.int64))
+
+    parity.check(small, losing(8), 0.08)
+    with pytest.raises(OsemnError, match=r"loses 8\.00 points of accuracy \(p = 0\.008; allowed: 1\)"):
+        parity.check(small, losing(8), 0.01)
+    parity.check(small, losing(4), 0.01)  # p = 0.125: not shown
+
+
+@pytest.mark.parametrize("found", [probabilities((0.6, 0.4, 0.0)), probabilities((np.nan, 0.4))])
+def test_other_shapes_and_what_is_no_number_are_errors(found):
+    with pytest.raises(OsemnError, match="all of them numbers"):
+        parity.agreement(probabilities((0.6, 0.4)), found, np.array([0]))
+
+
+def test_process_that_fails_says_why(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    item = next(item for item in formats.FORMATS if item.name == "onnx")
+    with pytest.raises(OsemnError, match=r"Scoring ONNX in a process of its own failed: .*model.onnx"):
+        parity.score_apart(item, tmp_path, parity.raw_images("own", pictures(2), tmp_path))
+
+
+def test_what_converters_print_is_kept_away_unless_asked_for(capfd):
+    import os
+
+    with formats.quiet():
+        print("by Python")
+        os.write(1, b"by C\n")
+        os.write(2, b"by C, too\n")
+    print("after")
+    assert capfd.readouterr() == ("after\n", "")

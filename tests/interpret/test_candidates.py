@@ -1,0 +1,102 @@
+"""Candidates are loaded for their stage, checked against the data, and looked into."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import paths
+from helpers.errors import MissingInputError, OsemnError, UsageError
+from helpers.interpret import candidates
+from helpers.model import architectures
+from helpers.series import manifests, stages
+from helpers.series.runs import Run
+
+pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
+NAMES, SHAPE = ("a", "b", "c"), (8, 8, 1)
+STATISTICS = {"mean": [60.0], "standard_deviation": [60.0]}
+
+
+def network(classes: int = 3, shape=SHAPE) -> keras.Model:
+    return architectures.residual_cnn(shape, classes, **STATISTICS, width=8)
+
+
+def run_for(tmp_path, monkeypatch, candidate: str, model: keras.Model | None, **further: keras.Model) -> Run:
+    """Return a run of 07 for a candidate whose stage left a model."""
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
+    stage = stages.CANDIDATES[candidate]
+    folder = paths.stage_folder("digits", "smoke", stage)
+    (folder / "models").mkdir(parents=True)
+    if model is not None:
+        model.save(folder / "models" / f"{candidate}.keras")
+    for name, other in further.items():
+        other.save(folder / "models" / f"{name}.keras")
+    logged = {"models": {candidate: {"label": "a model", "accuracy": 0.9}}, "chosen": "top_blocks"}
+    (folder / "metrics.json").write_text(json.dumps(logged))
+    history = {candidate if candidate != "fine_tuned" else "top_blocks": {"loss": [1.0, 0.5]}}
+    (folder / "history.json").write_text(json.dumps(history))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    upstream = {stage: {"outputs": manifests.describe_files(folder, files)}}
+    spec = stages.find(f"07_evaluation/{candidate}")
+    values = {"dataset": "digits", "profile": "smoke", "seed": 0, "candidate": candidate}
+    final = paths.stage_folder("digits", "smoke", spec.name)
+    return Run(spec, values, final, final.with_name("x.partial"), None, "0" * 64, upstream=upstream)
+
+
+@pytest.mark.parametrize("candidate", stages.CANDIDATES)
+def test_candidate_is_loaded_with_its_history_and_the_hash_of_its_file(tmp_path, monkeypatch, candidate):
+    run = run_for(tmp_path, monkeypatch, candidate, network())
+    found = candidates.load(run, NAMES, SHAPE)
+    assert (found.name, found.stage) == (candidate, stages.CANDIDATES[candidate])
+    assert found.history == {"loss": [1.0, 0.5]}
+    assert found.sha256 == manifests.sha256(run.root / found.stage / "models" / f"{candidate}.keras")
+    assert found.further == ()
+
+
+def test_models_of_other_seeds_come_with_it(tmp_path, monkeypatch):
+    run = run_for(tmp_path, monkeypatch, "tuned", network(), tuned_seed_1=network(), tuned_seed_2=network())
+    assert len(candidates.load(run, NAMES, SHAPE).further) == 2
+
+
+def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch):
+    run = run_for(tmp_path, monkeypatch, "tuned", network(classes=4))
+    with pytest.raises(
+        OsemnError, match=r"tells 4 classes; the data have 3: a, b, c(?s:.)*osemn run --from 09_tuning"
+    ):
+        candidates.load(run, NAMES, SHAPE)
+    with pytest.raises(OsemnError, match=r"takes images \[8, 8, 1\]; the data's are \[9, 8, 1\]"):
+        candidates.load(run, (*NAMES, "d"), (9, 8, 1))
+
+
+def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):
+    run = run_for(tmp_path, monkeypatch, "tuned", None)
+    with pytest.raises(MissingInputError, match=r"09_tuning left no file 'models/tuned\.keras'"):
+        candidates.load(run, NAMES, SHAPE)
+
+
+def test_candidate_that_was_not_trained_or_does_not_exist_is_refused(project):
+    values = {"dataset": "digits", "profile": "tiny", "seed": 0, "neighbour_samples": 100, "grid_images": 6}
+    values |= {"label_agreement": 0.9, "candidate": "tuned"}
+    with pytest.raises(MissingInputError, match="01_acquire has not been run"):
+        Run.start("07_evaluation", values)
+    with pytest.raises(UsageError, match=r"'candidate' = 'tunned'(?s:.)*baseline_cnn"):
+        Run.start("07_evaluation", {**values, "candidate": "tunned"})
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_embeddings_are_what_the_last_layer_sees(views):
+    inner = network()
+    model = architectures.averaging_views(inner, flip=views)
+    images = np.random.default_rng(0).integers(0, 256, (9, *SHAPE), dtype=np.uint8)
+    probabilities, embeddings = candidates.scorer(model, batch_size=4)(images)
+    assert probabilities == pytest.approx(model(images.astype("f4")).numpy(), abs=1e-5)
+    pooled = keras.Model(inner.input, inner.get_layer("pool").output)(images.astype("f4"))
+    assert embeddings == pytest.approx(pooled.numpy(), abs=1e-4)
+
+
+def test_model_without_a_dense_layer_for_the_classes_is_refused():
+    image = keras.Input(SHAPE)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 3)(image))
+    with pytest.raises(OsemnError, match="ends in no dense layer of 3 units"):
+        candidates.scorer(keras.Model(image, keras.layers.Softmax()(x)))

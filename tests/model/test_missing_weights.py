@@ -1,0 +1,63 @@
+import missing_weights
+import pytest
+
+from helpers.errors import AcquisitionError
+from helpers.export import browser_runtime
+from helpers.model.backbones import weights
+from helpers.obtain import package_registries
+
+
+@pytest.fixture
+def nothing_cached(monkeypatch):
+    monkeypatch.setattr(weights, "cached", list)
+
+
+def answer(monkeypatch, error):
+    def refuse(source, folder):
+        raise error
+
+    monkeypatch.setattr(weights, "from_registry", refuse)
+
+
+def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_named(
+    nothing_cached, monkeypatch, capsys
+):
+    answer(monkeypatch, weights.NoRegistryError("pip reached no package index"))
+    missing_weights.main()
+    out, err = capsys.readouterr()
+    assert out.split() == [
+        "--ignore=notebooks/05_transfer_learning.ipynb",
+        "--ignore=notebooks/06_fine_tuning.ipynb",
+        "--ignore=notebooks/09_tuning.ipynb",
+        "--ignore=notebooks/07_evaluation.ipynb",
+        "--ignore=notebooks/08_grad_cam.ipynb",
+        "--ignore=notebooks/10_export.ipynb",
+        "--ignore=notebooks/11_serving.ipynb",
+        "--ignore=notebooks/12_report.ipynb",
+    ]
+    assert err.startswith("skipped: no registry: 05_transfer_learning")
+
+
+def test_weights_that_are_wrong_are_a_failure_and_not_a_reason_to_skip(nothing_cached, monkeypatch):
+    answer(monkeypatch, package_registries.SourceFailedError("the wrong content"))
+    with pytest.raises(package_registries.SourceFailedError):
+        missing_weights.main()
+
+
+def test_nothing_is_left_out_where_the_weights_are_here(monkeypatch, capsys):
+    monkeypatch.setattr(weights, "cached", lambda: ["efficientnet_lite0"])
+    answer(monkeypatch, AssertionError("asked the registry"))
+    monkeypatch.setattr(browser_runtime, "folder", lambda: "here")
+    missing_weights.main()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("why", "left_out"), [("npm did not answer", 3), ("npm: tf.min.js is altered", 0)])
+def test_without_npm_only_what_needs_the_browser_is_left_out(why, left_out, monkeypatch, capsys):
+    def refuse():
+        raise AcquisitionError(why, "connect")
+
+    monkeypatch.setattr(weights, "cached", lambda: ["efficientnet_lite0"])
+    monkeypatch.setattr(browser_runtime, "folder", refuse)
+    missing_weights.main()
+    assert len(capsys.readouterr().out.split()) == left_out

@@ -1,0 +1,673 @@
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import optuna
+import pandas as pd
+import psutil
+import pytest
+from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from helpers.errors import OsemnError, UsageError
+from helpers.model.tuning import plots, sampler
+from helpers.model.tuning import storage as study_storage
+from helpers.model.tuning import study as tuning
+from helpers.model.tuning.sampler import Search
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+SPACE = {
+    "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+    "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
+    "dropout": FloatDistribution(0.0, 0.5),
+    "label_smoothing": FloatDistribution(0.0, 0.2),
+    "width": CategoricalDistribution([16, 24, 32, 48]),
+    "depth": IntDistribution(1, 3),
+    "dense_units": IntDistribution(32, 256, log=True),
+    "augmentation": FloatDistribution(0.0, 2.0, step=0.25),
+}
+DEFAULTS = {
+    "learning_rate": 1e-2,
+    "weight_decay": 1e-3,
+    "dropout": 0.2,
+    "label_smoothing": 0.1,
+    "width": 32,
+    "depth": 2,
+    "dense_units": 64,
+    "augmentation": 1.0,
+}
+EPOCHS = 9
+FAST = {"poll": 0.02, "heartbeat": 0.2, "grace": 5.0}
+
+
+def search(trials: int = 14, **changes) -> Search:
+    settings = {
+        "first": (DEFAULTS,),
+        "rungs": sampler.halving_rungs(EPOCHS),
+        "fingerprint": {"data": "abc"},
+    }
+    return Search(**{"space": SPACE, "trials": trials, **settings, **changes})
+
+
+@dataclass
+class Toy:
+    """A training in miniature, which may hang once: the worker that moves `trap` away leaves its process number."""
+
+    pause: float = 0.0
+    trap: Path | None = None
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        params = trial.params
+        final = (
+            0.9
+            - 0.02 * (math.log10(params["learning_rate"]) + 2.5) ** 2
+            - 0.1 * (params["dropout"] - 0.1) ** 2
+        )
+        final -= 0.01 * abs(params["depth"] - 2) + 0.001 * params["width"] / 48
+        for epoch in range(1, EPOCHS + 1):
+            time.sleep(self.pause / EPOCHS)
+            trial.report(final - 0.3 * math.exp(-epoch), epoch)
+            if epoch == 1:
+                self._hang(trial)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return final
+
+    def _hang(self, trial: optuna.Trial) -> None:
+        if self.trap is None or len(trial.study.get_trials(deepcopy=False)) < 6:
+            return
+        try:
+            self.trap.rename(self.trap.with_suffix(".taken"))
+        except FileNotFoundError:
+            return
+        self.trap.with_suffix(".pid").write_text(str(os.getpid()))
+        time.sleep(600)
+
+
+def facts(study: optuna.Study) -> list[tuple]:
+    """All that must not depend on who ran a study."""
+    return [
+        (trial.number, trial.state.name, trial.value, trial.params, trial.intermediate_values)
+        for trial in study.trials
+    ]
+
+
+def work(objective: Toy, wanted: Search, folder: Path, storage: str, results) -> None:
+    results.put(facts(tuning.run(objective, wanted, "toy", folder=folder, storage=storage, **FAST)))
+
+
+def start_workers(count: int, objective: Toy, wanted: Search, folder: Path, storage: str = ""):
+    """Start workers as processes of their own."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    arguments = (objective, wanted, folder, storage, results)
+    workers = [context.Process(target=work, args=arguments, daemon=True) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    return workers, results
+
+
+def kill_the_hanging_one(workers, trap: Path) -> None:
+    pid_file = trap.with_suffix(".pid")
+    deadline = time.monotonic() + 60
+    while not (pid_file.exists() and pid_file.read_text()):
+        assert time.monotonic() < deadline, "no worker came to its sixth trial"
+        time.sleep(0.02)
+    victim = next(worker for worker in workers if worker.pid == int(pid_file.read_text()))
+    victim.kill()
+    victim.join()
+    assert victim.exitcode == -9
+    workers.remove(victim)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> optuna.Study:
+    """The study as one worker runs it without a stop."""
+    return tuning.run(Toy(), search(), "toy", folder=tmp_path_factory.mktemp("alone"), **FAST)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def test_tuning_does_not_load_tensorflow():
+    code = "import sys, helpers.model.tuning.study, helpers.model.tuning.plots; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_first_trial_has_the_defaults_so_that_the_best_is_never_worse(alone):
+    assert alone.trials[0].params == DEFAULTS
+    assert alone.trials[0].state.name == "COMPLETE"
+    assert tuning.best_trial(alone).value >= alone.trials[0].value
+
+
+def test_the_finished_study_has_each_trial_once_and_within_the_space(alone):
+    assert [trial.number for trial in alone.trials] == list(range(14))
+    for trial in alone.trials:
+        trial._validate()
+        assert trial.distributions == SPACE
+        assert trial.user_attrs == {}
+    assert len({str(trial.params) for trial in alone.trials}) == 14
+
+
+def test_another_seed_is_another_study(alone, tmp_path):
+    other = tuning.run(Toy(), search(seed=1), "toy", folder=tmp_path, **FAST)
+    assert facts(other)[0] == facts(alone)[0]
+    assert facts(other)[1:] != facts(alone)[1:]
+
+
+def test_three_workers_finish_the_same_study_as_one(alone, tmp_path):
+    workers, results = start_workers(3, Toy(pause=0.2), search(), tmp_path)
+    finished = [results.get(timeout=60) for _ in workers]
+    assert finished == 3 * [facts(alone)]
+    for worker in workers:
+        worker.join(10)
+    stored = optuna.load_study(study_name="toy", storage=study_storage.open_storage("", tmp_path, "toy"))
+    pids = {trial.user_attrs["_beat"]["pid"] for trial in stored.trials if "_beat" in trial.user_attrs}
+    assert len(pids) > 1  # they did share the work
+
+
+def test_a_worker_killed_in_mid_trial_loses_that_trial_only_and_another_repeats_it(alone, tmp_path):
+    trap = tmp_path / "trap"
+    trap.touch()
+    workers, results = start_workers(2, Toy(pause=0.1, trap=trap), search(), tmp_path)
+    kill_the_hanging_one(workers, trap)
+    assert results.get(timeout=60) == facts(alone)
+    stored = optuna.load_study(study_name="toy", storage=study_storage.open_storage("", tmp_path, "toy"))
+    lost = [trial for trial in stored.trials if trial.state.name == "FAIL" and trial.intermediate_values]
+    assert len(lost) == 1
+    again = [
+        t
+        for t in stored.trials
+        if t.user_attrs["_number"] == lost[0].user_attrs["_number"] and t.state.name != "FAIL"
+    ]
+    assert [trial.params for trial in again] == [lost[0].params]
+
+
+def test_the_only_worker_killed_is_followed_by_one_that_goes_on_where_it_was(alone, tmp_path):
+    trap = tmp_path / "trap"
+    trap.touch()
+    workers, _ = start_workers(1, Toy(trap=trap), search(), tmp_path)
+    kill_the_hanging_one(workers, trap)
+    ran = []
+
+    def objective(trial):
+        ran.append(trial.number)
+        return Toy()(trial)
+
+    assert facts(tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)) == facts(alone)
+    assert 0 < len(ran) < 14
+
+
+def test_a_worker_elsewhere_is_dead_when_its_heartbeat_stands_still(alone, tmp_path, monkeypatch):
+    class Crash(BaseException):
+        pass
+
+    def crash(trial):
+        raise Crash
+
+    with monkeypatch.context() as patched:  # dies without a word, on another machine
+        patched.setattr(study_storage, "_host", lambda: "another machine")
+        patched.setattr(tuning._Worker, "_give_back", lambda self, trial: None)
+        with pytest.raises(Crash):
+            tuning.run(crash, search(), "toy", folder=tmp_path, **FAST)
+    began = time.monotonic()
+    study = tuning.run(Toy(), search(), "toy", folder=tmp_path, **FAST | {"grace": 1.0})
+    assert facts(study) == facts(alone)
+    assert time.monotonic() - began > 1.0
+
+
+def test_a_process_on_this_machine_is_dead_as_soon_as_it_ended_even_if_nobody_waits_for_it():
+    watch = study_storage.Watch(grace=1e9)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(process.pid).create_time()
+    beat = {"host": study_storage._host(), "pid": process.pid, "started": started, "count": 1}
+    state = optuna.trial.TrialState.RUNNING
+    trial = optuna.create_trial(state=state, user_attrs={"_beat": beat})
+    reused = optuna.create_trial(state=state, user_attrs={"_beat": beat | {"started": started - 1000}})
+    try:
+        assert not watch.is_dead(trial)
+        assert watch.is_dead(reused)  # the number is another process's now
+        process.kill()
+        deadline = time.monotonic() + 10
+        while not watch.is_dead(trial):
+            assert time.monotonic() < deadline
+        assert process.returncode is None  # a zombie
+    finally:
+        process.communicate()
+    assert watch.is_dead(trial)
+
+
+def test_a_heartbeat_that_cannot_be_written_warns_and_beats_on():
+    beats, enough = [], threading.Event()
+
+    class Storage:
+        def set_trial_user_attr(self, trial_id, key, value):
+            beats.append((trial_id, key, value["count"]))
+            if len(beats) == 2:
+                raise ConnectionError("of p@ss")
+            if len(beats) == 4:
+                enough.set()
+
+    missed = pytest.warns(UserWarning, match="sign of life was not written: ConnectionError$")
+    with missed as warned, study_storage.Heartbeat(Storage(), 7, seconds=0.01):
+        assert enough.wait(30)
+    assert beats[:4] == [(7, study_storage.BEAT, count) for count in (1, 2, 3, 4)]
+    assert len(warned) == 1
+
+
+def test_a_slow_worker_elsewhere_is_not_taken_for_dead(monkeypatch):
+    watch = study_storage.Watch(grace=10.0)
+    clock = iter([0.0, 8.0, 16.0, 25.0, 27.0])
+    monkeypatch.setattr(study_storage.time, "monotonic", lambda: next(clock))
+
+    def trial(count):
+        beat = {"host": "another machine", "pid": 1, "started": 0.0, "count": count}
+        return optuna.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"_beat": beat})
+
+    assert [watch.is_dead(trial(count)) for count in (1, 1, 2, 2, 2)] == [False, False, False, False, True]
+
+
+def test_a_worker_taken_for_dead_by_mistake_changes_nothing(alone, tmp_path):
+    storage = study_storage.open_storage("", tmp_path, "toy")
+    mistaken = []
+
+    def objective(trial):
+        value = Toy()(trial)
+        if not mistaken:
+            mistaken.append(trial.number)
+            storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
+        return value
+
+    assert facts(tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)) == facts(alone)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_error_comes_up_and_the_trial_is_repeated_by_the_next_call(alone, tmp_path, error):
+    calls = []
+
+    def objective(trial):
+        calls.append(trial.number)
+        if len(calls) == 6:
+            raise error
+        return Toy()(trial)
+
+    with pytest.raises(error):
+        tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)
+    stored = optuna.load_study(study_name="toy", storage=study_storage.open_storage("", tmp_path, "toy"))
+    assert [trial.state.name for trial in stored.trials].count("FAIL") == 1
+    assert not [trial for trial in stored.trials if trial.state.name == "RUNNING"]
+    assert facts(tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)) == facts(alone)
+    assert len(calls) == 15
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_fails_its_trial_once_and_the_study_goes_on(tmp_path, value):
+    calls = []
+
+    def objective(trial):
+        calls.append(trial.number)
+        return value if trial.params["dropout"] > 0.25 else Toy()(trial)
+
+    study = tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)
+    table = tuning.summary(study)
+    failed = table[table["state"] == "failed"]
+    assert len(failed) > 0
+    assert failed["value"].isna().all()
+    assert (failed["dropout"] > 0.25).all()
+    assert len(calls) == 14
+    assert tuning.best_trial(study).params["dropout"] <= 0.25
+
+
+def test_a_study_without_a_complete_trial_says_so(tmp_path):
+    study = tuning.run(lambda trial: math.nan, search(5), "toy", folder=tmp_path, **FAST)
+    with pytest.raises(OsemnError, match="None of the study's 5 trials is complete"):
+        tuning.best_trial(study)
+
+
+def test_progress_says_which_trials_were_there_before(tmp_path):
+    told: list[tuple[int, int, str]] = []
+    for trials in (6, 6, 14):
+        settings = search(trials)
+        tuning.run(Toy(), settings, "toy", folder=tmp_path, progress=lambda *args: told.append(args), **FAST)
+    ends = [entry for entry in told if entry[0] == entry[1]]
+    assert ends == [(6, 6, ""), (6, 6, "6 of them from before"), (14, 14, "6 of them from before")]
+
+
+def test_more_trials_go_on_with_the_same_study(alone, tmp_path):
+    short = tuning.run(Toy(), search(6), "toy", folder=tmp_path, **FAST)
+    assert facts(short) == facts(alone)[:6]
+    assert facts(tuning.run(Toy(), search(14), "toy", folder=tmp_path, **FAST)) == facts(alone)
+    assert facts(tuning.run(Toy(), search(6), "toy", folder=tmp_path, **FAST)) == facts(short)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 7}, "seed is 0 there and 7 here"),
+        ({"generation": 5}, "generation is 4 there and 5 here"),
+        ({"space": SPACE | {"dropout": FloatDistribution(0.0, 0.4)}}, "space dropout is"),
+        ({"fingerprint": {"data": "xyz"}}, "fingerprint data is abc there and xyz here"),
+        ({"fingerprint": {}}, "fingerprint data is abc there and missing here"),
+        ({"rungs": ()}, "rungs is"),
+    ],
+)
+def test_a_study_of_other_settings_is_refused_by_what_differs(tmp_path, changes, words):
+    tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
+    with pytest.raises(UsageError) as refused:
+        tuning.run(Toy(), search(2, **changes), "toy", folder=tmp_path, **FAST)
+    assert words in refused.value.problem
+    assert "rm " in refused.value.remedy
+    assert "another name" in refused.value.remedy
+    assert refused.value.problem.count(" there and ") == 1
+    tuning.run(Toy(), search(2, **changes), "toy 2", folder=tmp_path, **FAST)
+
+
+def test_a_study_made_by_another_program_is_refused(tmp_path):
+    storage = study_storage.open_storage("", tmp_path, "toy")
+    optuna.create_study(study_name="toy", storage=storage).optimize(lambda trial: 1.0, n_trials=1)
+    with pytest.raises(UsageError, match="another program"):
+        tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
+
+
+def test_workers_with_other_settings_that_start_in_the_same_moment_are_not_mixed(tmp_path):
+    storage = study_storage.open_storage("", tmp_path, "toy")
+    study = optuna.create_study(study_name="toy", storage=storage, direction="maximize")
+    study.set_user_attr("_settings", search().agreement)
+    other = {"_number": 0, "_settings": search(seed=7).digest}
+    study.add_trial(optuna.create_trial(value=0.99, params=DEFAULTS, distributions=SPACE, user_attrs=other))
+    with pytest.raises(UsageError, match="other settings"):
+        tuning.run(Toy(), search(), "toy", folder=tmp_path, **FAST)
+
+
+def test_numpy_numbers_and_tuples_in_a_fingerprint_are_the_same_after_storage(tmp_path):
+    import numpy as np
+
+    wanted = search(2, fingerprint={"shape": (28, 28, 1), "images": np.int64(100)})
+    for _ in range(2):
+        tuning.run(Toy(), wanted, "toy", folder=tmp_path, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trials": 0}, "trials = 0"),
+        ({"generation": 0}, "generation = 0"),
+        ({"reduction": 1}, "reduction = 1"),
+        ({"seed": -1}, "seed = -1"),
+        ({"space": {}, "first": ()}, "empty"),
+        ({"rungs": (3, 1)}, "not increasing"),
+        ({"rungs": (0, 1)}, "not increasing"),
+        ({"space": {"epochs": IntDistribution(1, 2)}, "first": ()}, "epochs"),
+        ({"first": (DEFAULTS | {"dropout": 0.7},)}, "dropout"),
+        ({"first": ({"dropout": 0.1},)}, "do not fit"),
+        ({"first": (DEFAULTS | {"width": 33},)}, "33"),
+    ],
+)
+def test_a_search_out_of_range_is_refused(changes, words):
+    with pytest.raises(UsageError, match=words):
+        search(**changes)
+
+
+def test_halving_rungs_grow_by_the_factor_and_end_before_the_last_epoch():
+    assert sampler.halving_rungs(9) == (1, 3)
+    assert sampler.halving_rungs(10) == (1, 3, 9)
+    assert sampler.halving_rungs(12, first=2, reduction=2) == (2, 4, 8)
+    assert sampler.halving_rungs(1) == ()
+
+
+def finished_trial(values: dict[int, float]) -> optuna.trial.FrozenTrial:
+    return optuna.create_trial(value=0.5, intermediate_values=values)
+
+
+@pytest.mark.parametrize(("own", "is_pruned"), [(0.71, False), (0.69, True), (math.nan, True), (0.7, False)])
+def test_a_trial_goes_on_past_a_rung_among_the_best_third(own, is_pruned):
+    earlier = [
+        finished_trial({1: value}) for value in (0.1, 0.2, 0.3, 0.7, 0.8)
+    ]  # six with its own: two go on
+    pruner = sampler.GenerationalHalving(earlier, (1, 3), 3)
+    assert pruner.prune(None, finished_trial({1: own})) is is_pruned
+
+
+def test_trials_are_compared_at_rungs_only_and_with_those_that_came_so_far():
+    earlier = [finished_trial({1: 0.9}), finished_trial({1: 0.9, 2: 0.9, 3: 0.6})]
+    pruner = sampler.GenerationalHalving(earlier, (1, 3), 3)
+    assert not pruner.prune(None, finished_trial({1: 0.9, 2: 0.0}))
+    assert not pruner.prune(None, finished_trial({1: 0.9, 2: 0.9, 3: 0.7}))
+    assert pruner.prune(None, finished_trial({1: 0.9, 2: 0.9, 3: 0.5}))
+    assert not sampler.GenerationalHalving([], (1,), 3).prune(None, finished_trial({1: 0.0}))
+
+
+def test_pruning_spares_epochs_and_only_after_the_first_generation(alone, tmp_path):
+    table = tuning.summary(alone)
+    assert (table["state"][:4] == "complete").all()
+    assert 0 < tuning.share_pruned(alone) < 1
+    pruned = table[table["state"] == "pruned"]
+    assert set(pruned["epochs"]) <= {1, 3}
+    whole = tuning.summary(tuning.run(Toy(), search(rungs=()), "toy", folder=tmp_path, **FAST))
+    assert (whole["state"] == "complete").all()
+    assert (whole["epochs"] == EPOCHS).all()
+
+
+def test_the_search_finds_better_settings_than_the_defaults(tmp_path):
+    study = tuning.run(Toy(), search(40), "toy", folder=tmp_path, **FAST)
+    assert tuning.best_trial(study).value > study.trials[0].value + 0.003
+
+
+def test_the_summary_has_one_row_a_trial(alone):
+    table = tuning.summary(alone)
+    assert list(table.columns) == ["number", "state", "value", "epochs", "seconds", *SPACE]
+    assert len(table) == 14
+    assert (table["seconds"] > 0).all()
+    best = tuning.best_trial(alone)
+    assert best.value == table.loc[table["state"] == "complete", "value"].max()
+    assert isinstance(table, pd.DataFrame)
+
+
+def test_importances_rest_on_complete_trials_and_say_so(tmp_path):
+    study = tuning.run(Toy(), search(30, rungs=()), "toy", folder=tmp_path, **FAST)
+    found = tuning.importances(study)
+    assert set(found.shares) == set(SPACE)
+    assert sum(found.shares.values()) == pytest.approx(1.0)
+    assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
+    assert "30 complete trials" in found.note
+    assert tuning.importances(study) == found
+
+
+def test_importances_of_too_few_trials_are_a_sentence(tmp_path):
+    found = tuning.importances(tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST))
+    assert found.shares == {}
+    assert "too few" in found.note
+
+
+@pytest.mark.parametrize("address", ["sqlite:///{folder}/study.db"])
+def test_a_database_holds_the_same_study(alone, tmp_path, address):
+    storage = address.format(folder=tmp_path)
+    assert (
+        facts(tuning.run(Toy(), search(6), "toy", folder=tmp_path, storage=storage, **FAST))
+        == facts(alone)[:6]
+    )
+    again = tuning.run(Toy(), search(), "toy", folder=tmp_path, storage=storage, **FAST)
+    assert facts(again) == facts(alone)
+    assert not list(tmp_path.glob("*.journal"))
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "words"),
+    [
+        ("/tmp/a file", UsageError, "neither empty nor the address"),
+        ("postgresql://user:hunter2@host:port/studies", UsageError, "neither empty nor the address"),
+        ("postgresql://user:hunter2@127.0.0.1:1/studies", OsemnError, "refused"),
+        ("postgres://user:hunter2@127.0.0.1:1/studies", OsemnError, "refused"),
+        ("postgresql+psycopg://user:hunter2@127.0.0.1:1/studies?nonsense=1", OsemnError, "nonsense"),
+        ("postgresql+psycopg2://user:hunter2@127.0.0.1:1/studies", UsageError, "no driver"),
+        ("nonsense://user:hunter2@127.0.0.1/studies", UsageError, "no driver"),
+        ("sqlite:////no/such/folder/study.db", OsemnError, "unable to open"),
+    ],
+)
+def test_a_wrong_address_says_what_to_do_and_not_the_password(tmp_path, address, error, words):
+    with pytest.raises(error) as refused:
+        tuning.run(Toy(), search(2), "toy", folder=tmp_path, storage=address, **FAST)
+    assert type(refused.value) is error
+    assert words in refused.value.problem
+    assert refused.value.remedy
+    assert "hunter2" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        tuning.run(Toy(), search(2), "toy", folder=tmp_path / "file", **FAST)
+
+
+def test_a_damaged_journal_is_named(tmp_path):
+    tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
+    path = study_storage.journal_path(tmp_path, "toy")
+    path.write_bytes(path.read_bytes()[:100] + b"\n" + path.read_bytes()[200:])
+    with pytest.raises(OsemnError, match="damaged"):
+        tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST)
+
+
+def test_a_study_needs_a_name(tmp_path):
+    with pytest.raises(UsageError, match="no name"):
+        tuning.run(Toy(), search(2), "", folder=tmp_path)
+
+
+def test_a_study_writes_nothing_on_the_page_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
+    before = optuna.logging.get_verbosity()
+    study = tuning.run(Toy(), search(6), "toy", folder=tmp_path, **FAST)
+    for figure in (plots.history, plots.importances, plots.parallel_coordinates, plots.slices):
+        figure(study)
+    assert capfd.readouterr() == ("", "")
+    assert optuna.logging.get_verbosity() == before
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_keras_callback_reports_each_epoch_and_ends_a_pruned_fit(tmp_path, seeded_tensorflow):
+    import keras
+    import numpy as np
+
+    images, labels = np.zeros((8, 2), np.float32), np.zeros(8, np.int64)
+
+    def objective(trial):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        callback = tuning.pruning_callback(trial)
+        # the first generation is right on every image, later trials on none: they are pruned
+        truth = labels if trial.number < 2 else labels + 1
+        model.fit(images, labels, validation_data=(images, truth), epochs=4, verbose=0, callbacks=[callback])
+        return 1.0
+
+    wanted = Search({"rate": FloatDistribution(0, 1)}, 3, generation=2, rungs=(2,))
+    study = tuning.run(objective, wanted, "toy", folder=tmp_path, **FAST)
+    assert [trial.last_step for trial in study.trials] == [4, 4, 2]
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+
+
+def test_the_keras_callback_names_the_metrics_when_the_one_asked_for_is_not_there(seeded_tensorflow):
+    trial = optuna.create_study().ask()
+    with pytest.raises(UsageError) as refused:
+        tuning.pruning_callback(trial).on_epoch_end(0, {"loss": 1.0, "accuracy": 0.5})
+    assert "val_accuracy" in refused.value.problem
+    assert "accuracy, loss" in refused.value.remedy
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory) -> optuna.Study:
+    return tuning.run(Toy(), search(24), "toy", folder=tmp_path_factory.mktemp("pictured"), **FAST)
+
+
+def texts(figure: Figure) -> set[str]:
+    figure.canvas.draw()
+    return {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
+
+
+def test_history_draws_complete_trials_the_best_so_far_and_pruned_ones(pictured):
+    figure = plots.history(pictured)
+    axis = figure.axes[0]
+    assert {
+        "complete trial",
+        "best so far",
+        "pruned trial (its value is not drawn)",
+        plots.VALUE,
+        "trial",
+    } <= texts(figure)
+    table = tuning.summary(pictured)
+    assert len(axis.collections[0].get_offsets()) == (table["state"] == "complete").sum()
+    assert len(axis.lines[1].get_xdata()) == (table["state"] == "pruned").sum()
+    assert axis.lines[0].get_ydata()[-1] == tuning.best_trial(pictured).value
+
+
+def test_importances_draw_one_bar_a_parameter(pictured):
+    figure = plots.importances(pictured)
+    assert len(figure.axes[0].patches) == len(SPACE)
+    assert set(SPACE) <= texts(figure)
+    shares = tuning.importances(pictured).shares
+    assert max(bar.get_width() for bar in figure.axes[0].patches) == pytest.approx(max(shares.values()))
+
+
+def test_parallel_coordinates_name_each_axis_by_the_parameter_it_shows(pictured):
+    figure = plots.parallel_coordinates(pictured)
+    figure.canvas.draw()
+    axis, _, *twins = figure.axes
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert names == [plots.VALUE, *sorted(SPACE)]
+    complete = [trial for trial in pictured.trials if trial.state.name == "COMPLETE"]
+    for name, twin in zip(names[1:], twins, strict=True):
+        values = [trial.params[name] for trial in complete]
+        if name != "width":  # choices are drawn by their place
+            assert twin.get_ylim() == pytest.approx((min(values), max(values)))
+
+
+def test_slices_draw_one_panel_a_parameter_in_the_order_of_the_space(pictured):
+    figure = plots.slices(pictured)
+    places = {axis: axis.get_subplotspec() for axis in figure.axes[: len(SPACE)]}
+    panels = sorted(places, key=lambda axis: (places[axis].rowspan.start, places[axis].colspan.start))
+    assert [panel.get_xlabel() for panel in panels] == list(SPACE)
+    complete = [trial for trial in pictured.trials if trial.state.name == "COMPLETE"]
+    drawn = panels[0].collections[0].get_offsets()[:, 0]
+    assert sorted(drawn) == sorted(trial.params["learning_rate"] for trial in complete)
+    figure.canvas.draw()
+    boxes = [panel.get_tightbbox() for panel in panels]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize("names", [["dropout"], ["learning_rate", "width"]])
+def test_small_studies_are_drawn_without_a_warning(tmp_path, trials, names):
+    wanted = Search({name: SPACE[name] for name in names}, trials)
+    study = tuning.run(lambda trial: 0.5, wanted, "toy", folder=tmp_path, **FAST)
+    for draw in (plots.history, plots.importances, plots.parallel_coordinates, plots.slices):
+        assert isinstance(draw(study), Figure)
+        draw(study).canvas.draw()
+
+
+def test_a_study_without_a_complete_trial_is_drawn_as_a_sentence(tmp_path):
+    study = tuning.run(lambda trial: math.nan, search(3), "toy", folder=tmp_path, **FAST)
+    for draw in (plots.history, plots.parallel_coordinates, plots.slices):
+        assert texts(draw(study)) >= {"No trial is complete: there is nothing to draw."}
+    assert any("too few" in words for words in texts(plots.importances(study)))
+
+
+def test_importances_of_equal_trials_are_a_sentence(tmp_path):
+    study = tuning.run(lambda trial: 0.5, search(8), "toy", folder=tmp_path, **FAST)
+    assert tuning.importances(study) == tuning.Importances({}, tuning.importances(study).note)
+    assert "too alike" in tuning.importances(study).note
+
+
+def test_drawing_leaves_matplotlibs_settings_as_they_were(pictured):
+    before = plt.rcParams.copy(), dict(plt.style.library["ggplot"])
+    plots.slices(pictured)
+    plots.history(pictured)
+    assert (plt.rcParams, dict(plt.style.library["ggplot"])) == before

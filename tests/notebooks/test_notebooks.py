@@ -1,0 +1,137 @@
+"""The committed notebooks: their form, and that their outputs belong to their code."""
+
+import copy
+import json
+import re
+
+import nbformat
+import pytest
+from refresh_notebooks import code_sha256, with_outputs
+from update_tables import FOLDER_RUN, RECORD, RESULTS, fill, kept
+
+from helpers import paths
+from helpers.series import stages
+
+ALL = [*stages.NOTEBOOKS, "template"]  # no stage, but the same rules
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|home|work|tmp|Users|private|mnt)/[\w.-]+")
+MAX_BYTES = 1_500_000
+
+
+def read(stage: str) -> nbformat.NotebookNode:
+    return nbformat.read(paths.notebook(stage), as_version=4)
+
+
+def code_cells(stage: str) -> list:
+    return [cell for cell in read(stage).cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_every_notebook_is_in_the_stage_table():
+    files = {path.stem for path in paths.notebook("x").parent.glob("*.ipynb")}
+    assert files == set(ALL)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_notebook_has_one_title_and_short_cells(stage):
+    prose = "\n".join(cell.source for cell in read(stage).cells if cell.cell_type == "markdown")
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+    for cell in code_cells(stage):
+        assert len([line for line in cell.source.splitlines() if line.strip()]) <= 25, cell.source
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_outputs_are_of_the_code_that_stands_there(stage):
+    notebook = read(stage)
+    assert notebook.metadata.get("osemn", {}).get("code_sha256") == code_sha256(notebook), (
+        "run 'make notebooks'"
+    )
+    counts = [cell.execution_count for cell in code_cells(stage)]
+    assert None not in counts
+    assert counts == sorted(counts)
+
+
+def executed(source: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    ran = copy.deepcopy(source)
+    ran.metadata["papermill"] = {"duration": 1.0}
+    for number, cell in enumerate([cell for cell in ran.cells if cell.cell_type == "code"], start=1):
+        cell.execution_count, cell.metadata["papermill"] = number, {"start_time": "now"}
+        cell.outputs = [nbformat.v4.new_output("stream", text=f"output {number}")]
+    return ran
+
+
+def test_refreshing_outputs_leaves_prose_and_comments_as_they_were_edited_meanwhile():
+    source = read("01_acquire")
+    ran = executed(source)
+    prose = next(cell for cell in source.cells if cell.cell_type == "markdown")
+    prose.source += "\n\nA sentence that was written while it ran."
+    parameters = next(cell for cell in source.cells if "parameters" in cell.metadata.get("tags", []))
+    parameters.source = parameters.source.replace("  # ", "  # in other words: ", 1)
+    wanted = [cell.source for cell in source.cells]
+    filled = with_outputs(source, ran)
+    assert [cell.source for cell in filled.cells] == wanted
+    texts = [cell.outputs[0].text for cell in filled.cells if cell.cell_type == "code"]
+    assert texts == [f"output {number}" for number in range(1, len(texts) + 1)]
+    assert filled.metadata["osemn"]["code_sha256"] == code_sha256(filled)
+    assert "papermill" not in json.dumps(filled.metadata) + json.dumps(
+        [cell.metadata for cell in filled.cells]
+    )
+
+
+@pytest.mark.parametrize("index", [0, -1], ids=["a parameter's value", "code"])
+def test_outputs_of_other_code_are_refused(index):
+    source = read("01_acquire")
+    ran = executed(source)
+    cell = [cell for cell in source.cells if cell.cell_type == "code"][index]
+    cell.source = cell.source.replace("= 0 ", "= 1 ", 1) if index == 0 else cell.source + "\n1 + 1"
+    assert cell.source != [cell for cell in ran.cells if cell.cell_type == "code"][index].source
+    with pytest.raises(ValueError, match="other code"):
+        with_outputs(source, ran)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_outputs_hold_no_error_no_noise_and_no_machine_path(stage):
+    assert paths.notebook(stage).stat().st_size < MAX_BYTES
+    for cell in code_cells(stage):
+        assert not MACHINE_PATH.findall(cell.source)
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.get("text")
+            text = json.dumps({k: v for k, v in output.get("data", {}).items() if k != "image/png"})
+            text += str(output.get("text", ""))
+            assert not MACHINE_PATH.findall(text)
+            assert "WARNING" not in text, text
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_every_picture_has_alt_text(stage):
+    for cell in code_cells(stage):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert len(output.metadata["image/png"].get("alt", "")) > 20
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_no_measured_number_is_typed_into_prose(stage):
+    """Percentages belong into outputs, where they come from metrics; only the intervals' level is a constant."""
+    for cell in read(stage).cells:
+        if cell.cell_type == "markdown":
+            assert set(re.findall(r"[\d.]+(?= ?%)", cell.source)) <= {"95"}, cell.source
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_notebook_has_cells_whose_output_is_checked(stage):
+    checked = [cell for cell in code_cells(stage) if "NBVAL_CHECK_OUTPUT" in cell.source]
+    assert len(checked) >= 2
+    for cell in checked:
+        assert cell.outputs, f"nothing to check: {cell.source}"
+
+
+@pytest.mark.parametrize(("document", "folder"), [("README.md", "notebooks/"), ("notebooks/README.md", "")])
+def test_tables_are_made_from_the_recorded_metrics(document, folder):
+    record, folder_run = kept(RECORD), kept(FOLDER_RUN)
+    text = (paths.project_root() / document).read_text()
+    assert fill(text, record, folder_run, folder) == text, "run 'make readme'"
+    for name in RESULTS:
+        if name in record:
+            record[name]["models"]["baseline_cnn"]["accuracy"] = 0.1234
+    if "table: results" in text:
+        assert "12.3%" in fill(text, record, folder_run, folder), "the table follows the metrics"

@@ -1,0 +1,64 @@
+"""The check of spelling: it reads documents, code and notebooks' cells, and nothing else."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import spelling
+
+WRONG = "rec" + "ieve"  # put together, so that the check of this file does not find it
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder that stands for the project's root, with its settings."""
+    (tmp_path / "pyproject.toml").write_text((spelling.ROOT / "pyproject.toml").read_text())
+    monkeypatch.setattr(spelling, "ROOT", tmp_path)
+    return tmp_path
+
+
+def write_notebook(path: Path, *, prose: str = "", code: str = "", output: str = "") -> None:
+    cell = nbformat.v4.new_code_cell(code)
+    cell.outputs = [nbformat.v4.new_output("stream", text=output)]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(prose), cell]), path)
+
+
+def test_misspelling_in_prose_and_code_is_named_with_file_and_line(project):
+    (project / "README.md").write_text(f"A title\n\nTo {WRONG} images.\n")
+    (project / "module.py").write_text(f'"""To {WRONG} images."""\n')
+    assert spelling.misspellings(["README.md", "module.py"]) == [
+        f"README.md:3: {WRONG} ==> receive",
+        f"module.py:1: {WRONG} ==> receive",
+    ]
+
+
+def test_misspelling_in_a_notebook_is_named_with_its_cell(project):
+    write_notebook(project / "one.ipynb", prose=f"To {WRONG}.", code=f"x = 1  # {WRONG}")
+    assert spelling.misspellings(["one.ipynb"]) == [
+        f"one.ipynb, cell 0:1: {WRONG} ==> receive",
+        f"one.ipynb, cell 1:1: {WRONG} ==> receive",
+    ]
+
+
+def test_outputs_of_notebooks_are_left_out(project):
+    write_notebook(project / "one.ipynb", prose="Fine.", code="x = 1", output=WRONG)
+    assert spelling.misspellings(["one.ipynb"]) == []
+
+
+def test_british_spelling_is_no_mistake(project):
+    (project / "README.md").write_text("Normalise the colour, initialise the centre, label the licence.\n")
+    assert spelling.misspellings(["README.md"]) == []
+
+
+def test_generated_files_are_left_out(project):
+    (project / "requirements.lock").write_text(f"{WRONG}==1.0\n")
+    (project / "results.json").write_text(f'{{"{WRONG}": 1}}\n')
+    assert spelling.misspellings(["requirements.lock", "results.json"]) == []
+
+
+def test_documents_code_and_notebooks_of_the_project_are_among_its_files():
+    names = set(spelling.all_files())
+    if not names:
+        pytest.skip("this is no git checkout")
+    assert {"README.md", "src/helpers/series/stages.py", "notebooks/00_warm_up.ipynb", "Makefile"} <= names
+    assert not {name for name in names if name.startswith((".venv", "runs/", "data/"))}

@@ -1,0 +1,381 @@
+"""The accepted run: what is kept, what is refused, and that nothing is lost."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from conftest import REPOSITORY
+from evaluated_runs import FIGURES, EvaluatedRun, figure
+from helpers import paths
+from helpers.errors import OsemnError
+from helpers.report import collect, render
+from helpers.report.regression import accept, reference, thumbnails
+from helpers.series import manifests, stages
+from report_runs import DATASET, PROFILE, written_once
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written_once(tmp_path_factory, EvaluatedRun)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatedRun:
+    return EvaluatedRun.copied(finished, tmp_path, monkeypatch)
+
+
+def reference_file() -> Path:
+    return reference.reference_file(DATASET, PROFILE)
+
+
+def files() -> dict[str, bytes]:
+    """Return all that is kept of accepted runs."""
+    root = reference_file().parents[1]
+    return {
+        file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file()
+    }
+
+
+def test_every_figure_that_is_kept_is_one_that_its_stage_writes() -> None:
+    for kept in (accept._OF_CHAMPION, accept._OF_SERIES, FIGURES):
+        for notebook, names in kept.items():
+            written = stages.of_notebook(notebook)[0].writes
+            assert not {f"figures/{name}.png" for name in names} - set(written)
+
+
+def test_what_is_accepted_is_read_again(run: EvaluatedRun) -> None:
+    assert render.accept(DATASET, PROFILE) == reference_file()
+    found = reference.read(DATASET, PROFILE)
+    assert set(found.candidates) == set(stages.CANDIDATES)
+    for name, one in found.candidates.items():
+        logged = json.loads((run.folder(f"07_evaluation/{name}") / "metrics.json").read_text())
+        assert np.array_equal(one.predicted, run.predicted[name])
+        assert one.confusion.tolist() == logged["confusion"]
+        assert (one.accuracy, one.macro_f1, one.ece) == (
+            logged["accuracy"],
+            logged["macro_f1"],
+            logged["ece_scaled"],
+        )
+        assert (one.label, one.n, one.class_names) == (logged["label"], len(run.labels), run.classes)
+    assert found.champion == run.metrics["10_export"]["candidate"]
+    assert found.validation["three-layer CNN"] == 0.912
+    assert found.seconds == {stage.name: 60.0 for stage in stages.STAGES}
+    assert found.seeds == ("0",)
+    assert found.machines == ("A processor at 2 GHz, 2 cores",)
+    assert found.versions == {"keras": ("3.15.1",), "python": ("3.11.2",)}
+    drawn = run.folder("10_export") / "figures" / "formats.png"
+    assert found.figures["10_export"]["figures/formats.png"] == manifests.sha256(drawn)
+
+
+@given(st.lists(st.integers(0, 299), max_size=200), st.sampled_from([300, 65_536, 65_537]))
+def test_predictions_survive_packing(values: list[int], classes: int) -> None:
+    assert reference.unpack(reference.pack(np.array(values, np.int64), classes)).tolist() == values
+
+
+@pytest.mark.parametrize("classes", [256, 257, 65_536, 65_537])
+def test_the_last_class_survives_packing(classes: int) -> None:
+    predicted = np.array([0, classes - 1])
+    assert reference.unpack(reference.pack(predicted, classes)).tolist() == [0, classes - 1]
+
+
+def test_pictures_of_large_figures_are_small_and_say_what_they_show(run: EvaluatedRun) -> None:
+    run.side = 720
+    run.write_all()
+    render.accept(DATASET, PROFILE)
+    found = reference.read(DATASET, PROFILE)
+    assert len(found.pictures) >= 1
+    assert sum(map(len, files().values())) <= 400_000
+    for picture in found.pictures:
+        with Image.open(found.folder / picture.file) as image:
+            assert image.format == "WEBP"
+            assert image.size == (picture.width, picture.height)
+            assert image.width <= 700
+        assert picture.alt == f"{Path(picture.name).stem} of {picture.stage}. As first drawn."
+
+
+@pytest.mark.parametrize("side", [24, 240])
+def test_all_of_it_stays_small_whatever_the_figures_are(run: EvaluatedRun, side: int) -> None:
+    run.side = side
+    run.write_all()
+    render.accept(DATASET, PROFILE)
+    assert sum(map(len, files().values())) <= 400_000
+
+
+def test_champion_s_evidence_is_kept(run: EvaluatedRun) -> None:
+    render.accept(DATASET, PROFILE)
+    champion = run.metrics["10_export"]["candidate"]
+    kept = {(one.stage, Path(one.name).stem) for one in reference.read(DATASET, PROFILE).pictures}
+    assert {
+        (f"07_evaluation/{champion}", "confusion_matrix"),
+        (f"07_evaluation/{champion}", "reliability"),
+        (f"07_evaluation/{champion}", "learning_curves"),
+        (f"07_evaluation/{champion}", "misclassified"),
+        (f"08_grad_cam/{champion}", "maps_wrong"),
+        ("04_baseline", "return_on_complexity"),
+        ("10_export", "formats"),
+        ("11_serving", "latency_and_throughput"),
+    } <= kept
+
+
+def _not_run(run: EvaluatedRun) -> None:
+    (run.folder("09_tuning") / manifests.NAME).unlink()
+
+
+def _damaged(run: EvaluatedRun) -> None:
+    (run.folder("09_tuning") / "metrics.json").write_text("{}")
+
+
+def _by_hand(run: EvaluatedRun) -> None:
+    (run.folder("09_tuning") / "notebook.ipynb").unlink()
+    run.seal("09_tuning")
+
+
+def _outdated(run: EvaluatedRun) -> None:
+    run.metrics["09_tuning"] = {**run.metrics["09_tuning"], "trials": 9}
+    run.write("09_tuning")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_not_run, "09_tuning is not run"),
+        (_damaged, "09_tuning is damaged"),
+        (_by_hand, "09_tuning is run by hand"),
+        (_outdated, "07_evaluation/tuned is outdated"),
+    ],
+)
+def test_series_that_is_not_whole_is_refused_and_nothing_is_lost(run: EvaluatedRun, harm, said: str) -> None:
+    render.accept(DATASET, PROFILE)
+    before = files()
+    harm(run)
+    with pytest.raises(OsemnError, match=said) as raised:
+        render.accept(DATASET, PROFILE)
+    assert f"osemn run --dataset {DATASET} --profile {PROFILE}" in raised.value.remedy
+    assert files() == before
+
+
+def test_nothing_run_is_refused(run: EvaluatedRun) -> None:
+    shutil.rmtree(paths.run_folder(DATASET, PROFILE))
+    with pytest.raises(OsemnError, match="no stage has been run"):
+        render.accept(DATASET, PROFILE)
+
+
+def test_champion_without_predictions_is_refused(run: EvaluatedRun) -> None:
+    run.metrics["10_export"] = {**run.metrics["10_export"], "candidate": "no such candidate"}
+    run.write_all()
+    with pytest.raises(OsemnError, match="left no predictions"):
+        render.accept(DATASET, PROFILE)
+    assert not reference_file().exists()
+
+
+def test_file_that_changes_while_it_is_read_is_noticed(run: EvaluatedRun) -> None:
+    series = collect.collect(DATASET, PROFILE)
+    run.predicted["tuned"] = run.predicted["transfer"]
+    run.write("07_evaluation/tuned")
+    with pytest.raises(OsemnError, match="changed while it was read"):
+        accept.build(series)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_acceptance_that_is_cut_short_leaves_the_one_before_whole(
+    run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    render.accept(DATASET, PROFILE)
+    before = files()
+    run.about = dict.fromkeys(stages.BY_NAME, "Drawn anew.")
+    run.write_all()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifests, "write_json", fail)
+        with pytest.raises(OsemnError if isinstance(error, OSError) else KeyboardInterrupt):
+            render.accept(DATASET, PROFILE)
+    after = files()
+    assert {name: after[name] for name in before} == before
+    assert "As first drawn." in reference.read(DATASET, PROFILE).pictures[0].alt
+    render.accept(DATASET, PROFILE)
+    found = reference.read(DATASET, PROFILE)
+    assert all("Drawn anew." in picture.alt for picture in found.pictures)
+    assert {file.name for file in found.folder.iterdir()} == {picture.file for picture in found.pictures}
+
+
+def _edited(change, *, signed: bool = True):
+    """Return what edits the reference's content, and signs it as if it had been written so."""
+
+    def edit(file: Path) -> None:
+        content = json.loads(file.read_text())
+        change(content)
+        if signed:
+            content["sha256"] = reference.content_sha256(content)
+        file.write_text(json.dumps(content))
+
+    return edit
+
+
+def _cut(share: float):
+    return lambda file: file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+
+
+def _first_picture(file: Path) -> Path:
+    return sorted(file.with_suffix("").iterdir())[0]
+
+
+DAMAGES = {
+    "empty": lambda file: file.write_bytes(b""),
+    "no text": lambda file: file.write_bytes(b"\x89PNG\xff\xfe"),
+    "cut short": _cut(0.5),
+    "a list": lambda file: file.write_text("[]"),
+    "a number": lambda file: file.write_text("7"),
+    "deeply nested": lambda file: file.write_text("[" * 100_000),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "foreign schema": _edited(lambda content: content.update(schema=2)),
+    "no schema": _edited(lambda content: content.pop("schema")),
+    "edited accuracy": _edited(
+        lambda content: content["candidates"]["tuned"].update(accuracy=7), signed=False
+    ),
+    "edited label": _edited(lambda content: content["candidates"]["tuned"].update(label="x"), signed=False),
+    "other data set": _edited(lambda content: content.update(dataset="mnist")),
+    "other profile": _edited(lambda content: content.update(profile="quick")),
+    "no candidates": _edited(lambda content: content.pop("candidates")),
+    "unknown champion": _edited(lambda content: content.update(champion="nobody")),
+    "no date": _edited(lambda content: content.update(accepted="yesterday")),
+    "words for numbers": _edited(lambda content: content["candidates"]["tuned"].update(accuracy="much")),
+    "predictions that are none": _edited(
+        lambda content: content["candidates"]["tuned"]["predicted"].update(zlib_base64="AAAA")
+    ),
+    "predictions of a wrong type": _edited(
+        lambda content: content["candidates"]["tuned"]["predicted"].update(dtype="object")
+    ),
+    "predictions of another run": _edited(
+        lambda content: content["candidates"]["tuned"].update(
+            predicted=content["candidates"]["transfer"]["predicted"]
+        )
+    ),
+    "picture elsewhere": _edited(
+        lambda content: content["pictures"][0].update(file="../../../etc/hostname", sha256="0" * 64)
+    ),
+    "picture gone": lambda file: _first_picture(file).unlink(),
+    "picture changed": lambda file: _first_picture(file).write_bytes(b"RIFF"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_reference_says_how_to_mend_it_and_stays_as_it_is(run: EvaluatedRun, damage) -> None:
+    render.accept(DATASET, PROFILE)
+    damage(reference_file())
+    before = files()
+    with pytest.raises(OsemnError) as raised:
+        reference.read(DATASET, PROFILE)
+    assert "restore it from version control" in raised.value.remedy
+    assert f"osemn report --dataset {DATASET} --profile {PROFILE} --accept" in raised.value.remedy
+    assert files() == before
+
+
+@pytest.mark.parametrize("name", ["cut short", "edited accuracy", "picture gone", "picture changed"])
+def test_accepting_again_mends_a_damaged_reference(run: EvaluatedRun, name: str) -> None:
+    render.accept(DATASET, PROFILE)
+    DAMAGES[name](reference_file())
+    render.accept(DATASET, PROFILE)
+    assert np.array_equal(
+        reference.read(DATASET, PROFILE).candidates["tuned"].predicted, run.predicted["tuned"]
+    )
+
+
+def test_layout_of_the_file_does_not_matter(run: EvaluatedRun) -> None:
+    render.accept(DATASET, PROFILE)
+    content = json.loads(reference_file().read_text())
+    reference_file().write_text(json.dumps(dict(reversed(content.items())), indent=8))
+    assert reference.read(DATASET, PROFILE) is not None
+
+
+def test_there_is_no_reference_before_one_is_accepted(run: EvaluatedRun) -> None:
+    assert reference.read(DATASET, PROFILE) is None
+    assert reference.reference_sha256(DATASET, PROFILE) == "none"
+
+
+def test_reference_lies_in_the_project_even_if_outputs_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(reference.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setenv("OSEMN_HOME", str(REPOSITORY))
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
+    found = reference.reference_file("fashion_mnist", "quick")
+    assert found == REPOSITORY / "reports" / "accepted" / "fashion_mnist" / "quick.json"
+
+
+def test_reference_names_no_folder_of_the_machine(run: EvaluatedRun) -> None:
+    file = reference.reference_file("/somewhere/else/My Photos", PROFILE)
+    assert file.parts[-2:] == ("my_photos", f"{PROFILE}.json")
+    render.accept(DATASET, PROFILE)
+    assert str(paths.output_root()) not in reference_file().read_text()
+    assert str(Path.home()) not in reference_file().read_text()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_git_keeps_what_was_accepted_and_ignores_rendered_reports(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    kept = ["reports/accepted/mnist/quick.json", "reports/accepted/mnist/quick/a.webp"]
+    call = ["git", "-C", str(tmp_path), "check-ignore", *kept, "reports/mnist/quick/index.html"]
+    ignored = subprocess.run(call, capture_output=True, text=True, check=False).stdout.split()
+    assert ignored == ["reports/mnist/quick/index.html"]
+
+
+def test_new_acceptance_makes_the_rendered_report_stale(run: EvaluatedRun) -> None:
+    render.render(DATASET, PROFILE)
+    assert render.is_current(DATASET, PROFILE)
+    render.accept(DATASET, PROFILE)
+    assert not render.is_current(DATASET, PROFILE)
+    index = render.render(DATASET, PROFILE)
+    assert render.is_current(DATASET, PROFILE)
+    assert re.search(
+        r'<h2 id="changes">Changes since the accepted run</h2>\s*<p>Nothing changed', index.read_text()
+    )
+
+
+def test_hash_of_the_labels_is_that_of_little_endian_whole_numbers(run: EvaluatedRun) -> None:
+    render.accept(DATASET, PROFILE)
+    expected = hashlib.sha256(np.asarray(run.labels, "<i8").tobytes()).hexdigest()
+    assert {one.labels_sha256 for one in reference.read(DATASET, PROFILE).candidates.values()} == {expected}
+
+
+def test_hash_of_the_test_images_is_that_of_the_file_that_was_evaluated(run: EvaluatedRun) -> None:
+    render.accept(DATASET, PROFILE)
+    expected = manifests.sha256(run.folder("01_acquire") / "test.npz")
+    assert {one.images_sha256 for one in reference.read(DATASET, PROFILE).candidates.values()} == {expected}
+
+
+def test_committed_references_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(reference.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setenv("OSEMN_HOME", str(REPOSITORY))
+    files = list((REPOSITORY / "reports" / "accepted").glob("*/*.json"))
+    assert files
+    for file in files:
+        assert reference.read(file.parent.name, file.stem).champion
+
+
+def test_copies_that_cannot_fit_are_left_out_largest_first() -> None:
+    figures = {("stage", f"figures/{side}.png"): (figure(f"{side}", side), "it") for side in (20, 250)}
+    sizes = {key: len(copy.content) for key, copy in thumbnails.fit(figures, 10**6).items()}
+    small = ("stage", "figures/20.png")
+    assert list(thumbnails.fit(figures, sizes[small] + 100)) == [small]
+    assert thumbnails.fit(figures, 10) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"no picture", "is no PNG"), (figure("", 8), "has no description")]
+)
+def test_figure_that_cannot_be_kept_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(OsemnError, match=f"the figure {said}"):
+        thumbnails.shrink(content, "the figure")

@@ -1,0 +1,195 @@
+"""The report as a reader opens it: by double click, offline, with a keyboard, on a phone and on a desk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY
+from helpers.report import conclusions, render
+from helpers.series import stages
+from report_runs import BUSINESS, DATASET, PROFILE, FakeRun, png
+
+pytestmark = pytest.mark.browser
+AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
+SIZES = {"desk": (1280, 820), "phone": (390, 844)}
+FOLDS = "details.code"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path_factory.mktemp("output")))
+        patch.delenv("OSEMN_HOME", raising=False)
+        _draw_everything(FakeRun())
+        yield render.render(DATASET, PROFILE).parent
+
+
+def _draw_everything(run: FakeRun) -> None:
+    """Leave every figure that the stages of the champion declare, and a summary with every section."""
+    for stage in stages.STAGES:
+        if stage.candidate in ("", "tuned"):
+            for name in (name for name in stage.writes if name.endswith(".png")):
+                file = run.folder(stage.name) / name
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(png(f"What {file.stem} of {stage.name} shows."))
+            run.seal(stage.name)
+    run.write_summary(conclusions.summary(run.metrics, "Digits", BUSINESS))
+
+
+class Reader:
+    """A browser that may open files and nothing else, and remembers what went wrong."""
+
+    def __init__(self, browser, size: tuple[int, int], scheme: str) -> None:
+        self.problems: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True
+        )
+        self.context.route("**/*", self._only_files)
+        self.page = self.context.new_page()
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+
+    def _only_files(self, route) -> None:
+        if route.request.url.startswith(("file:", "data:")):
+            route.continue_()
+        else:
+            self.problems.append(f"asked for {route.request.url}")
+            route.abort()
+
+    def _note_message(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"{message.type}: {message.text}")
+
+    def open(self, file: Path) -> "Reader":
+        self.page.goto(file.as_uri())
+        return self
+
+    def folds_open(self) -> list[bool]:
+        return self.page.eval_on_selector_all(FOLDS, "folds => folds.map(fold => fold.open)")
+
+
+@pytest.fixture
+def read(browser) -> Iterator:
+    opened: list[Reader] = []
+
+    def start(size: str = "desk", scheme: str = "light") -> Reader:
+        opened.append(Reader(browser, SIZES[size], scheme))
+        return opened[-1]
+
+    yield start
+    for reader in opened:
+        reader.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["index", "02_explore"])
+def test_a_page_opens_quietly_and_fits_the_screen(
+    read, folder: Path, tmp_path: Path, name, size, scheme
+) -> None:
+    reader = read(size, scheme).open(folder / f"{name}.html")
+    widths = reader.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    reader.page.screenshot(path=tmp_path / f"{name}_{size}_{scheme}.png", full_page=True)
+    assert widths[0] <= widths[1]
+    assert reader.problems == []
+    assert (tmp_path / f"{name}_{size}_{scheme}.png").stat().st_size > 10_000
+
+
+def test_all_images_are_drawn(read, folder: Path) -> None:
+    for name in ("index", "02_explore"):
+        reader = read().open(folder / f"{name}.html")
+        widths = reader.page.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
+        assert widths
+        assert all(width > 100 for width in widths)
+
+
+def test_code_is_folded_at_first_and_one_fold_opens_by_keyboard(read, folder: Path) -> None:
+    reader = read().open(folder / "02_explore.html")
+    assert not any(reader.folds_open())
+    assert not reader.page.locator(f"{FOLDS} pre").first.is_visible()
+    reader.page.locator(f"{FOLDS} summary").first.focus()
+    reader.page.keyboard.press("Enter")
+    assert reader.folds_open()[:2] == [True, False]
+    assert reader.page.locator(f"{FOLDS} pre").first.is_visible()
+
+
+def test_the_button_shows_and_hides_all_code_by_keyboard(read, folder: Path) -> None:
+    reader = read().open(folder / "02_explore.html")
+    button = reader.page.get_by_role("button", name="Show all code")
+    for _ in range(20):
+        reader.page.keyboard.press("Tab")
+        if button.evaluate("button => button === document.activeElement"):
+            break
+    else:
+        pytest.fail("the button cannot be reached by the Tab key")
+    reader.page.keyboard.press("Space")
+    assert all(reader.folds_open())
+    assert button.get_attribute("aria-pressed") == "true"
+    reader.page.keyboard.press("Enter")
+    assert not any(reader.folds_open())
+    assert button.get_attribute("aria-pressed") == "false"
+
+
+def test_the_first_tab_offers_to_skip_to_the_content(read, folder: Path) -> None:
+    reader = read().open(folder / "02_explore.html")
+    reader.page.keyboard.press("Tab")
+    assert reader.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    reader.page.keyboard.press("Enter")
+    assert reader.page.evaluate("document.activeElement.id") == "main"
+
+
+def test_links_lead_from_the_index_through_the_pages(read, folder: Path) -> None:
+    reader = read().open(folder / "index.html")
+    reader.page.get_by_role("link", name="Warm-up: Make Moons").click()
+    assert reader.page.url.endswith("00_warm_up.html")
+    reader.page.get_by_role("link", name="Acquire the data").last.click()
+    assert reader.page.url.endswith("01_acquire.html")
+    reader.page.get_by_role("link", name="OSEMN Vision").click()
+    assert reader.page.url.endswith("index.html")
+    assert reader.problems == []
+
+
+def test_the_dark_style_is_dark_and_figures_stay_on_white(read, folder: Path) -> None:
+    reader = read(scheme="dark").open(folder / "02_explore.html")
+    color = "element => getComputedStyle(element).backgroundColor"
+    assert reader.page.locator("body").evaluate(color) == "rgb(20, 24, 29)"
+    assert reader.page.locator("figure").first.evaluate(color) == "rgb(255, 255, 255)"
+
+
+def test_a_script_in_the_page_cannot_reach_the_network(read, folder: Path) -> None:
+    reader = read().open(folder / "index.html")
+    blocked = reader.page.evaluate(
+        "new Promise(done => { document.addEventListener('securitypolicyviolation', () => done(true));"
+        " const image = new Image(); image.src = 'https://example.org/a.png';"
+        " setTimeout(() => done(false), 2000); })"
+    )
+    assert blocked
+
+
+def test_the_summary_needs_no_scrolling(read, folder: Path) -> None:
+    reader = read("desk").open(folder / "index.html")
+    bottom = "element => element.getBoundingClientRect().bottom"
+    assert reader.page.locator("section.summary").evaluate(bottom) <= SIZES["desk"][1]
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: python tools/web_tools.py")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["index", "02_explore"])
+def test_axe_finds_no_violation(read, folder: Path, name: str, size: str, scheme: str) -> None:
+    reader = read(size, scheme).open(folder / f"{name}.html")
+    reader.page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    reader.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = reader.page.evaluate("axe.run()")["violations"]
+    assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in found] == []
+
+
+def test_on_paper_nothing_is_cut_and_folded_code_is_left_out(read, folder: Path) -> None:
+    reader = read().open(folder / "02_explore.html")
+    reader.page.emulate_media(media="print")
+    assert not reader.page.locator("nav.contents").first.is_visible()
+    boxes = reader.page.eval_on_selector_all(
+        ".scroll", "boxes => boxes.map(box => getComputedStyle(box).overflowX)"
+    )
+    assert set(boxes) == {"visible"}

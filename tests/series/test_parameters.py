@@ -1,0 +1,142 @@
+import ast
+import json
+
+import pytest
+
+from helpers import paths
+from helpers.errors import OsemnError, UsageError
+from helpers.series import notebook_cells, parameters, stages
+
+ALL = list(stages.NOTEBOOKS)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_notebook_names_exactly_the_parameters_of_its_model(stage):
+    assert list(notebook_cells.defaults(stage)) == list(parameters.MODELS[stage].model_fields)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_every_parameter_is_explained_by_a_comment(stage):
+    for line in parameters_source(stage).splitlines():
+        assert "  # " in line, f"{stage}: {line} has no comment"
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_every_parameter_is_read_by_its_notebook(stage):
+    content = json.loads(paths.notebook(stage).read_text())
+    code = "\n".join(
+        "".join(cell["source"])
+        for cell in content["cells"]
+        if cell["cell_type"] == "code" and not notebook_cells.is_parameters_cell(cell)
+    )
+    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    # The run object itself uses these three.
+    wanted = set(parameters.MODELS[stage].model_fields) - {"dataset", "profile", "seed"}
+    assert wanted <= used
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "standard", "full"])
+@pytest.mark.parametrize("stage", ALL)
+def test_every_profile_gives_valid_parameters(stage, profile):
+    values = parameters.resolve(stage, "fashion_mnist", profile)
+    assert values["profile"] == profile
+
+
+def test_quick_profile_is_the_notebooks_own_defaults():
+    assert parameters.load_profile("quick") == {}
+    for stage in ALL:
+        assert parameters.resolve(stage, "fashion_mnist", "quick") == notebook_cells.defaults(stage)
+
+
+def parameters_source(stage: str) -> str:
+    content = json.loads(paths.notebook(stage).read_text())
+    return next(
+        "".join(cell["source"]) for cell in content["cells"] if notebook_cells.is_parameters_cell(cell)
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: stages.find("04_basline"), "did you mean '04_baseline'"),
+        (lambda: parameters.load_profile("quik"), "did you mean 'quick'"),
+        (lambda: parameters.check_dataset("fashion-mnist"), "did you mean 'fashion_mnist'"),
+        (lambda: parameters.check_dataset("no/such/folder"), "There is no folder 'no/such/folder'"),
+        (lambda: parameters.parse_overrides(["cnn_epochs=3"]), "STAGE.parameter=value"),
+        (lambda: parameters.parse_overrides(["04_baseline.cnn_epochs"]), "STAGE.parameter=value"),
+        (lambda: parameters.parse_overrides(["04_basline.cnn_epochs=3"]), "did you mean '04_baseline'"),
+        (lambda: parameters.parse_overrides(["04_baseline.dataset=mnist"]), "use --dataset"),
+        (lambda: parameters.parse_overrides(["04_baseline.seed=[1"]), "cannot be read"),
+    ],
+)
+def test_wrong_name_is_refused_with_the_nearest_right_one(call, said):
+    with pytest.raises(UsageError, match=said):
+        call()
+
+
+def test_unknown_backbone_is_refused_before_a_kernel_starts():
+    overrides = {"05_transfer_learning": {"compared_backbones": ["efficientnet_lite3"]}}
+    with pytest.raises(UsageError, match="no backbone 'efficientnet_lite3'"):
+        parameters.resolve("05_transfer_learning", "digits", "smoke", overrides)
+
+
+def test_password_of_a_database_is_refused_because_parameters_are_written_down():
+    overrides = {"09_tuning": {"storage": "postgresql://user:secret@host/studies"}}
+    with pytest.raises(UsageError, match="PGPASSWORD") as caught:
+        parameters.resolve("09_tuning", "digits", "smoke", overrides)
+    assert "secret" not in str(caught.value)
+    overrides["09_tuning"]["storage"] = "postgresql://user@host:5432/studies"
+    assert parameters.resolve("09_tuning", "digits", "smoke", overrides)["storage"]
+
+
+def test_missing_parameter_is_named():
+    values = notebook_cells.defaults("04_baseline")
+    del values["seed"]
+    with pytest.raises(UsageError, match="seed"):
+        parameters.check("04_baseline", values)
+
+
+def test_overrides_are_stronger_than_the_profile():
+    values = parameters.resolve("04_baseline", "digits", "smoke", {"04_baseline": {"cnn_epochs": 9}})
+    assert values["cnn_epochs"] == 9
+    assert values["dense_epochs"] == parameters.load_profile("smoke")["04_baseline"]["dense_epochs"]
+
+
+def test_override_values_keep_their_types():
+    found = parameters.parse_overrides(
+        [
+            "00_warm_up.noise_levels=[0.1, 0.2]",
+            "01_acquire.color_mode=rgb",
+            "00_warm_up.epochs=3",
+            "04_baseline.learning_rate=3e-4",
+        ]
+    )
+    assert found == {
+        "04_baseline": {"learning_rate": 3e-4},
+        "00_warm_up": {"noise_levels": [0.1, 0.2], "epochs": 3},
+        "01_acquire": {"color_mode": "rgb"},
+    }
+
+
+@pytest.mark.parametrize("source", ["import os", "a, b = 1, 2", "a = os.getcwd()", "print(1)"])
+def test_parameters_cell_may_hold_only_literals(source):
+    with pytest.raises((OsemnError, ValueError)):
+        notebook_cells.literals(source, "notebook")
+
+
+def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
+    (project.root / "profiles" / "odd.yaml").write_text("04_basline:\n  seed: 1\n")
+    with pytest.raises(UsageError, match="did you mean '04_baseline'"):
+        parameters.load_profile("odd")
+    (project.root / "profiles" / "odd.yaml").write_text("04_baseline: [")
+    with pytest.raises(UsageError, match="not readable YAML"):
+        parameters.load_profile("odd")
+    (project.root / "profiles" / "odd.yaml").write_text("04_baseline: 3\n")
+    with pytest.raises(UsageError, match="parameter: value"):
+        parameters.load_profile("odd")
+
+
+def test_stage_without_a_notebook_is_an_error_that_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "notebook", lambda stage: tmp_path / f"{stage}.ipynb")
+    with pytest.raises(OsemnError, match=r"(?s)There is no .*12_report\.ipynb.*copy notebooks/template"):
+        notebook_cells.defaults("12_report")

@@ -1,0 +1,40 @@
+"""A service for tests: the real application, on a small real model, and pictures to send."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import registry_versions
+from helpers.export.registry import Registry
+from helpers.serving.settings import Settings
+
+
+def publish(folder: Path, seed: int = 0, *, promote: bool = True, drift: bool = False) -> str:
+    """Publish a version of digits from a new folder, and let it be served; return its name."""
+    content = registry_versions.content(folder, seed)
+    if drift:
+        registry_versions.write_drift_reference(content)
+    registry = Registry("digits")
+    name = registry.publish(content, registry_versions.facts()).name
+    return registry.promote(name).name if promote else name
+
+
+def settings(**changes) -> Settings:
+    """Return settings for tests: digits, a short watch."""
+    return Settings(
+        **{"dataset": "digits", "watch": 0.05, "drift_every": 0.0, "log_requests": False, **changes}
+    )
+
+
+def png(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    """Return pixels, `uint8 [H, W]` or `[H, W, C]`, as a picture file."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def pixels(seed: int = 0, side: int = 8) -> np.ndarray:
+    """Return random grey pixels, `uint8 [side, side]`."""
+    return np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
