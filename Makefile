@@ -35,6 +35,7 @@ report: $(READY)  ## Render the finished stages to HTML again (DATASET, PROFILE)
 lint: $(READY)  ## Check style, format and spelling of code, prose and notebooks, and the page in web/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/spelling.py
 	$(BIN)/python tools/web_tools.py
 

@@ -11,9 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers import figures
-from helpers import image_figures as image_plots
 from helpers.explore import moons, plots, statistics
-from helpers.explore import moons_plots as moon_plots
 from helpers.scrub import plots as augmentation
 
 CASES = [(2, (8, 8, 1)), (10, (28, 28, 1)), (13, (40, 30, 3))]
@@ -106,10 +104,10 @@ def test_gallery_has_a_labelled_row_for_each_transform(case: tuple) -> None:
 
 def test_class_rows_and_grids_show_every_image(case: tuple) -> None:
     images, labels, names = case
-    assert sum(
-        bool(axis.images) for axis in image_plots.class_rows(images, labels, names, 3).axes
-    ) == 3 * len(names)
-    assert sum(bool(axis.images) for axis in image_plots.image_grid(images[:7], columns=5).axes) == 7
+    assert sum(bool(axis.images) for axis in figures.class_rows(images, labels, names, 3).axes) == 3 * len(
+        names
+    )
+    assert sum(bool(axis.images) for axis in figures.image_grid(images[:7], columns=5).axes) == 7
 
 
 @pytest.mark.parametrize("levels", [[0.1], [0.1, 0.2, 0.3, 0.4]])
@@ -117,11 +115,11 @@ def test_warm_up_figures_take_any_number_of_levels(levels: list[float]) -> None:
     points = moons.make(200, 0.2, 0)
     surface = moons.surface(lambda places: 1 / (1 + np.exp(places[:, 1])), points.test_points, steps=20)
     flat = moons.surface(lambda places: np.full(len(places), 0.7), points.test_points, steps=20)
-    figure = moon_plots.decision_boundaries({"a": surface, "b": flat}, points.test_points, points.test_labels)
+    figure = plots.decision_boundaries({"a": surface, "b": flat}, points.test_points, points.test_labels)
     assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
     tests = [(points.test_points, points.test_labels)] * len(levels)
     scores = {"network": [(0.9, 0.88, 0.92)] * len(levels), "line": [(1.0, 0.99, 1.0)] * len(levels)}
-    figure = moon_plots.noise_sweep(levels, [surface] * len(levels), tests, scores)
+    figure = plots.noise_sweep(levels, [surface] * len(levels), tests, scores)
     assert len(figure.axes) == len(levels) + 1
 
 
@@ -133,6 +131,6 @@ def test_drawing_leaves_the_callers_style_and_random_state_alone(case: tuple) ->
     images, _, names = case
     before, state = dict(matplotlib.rcParams), np.random.get_state()[1].tolist()  # noqa: NPY002
     plots.class_balance(np.full(len(names), 5), names)
-    image_plots.image_grid(images[:4])
+    figures.image_grid(images[:4])
     assert dict(matplotlib.rcParams) == before
     assert np.random.get_state()[1].tolist() == state  # noqa: NPY002

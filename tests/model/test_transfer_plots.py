@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.model import layer_plots, transfer_plots
+from helpers.model import plots, transfer_plots
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -145,7 +145,7 @@ def test_resizing_draws_every_resolution_at_the_same_size():
 
 
 def test_architecture_names_every_block_and_layer_with_shape_and_parameters():
-    figure = layer_plots.architecture(make_blocks(5), HEAD)
+    figure = plots.architecture(make_blocks(5), HEAD)
     written = texts(figure)
     assert set(NAMES) <= set(written)
     assert {"32 × 32 × 16", "2 × 2 × 1,280", "1.0 k", "18 k"} <= set(written)
@@ -157,17 +157,17 @@ def test_architecture_names_every_block_and_layer_with_shape_and_parameters():
 
 @pytest.mark.parametrize("trained", [0, 5, 18])
 def test_architecture_colours_trained_blocks_unlike_frozen_ones(trained):
-    figure = layer_plots.architecture(make_blocks(trained), HEAD)
-    assert layer_plots.TRAINED != layer_plots.FROZEN
-    assert colored(figure, layer_plots.TRAINED) == trained
-    assert colored(figure, layer_plots.FROZEN) == 18 - trained
+    figure = plots.architecture(make_blocks(trained), HEAD)
+    assert plots.TRAINED != plots.FROZEN
+    assert colored(figure, plots.TRAINED) == trained
+    assert colored(figure, plots.FROZEN) == 18 - trained
     if trained == 5:
-        assert to_hex(boxes(figure)["block11"].get_facecolor()) == layer_plots.FROZEN.lower()
-        assert to_hex(boxes(figure)["block12"].get_facecolor()) == layer_plots.TRAINED.lower()
+        assert to_hex(boxes(figure)["block11"].get_facecolor()) == plots.FROZEN.lower()
+        assert to_hex(boxes(figure)["block12"].get_facecolor()) == plots.TRAINED.lower()
 
 
 def test_architecture_draws_larger_feature_maps_taller():
-    drawn = boxes(layer_plots.architecture(make_blocks(), HEAD))
+    drawn = boxes(plots.architecture(make_blocks(), HEAD))
     heights = [drawn[name].get_height() for name in NAMES]
     assert heights == sorted(heights, reverse=True)
     # equal steps, because 32, 16, 8 are powers of two and the scale is logarithmic
@@ -177,7 +177,7 @@ def test_architecture_draws_larger_feature_maps_taller():
 @pytest.mark.parametrize("blocks", [make_blocks(5), many_blocks(6), many_blocks(24)], ids=len)
 @pytest.mark.parametrize("head", [HEAD, HEAD[:2]], ids=len)
 def test_architecture_keeps_words_apart_inside_the_page_and_inside_their_boxes(blocks, head):
-    figure = layer_plots.architecture(blocks, head)
+    figure = plots.architecture(blocks, head)
     assert not outside(figure)
     assert not overlaps(figure)
     for text in figure.axes[0].texts:
@@ -191,8 +191,8 @@ def test_architecture_keeps_words_apart_inside_the_page_and_inside_their_boxes(b
 
 
 def test_architecture_puts_the_head_beside_few_blocks_and_beneath_many():
-    beside = boxes(layer_plots.architecture(many_blocks(6), HEAD[-1:]))
-    beneath = boxes(layer_plots.architecture(make_blocks(), HEAD))
+    beside = boxes(plots.architecture(many_blocks(6), HEAD[-1:]))
+    beneath = boxes(plots.architecture(make_blocks(), HEAD))
     assert (
         beside["softmax\n10 classes"].get_x() > beside["block_5_x"].get_x() + beside["block_5_x"].get_width()
     )
@@ -201,25 +201,23 @@ def test_architecture_puts_the_head_beside_few_blocks_and_beneath_many():
 
 def test_architecture_draws_feature_maps_of_one_pixel():
     one = make_blocks(1, ["only"], [1], [8])
-    assert boxes(layer_plots.architecture(one, HEAD))["only"].get_height() > 0
+    assert boxes(plots.architecture(one, HEAD))["only"].get_height() > 0
 
 
 def test_unfrozen_colours_one_cell_for_each_block_of_each_variant():
     variants = {"frozen": make_blocks(0), "top blocks": make_blocks(4), "all blocks": make_blocks(18)}
-    figure = layer_plots.unfrozen(variants)
+    figure = plots.unfrozen(variants)
     assert len(figure.axes[0].patches) == 3 * 18
-    assert colored(figure, layer_plots.TRAINED) == 0 + 4 + 18
+    assert colored(figure, plots.TRAINED) == 0 + 4 + 18
     top_row = [patch for patch in figure.axes[0].patches if 1 < patch.get_y() < 2]
-    columns = [
-        patch.get_x() for patch in top_row if to_hex(patch.get_facecolor()) == layer_plots.TRAINED.lower()
-    ]
+    columns = [patch.get_x() for patch in top_row if to_hex(patch.get_facecolor()) == plots.TRAINED.lower()]
     assert columns == [14, 15, 16, 17]
     assert legend(figure) == ["frozen", "trained"]
 
 
 def test_unfrozen_says_how_many_parameters_are_trained():
     variants = {"frozen": make_blocks(0), "top": make_blocks(2), "all": make_blocks(18)}
-    written = texts(layer_plots.unfrozen(variants))
+    written = texts(plots.unfrozen(variants))
     assert {"none of 171 k", "35 k of 171 k", "all of 171 k"} <= set(written)
     assert written.count("18 k") == 1
     assert {"frozen", "top", "all", *NAMES} <= set(written)
@@ -227,13 +225,13 @@ def test_unfrozen_says_how_many_parameters_are_trained():
 
 @pytest.mark.parametrize("blocks", [make_blocks(5), many_blocks(6), many_blocks(24)], ids=len)
 def test_unfrozen_keeps_words_apart_and_inside_the_page(blocks):
-    figure = layer_plots.unfrozen({"a variant with a long title": blocks})
+    figure = plots.unfrozen({"a variant with a long title": blocks})
     assert not outside(figure)
     assert not overlaps(figure)
 
 
 def test_unfrozen_titles_the_numbers_at_the_right_above_them():
-    figure = layer_plots.unfrozen({"frozen": make_blocks(0), "all": make_blocks(18)})
+    figure = plots.unfrozen({"frozen": make_blocks(0), "all": make_blocks(18)})
     figure.canvas.draw()
     drawn = {text.get_text(): text.get_tightbbox() for text in figure.axes[0].texts}
     title, first = drawn["parameters\nof the backbone\ntrained"], drawn["none of 171 k"]
@@ -244,7 +242,7 @@ def test_unfrozen_titles_the_numbers_at_the_right_above_them():
 
 def test_unfrozen_refuses_variants_of_different_backbones():
     with pytest.raises(ValueError, match="zip"):
-        layer_plots.unfrozen({"one": make_blocks(), "other": make_blocks()[:-1]})
+        plots.unfrozen({"one": make_blocks(), "other": make_blocks()[:-1]})
 
 
 def test_accuracy_by_resolution_draws_intervals_and_costs_where_the_table_says():

@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from evaluated_runs import EvaluatedRun, answers
-from helpers import change_words, paths
+from helpers import paths, wording
 from helpers.cli import main
 from helpers.errors import OsemnError
 from helpers.report import collect, render
@@ -481,7 +481,7 @@ def test_several_seeds_of_the_champion_are_told(run: EvaluatedRun) -> None:
 @settings(max_examples=200)
 @given(st.floats(-2, 2), st.sampled_from([1, 3]))
 def test_a_difference_is_shown_with_its_sign_and_never_as_a_signed_nothing(value: float, digits: int) -> None:
-    shown = change_words.signed(value, digits)
+    shown = wording.signed(value, digits)
     assert "-" not in shown
     assert (shown == "±0") == (
         abs(value) < 0.5 * 10.0 ** -(digits + 1) or float(f"{value:.{digits + 1}f}") == 0

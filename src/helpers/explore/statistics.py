@@ -1,7 +1,7 @@
 """What a data set's training part looks like, in numbers: balance, pixels, likeness of classes, embeddings."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from helpers.errors import OsemnError
 from helpers.obtain import data
 
 _NEARLY_BLANK = 5.0  # standard deviation of an image's values, on the 0–255 scale
-_CHUNK_VALUES = 50_000_000  # pixel values turned into floats at once: 200 MB
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,6 @@ def balance(counts: np.ndarray) -> Balance:
     )
 
 
-def chunks(images: np.ndarray) -> Iterator[slice]:
-    """Return slices along the first axis, each of a bounded number of values."""
-    step = max(1, _CHUNK_VALUES // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(images), step):
-        yield slice(start, start + step)
-
-
 def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean image and the variance image of each class.
 
@@ -93,7 +85,7 @@ def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> t
     for label in range(num_classes):
         chosen = images[labels == label]
         total, squares = np.zeros(images.shape[1:]), np.zeros(images.shape[1:])
-        for part in chunks(chosen):
+        for part in data.chunks(chosen):
             values = chosen[part].astype(np.float32)
             total += values.sum(axis=0, dtype=np.float64)
             squares += np.square(values).sum(axis=0, dtype=np.float64)
@@ -146,7 +138,7 @@ def flat_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     pixels = images.reshape(len(images), -1)
     constant = pixels.max(axis=1) == pixels.min(axis=1)
-    deviation = np.concatenate([pixels[part].std(axis=1, dtype=np.float32) for part in chunks(pixels)])
+    deviation = np.concatenate([pixels[part].std(axis=1, dtype=np.float32) for part in data.chunks(pixels)])
     return np.flatnonzero(constant), np.flatnonzero(~constant & (deviation < _NEARLY_BLANK))
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from helpers import figures
 from helpers.errors import OsemnError
 from helpers.interpret import error_analysis, gradcam, gradcam_checks
 from helpers.interpret import gradcam_plots as plots
-from helpers.interpret.plots import words
 from helpers.model import training
 from helpers.obtain import data
 from helpers.scoring import Mean, mean_of
@@ -152,7 +152,7 @@ class Evidence:
 
 
 def _none(reason: str) -> Evidence:
-    return Evidence(f"No evidence here: {reason}", f"No figure: {reason}", lambda: words(reason))
+    return Evidence(f"No evidence here: {reason}", f"No figure: {reason}", lambda: figures.sentence(reason))
 
 
 def energy(found: Explained) -> Evidence:

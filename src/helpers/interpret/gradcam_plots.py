@@ -7,9 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from helpers import figures
-from helpers import image_figures as image_plots
 from helpers.interpret.gradcam_checks import Curves, Randomised
-from helpers.interpret.plots import words
 from helpers.scoring import Mean, mean_of
 
 
@@ -25,7 +23,7 @@ def panel(
         nothing: what to say where there is no image.
     """
     if len(images) == 0:
-        return words(nothing)
+        return figures.sentence(nothing)
     wide = 1 + 2 * len(maps)
     in_row = max(1, 6 // wide)
     rows = -(-len(images) // in_row)
@@ -34,7 +32,7 @@ def panel(
         axis.axis("off")
     for number, image in enumerate(images):
         mine = axes[number // in_row, number % in_row * wide : (number % in_row + 1) * wide]
-        image_plots.draw_image(mine[0], image)
+        figures.draw_image(mine[0], image)
         mine[0].axis("on")
         mine[0].set_title(captions[number][0], fontsize=8.5)
         grey = image.mean(axis=-1)

@@ -9,7 +9,6 @@ from matplotlib.ticker import PercentFormatter
 from sklearn import metrics
 
 from helpers import figures
-from helpers import image_figures as image_plots
 from helpers.interpret.calibration import BINS, Reliability
 from helpers.interpret.confusion import Scores
 from helpers.interpret.error_analysis import Slice
@@ -169,36 +168,4 @@ def slices(found: Sequence[Slice], accuracy: float) -> Figure:
     axis.set_xlabel(
         "accuracy (95 % interval)\nbar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
     )
-    return figure
-
-
-def captioned(images: np.ndarray, captions: Sequence[str], *, nothing: str, columns: int = 6) -> Figure:
-    """Return images with a caption of a few short lines above each.
-
-    Args:
-        images: `[N, H, W, C] uint8`.
-        captions: one for each image.
-        nothing: what to say where there is no image.
-        columns: images in a row.
-    """
-    if len(images) == 0:
-        return words(nothing)
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    lines = max(caption.count("\n") for caption in captions) + 1
-    figure, axes = figures.subplots(rows, columns, width=1.75 * columns, height=rows * (1.45 + 0.17 * lines))
-    for index, axis in enumerate(axes.flat):
-        if index >= len(images):
-            axis.axis("off")
-            continue
-        image_plots.draw_image(axis, images[index])
-        axis.set_title(captions[index], fontsize=8.5)
-    return figure
-
-
-def words(text: str) -> Figure:
-    """Return a figure that holds a sentence, where there is nothing to draw."""
-    figure, axes = figures.subplots(width=8, height=1.2)
-    figures.no_axes(axes[0, 0])
-    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center", wrap=True)
     return figure

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
 from helpers import figures, wording
-from helpers import image_figures as image_plots
-from helpers.model import layer_plots
+from helpers.model import plots
 
 BROKEN = figures.COLORS[3]
 _EMPTY = "#EFEFEF"
@@ -39,7 +38,7 @@ def resizing(
     figure, axes = figures.subplots(count, len(columns), **page)
     for axes_column, (title, pictures) in zip(axes.T, columns, strict=True):
         for axis, picture in zip(axes_column, pictures, strict=True):
-            image_plots.draw_image(axis, np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+            figures.draw_image(axis, np.clip(np.rint(picture), 0, 255).astype(np.uint8))
         axes_column[0].set_title(title, fontsize=11)
     for axis, name in zip(axes[:, 0], class_names, strict=True):
         axis.set_ylabel(textwrap.fill(name, 14), rotation=0, ha="right", va="center")
@@ -140,7 +139,7 @@ def gradient_norms(norms: Mapping[str, Mapping[str, object]]) -> Figure:
     figure.colorbar(mesh, ax=axes, label="log10 of the gradient's norm")
     none = {"no gradient": _EMPTY} if any((table == 0).any() for table in tables) else {}
     broken = {} if all(np.isfinite(table).all() for table in tables) else {"not finite": BROKEN}
-    layer_plots.legend(figure, none | broken)
+    plots.legend(figure, none | broken)
     return figure
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LEDGER = "test_openings.jsonl"
 _FEWEST_BLOCKS = 32
 _IMAGES_AT_ONCE = 256
+_CHUNK_VALUES = 50_000_000  # pixel values turned into floats at once: 200 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,3 +287,10 @@ def _shares(counts: np.ndarray, size: int) -> np.ndarray:
 
 def _sorted(parts: list[np.ndarray]) -> np.ndarray:
     return np.sort(np.concatenate(parts)).astype(np.int64)
+
+
+def chunks(images: np.ndarray) -> Iterator[slice]:
+    """Return slices along the first axis, each of a bounded number of values."""
+    step = max(1, _CHUNK_VALUES // max(1, int(np.prod(images.shape[1:]))))
+    for start in range(0, len(images), step):
+        yield slice(start, start + step)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers.explore.statistics import chunks
+from helpers.obtain.data import chunks
 
 COLUMNS = ("index_a", "index_b", "label_a", "label_b", "distance", "kind")
 _POOLED_SIDE = 32

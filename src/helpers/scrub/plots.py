@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from helpers import figures
-from helpers import image_figures as image_plots
 
 
 def gallery(rows: Sequence[tuple[str, np.ndarray]], cell: float = 0.95) -> Figure:
@@ -20,6 +19,6 @@ def gallery(rows: Sequence[tuple[str, np.ndarray]], cell: float = 0.95) -> Figur
     figure, axes = figures.subplots(len(rows), columns, width=2.3 + cell * columns, height=cell * len(rows))
     for row, (label, images) in enumerate(rows):
         for axis, image in zip(axes[row], np.clip(np.rint(images), 0, 255).astype(np.uint8), strict=True):
-            image_plots.draw_image(axis, image)
+            figures.draw_image(axis, image)
         axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
     return figure

@@ -166,7 +166,7 @@ def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:
         path: the file to write.
         columns: pictures in a row.
     """
-    from helpers import image_figures as image_plots
+    from helpers import figures
 
     drawn = [answer for answer in answers if answer.image is not None]
     if not drawn:
@@ -176,7 +176,7 @@ def grid(answers: Sequence[Answer], path: Path, columns: int = 6) -> None:
         said = f"{found.answer['class']} {found.answer['confidence']:.0%}"
         wrong = found.true_class and found.true_class != found.answer["class"]
         titles.append(f"✗ {said}\n(is {found.true_class})" if wrong else said)
-    figure = image_plots.image_grid(
+    figure = figures.image_grid(
         np.stack([found.image for found in drawn]), titles, columns=min(columns, len(drawn)), cell=1.6
     )
     figure.savefig(path)

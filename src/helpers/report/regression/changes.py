@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from helpers import change_words
+from helpers import wording
 from helpers.errors import OsemnError
 from helpers.report import collect
 from helpers.report.regression import accept, comparisons, differences
@@ -42,7 +42,7 @@ class Changes:
     figures: tuple[differences.FigurePair, ...]
     other_figures: tuple[tuple[collect.Record, int], ...]
     times: tuple[differences.TimeChange, ...]
-    validation: tuple[tuple[str, change_words.Words], ...]
+    validation: tuple[tuple[str, wording.ChangeWords], ...]
     surroundings: tuple[str, ...]
     seeds: str
 
@@ -268,10 +268,10 @@ def _other_figures(
 
 def _validation(
     reference: accepted.Reference, series: collect.Series
-) -> tuple[tuple[str, change_words.Words], ...]:
+) -> tuple[tuple[str, wording.ChangeWords], ...]:
     before = reference.validation
     return tuple(
-        (label, change_words.words(before[label], now, None, None, share=True))
+        (label, wording.change_words(before[label], now, None, None, share=True))
         for label, now in accept.validation(series).items()
         if label in before
     )

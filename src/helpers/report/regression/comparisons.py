@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import change_words
+from helpers import wording
 from helpers.report.regression import significance
 from helpers.report.regression.reference import Candidate
 from helpers.wording import capital, listing
@@ -74,10 +74,10 @@ class Change:
         return self.verdict in (IMPROVEMENT, REGRESSION)
 
     @property
-    def words(self) -> change_words.Words:
+    def words(self) -> wording.ChangeWords:
         """Its numbers as words."""
         share = self.score in (ACCURACY, RECALL)
-        return change_words.words(self.before, self.after, self.interval, self.p_value, share=share)
+        return wording.change_words(self.before, self.after, self.interval, self.p_value, share=share)
 
     @property
     def title(self) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from helpers import paths
-from helpers.change_words import signed
 from helpers.report import collect
 from helpers.report.html.pages import clock
 from helpers.report.regression import accept, thumbnails
 from helpers.report.regression import reference as accepted
 from helpers.report.regression.comparisons import Pair
+from helpers.wording import signed
 
 GRID = 15  # classes up to which the whole matrix is shown
 LARGEST = 12  # cells shown of a larger one

@@ -1,0 +1,54 @@
+"""Each notebook imports the helpers of its own room, and of those below that it may use."""
+
+import ast
+import json
+
+import pytest
+
+from conftest import REPOSITORY
+from helpers.series import stages
+
+EVERYWHERE = {"series", "obtain", "errors", "figures", "paths", "scoring", "wording"}
+ROOMS = {
+    "00_warm_up": {"explore"},
+    "01_acquire": set(),
+    "02_explore": {"explore"},
+    "03_preprocess": {"scrub", "explore"},
+    "04_baseline": {"model", "scrub"},
+    "05_transfer_learning": {"model", "scrub"},
+    "06_fine_tuning": {"model", "scrub"},
+    "07_evaluation": {"interpret", "model"},
+    "08_grad_cam": {"interpret"},
+    "09_tuning": {"model"},
+    "10_export": {"export", "interpret"},
+    "11_serving": {"serving", "export"},
+    "12_report": {"report", "model"},
+}
+
+
+def rooms(source: str) -> set[str]:
+    """Return the rooms, or files of the ground, that a notebook's code imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("helpers.")}
+    return found
+
+
+def code(notebook: str) -> str:
+    cells = json.loads((REPOSITORY / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("notebook", sorted({stage.notebook for stage in stages.STAGES}))
+def test_notebook_imports_only_its_room_and_what_everyone_may_use(notebook: str) -> None:
+    assert rooms(code(notebook)) <= EVERYWHERE | ROOMS[notebook]
+
+
+def test_imports_of_every_form_are_seen() -> None:
+    assert rooms("from helpers import paths") == {"paths"}
+    assert rooms("from helpers.model.tuning import study\nimport helpers.serving.app") == {"model", "serving"}
