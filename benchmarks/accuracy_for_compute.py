@@ -305,9 +305,9 @@ def _entry(entries: list[dict[str, Any]], dataset: str, method: str, minutes: in
 
 
 def table() -> str:
-    """Return all results as a Markdown table: mean over seeds with Student's 95 % interval."""
+    """Return all results as a Markdown table: mean over seeds with Student's 95% interval."""
     lines = [
-        "| data | method | budget | seeds | seconds | operations | validation | test, mean of seeds | 95 % interval over seeds "
+        "| data | method | budget | seeds | seconds | operations | validation | test, mean of seeds | 95% interval over seeds "
         "| ensemble |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

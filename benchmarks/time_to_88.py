@@ -1,4 +1,4 @@
-"""Seconds to 88 % on the test set: the recipe against what a beginner runs.
+"""Seconds to 88% on the test set: the recipe against what a beginner runs.
 
     .venv/bin/python benchmarks/time_to_88.py
 

@@ -199,7 +199,7 @@ def results_table(record: Record) -> str:
     if run is None:
         raise OsemnError("No run with metrics is on record.", "make run, then make readme")
     lines = [
-        "| model | notebook | validation accuracy | 95 % interval | test accuracy | 95 % interval | macro-F1 | parameters "
+        "| model | notebook | validation accuracy | 95% interval | test accuracy | 95% interval | macro-F1 | parameters "
         "| training images | seconds to fit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -233,7 +233,7 @@ def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
         folder_run: what `benchmarks/folder_run.py` wrote, if it has been run.
     """
     lines = [
-        "| data | profile | champion | test accuracy | 95 % interval | test images | minutes |",
+        "| data | profile | champion | test accuracy | 95% interval | test images | minutes |",
         "|---|---|---|---|---|---|---|",
     ]
     for dataset in paths.BUILT_IN_DATASETS:

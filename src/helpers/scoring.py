@@ -77,7 +77,7 @@ class Comparison:
 
     Attributes:
         difference: accuracy of the one minus accuracy of the other.
-        ci95: its 95 % interval.
+        ci95: its 95% interval.
         p_value: of McNemar's exact test that both are right equally often.
         only_one: images that only the one got right.
         only_other: images that only the other got right.
@@ -91,7 +91,7 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is more than noise at the 5 % level."""
+        """Whether the difference is more than noise at the 5% level."""
         return self.p_value < LEVEL
 
     def corrected(self, candidates: int) -> "Comparison":
@@ -143,7 +143,7 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean with its 95 % interval, by Student's t over images.
+    """A mean with its 95% interval, by Student's t over images.
 
     Attributes:
         n: images.

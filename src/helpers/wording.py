@@ -88,7 +88,7 @@ class ChangeWords:
         before: the value before.
         after: the value after.
         difference: what lies between them, signed and with its unit.
-        interval: the 95 % interval of the difference; "–" where there is none.
+        interval: the 95% interval of the difference; "–" where there is none.
         p_value: of the test; "–" where there is none.
     """
 
@@ -107,7 +107,7 @@ def change_words(
     Args:
         before: the value before.
         after: the value after.
-        interval: 95 % interval of after − before, or None.
+        interval: 95% interval of after − before, or None.
         p: p-value, or None.
         share: whether the values are shares, to be shown in per cent and their difference in percentage points.
     """

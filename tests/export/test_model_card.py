@@ -73,7 +73,7 @@ def test_card_has_every_section_and_its_numbers():
         "## Where it comes from",
     ):
         assert title in text
-    assert "90.0% of 100 test images are told right (95 % interval 82.6 to 94.5%)" in text
+    assert "90.0% of 100 test images are told right (95% interval 82.6 to 94.5%)" in text
     assert "| Shirt | 0.940 (0.830–0.980) | 0.870 (0.750–0.940) | 0.900 (0.830–0.960) | 52 |" in text
     assert "| Coat | – | 0.940 | – | 48 |" in text
     assert "Its most frequent mistakes among 10: 7 × Shirt taken for Coat; 3 × Coat taken for Shirt." in text

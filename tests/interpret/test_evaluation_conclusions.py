@@ -53,7 +53,7 @@ def test_spread_over_seeds_is_not_mixed_up_with_the_interval_over_images():
     one = conclusions.spread([0.92], (0.91, 0.93))
     assert "this run trained one" in one
     several = conclusions.spread([0.92, 0.93, 0.94], (0.91, 0.93))
-    assert "91.0% to 93.0% (95 % interval over images)" in several
+    assert "91.0% to 93.0% (95% interval over images)" in several
     assert "Over 3 seeds of training, accuracy is 93.00% on average, 92.00% to 94.00%" in several
 
 

@@ -54,7 +54,7 @@ def test_the_table_has_every_thing_of_the_five_experiments():
     for name in (
         "Make Moons",
         "decision boundary",
-        "dense network (≈ 88 %)",
+        "dense network (≈ 88%)",
         "error analysis",
         "MNIST digits",
     ):

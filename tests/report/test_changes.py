@@ -93,7 +93,7 @@ def test_paired_bootstrap_agrees_with_drawing_images_one_by_one() -> None:
     low, high = np.percentile(drawn, [2.5, 97.5])
     error = (
         3 * 2.7 * np.std(drawn) / np.sqrt(500)
-    )  # a 2.5 % quantile of a normal sample varies by 2.7 σ/√draws
+    )  # a 2.5% quantile of a normal sample varies by 2.7 σ/√draws
     assert (tested.low, tested.high) == (pytest.approx(low, abs=error), pytest.approx(high, abs=error))
     expected = [f1_score(labels, one, average="macro") for one in (before, after)]
     assert [tested.before, tested.after] == pytest.approx(expected)
@@ -126,7 +126,7 @@ def test_swapped_answers_hold_their_level() -> None:
     for seed in range(150):
         before, after = answers(labels, 0.85, 2 * seed, 5), answers(labels, 0.85, 2 * seed + 1, 5)
         rejected += significance.paired_macro_f1(labels, before, after, 5, draws=400).p_value < 0.05
-    assert rejected <= 14  # 5 % of 150, and three standard errors
+    assert rejected <= 14  # 5% of 150, and three standard errors
 
 
 def test_bootstrap_is_fast_repeatable_and_leaves_the_global_generator_alone() -> None:
@@ -189,7 +189,7 @@ def test_equal_networks_are_called_different_about_once_in_twenty() -> None:
             alarms[score] += score in named
     highest = stats.binom.ppf(0.999, draws, 0.05)
     assert all(count <= highest for count in alarms.values()), alarms
-    assert alarms[comparisons.ACCURACY] >= stats.binom.ppf(0.001, draws, 0.03)  # exact tests keep below 5 %
+    assert alarms[comparisons.ACCURACY] >= stats.binom.ppf(0.001, draws, 0.03)  # exact tests keep below 5%
 
 
 def test_four_equal_candidates_raise_hardly_more_false_alarms_than_one() -> None:

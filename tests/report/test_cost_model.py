@@ -247,7 +247,7 @@ def test_interval_of_the_saving_holds_the_truth_in_drawn_samples(quick_wilson):
         found = Answers(population.confidence[drawn], population.right[drawn])
         low, high = cost_model.outcome(found, CATALOGUE, 0.85).saving.ci95
         held += low <= truth <= high
-    # Of 400 intervals of 95 %, 367 to 391 hold it in 99 of 100 cases.
+    # Of 400 intervals of 95%, 367 to 391 hold it in 99 of 100 cases.
     assert stats.binom.ppf(0.005, 400, 0.95) <= held
 
 

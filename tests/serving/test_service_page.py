@@ -25,13 +25,13 @@ def test_picture_is_answered_and_text_refused(browser, service, tmp_path):
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(service.address)
-    page.wait_for_function("document.querySelector('#model').textContent.includes('90.0 % of 1000')")
+    page.wait_for_function("document.querySelector('#model').textContent.includes('90.0% of 1000')")
     page.set_input_files("#file", str(picture))
     page.get_by_role("button", name="Tell what it shows").click()
     page.wait_for_selector("#answer h2")
     _, wanted = load_test.send(service.address, picture.read_bytes())
     assert page.inner_text("#answer h2").startswith(wanted["predictions"][0]["class"])
-    shares = [f"{100 * share:.1f} %" for share in wanted["predictions"][0]["calibrated"].values()]
+    shares = [f"{100 * share:.1f}%" for share in wanted["predictions"][0]["calibrated"].values()]
     assert sorted(page.locator("#answer td:nth-child(2)").all_inner_texts()) == sorted(shares)
     page.set_input_files("#file", str(text))
     page.get_by_role("button", name="Tell what it shows").click()
@@ -55,7 +55,7 @@ def test_page_that_wants_a_key_asks_again_once_it_was_typed(browser, tmp_path, m
         says("wants a key")
         for typed, answer in (
             ("wrong", "not the service"),
-            ("secret", "90.0 % of 1000"),
+            ("secret", "90.0% of 1000"),
             ("", "wants a key"),
         ):
             page.fill("#key", typed)

@@ -44,7 +44,7 @@ def _head(facts: Mapping[str, Any]) -> str:
     return (
         f"# Model card: {data['title']}, {facts['label']}\n\n"
         f"{wording.percent(test['accuracy'])} of {test['n']:,} test images are told right "
-        f"(95 % interval {wording.interval(*test['accuracy_ci95'])}), macro-F1 {test['macro_f1']:.3f}.\n\n"
+        f"(95% interval {wording.interval(*test['accuracy_ci95'])}), macro-F1 {test['macro_f1']:.3f}.\n\n"
         f"The candidate `{facts['candidate']}` is the champion among {wording.listing(champion['candidates'])}. {how}"
     )
 
@@ -81,7 +81,7 @@ def _accuracy(facts: Mapping[str, Any]) -> str:
         for name in facts["classes"]
         for found in [facts["metrics"]["test"]["per_class"][name]]
     ]
-    return "## Accuracy by class\n\nOn the test images, with 95 % intervals.\n\n" + _table(
+    return "## Accuracy by class\n\nOn the test images, with 95% intervals.\n\n" + _table(
         ("class", "precision", "recall", "F1", "images"), rows
     )
 

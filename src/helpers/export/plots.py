@@ -40,7 +40,7 @@ def accuracy_and_latency(choice: Choice) -> Figure:
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(x=0.3)
     axis.set_xlabel("milliseconds for one image (ONNX Runtime, one thread, log scale)")
-    axis.set_ylabel("validation accuracy (95 % interval)")
+    axis.set_ylabel("validation accuracy (95% interval)")
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     return figure
 

@@ -72,7 +72,7 @@ def spread(accuracies: Sequence[float], interval: tuple[float, float]) -> str:
         interval: Wilson's, of the candidate.
     """
     of_images = (
-        f"On all images of this kind its accuracy lies within {_shown(interval)} (95 % interval over images)"
+        f"On all images of this kind its accuracy lies within {_shown(interval)} (95% interval over images)"
     )
     if len(accuracies) < 2:
         return (
@@ -107,7 +107,7 @@ def calibration_sentence(before: Reliability, after: Reliability, temperature: f
     )
     side = "above" if gap > 0 else "below"
     return (
-        f"The candidate is **{words}**: on average its confidence lies {100 * abs(gap):.1f} points {side} its accuracy (95 % interval of "
+        f"The candidate is **{words}**: on average its confidence lies {100 * abs(gap):.1f} points {side} its accuracy (95% interval of "
         f"confidence − accuracy {100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}). {mended} A model whose confidence is exactly right would "
         f"show {after.error_by_chance:.3f} on as many images."
     )
@@ -147,7 +147,7 @@ def comparison_text(compared: Sequence[Mapping[str, Any]]) -> str:
         low, high = found["ci95"]
         verdict = ("better" if found["points"] > 0 else "worse") if found["shown"] else "no difference shown"
         lines.append(
-            f"- against the **{found['label']}**: {found['points']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}, "
+            f"- against the **{found['label']}**: {found['points']:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, "
             f"p = {found['p_value']:.2g}: **{verdict}**; {found['only_this']:,} images only this one gets right, "
             f"{found['only_other']:,} only the other."
         )
@@ -253,7 +253,7 @@ def learned(
     )
     absent = f" No test image shows {', '.join(scores.absent)}." if scores.absent else ""
     return (
-        f"- The {label} is right on **{scores.accuracy:.1%}** of {scores.n:,} test images (95 % interval "
+        f"- The {label} is right on **{scores.accuracy:.1%}** of {scores.n:,} test images (95% interval "
         f"{_shown(scores.accuracy_ci95)}), macro-F1 {scores.macro_f1:.3f}.{absent} {beside}\n"
         f"- Its weakest class is **{worst.name}**: F1 {worst.f1:.3f} ({worst.f1_ci95[0]:.3f} to {worst.f1_ci95[1]:.3f}).\n"
         f"- Its expected calibration error is {before.error:.3f}, {after.error:.3f} after temperature scaling."

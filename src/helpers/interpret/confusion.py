@@ -109,7 +109,7 @@ class Scores:
 
 
 def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_000, seed: int = 0) -> Scores:
-    """Return all scores with 95 % intervals.
+    """Return all scores with 95% intervals.
 
     A plain bootstrap cannot draw mistakes that the sample does not contain: a class without any would have an interval of no
     width. So the F1 of a class takes Wilson's interval: of the images that are of the class or were taken for it, the share J

@@ -121,7 +121,7 @@ class Slice:
 
     @property
     def shown(self) -> bool:
-        """True if the slice makes a difference at the 5 % level, after correction."""
+        """True if the slice makes a difference at the 5% level, after correction."""
         return self.p_value < LEVEL
 
     @property

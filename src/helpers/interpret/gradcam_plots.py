@@ -87,7 +87,7 @@ def energy(by_class: Mapping[str, Mapping[str, Mean]], pixels: Mapping[str, floa
     axis.invert_yaxis()
     axis.set_xlim(0, 1.02)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("share on the object (95 % interval)")
+    axis.set_xlabel("share on the object (95% interval)")
     figure.legend(loc="outside upper right", ncols=3, fontsize=9)
     return figure
 
@@ -110,7 +110,7 @@ def perturbation(curves: Mapping[str, Mapping[str, Curves]]) -> Figure:
         axis.set_xlabel("share of the pixels that are " + ("gone" if kind == "deletion" else "there"))
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
         axis.legend(fontsize=9)
-    axes[0, 0].set_ylabel("confidence in the class (95 % interval)")
+    axes[0, 0].set_ylabel("confidence in the class (95% interval)")
     return figure
 
 

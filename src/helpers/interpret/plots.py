@@ -65,7 +65,7 @@ def scores_by_class(scores: Scores) -> Figure:
     axis.set_yticks(range(len(ordered)), [found.name for found in ordered])
     axis.invert_yaxis()
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("score (95 % interval)")
+    axis.set_xlabel("score (95% interval)")
     figure.legend(loc="outside upper right", ncols=3)
     return figure
 
@@ -98,7 +98,7 @@ def reliability(before: Reliability, after: Reliability, temperature: float) -> 
         axis.set_xlabel("confidence")
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1.02)
-    axes[0, 0].set_ylabel("accuracy (95 % interval)")
+    axes[0, 0].set_ylabel("accuracy (95% interval)")
     axes[0, 0].legend(loc="upper left", fontsize=9)
     return figure
 
@@ -166,6 +166,6 @@ def slices(found: Sequence[Slice], accuracy: float) -> Figure:
     axis.invert_yaxis()
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel(
-        "accuracy (95 % interval)\nbar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
+        "accuracy (95% interval)\nbar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
     )
     return figure

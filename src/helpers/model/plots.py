@@ -53,7 +53,7 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
         axis.margins(x=0.15)
         axis.set_xlabel(title)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes[0, 0].set_ylabel("validation accuracy (95 % interval)")
+    axes[0, 0].set_ylabel("validation accuracy (95% interval)")
     if len(below):
         note = "\n".join(f"below the picture: {row.label}, {row.accuracy:.1%}" for row in below.itertuples())
         axes[0, 1].text(

@@ -50,7 +50,7 @@ def accuracy_by_resolution(table: pd.DataFrame) -> Figure:
 
     Args:
         table: one row for each backbone and resolution; columns `backbone_label`, `resolution` (pixels),
-            `accuracy`, `low`, `high` (95 % interval), `extraction_seconds` and `samples` (images extracted).
+            `accuracy`, `low`, `high` (95% interval), `extraction_seconds` and `samples` (images extracted).
             Rows without a time (0 or not finite: read from the cache) are left out of the right panel.
     """
     figure, axes = figures.subplots(1, 2, width=_WIDTH, height=4.6, sharey=True)
@@ -74,7 +74,7 @@ def accuracy_by_resolution(table: pd.DataFrame) -> Figure:
             right.annotate(f"{row.resolution} px", point, (7, -12), textcoords="offset points", fontsize=10)
     left.set_xticks(sorted(set(table["resolution"])))
     left.margins(x=0.12)
-    left.set(xlabel="resolution in pixels", ylabel="validation accuracy (95 % interval)")
+    left.set(xlabel="resolution in pixels", ylabel="validation accuracy (95% interval)")
     left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     if costs:  # wide enough to hold a tick for a single cost
         right.set(xscale="log", xlim=(min(costs) / 1.6, max(costs) * 1.8))
@@ -171,7 +171,7 @@ def comparison(table: pd.DataFrame) -> Figure:
     """Return validation accuracies with intervals, one row a variant, and the numbers beside them.
 
     Args:
-        table: columns `label`, `accuracy`, `low`, `high` (95 % interval) and `seconds` of training.
+        table: columns `label`, `accuracy`, `low`, `high` (95% interval) and `seconds` of training.
     """
     figure, axes = figures.subplots(width=_WIDTH, height=1.5 + 0.5 * len(table))
     axis = axes[0, 0]
@@ -186,7 +186,7 @@ def comparison(table: pd.DataFrame) -> Figure:
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.grid(False, axis="y")
     axis.margins(x=0.1)
-    axis.set_xlabel("validation accuracy (95 % interval)")
+    axis.set_xlabel("validation accuracy (95% interval)")
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     return figure
 

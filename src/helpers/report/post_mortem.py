@@ -164,7 +164,7 @@ def labelled_sample(accuracy: float, n: int, loss: float) -> tuple[int, int] | N
     """Return a sample that shows a loss of accuracy, and the count of right answers below which it does.
 
     By the predictive distribution of the count, beta-binomial after Jeffreys' prior, as the accuracy before is only known from
-    test images: level 5 %, power 80 %, one-sided. The sample is the smallest multiple of ten; None where none is large enough.
+    test images: level 5%, power 80%, one-sided. The sample is the smallest multiple of ten; None where none is large enough.
 
     Args:
         accuracy: as it was on the test images, between 0 and 1.

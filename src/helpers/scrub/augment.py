@@ -62,12 +62,12 @@ class AugmentationPolicy:
         """Return what each kind does, in words."""
         words = (
             f"±{self.rotation_degrees:g}°",
-            f"±{100 * self.shift_fraction:.0f} % of the side",
-            f"±{100 * self.zoom_fraction:.0f} %",
+            f"±{100 * self.shift_fraction:.0f}% of the side",
+            f"±{100 * self.zoom_fraction:.0f}%",
             "half of the images",
-            f"{100 * self.erase_fraction:.0f} % of the area, {100 * self.erase_probability:.0f} % of the images",
-            f"±{100 * self.brightness:.0f} % of 255",
-            f"±{100 * self.contrast:.0f} %",
+            f"{100 * self.erase_fraction:.0f}% of the area, {100 * self.erase_probability:.0f}% of the images",
+            f"±{100 * self.brightness:.0f}% of 255",
+            f"±{100 * self.contrast:.0f}%",
         )
         return {
             kind: text if on else "off" for text, (kind, on) in zip(words, self.active().items(), strict=True)

@@ -45,7 +45,7 @@ CHANGES: dict[str, tuple[Callable[[np.ndarray, float, int], np.ndarray], tuple[f
 """Kinds of change, with the function, its strengths and how a strength is written."""
 
 CLASS_GROWTH = (1 / 9, 1 / 3, 2 / 3)
-"""How much of the other classes' share in a window one class takes: 10 % becomes 20, 40 and 70 %."""
+"""How much of the other classes' share in a window one class takes: 10% becomes 20, 40 and 70%."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Gain:
 
     Attributes:
         points: percentage points of validation accuracy.
-        ci95: their 95 % interval, in points; over seeds at least an image to each side.
+        ci95: their 95% interval, in points; over seeds at least an image to each side.
         basis: what the interval rests on: "seeds", or "images" where there are not enough trainings to tell; "defaults"
             where the defaults themselves are best, and there is nothing to compare.
         count: how many seeds, or images.
@@ -60,7 +60,7 @@ class Gain:
         """The gain in words."""
         if self.basis == "defaults":
             return "No other settings beat the defaults, which are the winner."
-        ends = f"95 % interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}"
+        ends = f"95% interval {self.ci95[0]:+.2f} to {self.ci95[1]:+.2f}"
         if self.basis == "seeds":
             verdict = (
                 "a gain"

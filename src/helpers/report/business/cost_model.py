@@ -117,7 +117,7 @@ def answers(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount with its 95 % interval; money, or answers, in 1,000 pictures."""
+    """An amount with its 95% interval; money, or answers, in 1,000 pictures."""
 
     value: float
     ci95: tuple[float, float]

@@ -53,7 +53,7 @@ def _money(axis: Axes, places: np.ndarray, plan: Plan, curve: Sequence[Outcome],
         [saving.ci95 for saving in savings],
         figures.COLORS[0],
         "-",
-        "threshold, with 95 % interval",
+        "threshold, with 95% interval",
     )
     axis.axhline(0, color="black", linewidth=1.2, label="a person looks at every picture")
     machine = plan.machine.saving.value

@@ -218,7 +218,7 @@ def _compared(amount: Amount, unit: str, other: str) -> str:
 
 
 def sentence(found: Plan, unit: str) -> str:
-    """Say which policy is best and what it saves; intervals are of 95 %.
+    """Say which policy is best and what it saves; intervals are of 95%.
 
     Args:
         found: the plan.

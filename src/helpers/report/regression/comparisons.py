@@ -54,7 +54,7 @@ class Change:
         of_class: the class, for recall; else empty.
         before: in the accepted run.
         after: in the present one.
-        interval: 95 % interval of after − before, or None.
+        interval: 95% interval of after − before, or None.
         p_value: two-sided, corrected by Holm's method, or None.
         verdict: "improvement", "regression", "noise", "unchanged" or "not tested".
     """

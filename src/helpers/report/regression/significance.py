@@ -19,7 +19,7 @@ class Tested:
     Attributes:
         before: the score of the one.
         after: the score of the other.
-        low: lower end of the 95 % interval of after − before.
+        low: lower end of the 95% interval of after − before.
         high: upper end of it.
         p_value: two-sided, of no difference.
     """
