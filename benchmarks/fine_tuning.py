@@ -72,7 +72,9 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
         "weight_decay",
         "seed",
     )
-    settings = fine_tuning.Settings(**{name: getattr(trial, name) for name in names}, patience=trial.epochs)
+    settings = fine_tuning.FineTuningSettings(
+        **{name: getattr(trial, name) for name in names}, patience=trial.epochs
+    )
     started = perf_counter()
     tuned = fine_tuning.fine_tune(
         model,

@@ -49,7 +49,7 @@ def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
 
     images = np.random.default_rng(5).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
     known = drift.sample(*predict(folder / "model.onnx", images), images)
-    drift.Reference.made_from(known, seed=0, windows=(50,), resamples=200).save(
+    drift.DriftReference.made_from(known, seed=0, windows=(50,), resamples=200).save(
         folder / "drift_reference.npz"
     )
     return images

@@ -24,7 +24,7 @@ def made_content() -> dict[str, bytes]:
     return content
 
 
-def made_spec(*addresses: str, registry: idx.Registry | None = None) -> idx.IdxDataset:
+def made_spec(*addresses: str, registry: idx.PackageSource | None = None) -> idx.IdxDataset:
     """A data set made of `made_content`, to be had at the addresses."""
     files = tuple(
         idx.IdxFile(name, _shape(content), hashlib.sha256(content).hexdigest())

@@ -27,8 +27,8 @@ def predictions(
 
 
 @pytest.fixture(scope="module")
-def reference() -> drift.Reference:
-    return drift.Reference.made_from(predictions(4000, seed=0), seed=0, windows=(50, 200))
+def reference() -> drift.DriftReference:
+    return drift.DriftReference.made_from(predictions(4000, seed=0), seed=0, windows=(50, 200))
 
 
 def test_false_alarms_stay_at_the_stated_rate_for_a_day(reference):
@@ -110,26 +110,26 @@ def test_window_is_examined_on_one_thread_which_the_caller_s_setting_outlives(re
 
 def test_it_is_saved_and_loaded_whole(reference, tmp_path):
     reference.save(tmp_path / "reference.npz")
-    loaded = drift.Reference.load(tmp_path / "reference.npz")
+    loaded = drift.DriftReference.load(tmp_path / "reference.npz")
     window = predictions(60, seed=3)
     assert loaded.examine(window) == reference.examine(window)
     assert loaded.thresholds == reference.thresholds
     (tmp_path / "reference.npz").write_bytes(b"else")
     with pytest.raises(OsemnError, match="no drift reference"):
-        drift.Reference.load(tmp_path / "reference.npz")
+        drift.DriftReference.load(tmp_path / "reference.npz")
 
 
 def test_too_few_pictures_are_errors(reference):
     with pytest.raises(OsemnError, match="49 pictures are too few"):
         reference.examine(predictions(49, seed=0))
     with pytest.raises(OsemnError, match="100 predictions are too few"):
-        drift.Reference.made_from(predictions(100, seed=0), seed=0)
+        drift.DriftReference.made_from(predictions(100, seed=0), seed=0)
 
 
 def test_one_class_alone_and_constant_embeddings_are_no_error():
     known = predictions(400, seed=0)
     known.embeddings[:] = 0
     known.probabilities[:] = np.eye(5, dtype=np.float32)[0]
-    found = drift.Reference(known).p_values(known.rows(np.arange(60)))
+    found = drift.DriftReference(known).p_values(known.rows(np.arange(60)))
     assert found["predicted classes"] == 1.0
     assert found["embeddings"] == 1.0

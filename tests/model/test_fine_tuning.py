@@ -52,7 +52,7 @@ def halves(n: int = 96, seed: int = 0) -> data.Dataset:
 
 def tune(folder, model=None, epochs=3, unfrozen=None, logs=None, policy=None, **settings):
     model = network() if model is None else model
-    chosen = fine_tuning.Settings(epochs, **{**SETTINGS, **settings})
+    chosen = fine_tuning.FineTuningSettings(epochs, **{**SETTINGS, **settings})
     result = fine_tuning.fine_tune(
         model, halves(), halves(40, 1), chosen, unfrozen=unfrozen, folder=folder, logs=logs, policy=policy
     )
@@ -143,7 +143,7 @@ def test_gradient_norms_are_those_of_the_gradient(tmp_path):
             layer.rate = 0.0
     by_hand = keras.models.clone_model(model)
     by_hand.set_weights(model.get_weights())
-    settings = fine_tuning.Settings(1, **{**SETTINGS, "label_smoothing": 0.0})
+    settings = fine_tuning.FineTuningSettings(1, **{**SETTINGS, "label_smoothing": 0.0})
     result = fine_tuning.fine_tune(model, train, train, settings, unfrozen=None, folder=tmp_path)
     with tf.GradientTape() as tape:
         found = by_hand(train.images.astype("float32"), training=False)

@@ -14,7 +14,7 @@ import drawings
 from conftest import REPOSITORY
 from helpers.obtain import framing, package_registries, pictures
 from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 
 SCRIPT = REPOSITORY / "web" / "framing.js"
 MASS, BOX = Framing(20, "mass"), Framing(28, "box")
@@ -133,5 +133,5 @@ def test_picture_of_the_models_size_stays_as_it_is_and_another_is_framed_unless_
     np.testing.assert_array_equal(as_is[..., 0], np.asarray(grey))
     large = grey.resize((140, 140), Image.Resampling.NEAREST)
     assert np.count_nonzero(pictures.prepare(large, 28, 28, 1, framed=MASS)) == 400
-    cut = pictures.prepare(large, 28, 28, 1, Wishes(frame=False), MASS)
+    cut = pictures.prepare(large, 28, 28, 1, ImageOptions(frame=False), MASS)
     np.testing.assert_array_equal(cut, pictures.prepare(large, 28, 28, 1))

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 import drawings
 from helpers.obtain import framing, pictures
 from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 
 FRAMED = Framing(20, "mass")
 
@@ -86,7 +86,7 @@ def test_drawings_and_photographs_are_grey_and_framed_as_the_formulas_say(monkey
 
 def framed_or_blank(image: Image.Image, background: str) -> np.ndarray:
     try:
-        return pictures.prepare(image, 28, 28, 1, Wishes(background), FRAMED)[..., 0]
+        return pictures.prepare(image, 28, 28, 1, ImageOptions(background), FRAMED)[..., 0]
     except BlankError:
         return np.zeros((28, 28), np.uint8)
 

@@ -75,7 +75,7 @@ def fake_registry(folder, fail=""):
             raise package_registries.SourceFailedError(fail)
         return folder
 
-    return idx.Registry("made registry", fetch, "made", ".")
+    return idx.PackageSource("made registry", fetch, "made", ".")
 
 
 def assert_whole(folder):
@@ -405,7 +405,7 @@ def test_a_package_tool_that_hangs_is_ended_with_its_children(tmp_path, tools, t
 def test_a_package_tool_that_finds_the_disk_full_is_a_clear_error(cache, tmp_path, tools, tool):
     tools("dpkg-deb", "exit 1")
     tools(tool, "echo 'E: write (28: No space left on device)'; exit 1")
-    spec = made_spec(registry=idx.Registry("made registry", ROUTES[tool], "made", "."))
+    spec = made_spec(registry=idx.PackageSource("made registry", ROUTES[tool], "made", "."))
     with pytest.raises(AcquisitionError, match="no room is left there"):
         download.fetch(spec, NETWORK)
 

@@ -23,7 +23,7 @@ from helpers.report import collect, render
 from helpers.report.html import pages
 from helpers.report.regression import changes, comparisons, differences, reference, significance
 from helpers.report.regression.comparisons import IMPROVEMENT, NOISE, REGRESSION, UNCHANGED, Pair
-from helpers.report.regression.reference import Candidate
+from helpers.report.regression.reference import AcceptedCandidate
 from helpers.series import stages
 from report_runs import DATASET, PROFILE, written_once
 
@@ -45,13 +45,17 @@ def found(**options: bool) -> changes.Changes:
     return changes.found(collect.collect(DATASET, PROFILE), **options)
 
 
-def candidate(labels: np.ndarray, predicted: np.ndarray, classes: int, name: str = "tuned") -> Candidate:
+def candidate(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, name: str = "tuned"
+) -> AcceptedCandidate:
     """Return a candidate that answered so."""
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     accuracy = float(np.mean(labels == predicted))
     names = tuple(f"class {index}" for index in range(classes))
     images = f"images {len(labels)}"
-    return Candidate(name, name, accuracy, accuracy, 0.01, names, confusion, predicted, images, "", labels)
+    return AcceptedCandidate(
+        name, name, accuracy, accuracy, 0.01, names, confusion, predicted, images, "", labels
+    )
 
 
 def pair(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, label: str = "it") -> Pair:

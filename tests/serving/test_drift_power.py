@@ -26,9 +26,9 @@ def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def reference() -> drift.Reference:
+def reference() -> drift.DriftReference:
     images, _ = pictures(1200, seed=0)
-    return drift.Reference.made_from(drift.sample(*predict(images), images), seed=0, windows=(30, 200))
+    return drift.DriftReference.made_from(drift.sample(*predict(images), images), seed=0, windows=(30, 200))
 
 
 def test_changes_are_what_they_are_called():

@@ -15,7 +15,7 @@ from helpers.cli import main
 from helpers.errors import OsemnError, UsageError
 from helpers.export.registry import Registry
 from helpers.obtain import data, folders, framing
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 from helpers.serving import offline
 
 
@@ -126,7 +126,7 @@ def test_drawing_is_framed_unless_unwished(home):
     served = offline.current("digits")
     wanted = framing.frame(drawing, framing.Framing(8, "box"), 8)
     np.testing.assert_array_equal(offline.read(served, home / "drawing.png")[..., 0], wanted)
-    cut = offline.read(served, home / "drawing.png", Wishes(frame=False))
+    cut = offline.read(served, home / "drawing.png", ImageOptions(frame=False))
     assert not np.array_equal(cut[..., 0], wanted)
     (answer,) = offline.of_files(served, [home / "blank.png"])
     assert "blank" in answer.problem

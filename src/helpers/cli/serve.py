@@ -45,7 +45,7 @@ def predict(
     All three confidences are temperature-scaled, and may sum to 1 at most.
     """
     from helpers.cli import datasets
-    from helpers.obtain.pictures import Wishes
+    from helpers.obtain.pictures import ImageOptions
     from helpers.serving import offline
 
     dataset = datasets.of_registry(dataset)
@@ -59,7 +59,7 @@ def predict(
             f"--invert is not for {dataset}: its pictures are framed, and come light on dark by themselves.",
             "leave it out, or add --no-frame",
         )
-    found = offline.of_files(served, images or [], Wishes(background, invert, frame))
+    found = offline.of_files(served, images or [], ImageOptions(background, invert, frame))
     if samples:
         found += offline.of_samples(served, dataset, samples, seed)
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -64,7 +64,7 @@ def write_drift_reference(path: Path, model: keras.Model, validation: data.Datas
     if len(validation) < 4 * min(drift.WINDOWS):
         return
     known = drift.sample(*candidates.scorer(model)(validation.images), validation.images)
-    drift.Reference.made_from(known, seed).save(path)
+    drift.DriftReference.made_from(known, seed).save(path)
 
 
 def write_gallery(path: Path, test: data.Dataset, probabilities: np.ndarray) -> None:

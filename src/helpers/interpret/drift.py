@@ -69,7 +69,7 @@ def sample(probabilities: np.ndarray, embeddings: np.ndarray, images: np.ndarray
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftResult:
     """What a window shows.
 
     Attributes:
@@ -102,7 +102,7 @@ class Finding:
         return f"Drift in {self.n:,} pictures: {', '.join(named)}."
 
 
-class Reference:
+class DriftReference:
     """What windows are compared with, and the thresholds found for it.
 
     Args:
@@ -129,7 +129,7 @@ class Reference:
     @classmethod
     def made_from(
         cls, known: Sample, seed: int, windows: Sequence[int] = WINDOWS, resamples: int = RESAMPLES
-    ) -> "Reference":
+    ) -> "DriftReference":
         """Return a reference of half of the predictions, with thresholds found on windows drawn from the other half.
 
         Args:
@@ -188,7 +188,7 @@ class Reference:
             "embeddings": self._discrepancy(window.embeddings, seed),
         }
 
-    def examine(self, window: Sample, seed: int = 0) -> Finding:
+    def examine(self, window: Sample, seed: int = 0) -> DriftResult:
         """Return what a window shows; the threshold is that of the largest known size not above its own.
 
         Raises:
@@ -201,7 +201,7 @@ class Reference:
                 f"collect at least {min(self.thresholds, default=WINDOWS[0])}",
             )
         p_values = self.p_values(window, seed)
-        return Finding(len(window), p_values, _smallest(p_values), self.thresholds[known[-1]])
+        return DriftResult(len(window), p_values, _smallest(p_values), self.thresholds[known[-1]])
 
     def _classes(self, window: Sample) -> float:
         counts = np.bincount(window.probabilities.argmax(axis=1), minlength=len(self._counts))
@@ -240,7 +240,7 @@ class Reference:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "Reference":
+    def load(cls, path: Path) -> "DriftReference":
         """Return the reference that `save` wrote.
 
         Raises:

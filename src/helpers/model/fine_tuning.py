@@ -24,7 +24,7 @@ WINDOWS_PER_EPOCH = 20
 
 
 @dataclass(frozen=True)
-class Settings:
+class FineTuningSettings:
     """How to fine-tune.
 
     Attributes:
@@ -164,7 +164,7 @@ def fine_tune(
     model: keras.Model,
     train: data.Dataset,
     validation: data.Dataset,
-    settings: Settings,
+    settings: FineTuningSettings,
     *,
     unfrozen: int | None,
     train_depthwise: bool = True,
@@ -268,7 +268,7 @@ def _fingerprint(
     model: keras.Model,
     train: data.Dataset,
     validation: data.Dataset,
-    settings: Settings,
+    settings: FineTuningSettings,
     policy: augment.AugmentationPolicy | None,
 ) -> dict[str, Any]:
     """Return all that a training depends on."""
@@ -286,7 +286,7 @@ def _fingerprint(
 def _compiled(
     model: keras.Model,
     found: Sequence[blocks.Block],
-    settings: Settings,
+    settings: FineTuningSettings,
     schedule: keras.optimizers.schedules.LearningRateSchedule,
 ) -> _Trainer:
     of_layer = {name: block.name for block in found for name in block.layers}

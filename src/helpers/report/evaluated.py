@@ -12,7 +12,7 @@ EVALUATION, GRAD_CAM = "07_evaluation", "08_grad_cam"
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedModel:
     """One candidate on the test images.
 
     Attributes:
@@ -45,7 +45,7 @@ class Tested:
         return interval(self.low, self.high)
 
 
-def tested(metrics: MetricsByStage) -> list[Tested]:
+def tested(metrics: MetricsByStage) -> list[TestedModel]:
     """Return the evaluated candidates, in the order of the stages."""
     found = []
     for candidate in stages.CANDIDATES:
@@ -53,7 +53,7 @@ def tested(metrics: MetricsByStage) -> list[Tested]:
         logged = metrics.get(stage)
         if logged:
             found.append(
-                Tested(
+                TestedModel(
                     candidate,
                     logged["label"],
                     logged["n"],
@@ -81,7 +81,7 @@ def test_accuracy(metrics: MetricsByStage) -> tuple[str, list[str]]:
     return text, [one.source for one in found]
 
 
-def _verdict(compared: dict[str, Any], found: list[Tested]) -> str:
+def _verdict(compared: dict[str, Any], found: list[TestedModel]) -> str:
     labels = {one.candidate: one.label for one in found}
     other = labels.get(compared["other"], compared["other"])
     if not compared["shown"]:

@@ -29,7 +29,7 @@ FAILED = "failed.ipynb"
 
 
 @dataclass
-class Monitor:
+class ProgressMonitor:
     """What was seen of the processes that a notebook started.
 
     Attributes:
@@ -74,7 +74,7 @@ def execute(
 def _execute(stage: str, values: dict[str, Any], final: Path, progress: bool, label: str) -> None:
     working = final.with_name(f".{final.name}.executing.ipynb")
     started = time.monotonic()
-    monitor = Monitor()
+    monitor = ProgressMonitor()
     try:
         with _watch_memory(monitor):
             notebook = _papermill(stage, values, working, progress, label)
@@ -136,7 +136,9 @@ def _demand_every_cell(stage: str, notebook: Any) -> None:
             )
 
 
-def _seal(stage: str, values: dict, final: Path, working: Path, monitor: Monitor, seconds: float) -> None:
+def _seal(
+    stage: str, values: dict, final: Path, working: Path, monitor: ProgressMonitor, seconds: float
+) -> None:
     """Add the executed notebook to the finished folder's manifest and put the folder in its place."""
     import nbformat
 
@@ -166,7 +168,7 @@ def _keep_failed(working: Path, final: Path) -> Path | None:
     return working.replace(final / FAILED)
 
 
-def _explain(stage: str, error: BaseException, kept: Path | None, monitor: Monitor) -> OsemnError:
+def _explain(stage: str, error: BaseException, kept: Path | None, monitor: ProgressMonitor) -> OsemnError:
     """Return the error to show for whatever ended a notebook early."""
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -213,7 +215,7 @@ def _indent(source: str) -> str:
 
 
 @contextmanager
-def _watch_memory(monitor: Monitor, interval: float = 0.2) -> "Iterator[None]":
+def _watch_memory(monitor: ProgressMonitor, interval: float = 0.2) -> "Iterator[None]":
     """Sample the memory of this process's children until the block ends."""
     stop = threading.Event()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers.obtain import pictures
 from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 from helpers.serving import segments
 from helpers.serving.settings import Settings
 
@@ -105,7 +105,7 @@ def together(images: Iterable["Image.Image"], settings: Settings) -> None:
 def prepared(
     image: "Image.Image",
     shape: tuple[int, int, int],
-    wishes: Wishes | None = None,
+    wishes: ImageOptions | None = None,
     framed: Framing | None = None,
 ) -> np.ndarray:
     """Decode an opened picture and return it as `uint8 [H, W, C]`, prepared as for training.

@@ -18,7 +18,7 @@ from helpers.serving.model import Served
 log = logging.getLogger("osemn.serving")
 
 
-class Monitor:
+class DriftMonitor:
     """Collects predictions of one version, a window from time to time, and examines each full window.
 
     The thresholds hold for so many windows a day; to examine more of them, in one worker or in several, would raise more false
@@ -33,7 +33,7 @@ class Monitor:
 
     def __init__(self, served: Served, window: int, every: float, metrics: Metrics) -> None:
         path = served.version.folder / versions.DRIFT
-        self.reference = drift.Reference.load(path) if path.is_file() else None
+        self.reference = drift.DriftReference.load(path) if path.is_file() else None
         self.served, self.window, self.every, self.metrics = served, window, every, metrics
         self._begin = self._next = 0.0
         self.last: dict[str, Any] | None = None

@@ -77,13 +77,13 @@ class Power:
         return wilson_interval(self.detected, self.windows)
 
 
-def reference_of(path: Path) -> drift.Reference | None:
+def reference_of(path: Path) -> drift.DriftReference | None:
     """Return a version's drift reference; None where it has none, for want of validation images."""
-    return drift.Reference.load(path) if path.is_file() else None
+    return drift.DriftReference.load(path) if path.is_file() else None
 
 
 def false_alarms(
-    reference: drift.Reference | None, images: np.ndarray, predict: Predict, *, windows: int, seed: int
+    reference: drift.DriftReference | None, images: np.ndarray, predict: Predict, *, windows: int, seed: int
 ) -> list[Power]:
     """Return how often windows without drift are called drifted, for each size of window that the reference knows.
 
@@ -108,7 +108,7 @@ def stated(windows: int) -> float:
 
 
 def measure(
-    reference: drift.Reference | None,
+    reference: drift.DriftReference | None,
     images: np.ndarray,
     labels: np.ndarray,
     predict: Predict,
@@ -173,7 +173,7 @@ def _weights(labels: np.ndarray, share: float) -> np.ndarray:
 
 
 def _examined(
-    reference: drift.Reference,
+    reference: drift.DriftReference,
     known: drift.Sample,
     kind: str,
     strength: str,

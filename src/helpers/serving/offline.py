@@ -13,7 +13,7 @@ from helpers.export import registry, versions
 from helpers.interpret import drift
 from helpers.obtain import data, folders, pictures
 from helpers.obtain.framing import BlankError
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 from helpers.series import output_paths
 from helpers.serving import drift_power
 from helpers.serving.model import Served
@@ -47,7 +47,7 @@ def current(dataset: str) -> Served:
     return Served.load(registry.Registry(dataset).current())
 
 
-def read(served: Served, path: Path, wishes: Wishes | None = None) -> np.ndarray:
+def read(served: Served, path: Path, wishes: ImageOptions | None = None) -> np.ndarray:
     """Return a picture file as the model takes it, `uint8 [H, W, C]`; all is read that 01_acquire reads.
 
     Raises:
@@ -64,7 +64,7 @@ def read(served: Served, path: Path, wishes: Wishes | None = None) -> np.ndarray
         raise ValueError(folders.reason(error, path)) from None
 
 
-def of_files(served: Served, files: Iterable[Path], wishes: Wishes | None = None) -> list[Answer]:
+def of_files(served: Served, files: Iterable[Path], wishes: ImageOptions | None = None) -> list[Answer]:
     """Return an answer for each file, in order; a file that cannot be read has a problem instead."""
     found = []
     for path in files:
@@ -110,7 +110,7 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[Answ
     ]
 
 
-def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[Answer]]:
+def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Sequence[Answer]]:
     """Return whether the pictures in a folder (not in folders inside) have drifted, and what could not be read.
 
     Raises:
@@ -125,7 +125,7 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.Finding, Sequence[
             f"Version {served.version.name} has no drift reference, for want of validation images.",
             "hold out more of them (03_preprocess.validation_fraction) and export again",
         )
-    reference = drift.Reference.load(path)
+    reference = drift.DriftReference.load(path)
     images, bad = [], []
     for file in folders.image_files(folder):
         try:

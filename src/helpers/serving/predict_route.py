@@ -8,7 +8,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from helpers.obtain import pictures
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 from helpers.serving import decode
 from helpers.serving.decode import RefusedError
 from helpers.serving.service import Service
@@ -19,7 +19,7 @@ SMALL_BYTES, SMALL_PIXELS = 65_536, 65_536
 LINGER = 4  # times the bound: so much of a body that is too large is thrown away before the connection is cut
 _PICTURES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
-_NO_WISHES = Wishes()
+_NO_WISHES = ImageOptions()
 
 
 async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
@@ -53,14 +53,14 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
         service.buffered -= len(content)  # which `_body` has added
 
 
-def _wishes(request: Request) -> Wishes:
+def _wishes(request: Request) -> ImageOptions:
     """Return how the query wishes pictures prepared."""
     if not request.scope["query_string"]:
         return _NO_WISHES
     background = request.query_params.get("background", _NO_WISHES.background)
     if background not in pictures.BACKGROUNDS:
         raise RefusedError(422, "query", f"background must be one of: {', '.join(pictures.BACKGROUNDS)}.")
-    return Wishes(background, _flag(request, "invert"), _flag(request, "frame"))
+    return ImageOptions(background, _flag(request, "invert"), _flag(request, "frame"))
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain.pictures import Wishes
+from helpers.obtain.pictures import ImageOptions
 from helpers.serving import decode
 from helpers.serving.decode import RefusedError
-from helpers.serving.drift_monitor import Monitor
+from helpers.serving.drift_monitor import DriftMonitor
 from helpers.serving.metrics import Metrics
 from helpers.serving.model import Holder, Served
 from helpers.serving.pool import Pool
@@ -33,7 +33,7 @@ class Service:
         self.settings, self.metrics = settings, Metrics()
         self.holder = Holder(settings.dataset)
         self.pool = Pool(settings.threads, settings.queue, settings.timeout)
-        self.monitor: Monitor | None = None
+        self.monitor: DriftMonitor | None = None
         self.key = os.environ.get(API_KEY, "")
         self.buffered = 0
 
@@ -51,7 +51,7 @@ class Service:
         served, before = self.holder.served, self.monitor
         # false alarms are stated for the whole service
         every = self.settings.drift_every * self.settings.workers
-        self.monitor = Monitor(served, self.settings.drift_window, every, self.metrics)
+        self.monitor = DriftMonitor(served, self.settings.drift_window, every, self.metrics)
         if before is not None:
             before.close()
             self.metrics.version.labels(before.served.version.name).set(0)
@@ -80,17 +80,19 @@ class Service:
             self.metrics.pictures.labels(answer["class"]).inc()
         return found
 
-    def predict_picture(self, served: Served, opened: "Image.Image", wishes: Wishes) -> list[dict[str, Any]]:
+    def predict_picture(
+        self, served: Served, opened: "Image.Image", wishes: ImageOptions
+    ) -> list[dict[str, Any]]:
         """Decode an opened picture and predict it; runs in the pool, or at once for a small one."""
         pixels = decode.prepared(opened, served.shape, wishes, served.framing)
         return self.predict(served, pixels[np.newaxis])
 
-    def predict_file(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
+    def predict_file(self, served: Served, content: bytes, wishes: ImageOptions) -> list[dict[str, Any]]:
         """Open, decode and predict one picture file; runs in the pool."""
         return self.predict_picture(served, decode.opened(content, self.settings), wishes)
 
     def predict_files(
-        self, served: Served, files: list[tuple[str, bytes]], wishes: Wishes
+        self, served: Served, files: list[tuple[str, bytes]], wishes: ImageOptions
     ) -> list[dict[str, Any]]:
         """Open, decode and predict picture files, names and contents; runs in the pool.
 
@@ -109,7 +111,7 @@ class Service:
         with decode.of_file(number, file[0]):
             return decode.opened(file[1], self.settings)
 
-    def predict_arrays(self, served: Served, content: bytes, wishes: Wishes) -> list[dict[str, Any]]:
+    def predict_arrays(self, served: Served, content: bytes, wishes: ImageOptions) -> list[dict[str, Any]]:
         """Read pixels from JSON and predict them; runs in the pool."""
         images = decode.arrays(content, served.shape, self.settings)
         return self.predict(served, 255.0 - images if wishes.invert else images)

@@ -22,7 +22,7 @@ VALUE_FIGURE = "figures/business_value.png"
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageFigure:
     """A figure to embed.
 
     Attributes:
@@ -64,7 +64,7 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
         "demo": demo,
         "changes": changes,
         "models": [models.Model(**entry) for entry in summary["models"]],
-        "tested": [evaluated.Tested(**entry) for entry in summary.get("tested", [])],
+        "tested": [evaluated.TestedModel(**entry) for entry in summary.get("tested", [])],
         "cost_picture": _first_picture(series),
         "exhibits": _exhibits(series),
         "lessons": _lessons(series, summary),
@@ -113,14 +113,16 @@ def _summary(record: collect.Record, title: str) -> dict[str, Any]:
     return found if isinstance(found, dict) and found.get("schema") == conclusions.SCHEMA else nothing
 
 
-def _exhibits(series: collect.Series) -> list[tuple[evidence.Exhibit, collect.Record, Picture | None]]:
+def _exhibits(series: collect.Series) -> list[tuple[evidence.Exhibit, collect.Record, PageFigure | None]]:
     return [
         (one, series.by_name[one.stage], picture(series, one.stage, one.figure) if one.figure else None)
         for one in evidence.exhibits(series)
     ]
 
 
-def _lessons(series: collect.Series, summary: dict[str, Any]) -> list[tuple[dict[str, Any], Picture | None]]:
+def _lessons(
+    series: collect.Series, summary: dict[str, Any]
+) -> list[tuple[dict[str, Any], PageFigure | None]]:
     found = []
     for lesson in summary["post_mortem"]:
         stage, _, file = lesson["figure"].partition("/figures/")
@@ -129,13 +131,13 @@ def _lessons(series: collect.Series, summary: dict[str, Any]) -> list[tuple[dict
     return found
 
 
-def _first_picture(series: collect.Series) -> Picture | None:
+def _first_picture(series: collect.Series) -> PageFigure | None:
     """Return the figure of accuracy against cost, of the whole series where there is one."""
     drawn = (picture(series, stage, file) for stage, file in COST_FIGURES)
     return next((one for one in drawn if one is not None), None)
 
 
-def picture(series: collect.Series, stage: str, file: str) -> Picture | None:
+def picture(series: collect.Series, stage: str, file: str) -> PageFigure | None:
     """Return a figure of a stage, or None where it left none.
 
     Raises:
@@ -145,7 +147,7 @@ def picture(series: collect.Series, stage: str, file: str) -> Picture | None:
     return load_picture(record.folder / file, record) if record.holds(file) else None
 
 
-def load_picture(file: Path, record: collect.Record) -> Picture | None:
+def load_picture(file: Path, record: collect.Record) -> PageFigure | None:
     """Return a PNG file with the alt text that `Run.show` wrote into it, as WebP where that is smaller; None for other files.
 
     Raises:
@@ -168,4 +170,4 @@ def load_picture(file: Path, record: collect.Record) -> Picture | None:
     smaller = notebook.as_webp(content)
     if len(smaller) < len(encoded):
         kind, encoded = "image/webp", smaller
-    return Picture(kind, encoded, alt, width, tall, record)
+    return PageFigure(kind, encoded, alt, width, tall, record)

@@ -118,7 +118,7 @@ def build(series: collect.Series) -> tuple[dict[str, Any], dict[str, bytes]]:
     return {**content, "sha256": reference.content_sha256(content)}, copies
 
 
-def _entry(found: reference.Candidate) -> dict[str, Any]:
+def _entry(found: reference.AcceptedCandidate) -> dict[str, Any]:
     return {
         "label": found.label,
         "n": found.n,

@@ -241,7 +241,7 @@ def _gone(changes: Changes) -> list[str]:
 
 
 def _champions(
-    reference: accepted.Reference, series: collect.Series, after: dict[str, accepted.Candidate]
+    reference: accepted.AcceptedRun, series: collect.Series, after: dict[str, accepted.AcceptedCandidate]
 ) -> tuple[Pair | None, str]:
     """Return the two champions where they can be compared, and what became of the champion, in a sentence."""
     before, name = reference.candidates[reference.champion], accepted.champion(series)
@@ -256,7 +256,7 @@ def _champions(
 
 
 def _other_figures(
-    reference: accepted.Reference, series: collect.Series, drawn: Sequence[differences.FigurePair]
+    reference: accepted.AcceptedRun, series: collect.Series, drawn: Sequence[differences.FigurePair]
 ) -> tuple[tuple[collect.Record, int], ...]:
     shown = {(pair.record.stage.name, pair.name) for pair in drawn}
     counts: dict[str, int] = {}
@@ -267,7 +267,7 @@ def _other_figures(
 
 
 def _validation(
-    reference: accepted.Reference, series: collect.Series
+    reference: accepted.AcceptedRun, series: collect.Series
 ) -> tuple[tuple[str, wording.ChangeWords], ...]:
     before = reference.validation
     return tuple(

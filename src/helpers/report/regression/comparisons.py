@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers import wording
 from helpers.report.regression import significance
-from helpers.report.regression.reference import Candidate
+from helpers.report.regression.reference import AcceptedCandidate
 from helpers.wording import capital, listing
 
 IMPROVEMENT, REGRESSION, NOISE, UNCHANGED = "improvement", "regression", "noise", "unchanged"
@@ -26,8 +26,8 @@ class Pair:
     """
 
     label: str
-    before: Candidate
-    after: Candidate
+    before: AcceptedCandidate
+    after: AcceptedCandidate
 
     @property
     def paired(self) -> bool:
@@ -189,14 +189,14 @@ def compare(pairs: Sequence[Pair]) -> list[Compared]:
 
 
 def _corrected(
-    tests: Sequence[significance.Tested | None],
-) -> list[tuple[significance.Tested, float] | None]:
+    tests: Sequence[significance.TestedChange | None],
+) -> list[tuple[significance.TestedChange, float] | None]:
     """Return each test with its corrected p-value; None stays None and counts for nothing."""
     corrected = iter(significance.holm([test.p_value for test in tests if test is not None]))
     return [None if test is None else (test, next(corrected)) for test in tests]
 
 
-def _accuracy(pair: Pair) -> significance.Tested:
+def _accuracy(pair: Pair) -> significance.TestedChange:
     before, after = pair.before, pair.after
     if pair.paired:
         return significance.paired_share(after.labels, before.predicted, after.predicted)
@@ -204,7 +204,7 @@ def _accuracy(pair: Pair) -> significance.Tested:
     return significance.independent_share(right[0], before.n, right[1], after.n)
 
 
-def _macro_f1(pair: Pair) -> significance.Tested:
+def _macro_f1(pair: Pair) -> significance.TestedChange:
     before, after = pair.before, pair.after
     if not pair.paired:
         return significance.independent_macro_f1(before.confusion, after.confusion)
@@ -212,7 +212,7 @@ def _macro_f1(pair: Pair) -> significance.Tested:
     return significance.paired_macro_f1(after.labels, before.predicted, after.predicted, count)
 
 
-def _recall(pair: Pair, index: int) -> significance.Tested | None:
+def _recall(pair: Pair, index: int) -> significance.TestedChange | None:
     """Test one class; None where it has no images, or where no answer to them differs."""
     before, after = pair.before, pair.after
     counts = [
@@ -230,7 +230,11 @@ def _recall(pair: Pair, index: int) -> significance.Tested | None:
 
 
 def _change(
-    pair: Pair, score: str, test: tuple[significance.Tested, float] | None, now: float, of_class: str = ""
+    pair: Pair,
+    score: str,
+    test: tuple[significance.TestedChange, float] | None,
+    now: float,
+    of_class: str = "",
 ) -> Change:
     if test is None:
         return Change(pair.label, score, of_class, now, now, None, None, UNCHANGED)

@@ -128,7 +128,7 @@ class FigurePair:
         return PurePosixPath(self.name).stem.replace("_", " ")
 
 
-def changed_figures(reference: accepted.Reference, series: collect.Series) -> list[tuple[str, str]]:
+def changed_figures(reference: accepted.AcceptedRun, series: collect.Series) -> list[tuple[str, str]]:
     """Return stage and file of each figure that is in both runs and not the same."""
     now = accept.figures(series)
     return [
@@ -139,7 +139,7 @@ def changed_figures(reference: accepted.Reference, series: collect.Series) -> li
     ]
 
 
-def figure_pairs(reference: accepted.Reference, series: collect.Series) -> list[FigurePair]:
+def figure_pairs(reference: accepted.AcceptedRun, series: collect.Series) -> list[FigurePair]:
     """Return the figures that changed and of which the reference kept a copy, both made equally small.
 
     Raises:
@@ -203,7 +203,7 @@ class TimeChange:
         return f"{self.title}: {clock(self.before)} → {clock(self.after)} ({self.factor} times as long): {self.verdict}."
 
 
-def time_changes(reference: accepted.Reference, series: collect.Series) -> list[TimeChange]:
+def time_changes(reference: accepted.AcceptedRun, series: collect.Series) -> list[TimeChange]:
     """Return the times of the stages that are known in both runs, and at last of all of them together."""
     now = accept.seconds(series)
     found = [
@@ -217,7 +217,7 @@ def time_changes(reference: accepted.Reference, series: collect.Series) -> list[
     return found
 
 
-def surroundings(reference: accepted.Reference, series: collect.Series) -> list[str]:
+def surroundings(reference: accepted.AcceptedRun, series: collect.Series) -> list[str]:
     """Return how machine, seeds and versions differ, in sentences; nothing where they are the same."""
     now = accept.environment(record.manifest for record in series.records if record.whole)
     found = []

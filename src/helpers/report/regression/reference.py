@@ -32,7 +32,7 @@ TEST_IMAGES = "/".join(seal.FILE)
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class AcceptedCandidate:
     """What one candidate did on the test images.
 
     Attributes:
@@ -92,7 +92,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class AcceptedRun:
     """An accepted run.
 
     Attributes:
@@ -111,7 +111,7 @@ class Reference:
 
     accepted: str
     champion: str
-    candidates: Mapping[str, Candidate]
+    candidates: Mapping[str, AcceptedCandidate]
     validation: Mapping[str, float]
     seconds: Mapping[str, float]
     seeds: tuple[str, ...]
@@ -151,7 +151,7 @@ def content_sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def read(dataset: str, profile: str) -> Reference | None:
+def read(dataset: str, profile: str) -> AcceptedRun | None:
     """Return the reference, checked by its hashes; None where no run has been accepted.
 
     Raises:
@@ -190,11 +190,11 @@ def _unfit(dataset: str, profile: str, problem: str) -> OsemnError:
     )
 
 
-def _reference(content: Mapping[str, Any], folder: Path) -> Reference:
+def _reference(content: Mapping[str, Any], folder: Path) -> AcceptedRun:
     pictures = tuple(Picture(**picture) for picture in content["pictures"])
     if any(Path(picture.file).name != picture.file for picture in pictures):
         raise ValueError("a picture outside of the reference's folder")
-    reference = Reference(
+    reference = AcceptedRun(
         content["accepted"],
         content["champion"],
         {name: _candidate(name, entry, content["dataset"]) for name, entry in content["candidates"].items()},
@@ -212,7 +212,7 @@ def _reference(content: Mapping[str, Any], folder: Path) -> Reference:
     return reference
 
 
-def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> Candidate:
+def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> AcceptedCandidate:
     names = tuple(entry["class_names"])
     confusion = np.array([row.split() for row in entry["confusion"]], np.int64)
     predicted = unpack(entry["predicted"])
@@ -222,7 +222,7 @@ def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> Candidate:
     scores = (float(entry[score]) for score in ("accuracy", "macro_f1", "ece"))
     images = entry.get("images_sha256", "not on record" if paths.is_image_folder(dataset) else "")
     hashes = entry["labels_sha256"], images
-    return Candidate(name, entry["label"], *scores, names, confusion, predicted, *hashes)
+    return AcceptedCandidate(name, entry["label"], *scores, names, confusion, predicted, *hashes)
 
 
 def pack(predicted: np.ndarray, num_classes: int) -> dict[str, str]:
@@ -245,7 +245,7 @@ def unpack(packed: Mapping[str, str]) -> np.ndarray:
     return np.frombuffer(content, np.dtype(packed["dtype"]).newbyteorder("<")).astype(np.int64)
 
 
-def evaluated(series: collect.Series) -> dict[str, Candidate]:
+def evaluated(series: collect.Series) -> dict[str, AcceptedCandidate]:
     """Return the candidates that 07_evaluation tested in a series, by name; those without predictions are left out.
 
     Raises:
@@ -259,12 +259,12 @@ def evaluated(series: collect.Series) -> dict[str, Candidate]:
     return found
 
 
-def _of_series(name: str, record: collect.Record) -> Candidate:
+def _of_series(name: str, record: collect.Record) -> AcceptedCandidate:
     with np.load(io.BytesIO(content_of(record, PREDICTIONS)), allow_pickle=False) as kept:
         labels, predicted = (kept[key].astype(np.int64) for key in ("labels", "predicted"))
     names = tuple(record.metrics["class_names"])
     confusion = np.bincount(labels * len(names) + predicted, minlength=len(names) ** 2)
-    return Candidate(
+    return AcceptedCandidate(
         name,
         record.metrics["label"],
         record.metrics["accuracy"],

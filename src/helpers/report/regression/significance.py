@@ -13,7 +13,7 @@ _CELLS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedChange:
     """A score before and after, and whether the difference may be chance.
 
     Attributes:
@@ -44,7 +44,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def paired_share(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Tested:
+def paired_share(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> TestedChange:
     """Compare the share of right predictions on the same images, by McNemar's exact test.
 
     Args:
@@ -57,10 +57,10 @@ def paired_share(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> T
     """
     found = compare(labels, after, before)
     shares = [float(np.mean(predicted == labels)) for predicted in (before, after)]
-    return Tested(*shares, *found.ci95, found.p_value)
+    return TestedChange(*shares, *found.ci95, found.p_value)
 
 
-def independent_share(right_before: int, n_before: int, right_after: int, n_after: int) -> Tested:
+def independent_share(right_before: int, n_before: int, right_after: int, n_after: int) -> TestedChange:
     """Compare two shares of different images.
 
     Raises:
@@ -77,7 +77,9 @@ def independent_share(right_before: int, n_before: int, right_after: int, n_afte
     table = [[right_after, n_after - right_after], [right_before, n_before - right_before]]
     p_value = float(stats.fisher_exact(table).pvalue)
     gain = after - before
-    return Tested(before, after, float(max(gain - down, -1.0)), float(min(gain + up, 1.0)), min(p_value, 1.0))
+    return TestedChange(
+        before, after, float(max(gain - down, -1.0)), float(min(gain + up, 1.0)), min(p_value, 1.0)
+    )
 
 
 def macro_f1(right: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -94,7 +96,7 @@ def paired_macro_f1(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Tested:
+) -> TestedChange:
     """Compare macro-F1 on the same images: each image's two answers are swapped at random, or drawn together.
 
     If neither model is better, either answer might as well be the other's: that gives the p-value. The interval comes from a
@@ -153,7 +155,7 @@ def _permuted(
 
 def independent_macro_f1(
     before: np.ndarray, after: np.ndarray, *, draws: int = DRAWS, seed: int = 0
-) -> Tested:
+) -> TestedChange:
     """Compare macro-F1 on different images, by a bootstrap of each confusion matrix on its own.
 
     Args:
@@ -208,9 +210,9 @@ def _members(classes: np.ndarray, weight: np.ndarray, num_classes: int) -> spars
     return sparse.csr_array((weight.astype(np.float64), (rows, classes)), shape=(len(classes), num_classes))
 
 
-def _from_draws(observed: Sequence[np.ndarray], differences: np.ndarray) -> Tested:
+def _from_draws(observed: Sequence[np.ndarray], differences: np.ndarray) -> TestedChange:
     low, high = np.percentile(differences, [2.5, 97.5])
     smaller = min(int(np.sum(differences <= 0)), int(np.sum(differences >= 0)))
     p_value = min(1.0, 2 * (1 + smaller) / (1 + len(differences)))
     before, after = (float(one.item()) for one in observed)
-    return Tested(before, after, float(low), float(high), p_value)
+    return TestedChange(before, after, float(low), float(high), p_value)
