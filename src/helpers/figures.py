@@ -59,6 +59,17 @@ def subplots(
         )
 
 
+def with_alt(figure: Figure, alt: str) -> Figure:
+    """Return a figure that carries its alt text: what it shows, in words, for people who cannot see it."""
+    figure.set_label(alt)
+    return figure
+
+
+def alt_text(figure: Figure) -> str:
+    """Return the alt text that `with_alt` gave a figure; empty where it has none."""
+    return str(figure.get_label())
+
+
 def no_axes(axes: Axes) -> None:
     """Take ticks, grid and frame away, as for a picture."""
     axes.set_xticks([])

@@ -1,5 +1,6 @@
 """Numbers as words, the same way wherever the report shows them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
@@ -73,6 +74,11 @@ def microseconds(value: float) -> str:
 def listing(words: Sequence[str]) -> str:
     """Return words as a list in a sentence: `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is: class and file names may hold characters that mean something there."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
 
 
 def capital(sentence: str) -> str:

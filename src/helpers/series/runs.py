@@ -23,7 +23,8 @@ from filelock import FileLock
 
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, SealedTestSetError, UsageError, nearest
-from helpers.series import locks, manifests, parameters, seal, stages
+from helpers.series import conclusions, locks, manifests, parameters, seal, stages
+from helpers.series.conclusions import Conclusion, Conclusions
 
 EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
@@ -177,17 +178,53 @@ class Run:
         self._refuse_if_finished("its metrics are written")
         self.metrics.update({name: _plain(name, value) for name, value in metrics.items()})
 
-    def show(self, figure: Any, name: str, alt: str) -> Any:
+    def conclude(self, *established: Conclusion) -> Conclusions:
+        """Keep conclusions for `metrics.json`, and return them as a notebook shows them.
+
+        A conclusion with the id of an earlier one takes its place, so that a cell can be run twice.
+
+        Raises:
+            OsemnError: the run is finished, or a number in a conclusion is not finite.
+
+        Example:
+            `run.conclude(conclusions.calibration(before, after, temperature))`
+        """
+        self._refuse_if_finished("its conclusions are written")
+        placed = [conclusion.from_file(f"{self.stage.name}/metrics.json") for conclusion in established]
+        logged = {entry["id"]: entry for entry in self.metrics.get(conclusions.KEY, [])}
+        logged |= {entry["id"]: entry for entry in conclusions.as_metrics(placed)}
+        self.log(**{conclusions.KEY: list(logged.values())})
+        return Conclusions(placed)
+
+    def concluded(self, *ids: str) -> Conclusions:
+        """Return conclusions of this run by id, for the list at the end of a notebook; all of them without an id.
+
+        Raises:
+            OsemnError: the run has no conclusion of that id.
+        """
+        logged = conclusions.read(self.metrics)
+        for name in ids:
+            if name not in logged:
+                raise OsemnError(f"{self.stage.name} has no conclusion '{name}'.", nearest(name, logged))
+        return Conclusions(logged[name] for name in ids or logged)
+
+    def show(self, figure: Any, name: str, alt: str = "") -> Any:
         """Save a matplotlib figure as `figures/<name>.png`, close it, and return it as a picture to display.
 
         Args:
             figure: a `matplotlib.figure.Figure`.
             name: the file's name without its ending.
-            alt: what the figure shows, in words, for those who cannot see it.
+            alt: what the figure shows, in words; by default what `figures.with_alt` attached to it.
+
+        Raises:
+            OsemnError: the figure has no alt text.
         """
         import matplotlib.pyplot as plt
         from IPython.display import Image
 
+        from helpers import figures
+
+        alt = alt or figures.alt_text(figure)
         if not alt.strip():
             raise OsemnError(f"Figure '{name}' has no alt text.", "say in words what the figure shows")
         picture = io.BytesIO()

@@ -1,0 +1,99 @@
+"""Measure the house: lines of code by room, the longest files and functions, text before code in the notebooks.
+
+    python tools/house.py
+
+Lines of code are lines that hold a token: blanks, comments and docstrings are not counted.
+"""
+
+import ast
+import io
+import json
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "helpers"
+_NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.ENCODING,
+}
+
+
+def docstring_lines(tree: ast.AST) -> set[int]:
+    """Return the numbers of the lines that docstrings take."""
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                lines |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    return lines
+
+
+def code_lines(source: str) -> int:
+    """Return the number of lines of code, without blanks, comments and docstrings."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in _NO_CODE:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstring_lines(ast.parse(source)))
+
+
+def functions(source: str) -> list[tuple[int, str]]:
+    """Return the length of each function in lines, docstring included, and its name."""
+    return [
+        ((node.end_lineno or node.lineno) - node.lineno + 1, node.name)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def lonely_cells(notebook: Path) -> tuple[int, int]:
+    """Return how many code cells have no text cell right before them, and how many code cells there are."""
+    kinds = [cell["cell_type"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
+    code = [index for index, kind in enumerate(kinds) if kind == "code"]
+    return sum(index == 0 or kinds[index - 1] != "markdown" for index in code), len(code)
+
+
+def main() -> None:
+    """Print the measures."""
+    sources = {
+        file.relative_to(PACKAGE): file.read_text(encoding="utf-8") for file in sorted(PACKAGE.rglob("*.py"))
+    }
+    rooms: Counter[str] = Counter()
+    for file, source in sources.items():
+        rooms[file.parts[0] if len(file.parts) > 1 else "the ground"] += code_lines(source)
+    for room, lines in rooms.most_common():
+        print(f"{lines:7,}  {room}")
+    entries = [entry for entry in PACKAGE.iterdir() if entry.name != "__pycache__"]
+    print(f"{rooms.total():7,}  lines of code in {len(sources)} files; {len(entries)} entries at the top")
+    longest = sorted(
+        ((len(source.splitlines()), str(file)) for file, source in sources.items()), reverse=True
+    )
+    print("longest files:", ", ".join(f"{file} {lines}" for lines, file in longest[:5]))
+    spans = sorted(
+        ((lines, f"{file}:{name}") for file, source in sources.items() for lines, name in functions(source)),
+        reverse=True,
+    )
+    print("longest functions:", ", ".join(f"{name} {lines}" for lines, name in spans[:5]))
+    cells = {
+        notebook.stem: lonely_cells(notebook)
+        for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    }
+    lonely, total = (sum(counts) for counts in zip(*cells.values(), strict=True))
+    print(f"code cells without a text cell before them: {lonely} of {total}")
+    print(", ".join(f"{name} {alone}/{every}" for name, (alone, every) in cells.items()))
+
+
+if __name__ == "__main__":
+    main()
