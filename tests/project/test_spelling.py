@@ -62,3 +62,40 @@ def test_documents_code_and_notebooks_of_the_project_are_among_its_files():
         pytest.skip("this is no git checkout")
     assert {"README.md", "src/helpers/series/stages.py", "notebooks/00_warm_up.ipynb", "Makefile"} <= names
     assert not {name for name in names if name.startswith((".venv", "runs/", "data/"))}
+
+
+def test_house_word_is_named_with_what_to_write_instead(project):
+    (project / "README.md").write_text("Fine.\n\nThe files are whole again.\n")
+    assert spelling.house_words(["README.md"]) == ["README.md:3: 'are whole' ==> complete, intact, valid"]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The whole series runs.",
+        "There is no such file.",
+        "Make sure that it exists.",
+        "Stages share the machine.",
+    ],
+)
+def test_plain_english_is_no_house_word(project, sentence):
+    (project / "README.md").write_text(f"{sentence}\n")
+    assert spelling.house_words(["README.md"]) == []
+
+
+def test_of_code_only_comments_and_sentences_are_read(project):
+    (project / "a.py").write_text('kept = 5 % 3  # one is kept\nname = "kept"\ntext = "it is kept here"\n')
+    assert [line.partition(": ")[0] for line in spelling.house_words(["a.py"])] == ["a.py:1", "a.py:3"]
+
+
+def test_cells_of_notebooks_are_read_for_house_words(project):
+    write_notebook(project / "one.ipynb", prose="It was kept.", code="%matplotlib inline\nx = 1  # at work")
+    assert [line.partition(": ")[0] for line in spelling.house_words(["one.ipynb"])] == [
+        "one.ipynb, cell 0:1",
+        "one.ipynb, cell 1:2",
+    ]
+
+
+def test_variable_called_found_is_named(project):
+    (project / "a.py").write_text("def read(found):\n    found_rows = found\n    return found_rows\n")
+    assert spelling.vague_names(["a.py"]) == ["a.py:1: an argument called 'found' ==> the name of the thing"]
