@@ -8,6 +8,7 @@ Lines of code are lines that hold a token: blanks, comments and docstrings are n
 import ast
 import io
 import json
+import re
 import tokenize
 from collections import Counter
 from pathlib import Path
@@ -65,6 +66,30 @@ def lonely_cells(notebook: Path) -> tuple[int, int]:
     return sum(index == 0 or kinds[index - 1] != "markdown" for index in code), len(code)
 
 
+def sentence_lines(notebook: Path) -> int:
+    """Return how many lines of code in a notebook belong to sentences: strings of three words and more.
+
+    The parameters cell is left out: its comments and texts are values.
+    """
+    total = 0
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code" or "parameters" in cell["metadata"].get("tags", []):
+            continue
+        source = re.sub(r"^(?=[%!])", "#", "".join(cell["source"]), flags=re.MULTILINE)
+        lines: set[int] = set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.JoinedStr):
+                words = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words = node.value
+            else:
+                continue
+            if len(words.split()) > 2:
+                lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        total += len(lines)
+    return total
+
+
 def main() -> None:
     """Print the measures."""
     sources = {
@@ -93,6 +118,12 @@ def main() -> None:
     lonely, total = (sum(counts) for counts in zip(*cells.values(), strict=True))
     print(f"code cells without a text cell before them: {lonely} of {total}")
     print(", ".join(f"{name} {alone}/{every}" for name, (alone, every) in cells.items()))
+    sentences = {
+        notebook.stem: sentence_lines(notebook)
+        for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    }
+    print(f"lines of notebook code that build sentences: {sum(sentences.values())}")
+    print(", ".join(f"{name} {lines}" for name, lines in sentences.items()))
 
 
 if __name__ == "__main__":
