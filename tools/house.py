@@ -11,6 +11,7 @@ import json
 import re
 import tokenize
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +67,17 @@ def lonely_cells(notebook: Path) -> tuple[int, int]:
     return sum(index == 0 or kinds[index - 1] != "markdown" for index in code), len(code)
 
 
+def _strings(statement: ast.stmt) -> Iterator[str]:
+    """Return the constant text of each string in a statement."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
 def sentence_lines(notebook: Path) -> int:
-    """Return how many lines of code in a notebook belong to sentences: strings of three words and more.
+    """Return how many lines of a notebook's code are statements that hold a string of three words or more.
 
     The parameters cell is left out: its comments and texts are values.
     """
@@ -78,13 +88,8 @@ def sentence_lines(notebook: Path) -> int:
         source = re.sub(r"^(?=[%!])", "#", "".join(cell["source"]), flags=re.MULTILINE)
         lines: set[int] = set()
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.JoinedStr):
-                words = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                words = node.value
-            else:
-                continue
-            if len(words.split()) > 2:
+            simple = isinstance(node, ast.stmt) and not hasattr(node, "body")
+            if simple and any(len(words.split()) > 2 for words in _strings(node)):
                 lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         total += len(lines)
     return total
