@@ -29,7 +29,7 @@ from helpers.series import stages
         (["report", "--dataset", "mnits"], "did you mean 'mnist'"),
         (["rum"], "run"),
         (["serve", "--timeout", "nan"], "greater than or equal to 0.1"),
-        (["serve", "--drift-every", "inf"], "inf is no number of seconds"),
+        (["serve", "--drift-every", "inf"], "inf is not a number of seconds"),
     ],
 )
 def test_wrong_call_ends_with_2_and_says_what_to_do(call, said, tmp_path):
@@ -181,7 +181,7 @@ def test_output_folder_that_cannot_be_made_is_told_in_a_sentence(project, monkey
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(project.root / "file" / "out"))
     done = project.osemn("run", "--until", "01_acquire")
     assert done.returncode == 1
-    assert "cannot be made or written to: not a directory" in done.stderr
+    assert "cannot be created or written to: not a directory" in done.stderr
     assert "OSEMN_OUTPUT_DIR" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import registry_versions
 import service_support
 from helpers import paths
-from helpers.cli import datasets, main
+from helpers.cli import main
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_page
 from helpers.export.registry import Registry
@@ -53,7 +53,7 @@ def named(request: pytest.FixtureRequest, place: Path) -> str:
 
 def test_models_are_listed_and_checked(named):
     assert "* " in call("models", "--dataset", named)
-    assert "is whole" in call("models", "check", "--dataset", named)
+    assert "is complete" in call("models", "check", "--dataset", named)
 
 
 def test_pictures_are_predicted(named, place):
@@ -109,7 +109,7 @@ def test_folder_is_named_from_the_root_inside_of_the_project_and_in_full_outside
     inside.mkdir(parents=True)
     outside.mkdir()
     monkeypatch.chdir(inside.parent)
-    assert datasets.known("pets") == "pictures/pets"
-    assert datasets.known("pictures/pets") == "pictures/pets"
-    assert datasets.known(str(outside)) == outside.as_posix()
-    assert datasets.known("digits") == "digits"
+    assert paths.project_dataset("pets") == "pictures/pets"
+    assert paths.project_dataset("pictures/pets") == "pictures/pets"
+    assert paths.project_dataset(str(outside)) == outside.as_posix()
+    assert paths.project_dataset("digits") == "digits"

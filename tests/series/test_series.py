@@ -14,7 +14,7 @@ from missing_weights import FIRST, notebooks_from, notebooks_left_out
 
 from conftest import REPOSITORY, osemn
 from helpers.cli import graph
-from helpers.series import manifests, parameters, seal, stages
+from helpers.series import manifests, profiles, seal, stages
 
 SECONDS = 2_400  # for the whole series, on a slow machine that is busy with other tests
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 100)]  # the first test waits for the series
@@ -261,7 +261,7 @@ def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
 
 def test_changed_parameter_outdates_all_that_depends_on_it(series, weights, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(series[1]))
-    changed = parameters.parse_overrides(["04_baseline.forest_trees=11"])
+    changed = profiles.parse_overrides(["04_baseline.forest_trees=11"])
     request = graph.Request("digits", "smoke", overrides=changed)
     assert {state.stage for state in graph.states(request) if not state.done} == {
         "04_baseline",
