@@ -201,11 +201,11 @@ def seeded_tensorflow() -> None:
 def browser():
     """Chromium, without a window; tests that want it are skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
         pytest.skip(f"there is no Chromium here (looked for {', '.join(BROWSERS)})")
     with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield started
         started.close()
 

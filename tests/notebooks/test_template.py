@@ -1,4 +1,4 @@
-"""The template of notebooks: it runs, keeps the rules that it states, and is no stage of the series."""
+"""The template of notebooks: it runs, follows its own rules, and is not a stage of the series."""
 
 import json
 

@@ -31,7 +31,7 @@ def benchmark(monkeypatch):
 
 def helpers_of(tree: ast.Module) -> dict[str, ModuleType]:
     """Return the modules of `helpers` that a script imports, by the name that it has for them."""
-    found = {}
+    modules = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "helpers":
             for alias in node.names:
@@ -40,8 +40,8 @@ def helpers_of(tree: ast.Module) -> dict[str, ModuleType]:
                 except ModuleNotFoundError:
                     assert hasattr(importlib.import_module(node.module), alias.name), alias.name
                     continue
-                found[alias.asname or alias.name] = module
-    return found
+                modules[alias.asname or alias.name] = module
+    return modules
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -181,8 +181,8 @@ def scored(benchmark, tmp_path, monkeypatch):
 
     def trained(seed: int, onednn: bool = True) -> None:
         image = keras.Input((8, 8, 1))
-        found = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-        keras.Model(image, found).save(networks / f"{seed}.keras")
+        outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        keras.Model(image, outputs).save(networks / f"{seed}.keras")
         trial = {"seed": seed, "seconds": 1.0, "training_operations": 1.0, "validation_accuracy": 0.5}
         trial["onednn"] = onednn
         (networks / f"{seed}.json").write_text(json.dumps(trial), "utf-8")
@@ -246,8 +246,8 @@ def test_refit_trains_on_validation_images_too_and_claims_no_validation_accuracy
         seen.append(parts[0])
         keras = importlib.import_module("keras")
         image = keras.Input((8, 8, 1))
-        found = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-        return keras.Model(image, found), SimpleNamespace(seconds=1.0, history={"val_accuracy": [0.5]})
+        outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        return keras.Model(image, outputs), SimpleNamespace(seconds=1.0, history={"val_accuracy": [0.5]})
 
     monkeypatch.setitem(script.METHODS, "recipe_refit", method)
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe_refit", 60), script.Budget(1, refit=True))
