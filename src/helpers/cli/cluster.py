@@ -21,6 +21,7 @@ CORES_OF_A_JOB = 4
 
 _PLUGIN = "snakemake_executor_plugin_"
 _FAILED = ("Failed: ", "Wrong call: ")
+_SILENT = "its job ended without an error message; it was refused, cancelled, or exceeded its time or memory"
 _EXTRAS = {"slurm": "sbatch"}
 """Plug-ins that are extras of this package, each with a command of its cluster."""
 
@@ -41,12 +42,10 @@ def check(executor: str) -> None:
     if executor == LOCAL:
         return
     if executor not in installed():
-        remedy = (
-            f"pip install --editable '.[{executor}]' in the project's folder; see docs/scale.md"
-            if executor in _EXTRAS
-            else f"{nearest(executor, {*installed(), *_EXTRAS})}; for another plug-in: "
-            f"pip install snakemake-executor-plugin-{executor}"
-        )
+        plugin = f"for another plug-in: pip install snakemake-executor-plugin-{executor}"
+        remedy = f"{nearest(executor, {*installed(), *_EXTRAS})}; {plugin}"
+        if executor in _EXTRAS:
+            remedy = f"pip install --editable '.[{executor}]' in the project's folder; see docs/scale.md"
         raise UsageError(f"Snakemake's executor '{executor}' is not installed here.", remedy)
     command = _EXTRAS.get(executor)
     if command and shutil.which(command) is None:
@@ -173,7 +172,6 @@ def last_messages(logs: dict[str, Path]) -> list[str]:
         if log.is_file():
             text = log.read_text(encoding="utf-8", errors="replace")
             starts = [text.rindex(word) for word in _FAILED if word in text]
-            silent = f"{stage}: its job ended without an error message; it was refused, cancelled, or exceeded its time or memory"
-            message = text[max(starts) :].strip() if starts else silent
+            message = text[max(starts) :].strip() if starts else f"{stage}: {_SILENT}"
             messages.append(f"{message}\n  → its output: {paths.shown(log)}" if text else message)
     return messages

@@ -156,11 +156,8 @@ def stage_state(request: Request, stage: stages.Stage) -> State:
 
 
 def _changed_parameters(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    changes = [
-        f"{name} was {before.get(name)!r}, is {value!r}"
-        for name, value in wanted.items()
-        if before.get(name) != value
-    ]
+    names = [name for name, value in wanted.items() if before.get(name) != value]
+    changes = (f"{name} was {before.get(name)!r}, is {wanted[name]!r}" for name in names)
     return f"its parameters have changed: {'; '.join(changes) or 'one was removed'}"
 
 

@@ -6,13 +6,16 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from helpers.cli import models, serve
 from helpers.cli.models import Dataset
 from helpers.errors import OsemnError, UsageError
+
+if TYPE_CHECKING:
+    from helpers.cli.graph import Request
 
 # jsonschema, which nbformat imports, would take three seconds to build a grammar for links in other alphabets.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -48,26 +51,16 @@ def run(
     dataset: Dataset = "fashion_mnist",
     profile: Profile = "quick",
     until: Annotated[str, typer.Option(help="The last stage to run.")] = "",
-    from_stage: Annotated[
-        str, typer.Option("--from", help="Run this stage again, and all that depend on it.")
-    ] = "",
+    from_stage: Annotated[str, typer.Option("--from", help="Repeat this stage and its dependents.")] = "",
     settings: Settings = None,
     cores: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            show_default="all",
-            help="Cores to use in total, for several stages at once. On a cluster: cores for each stage (4).",
-        ),
+        typer.Option(min=1, show_default="all", help="Cores in total; on a cluster, cores per stage (4)."),
     ] = None,
-    executor: Annotated[
-        str, typer.Option(help="Snakemake's executor: local, or an installed plug-in such as slurm.")
-    ] = "local",
+    executor: Annotated[str, typer.Option(help="local, or an installed Snakemake plug-in.")] = "local",
     snakemake: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="-- …", show_default=False, help="Arguments for Snakemake itself, after two dashes."
-        ),
+        typer.Argument(metavar="-- …", show_default=False, help="Snakemake's own arguments."),
     ] = None,
 ) -> None:
     """Run every stage that is not done, and render the report."""
@@ -75,7 +68,7 @@ def run(
 
     if snakemake and not snakemake[0].startswith("-"):
         raise UsageError(f"'{snakemake[0]}' is not an option.", "name stages with --until and --from")
-    request = _request(dataset, profile, until, from_stage, settings)
+    request = _request(dataset, profile, settings, until, from_stage)
     started = time.monotonic()
     graph.run(request, cores=cores, executor=executor, extra=tuple(snakemake or ()))
     _print_end(request, time.monotonic() - started)
@@ -86,7 +79,7 @@ def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setti
     """Show which stages are done, and why the others are not; every file is verified by its hash."""
     from helpers.cli import graph
 
-    request = _request(dataset, profile, "", "", settings)
+    request = _request(dataset, profile, settings)
     states = graph.states(request)
     width = max(len(state.stage) for state in states)
     for state in states:
@@ -102,31 +95,22 @@ def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setti
 def report(
     dataset: Dataset = "fashion_mnist",
     profile: Profile = "quick",
-    accept: Annotated[
-        bool,
-        typer.Option("--accept", help="Save this run as the reference for later runs; print its file."),
-    ] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Save this run as the reference.")] = False,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check",
-            help="Show what changed since the accepted run; exit with 1 on a significant regression.",
-        ),
+        bool, typer.Option("--check", help="Show changes since the reference; exit with 1 on a regression.")
     ] = False,
     quiet: Annotated[bool, typer.Option(help="Print nothing.")] = False,
 ) -> None:
     """Render every executed notebook and the index to HTML that opens offline; print the index's path.
 
-    With --accept or --check nothing is rendered.
+    With --accept (which prints the file of the reference) or --check nothing is rendered.
     """
     from helpers import paths
     from helpers.report import render as rendering
     from helpers.series import profiles
 
     if accept and check:
-        raise UsageError(
-            "--accept and --check exclude each other.", "check the run first, then accept it in a second call"
-        )
+        raise UsageError("--accept and --check exclude each other.", "first check the run, then accept it")
     paths.check_dataset(dataset)
     profiles.load(profile)
     if check:
@@ -157,12 +141,10 @@ def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setting
 
     On one machine the studies are files next to the runs; for several machines, name a database: 09_tuning.storage.
     """
-    from helpers.series import runs
-    from helpers.series.resolve import resolve
+    from helpers.series.runs import Run
 
-    request = _request(dataset, profile, "", "", settings)
-    values = resolve("09_tuning", request.dataset, profile, request.overrides).parameters
-    run = runs.Run.reading("09_tuning", values)
+    values = _request(dataset, profile, settings).resolved["09_tuning"].parameters
+    run = Run.reading("09_tuning", values)  # seeds TensorFlow, so it comes before the next import
     from helpers.model.tuning import spaces
 
     of_search = ("trial_samples", "trial_epochs", "widths", "depths", "early_pooling", "batch_size")
@@ -197,7 +179,7 @@ def stage(
 
     processes.end_with()
     signal.signal(signal.SIGINT, _interrupt_quietly)
-    request = _request(dataset, profile, name, "", settings)
+    request = _request(dataset, profile, settings, until=name)
     label = f"[{position}] {name}"
     if not force and graph.stage_state(request, stages.find(name)).done:
         _say(f"{label}: unchanged inputs, nothing to do{_so_far()}")
@@ -220,11 +202,13 @@ def _say(line: str) -> None:
     typer.echo(f"\r\x1b[K{line}" if sys.stdout.isatty() else line)
 
 
-def _request(dataset: str, profile: str, until: str, from_stage: str, settings: list[str] | None):
-    from helpers.cli import graph
+def _request(
+    dataset: str, profile: str, settings: list[str] | None, until: str = "", from_stage: str = ""
+) -> "Request":
+    from helpers.cli.graph import Request
     from helpers.series import profiles
 
-    return graph.Request(dataset, profile, until, from_stage, profiles.parse_overrides(settings or []))
+    return Request(dataset, profile, until, from_stage, profiles.parse_overrides(settings or []))
 
 
 def _so_far() -> str:
@@ -234,7 +218,7 @@ def _so_far() -> str:
     return f" ({execute.clock(time.time() - float(started))} so far)" if started else ""
 
 
-def _print_end(request, seconds: float) -> None:
+def _print_end(request: "Request", seconds: float) -> None:
     from helpers import paths
     from helpers.series import execute
 

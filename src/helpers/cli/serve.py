@@ -27,18 +27,10 @@ def predict(
     dataset: Dataset = "fashion_mnist",
     samples: Annotated[int, typer.Option(min=0, help="Number of validation images to predict as well.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed for choosing them.")] = 0,
-    grid: Annotated[
-        Path | None, typer.Option(help="Draw the images with their predictions into this PNG.")
-    ] = None,
-    background: Annotated[
-        Literal["white", "black"], typer.Option(help="Colour behind transparent pixels.")
-    ] = "white",
-    invert: Annotated[
-        bool, typer.Option(help="Invert colours; framed images are inverted automatically.")
-    ] = False,
-    frame: Annotated[
-        bool, typer.Option(help="Crop to the drawing, scale and centre it as in the data set's own images.")
-    ] = True,
+    grid: Annotated[Path | None, typer.Option(help="Draw images and predictions into this PNG.")] = None,
+    background: Annotated[Literal["white", "black"], typer.Option(help="Behind transparency.")] = "white",
+    invert: Annotated[bool, typer.Option(help="Invert colours; framed images need no option.")] = False,
+    frame: Annotated[bool, typer.Option(help="Crop, scale and centre as in the data set.")] = True,
 ) -> None:
     """Classify images and print CSV: file, class, confidence, the next two classes, and the true class if known.
 
@@ -84,14 +76,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 1,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, callback=_finite, help="Seconds until a request times out.")
-    ] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, callback=_finite, help="Seconds per request.")] = 5.0,
     drift_every: Annotated[
-        float,
-        typer.Option(
-            min=0.0, callback=_finite, help="Seconds from one drift test to the next, over all workers."
-        ),
+        float, typer.Option(min=0.0, callback=_finite, help="Seconds between drift tests, over all workers.")
     ] = 3600.0,
     quiet: Annotated[bool, typer.Option(help="Do not log requests.")] = False,
 ) -> None:
@@ -113,9 +100,8 @@ def serve(
         drift_every=drift_every,
         log_requests=not quiet,
     )
-    typer.echo(
-        f"Serving {version.name} of {dataset} on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl+C ends)"
-    )
+    address = f"[{host}]" if ":" in host else host
+    typer.echo(f"Serving {version.name} of {dataset} on http://{address}:{port} (Ctrl+C ends)")
     from helpers.series import processes
     from helpers.serving import server
 
@@ -127,12 +113,8 @@ def serve(
 def demo(
     dataset: Dataset = "fashion_mnist",
     version: Annotated[str, typer.Option(help="A version of the registry; by default the current one.")] = "",
-    output: Annotated[
-        Path | None, typer.Option(help="The page's file; by default reports/DATASET/try_it.html.")
-    ] = None,
-    files: Annotated[
-        Path | None, typer.Option(help="Write files for a web server into this folder instead of one page.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="By default reports/DATASET/try_it.html.")] = None,
+    files: Annotated[Path | None, typer.Option(help="A folder for a web server, not one page.")] = None,
 ) -> None:
     """Write a page that runs the champion in the browser: one file, which opens by double click, without a network."""
     from helpers import paths
