@@ -22,7 +22,7 @@ def snakemake(project, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def put_on_path(folder, monkeypatch, **exit_codes: int) -> None:
-    """Have commands of these names that print nothing, and no others."""
+    """Replace PATH by a folder with only these commands, which print nothing."""
     folder.mkdir()
     for name, code in exit_codes.items():
         (folder / name).write_text(f"#!/bin/sh\nexit {code}\n")
@@ -101,7 +101,7 @@ def test_every_rule_carries_the_threads_and_the_memory_of_its_stage(project):
 
 
 def test_job_on_another_machine_leaves_the_markers_of_other_stages_alone(project):
-    """Run a stage's job as plug-ins do: by Snakemake in a process of its own, while `--from` forces its input, too."""
+    """Run a stage's job as plug-ins do, in a separate Snakemake process, while `--from` also forces its input."""
     assert project.osemn("run", *FIRST).returncode == 0
     request = graph.Request("digits", "tiny", until="02_explore", from_stage="01_acquire")
     marker, log = (request.graph_folder / name for name in ("01_acquire.done", "02_explore.log"))
@@ -152,7 +152,7 @@ def no_cluster() -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(bool(no_cluster()), reason=no_cluster() or "there is a cluster")
 def test_stage_runs_on_slurm(project):
-    """Needs a temporary folder that the nodes see: on a real cluster, `--basetemp` in a shared one."""
+    """On a real cluster, this needs a temporary folder that the nodes share: `--basetemp`."""
     quickly = ("--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "5")
     done = project.osemn("run", *FIRST, "--executor", "slurm", "--cores", "1", "--", *quickly, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from helpers.serving import server
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory that is not the project's root, and a registry of pets whose images are not here."""
+    """A working directory outside the project's root, and a registry of pets without their images."""
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     content = registry_versions.content(tmp_path / "content")
     registry_versions.write_drift_reference(content)
@@ -44,7 +44,7 @@ def picture(folder: Path) -> str:
 
 @pytest.fixture(params=["without its images", "with its images"])
 def named(request: pytest.FixtureRequest, place: Path) -> str:
-    """The data set as it is typed: by name where there is no folder, and as a folder of the working directory."""
+    """The data set as typed: a name without a folder, and a folder in the working directory."""
     if request.param == "with its images":
         for name in ("cat", "dog"):
             (place / "pets" / name).mkdir(parents=True)
@@ -56,7 +56,7 @@ def test_models_are_listed_and_checked(named):
     assert "is complete" in call("models", "check", "--dataset", named)
 
 
-def test_pictures_are_predicted(named, place):
+def test_images_are_predicted(named, place):
     assert len(call("predict", picture(place), "--dataset", named).splitlines()) == 2
 
 
@@ -72,7 +72,7 @@ def test_page_is_written(named, place, monkeypatch):
     assert "mine.html" in call("demo", "--dataset", named, "--output", str(place / "mine.html"))
 
 
-def test_page_whose_folder_cannot_be_made_is_told_in_a_sentence(place):
+def test_page_whose_folder_cannot_be_created_is_reported_in_a_sentence(place):
     (place / "file").write_text("")
     for target in (("--files", "file/files"), ("--output", "file/page.html")):
         with pytest.raises(OsemnError, match=r"Nothing can be written to .*: (not a directory|file exists)"):

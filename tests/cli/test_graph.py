@@ -36,7 +36,7 @@ def finished_once(tmp_path_factory):
 
 @pytest.fixture
 def finished(project, finished_once):
-    """A tiny project whose first two stages are done: a copy, which must not matter."""
+    """A copy of a tiny project whose first two stages are done; copying must not outdate them."""
     shutil.copytree(finished_once.root, project.root, dirs_exist_ok=True)
     return project
 
@@ -170,7 +170,7 @@ def test_folder_of_images_may_have_braces_in_its_name(project):
     assert (project.root / "runs" / "br_x" / "tiny" / "01_acquire" / "manifest.json").is_file()
 
 
-def test_stage_run_by_hand_is_told_apart(finished):
+def test_stage_run_by_hand_is_distinguished(finished):
     folder = finished.folder("01_acquire")
     manifest = manifests.read(folder)
     del manifest["outputs"]["notebook.ipynb"]
@@ -263,7 +263,7 @@ def test_run_killed_at_random_moments_resumes_by_the_same_command(project, whole
         assert words(project) == {"01_acquire": "done", "02_explore": "done"}
         psutil.wait_procs(family, timeout=10)
         assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], (
-            "nothing works on unseen"
+            "no process is left behind"
         )
     leftovers = {file.name for file in project.folder("01_acquire").parent.iterdir()}
     assert not {name for name in leftovers if name.endswith((".old", ".partial", ".ipynb"))}

@@ -13,7 +13,7 @@ from helpers.series import parameters, stages
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """The template, executed once with its defaults, and the folder that it wrote to."""
+    """The template, executed once with its defaults, and its output folder."""
     output = tmp_path_factory.mktemp("template")
     return execute(output), output / "runs" / "digits" / "quick" / NAME
 

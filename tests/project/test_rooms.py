@@ -1,4 +1,4 @@
-"""Each notebook imports the helpers of its own room, and of those below that it may use."""
+"""Each notebook imports only helpers of its own room, and of the other rooms that it may use."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""The check of spelling: it reads documents, code and notebooks' cells, and nothing else."""
+"""The spelling check reads documents, code and notebook cells, and nothing else."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import nbformat
 import pytest
 import spelling
 
-WRONG = "rec" + "ieve"  # put together, so that the check of this file does not find it
+WRONG = "rec" + "ieve"  # in two parts, so that the check does not report this file
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder that stands for the project's root, with its settings."""
+    """A folder in place of the project's root, with the same settings."""
     (tmp_path / "pyproject.toml").write_text((spelling.ROOT / "pyproject.toml").read_text())
     monkeypatch.setattr(spelling, "ROOT", tmp_path)
     return tmp_path

@@ -22,7 +22,7 @@ def recorded(seconds: int, names: list[str] = EVERY) -> dict:
 
 
 def minutes(times: dict) -> dict[str, list[str]]:
-    """The four last cells of each row, by the row's first word."""
+    """The last four cells of each row, by the row's first word."""
     table = update_tables.minutes_table(times).split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {row[0].split("]")[0].strip("[`"): row[-4:] for row in rows}

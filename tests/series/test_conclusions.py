@@ -1,4 +1,4 @@
-"""What a stage establishes: logged once, read by others."""
+"""Conclusions of a stage: logged once with their numbers, and read by others."""
 
 import json
 import math

@@ -138,8 +138,7 @@ def _publish(resolved: ResolvedStage, working: Path, peak: MemoryPeak, seconds: 
     """Add the executed notebook to the finished folder's manifest, and replace the stage's folder."""
     import nbformat
 
-    stage, final = resolved.stage.name, resolved.folder
-    partial = final.with_name(f"{final.name}.partial")
+    stage, partial = resolved.stage.name, resolved.partial
     manifest = manifests.read(partial)
     if manifest is None or (manifest["stage"], manifest["parameters"]) != (stage, resolved.parameters):
         raise OsemnError(f"{stage} ended without finishing its run.", "the last cell must call run.finish()")
@@ -153,7 +152,7 @@ def _publish(resolved: ResolvedStage, working: Path, peak: MemoryPeak, seconds: 
     manifest["outputs"].update(manifests.describe_files(partial, [partial / NOTEBOOK]))
     manifest.update(peak_memory_mb=round(peak.mb), notebook_seconds=round(seconds, 3))
     manifests.write_json(partial / manifests.NAME, manifest)
-    manifests.publish(partial, final)
+    manifests.publish(partial, resolved.folder)
 
 
 def _save_failed(working: Path, final: Path) -> Path | None:

@@ -34,8 +34,13 @@ class ResolvedStage:
 
     @property
     def folder(self) -> Path:
-        """The folder of this stage's files."""
+        """The folder of this stage's files, which a finished run replaces."""
         return self.root / self.stage.name
+
+    @property
+    def partial(self) -> Path:
+        """The folder that a run writes to until it is finished."""
+        return self.folder.with_name(f"{self.folder.name}.partial")
 
 
 def resolve(

@@ -94,11 +94,6 @@ class Run(ResolvedStage):
         return cls(stage, resolved.parameters, upstream, absent, manifests.source_sha256(stage.notebook))
 
     @property
-    def partial(self) -> Path:
-        """The folder that the run writes to."""
-        return self.folder.with_name(f"{self.folder.name}.partial")
-
-    @property
     def seed(self) -> int:
         """The run's seed."""
         return self.parameters["seed"]
