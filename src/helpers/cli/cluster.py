@@ -55,22 +55,18 @@ def check(executor: str) -> None:
         )
 
 
-def default_cores(executor: str) -> int:
-    """Return the number of cores for all stages on this machine, or for each stage on a cluster."""
-    return (os.cpu_count() or 1) if executor == LOCAL else CORES_OF_A_JOB
-
-
-def arguments(executor: str, cores: int, extra: tuple[str, ...] = ()) -> list[str]:
+def arguments(executor: str, cores: int | None, extra: tuple[str, ...] = ()) -> list[str]:
     """Return Snakemake's arguments for an executor.
 
     Snakemake's own messages are hidden, except on a cluster, where they name each job's log, and with extra arguments.
 
     Args:
         executor: its name.
-        cores: as from `default_cores`.
+        cores: for all stages on this machine, or for each stage on a cluster; None for all, or `CORES_OF_A_JOB`.
         extra: more arguments, which override the others.
     """
     quiet = ["all"] if executor == LOCAL and not extra else ["progress", "host", "reason"]
+    cores = cores or (os.cpu_count() or 1 if executor == LOCAL else CORES_OF_A_JOB)
     options = ["--executor", executor, "--cores", str(cores), "--quiet", *quiet]
     if executor != LOCAL:
         # The scheduler limits the number of jobs; a network file system may show files with some delay.
@@ -112,7 +108,7 @@ def _recorded_interrupts() -> Iterator[list[int]]:
 
 
 def run_snakemake(
-    folder: Path, configuration: dict[str, Any], executor: str, cores: int, extra: tuple[str, ...]
+    folder: Path, configuration: dict[str, Any], executor: str, cores: int | None, extra: tuple[str, ...]
 ) -> bool:
     """Run the Snakefile in this process and return True if it completed; locks of a killed run do not stop it.
 
@@ -120,7 +116,7 @@ def run_snakemake(
         folder: the folder of Snakemake's own files.
         configuration: the request.
         executor: the executor's name.
-        cores: as from `default_cores`.
+        cores: as for `arguments`.
         extra: more arguments for Snakemake, which override those given here.
 
     Raises:

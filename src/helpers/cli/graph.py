@@ -291,7 +291,7 @@ def run(
         waiting = sum(state.word == "waiting" for state in pending)
         more = f"; {waiting} more if their inputs change" if waiting else ""
         print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
-        _snakemake(request, cores or cluster.default_cores(executor), executor, extra)
+        _snakemake(request, cores, executor, extra)
 
 
 def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
@@ -317,7 +317,7 @@ def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
         ) from None
 
 
-def _snakemake(request: Request, cores: int, executor: str, extra: tuple[str, ...]) -> None:
+def _snakemake(request: Request, cores: int | None, executor: str, extra: tuple[str, ...]) -> None:
     """Run the Snakefile.
 
     Raises:

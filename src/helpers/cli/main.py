@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helpers import paths
 from helpers.cli import models, serve
 from helpers.cli.models import Dataset
 from helpers.errors import OsemnError, UsageError
@@ -65,13 +66,19 @@ def run(
 ) -> None:
     """Run every stage that is not done, and render the report."""
     from helpers.cli import graph
+    from helpers.series import execute
 
     if snakemake and not snakemake[0].startswith("-"):
         raise UsageError(f"'{snakemake[0]}' is not an option.", "name stages with --until and --from")
     request = _request(dataset, profile, settings, until, from_stage)
     started = time.monotonic()
     graph.run(request, cores=cores, executor=executor, extra=tuple(snakemake or ()))
-    _print_end(request, time.monotonic() - started)
+    duration = execute.clock(time.monotonic() - started)
+    if until:
+        typer.echo(f"Done until {until} in {duration}.")
+        return
+    typer.echo(f"All {len(request.stages)} stages are done ({duration}). The report:")
+    typer.echo(paths.shown(paths.report_folder(request.dataset, profile) / "index.html"))
 
 
 @app.command(epilog="Example: osemn status --dataset mnist")
@@ -105,7 +112,6 @@ def report(
 
     With --accept (which prints the file of the reference) or --check nothing is rendered.
     """
-    from helpers import paths
     from helpers.report import render as rendering
     from helpers.series import profiles
 
@@ -216,18 +222,6 @@ def _so_far() -> str:
 
     started = os.environ.get("OSEMN_STARTED")
     return f" ({execute.clock(time.time() - float(started))} so far)" if started else ""
-
-
-def _print_end(request: "Request", seconds: float) -> None:
-    from helpers import paths
-    from helpers.series import execute
-
-    if request.until:
-        typer.echo(f"Done until {request.until} in {execute.clock(seconds)}.")
-        return
-    index = paths.report_folder(request.dataset, request.profile) / "index.html"
-    typer.echo(f"All {len(request.stages)} stages are done ({execute.clock(seconds)}). The report:")
-    typer.echo(paths.shown(index))
 
 
 def fix_folders() -> None:

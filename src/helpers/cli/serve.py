@@ -1,24 +1,17 @@
 """`osemn predict`, `osemn serve`, `osemn demo` and `osemn drift`: use the champion."""
 
 import csv
-import math
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from helpers import paths
 from helpers.cli.models import Dataset, check_dataset
 from helpers.errors import OsemnError, UsageError
 
 app = typer.Typer(pretty_exceptions_enable=False)
-
-
-def _finite(value: float) -> float:
-    """Refuse NaN and infinity, which pass Typer's limits."""
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a number of seconds.")
-    return value
 
 
 @app.command(epilog="Example: osemn predict shoe.png shirt.jpg · osemn predict --samples 12 --grid out.png")
@@ -76,9 +69,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 1,
-    timeout: Annotated[float, typer.Option(min=0.1, callback=_finite, help="Seconds per request.")] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, max=1e9, help="Seconds per request.")] = 5.0,
     drift_every: Annotated[
-        float, typer.Option(min=0.0, callback=_finite, help="Seconds between drift tests, over all workers.")
+        float, typer.Option(min=0.0, max=1e9, help="Seconds between drift tests, over all workers.")
     ] = 3600.0,
     quiet: Annotated[bool, typer.Option(help="Do not log requests.")] = False,
 ) -> None:
@@ -117,7 +110,6 @@ def demo(
     files: Annotated[Path | None, typer.Option(help="A folder for a web server, not one page.")] = None,
 ) -> None:
     """Write a page that runs the champion in the browser: one file, which opens by double click, without a network."""
-    from helpers import paths
     from helpers.export import browser_page as pages
 
     check_dataset(dataset)
