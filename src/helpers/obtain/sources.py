@@ -14,7 +14,7 @@ from helpers import paths
 from helpers.errors import AcquisitionError, UsageError
 from helpers.obtain import data, idx
 from helpers.obtain.download import Network
-from helpers.series import parameters, seal
+from helpers.series import seal
 
 OWN_TEST_FRACTION = 0.2
 DIGITS_SEED = 0
@@ -100,7 +100,7 @@ def check(
         UsageError: there is no such data set or folder, the folder has fewer than two sub-folders, or a parameter
             does not apply to a built-in data set.
     """
-    parameters.check_dataset(dataset)
+    paths.check_dataset(dataset)
     if paths.is_image_folder(dataset):
         from helpers.obtain import folders
 
