@@ -1,0 +1,158 @@
+"""The data card: origin, content and hashes of a data set, and what 01_acquire concludes from it."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from helpers import wording
+from helpers.obtain import data
+from helpers.series.conclusions import Conclusion
+
+
+def build(origin: dict[str, Any], train: data.Dataset, test: data.Dataset) -> dict[str, Any]:
+    """Return the data card, as plain JSON types.
+
+    Args:
+        origin: title, licence, source and files of the data set.
+        train: the training part.
+        test: the test part.
+    """
+    mean, sd = data.pixel_mean_and_sd(train.images)
+    parts = {"train": train, "test": test}
+    return {
+        "unreadable": [],
+        "ignored_files": 0,
+        "first_source": origin["source"],
+        **origin,
+        "class_names": list(train.class_names),
+        "image_shape": list(train.image_shape),
+        "dtype": str(train.images.dtype),
+        "counts": {name: len(part) for name, part in parts.items()},
+        "class_counts": {
+            name: dict(zip(part.class_names, part.class_counts().tolist(), strict=True))
+            for name, part in parts.items()
+        },
+        "sha256": {name: data.array_sha256(part.images, part.labels) for name, part in parts.items()},
+        "pixel_mean": mean,
+        "pixel_sd": sd,
+        "test_images_also_in_training": count_shared(train.images, test.images),
+    }
+
+
+def count_shared(train: np.ndarray, test: np.ndarray) -> int:
+    """Return how many test images occur, pixel for pixel, among the training images."""
+    known = {hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in train}
+    return sum(hashlib.blake2b(image.tobytes(), digest_size=16).digest() in known for image in test)
+
+
+def rows(card: dict[str, Any]) -> dict[str, str]:
+    """Return a data card's main facts as text, by name.
+
+    Example:
+        `pd.Series(data_card.rows(card))`
+    """
+    counts = card["counts"]
+    return {
+        "data set": card["title"],
+        "about": card["about"],
+        "licence": card["licence"],
+        "first fetched from": card["first_source"],
+        "source of this run": card["source"],
+        "images": f"{sum(counts.values()):,}: {counts['train']:,} for training, {counts['test']:,} for the test",
+        "parts": card["split"],
+        "classes": f"{len(card['class_names'])}: {', '.join(card['class_names'])}",
+        "an image": f"{_image_size(card)}, {card['dtype']}",
+        "pixel mean and deviation": f"{card['pixel_mean']:.5f} and {card['pixel_sd']:.5f} (0–1, training part)",
+        "unreadable files": str(len(card["unreadable"])),
+        "files skipped because they are not images": str(card["ignored_files"]),
+        "test images also in training": str(card["test_images_also_in_training"]),
+    }
+
+
+def hashes(card: dict[str, Any]) -> dict[str, str]:
+    """Return the sha256 of each published file and of the arrays of each part, by name.
+
+    Example:
+        `pd.Series(data_card.hashes(card))`
+    """
+    files = {name: facts["sha256"] for name, facts in card["files"].items()}
+    return files | {f"{name} arrays": value for name, value in card["sha256"].items()}
+
+
+def metrics(card: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a data card that 01_acquire logs."""
+    height, width, channels = card["image_shape"]
+    counts = card["class_counts"]["train"].values()
+    return {
+        "n_train": card["counts"]["train"],
+        "n_test": card["counts"]["test"],
+        "num_classes": len(card["class_names"]),
+        "image_height": height,
+        "image_width": width,
+        "image_channels": channels,
+        "smallest_class": min(counts),
+        "largest_class": max(counts),
+        "train_sha256": card["sha256"]["train"],
+        "unreadable_files": len(card["unreadable"]),
+        **{
+            name: card[name]
+            for name in ("source", "first_source", "pixel_mean", "pixel_sd", "test_images_also_in_training")
+        },
+    }
+
+
+def conclude_content(card: dict[str, Any]) -> Conclusion:
+    """Conclude how many images, classes and pixels a data set has.
+
+    Example:
+        `run.conclude(data_card.conclude_content(card))`
+    """
+    numbers = metrics(card)
+    smallest, largest = numbers["smallest_class"], numbers["largest_class"]
+    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+    return Conclusion(
+        "content",
+        f"{card['title']} has {numbers['n_train']:,} training images and {numbers['n_test']:,} test images of "
+        f"{_image_size(card)}, in {numbers['num_classes']} classes with {each} training images each.",
+        {name: numbers[name] for name in ("n_train", "n_test", "num_classes")}
+        | {"smallest_class": smallest, "largest_class": largest},
+    )
+
+
+def conclude_source(card: dict[str, Any]) -> Conclusion:
+    """Conclude where a data set was fetched from, and what could not be read.
+
+    Example:
+        `run.conclude(data_card.conclude_source(card))`
+    """
+    failed = [attempt["source"] for attempt in card["tried"] if attempt["result"] not in ("used", "not set")]
+    before = f" Tried before without success: {wording.listing(failed)}." if failed else ""
+    unreadable = len(card["unreadable"])
+    return Conclusion(
+        "source",
+        f"The source of this run is: {card['source']}.{before} Unreadable files: {unreadable:,}.",
+        {"sources_tried": len(card["tried"]), "unreadable_files": unreadable},
+    )
+
+
+def conclude_overlap(card: dict[str, Any]) -> Conclusion:
+    """Conclude how many test images are also training images.
+
+    Example:
+        `run.conclude(data_card.conclude_overlap(card))`
+    """
+    shared, total = card["test_images_also_in_training"], card["counts"]["test"]
+    if not shared:
+        text = f"None of the {total:,} test images is, pixel for pixel, among the training images."
+    else:
+        text = (
+            f"{shared:,} of the {total:,} test images ({wording.percent(shared / total)}) are, pixel for pixel, among "
+            "the training images. Test accuracy is too optimistic by up to that percentage."
+        )
+    return Conclusion("test_in_training", text, {"shared_images": shared, "test_images": total})
+
+
+def _image_size(card: dict[str, Any]) -> str:
+    height, width, channels = card["image_shape"]
+    return f"{height} × {width} pixels, {'grey' if channels == 1 else 'colour'}"
