@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 
 from helpers.obtain import idx
-from helpers.obtain.download import PackageSource
+from helpers.obtain.files import PackageSource
 
 
 def made_content() -> dict[str, bytes]:

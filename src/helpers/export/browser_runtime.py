@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helpers.obtain import download, package_registries
-from helpers.obtain.download import File
+from helpers.obtain.files import Download, File, PackageSource
 
 VERSION = "4.22.0"
 FILES = (
@@ -33,11 +33,11 @@ FILES = (
 )
 SCRIPTS = tuple(file for file in FILES if file.name.endswith(".js"))
 BINARY = next(file for file in FILES if file.name.endswith(".wasm"))
-RUNTIME = download.Download(
+RUNTIME = Download(
     name=f"tfjs/{VERSION}",
     title=f"TensorFlow.js {VERSION}",
     files=FILES,
-    package=download.PackageSource(
+    package=PackageSource(
         "npm",
         package_registries.fetch_npm,
         tuple(

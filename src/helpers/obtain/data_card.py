@@ -80,43 +80,20 @@ def hashes(card: dict[str, Any]) -> dict[str, str]:
     return files | {f"{name} arrays": value for name, value in card["sha256"].items()}
 
 
-def metrics(card: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a data card that 01_acquire logs."""
-    height, width, channels = card["image_shape"]
-    counts = card["class_counts"]["train"].values()
-    return {
-        "n_train": card["counts"]["train"],
-        "n_test": card["counts"]["test"],
-        "num_classes": len(card["class_names"]),
-        "image_height": height,
-        "image_width": width,
-        "image_channels": channels,
-        "smallest_class": min(counts),
-        "largest_class": max(counts),
-        "train_sha256": card["sha256"]["train"],
-        "unreadable_files": len(card["unreadable"]),
-        **{
-            name: card[name]
-            for name in ("source", "first_source", "pixel_mean", "pixel_sd", "test_images_also_in_training")
-        },
-    }
-
-
 def conclude_content(card: dict[str, Any]) -> Conclusion:
     """Conclude how many images, classes and pixels a data set has.
 
     Example:
         `run.conclude(data_card.conclude_content(card))`
     """
-    numbers = metrics(card)
-    smallest, largest = numbers["smallest_class"], numbers["largest_class"]
+    counts, classes = card["counts"], card["class_counts"]["train"].values()
+    smallest, largest = min(classes), max(classes)
     each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
     return Conclusion(
         "content",
-        f"{card['title']} has {numbers['n_train']:,} training images and {numbers['n_test']:,} test images of "
-        f"{_image_size(card)}, in {numbers['num_classes']} classes with {each} training images each.",
-        {name: numbers[name] for name in ("n_train", "n_test", "num_classes")}
-        | {"smallest_class": smallest, "largest_class": largest},
+        f"{card['title']} has {counts['train']:,} training images and {counts['test']:,} test images of "
+        f"{_image_size(card)}, in {len(classes)} classes with {each} training images each.",
+        {**counts, "classes": len(classes), "smallest_class": smallest, "largest_class": largest},
     )
 
 

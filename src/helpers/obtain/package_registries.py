@@ -153,15 +153,13 @@ def fetch_pypi(package: str, folder: Path, seconds: float = 300.0) -> Path:
 
 
 def _pip_failure(output: str) -> SourceFailedError:
-    lines = dict.fromkeys(re.findall(r"^\s*ERROR: (.+)$", output, re.MULTILINE))
-    text = " ".join(list(lines)[:2]) or output.strip()[-200:] or "no message"
-    text = ADDRESS.sub("…", text)[:300]
+    reason = _reason("pip", output)
     # an index that responds lists versions; "none" beside a broken connection means that no index did
     if _UNREACHABLE.search(output) and "(from versions: none)" in output:
-        return NoRegistryError(f"pip reached no package index ({text})")
+        return NoRegistryError(f"pip reached no package index ({reason})")
     if "No module named pip" in output:
         return NoRegistryError("pip is not installed for this Python")
-    return SourceFailedError(f"pip failed: {text}")
+    return SourceFailedError(reason)
 
 
 def _extract_files(archive: tarfile.TarFile, target: Path) -> None:
@@ -226,7 +224,9 @@ def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, st
 def _reason(tool: str, output: str) -> str:
     """Return a tool's first error lines, without addresses, as mirrors are private."""
     lines = [
-        line.strip() for line in output.splitlines() if re.match(r"\s*(E:|Err:|npm err)", line, re.IGNORECASE)
+        line.strip()
+        for line in output.splitlines()
+        if re.match(r"\s*(E:|Err:|npm err|ERROR:)", line, re.IGNORECASE)
     ]
     text = " ".join(dict.fromkeys(lines[:3])) or output.strip()[-200:] or "no message"
     return f"{tool} failed: {ADDRESS.sub('…', text)[:300]}"

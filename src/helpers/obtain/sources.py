@@ -13,7 +13,7 @@ import numpy as np
 
 from helpers import paths
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import data, data_card, download, folders, idx
+from helpers.obtain import data, data_card, download, files, folders, idx
 from helpers.series import parameters, seal
 
 OWN_TEST_FRACTION = 0.2
@@ -177,7 +177,7 @@ class IdxFiles(Source):
             "about": item.about,
             "licence": item.licence,
             "source": ", ".join(dict.fromkeys(fetched.origin.values())),
-            "first_source": ", ".join(dict.fromkeys(download.first_sources(item).values()))
+            "first_source": ", ".join(dict.fromkeys(files.first_sources(item.folder).values()))
             or "not on record",
             "tried": fetched.tried,
             "files": {

