@@ -1,0 +1,263 @@
+"""Conclusions of the warm-up (00) and of the exploration (02), each worded once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from helpers.explore.moons import Score
+from helpers.explore.similarity import Similarity
+from helpers.explore.statistics import Balance, Embedding, Intensities
+from helpers.obtain.duplicates import Summary
+from helpers.series.conclusions import Conclusion
+from helpers.wording import capital, interval, listing, p_value, percent, points
+
+
+def toolchain(machine: Mapping[str, Any]) -> Conclusion:
+    """Conclude whether this machine has what the series needs.
+
+    Example:
+        `run.conclude(conclusions.toolchain(facts))`
+    """
+    missing = machine["missing"]
+    state = f"{len(missing)} things are missing: {'; '.join(missing)}" if missing else "nothing is missing"
+    return Conclusion(
+        "toolchain",
+        f"This machine has {machine['cores']} cores and {machine['memory_gib']:.1f} GiB of memory; {state}.",
+        {name: machine[name] for name in ("cores", "memory_gib")} | {"missing": len(missing)},
+    )
+
+
+def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
+    """Conclude whether the network separates the moons better than a straight line.
+
+    Args:
+        scores: test accuracy and interval of the network, of logistic regression and of Bayes's rule, in that order.
+        test_points: number of test points.
+
+    Example:
+        `run.conclude(conclusions.boundary(scores, test_points=2000))`
+    """
+    (network, dense), (line, logistic), (_, best) = scores.items()
+    apart = dense[1] > logistic[2] or logistic[1] > dense[2]
+    told = [
+        f"{name} {percent(score[0])} (95% interval {interval(*score[1:])})"
+        for name, score in ((network, dense), (line, logistic))
+    ]
+    return Conclusion(
+        "boundary",
+        f"Test accuracy on {test_points:,} points of two moons: {' and '.join(told)}; the intervals "
+        f"{'do not overlap' if apart else 'overlap'}. The best possible classifier, Bayes's rule, reaches {percent(best[0])}.",
+        {"dense": dense, "logistic": logistic, "best": best[0], "test_points": test_points},
+        "Wilson's 95% intervals",
+    )
+
+
+def noise(levels: Sequence[float], accuracies: Mapping[str, Sequence[float]]) -> Conclusion:
+    """Conclude what noise does to the network, to a straight line and to Bayes's rule.
+
+    Args:
+        levels: standard deviations of the noise, rising.
+        accuracies: test accuracy at each level, of the network, of logistic regression and of Bayes's rule.
+
+    Example:
+        `run.conclude(conclusions.noise(levels, accuracies))`
+    """
+    network, line, best = (100 * np.array(values) for values in accuracies.values())
+    lead = network - line
+    below = max(0.0, float(np.max(best - network)))
+    return Conclusion(
+        "noise",
+        f"From noise {levels[0]:g} to {levels[-1]:g} the network's test accuracy goes from {points(network[0])} to "
+        f"{points(network[-1])}%, and its lead over a straight line from {points(lead[0])} to {points(lead[-1])} points. "
+        f"It is at most {points(below)} points below Bayes's rule, the best possible classifier.",
+        {"levels": list(levels), "lead_points": lead.tolist(), "most_below_best_points": below},
+    )
+
+
+def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
+    """Conclude whether the classes are equally frequent.
+
+    Example:
+        `run.conclude(conclusions.balance(balance, train.class_names))`
+    """
+    largest = result.counts.max() / result.counts.sum()
+    return Conclusion(
+        "balance",
+        f"{capital(result.in_words())} (chi-square {result.statistic:.2f}, {p_value(result.p_value)}, Cohen's w = "
+        f"{result.effect_size:.3f}; the largest of {len(class_names)} classes has {result.ratio:.2f} times the images of the "
+        f"smallest). Always predicting the largest class would be correct for {percent(largest)} of the images.",
+        {"statistic": result.statistic, "p_value": result.p_value, "effect_size": result.effect_size}
+        | {"ratio": result.ratio, "largest_class_proportion": float(largest)},
+        "Pearson's chi-square test against equal class sizes",
+    )
+
+
+def spread(deviations: Mapping[str, float]) -> Conclusion:
+    """Conclude which class varies most, from `statistics.class_spread`.
+
+    Example:
+        `run.conclude(conclusions.spread(statistics.class_spread(variances, train.class_names)))`
+    """
+    (most, high), *_, (least, low) = deviations.items()
+    return Conclusion(
+        "spread",
+        f"Images of {most} vary most: a pixel typically lies {high:.0f} grey levels from the class's mean. "
+        f"Images of {least} vary least ({low:.0f} grey levels).",
+        {most: high, least: low},
+    )
+
+
+def pixels(values: Intensities) -> Conclusion:
+    """Conclude how the pixel values are spread, and how to scale them.
+
+    Example:
+        `run.conclude(conclusions.pixels(pixels))`
+    """
+    common = int(values.proportions.argmax())
+    proportion = float(values.proportions[common])
+    background = (
+        f"{proportion:.0%} of the pixels are {common}, the background"
+        if proportion > 0.25  # a value that common is no part of the objects
+        else "no single value dominates"
+    )
+    mean, deviation = (listing([f"{v:.3f}" for v in part / 255]) for part in (values.mean, values.deviation))
+    return Conclusion(
+        "pixels",
+        f"Divided by 255, the training pixels have mean {mean} and standard deviation {deviation}, so models subtract the "
+        f"mean and divide by the standard deviation; {background}.",
+        {"mean": values.mean.tolist(), "standard_deviation": values.deviation.tolist()}
+        | {"most_common_value": common, "most_common_proportion": proportion},
+    )
+
+
+def brightness(values: Intensities) -> Conclusion:
+    """Conclude whether brightness alone separates classes.
+
+    Example:
+        `run.conclude(conclusions.brightness(pixels))`
+    """
+    (darkest, low), *_, (brightest, high) = values.brightness.items()
+    ratio = high / max(low, 1e-9)
+    meaning = (
+        "Brightness alone separates some classes, and augmentation that changes it hides that."
+        if ratio > 1.5
+        else "Brightness alone says little about the class."
+    )
+    return Conclusion(
+        "brightness",
+        f"{capital(brightest)} is {ratio:.1f} times as bright as {darkest}. {meaning}",
+        {"ratio": ratio},
+    )
+
+
+def most_alike(classes: Similarity) -> Conclusion:
+    """Conclude which classes will be hardest to tell apart.
+
+    Example:
+        `run.conclude(conclusions.most_alike(similarity))`
+    """
+    one, other, value = classes.alike[0]
+    parts = [f"By their mean images, {one} and {other} are most alike (correlation {value:.3f})"]
+    one, other, rate = classes.confused[0]
+    if rate > 0:
+        parts.append(
+            f"a linear classifier most often confuses {one} and {other} ({percent(rate)} of their images)"
+        )
+    else:
+        parts.append("a linear classifier confuses no two classes, or there are too few images to train one")
+    return Conclusion(
+        "most_alike",
+        f"{', and '.join(parts)}.",
+        {"alike": classes.alike[:5], "confused": classes.confused[:5]},
+        "Linear discriminant analysis, 5-fold cross-validated",
+    )
+
+
+def agreement(classes: Similarity) -> Conclusion:
+    """Conclude whether similar mean images and confused single images go together.
+
+    Example:
+        `run.conclude(conclusions.agreement(similarity))`
+    """
+    value, pairs = classes.rank_agreement, len(classes.alike)
+    if value is None:
+        return Conclusion("agreement", f"{pairs} pairs of classes are too few to compare the two rankings.")
+    words = "agree well" if value > 0.7 else "agree in part" if value > 0.3 else "hardly agree"
+    top = min(5, max(1, pairs // 3))
+    shared = {pair[:2] for pair in classes.alike[:top]} & {pair[:2] for pair in classes.confused[:top]}
+    return Conclusion(
+        "agreement",
+        f"The two rankings of {pairs} pairs of classes {words} (Spearman's correlation {value:.2f}); they share {len(shared)} "
+        f"of the first {top} pairs. Expect a model's errors first where single images are confused.",
+        {"spearman": value, "pairs": pairs, "shared": len(shared), "of_the_first": top},
+    )
+
+
+def neighbours(pca: Embedding, tsne: Embedding, variance: np.ndarray, counts: np.ndarray) -> Conclusion:
+    """Conclude how well classes separate in the plane.
+
+    Args:
+        pca: the first two principal components.
+        tsne: the t-SNE.
+        variance: proportion of variance of each principal component.
+        counts: `[K] int64`, images by class.
+
+    Example:
+        `run.conclude(conclusions.neighbours(pca, tsne, variance, balance.counts))`
+    """
+    chance = float(np.sum((counts / counts.sum()) ** 2))
+    half = int(np.searchsorted(np.cumsum(variance), 0.5)) + 1
+    return Conclusion(
+        "neighbours",
+        f"Of an image's ten nearest neighbours, {pca.agreement:.0%} have its label in the PCA plane and {tsne.agreement:.0%} "
+        f"in the t-SNE plane, against {chance:.0%} by chance (trustworthiness {pca.trustworthiness:.2f} and "
+        f"{tsne.trustworthiness:.2f}; 1 is perfect). The number of principal components that hold half of the variance is {half}.",
+        {"pca": pca.agreement, "tsne": tsne.agreement, "chance": chance, "components_for_half": half},
+    )
+
+
+def duplicates(result: Summary, distance: float) -> Conclusion:
+    """Conclude how many images are duplicates, and whether to remove them.
+
+    Args:
+        result: the counts.
+        distance: the largest distance of near duplicates.
+
+    Example:
+        `run.conclude(conclusions.duplicates(summary, near_duplicate_distance))`
+    """
+    least = "at least " if result.capped else ""
+    if not result.images:
+        advice = "There is nothing to remove."
+    elif result.proportion < 0.01 and not result.capped:  # too few to change a comparison of models
+        advice = (
+            f"In a random split they can raise validation accuracy by at most about {100 * result.proportion:.2f} points, so "
+            "nothing is removed."
+        )
+    else:
+        advice = "In a random split they raise validation accuracy: check duplicates.csv and remove copies at the source."
+    return Conclusion(
+        "duplicates",
+        f"The training part holds {result.copies:,} exact copies ({result.exact_conflicts} groups with different labels) and "
+        f"{least}{result.near:,} pairs of near duplicates within {distance:g} ({result.near_conflicts} with different labels): "
+        f"{least}{result.images:,} images, {result.proportion:.2%} of it. {advice}",
+        {**vars(result), "distance": distance},
+    )
+
+
+def blank(constant: np.ndarray, nearly: np.ndarray) -> Conclusion:
+    """Conclude how many images are blank.
+
+    Args:
+        constant: indices of images of a single value.
+        nearly: indices of nearly blank images.
+
+    Example:
+        `run.conclude(conclusions.blank(*statistics.flat_images(train.images)))`
+    """
+    return Conclusion(
+        "blank",
+        f"Training images of a single value: {len(constant):,}. Other nearly blank images: {len(nearly):,}.",
+        {"constant": len(constant), "nearly_blank": len(nearly)},
+    )
