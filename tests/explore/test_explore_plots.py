@@ -97,7 +97,7 @@ def test_no_duplicates_still_give_a_figure(case: tuple) -> None:
 
 def test_gallery_has_a_labelled_row_for_each_transform(case: tuple) -> None:
     images, _, _ = case
-    rows = [("original", images[:3]), ("brightness", images[:3] * 1.7)]
+    rows = {"original": images[:3], "brightness": images[:3] * 1.7}
     figure = augmentation.gallery(rows)
     assert len(figure.axes) == 6
     assert figure.axes[3].get_ylabel() == "brightness"

@@ -1,7 +1,6 @@
 """Conclusions of the warm-up (00) and of the exploration (02), each worded once."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,21 +10,6 @@ from helpers.explore.statistics import Balance, Embedding, Intensities
 from helpers.obtain.duplicates import Summary
 from helpers.series.conclusions import Conclusion
 from helpers.wording import capital, interval, listing, p_value, percent, points
-
-
-def toolchain(machine: Mapping[str, Any]) -> Conclusion:
-    """Conclude whether this machine has what the series needs.
-
-    Example:
-        `run.conclude(conclusions.toolchain(facts))`
-    """
-    missing = machine["missing"]
-    state = f"{len(missing)} things are missing: {'; '.join(missing)}" if missing else "nothing is missing"
-    return Conclusion(
-        "toolchain",
-        f"This machine has {machine['cores']} cores and {machine['memory_gib']:.1f} GiB of memory; {state}.",
-        {name: machine[name] for name in ("cores", "memory_gib")} | {"missing": len(missing)},
-    )
 
 
 def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
@@ -93,61 +77,25 @@ def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
     )
 
 
-def spread(deviations: Mapping[str, float]) -> Conclusion:
-    """Conclude which class varies most, from `statistics.class_spread`.
-
-    Example:
-        `run.conclude(conclusions.spread(statistics.class_spread(variances, train.class_names)))`
-    """
-    (most, high), *_, (least, low) = deviations.items()
-    return Conclusion(
-        "spread",
-        f"Images of {most} vary most: a pixel typically lies {high:.0f} grey levels from the class's mean. "
-        f"Images of {least} vary least ({low:.0f} grey levels).",
-        {most: high, least: low},
-    )
-
-
 def pixels(values: Intensities) -> Conclusion:
-    """Conclude how the pixel values are spread, and how to scale them.
+    """Conclude how to scale the pixel values, and whether brightness alone separates classes.
 
     Example:
         `run.conclude(conclusions.pixels(pixels))`
     """
     common = int(values.proportions.argmax())
     proportion = float(values.proportions[common])
-    background = (
-        f"{proportion:.0%} of the pixels are {common}, the background"
-        if proportion > 0.25  # a value that common is no part of the objects
-        else "no single value dominates"
-    )
+    (darkest, low), *_, (brightest, high) = values.brightness.items()
+    ratio = high / max(low, 1e-9)
+    helps = "separates some classes" if ratio > 1.5 else "says little about the class"
     mean, deviation = (listing([f"{v:.3f}" for v in part / 255]) for part in (values.mean, values.deviation))
     return Conclusion(
         "pixels",
-        f"Divided by 255, the training pixels have mean {mean} and standard deviation {deviation}, so models subtract the "
-        f"mean and divide by the standard deviation; {background}.",
+        f"Divided by 255, the training pixels have mean {mean} and standard deviation {deviation}, which models scale to 0 and "
+        f"1; the most common value is {common} ({percent(proportion)} of the pixels). Images of {brightest} are {ratio:.1f} "
+        f"times as bright as images of {darkest}, so brightness alone {helps}.",
         {"mean": values.mean.tolist(), "standard_deviation": values.deviation.tolist()}
-        | {"most_common_value": common, "most_common_proportion": proportion},
-    )
-
-
-def brightness(values: Intensities) -> Conclusion:
-    """Conclude whether brightness alone separates classes.
-
-    Example:
-        `run.conclude(conclusions.brightness(pixels))`
-    """
-    (darkest, low), *_, (brightest, high) = values.brightness.items()
-    ratio = high / max(low, 1e-9)
-    meaning = (
-        "Brightness alone separates some classes, and augmentation that changes it hides that."
-        if ratio > 1.5
-        else "Brightness alone says little about the class."
-    )
-    return Conclusion(
-        "brightness",
-        f"{capital(brightest)} is {ratio:.1f} times as bright as {darkest}. {meaning}",
-        {"ratio": ratio},
+        | {"most_common_value": common, "most_common_proportion": proportion, "brightness_ratio": ratio},
     )
 
 
@@ -155,42 +103,26 @@ def most_alike(classes: Similarity) -> Conclusion:
     """Conclude which classes will be hardest to tell apart.
 
     Example:
-        `run.conclude(conclusions.most_alike(similarity))`
+        `run.conclude(conclusions.most_alike(classes))`
     """
     one, other, value = classes.alike[0]
-    parts = [f"By their mean images, {one} and {other} are most alike (correlation {value:.3f})"]
+    text = f"By their mean images, {one} and {other} are most alike (correlation {value:.3f})"
     one, other, rate = classes.confused[0]
     if rate > 0:
-        parts.append(
-            f"a linear classifier most often confuses {one} and {other} ({percent(rate)} of their images)"
+        text += (
+            f"; a linear classifier most often confuses {one} and {other} ({percent(rate)} of their images)"
         )
     else:
-        parts.append("a linear classifier confuses no two classes, or there are too few images to train one")
+        text += "; a linear classifier confuses no two classes, or has too few images to be trained"
+    rank = classes.rank_agreement
+    if rank is not None:
+        words = "agree well" if rank > 0.7 else "agree in part" if rank > 0.3 else "hardly agree"
+        text += f". The two rankings of pairs {words} (Spearman's correlation {rank:.2f})"
     return Conclusion(
         "most_alike",
-        f"{', and '.join(parts)}.",
-        {"alike": classes.alike[:5], "confused": classes.confused[:5]},
-        "Linear discriminant analysis, 5-fold cross-validated",
-    )
-
-
-def agreement(classes: Similarity) -> Conclusion:
-    """Conclude whether similar mean images and confused single images go together.
-
-    Example:
-        `run.conclude(conclusions.agreement(similarity))`
-    """
-    value, pairs = classes.rank_agreement, len(classes.alike)
-    if value is None:
-        return Conclusion("agreement", f"{pairs} pairs of classes are too few to compare the two rankings.")
-    words = "agree well" if value > 0.7 else "agree in part" if value > 0.3 else "hardly agree"
-    top = min(5, max(1, pairs // 3))
-    shared = {pair[:2] for pair in classes.alike[:top]} & {pair[:2] for pair in classes.confused[:top]}
-    return Conclusion(
-        "agreement",
-        f"The two rankings of {pairs} pairs of classes {words} (Spearman's correlation {value:.2f}); they share {len(shared)} "
-        f"of the first {top} pairs. Expect a model's errors first where single images are confused.",
-        {"spearman": value, "pairs": pairs, "shared": len(shared), "of_the_first": top},
+        f"{text}.",
+        {"alike": classes.alike[:5], "confused": classes.confused[:5], "spearman": rank},
+        "linear discriminant analysis, 5-fold cross-validated",
     )
 
 
@@ -243,21 +175,4 @@ def duplicates(result: Summary, distance: float) -> Conclusion:
         f"{least}{result.near:,} pairs of near duplicates within {distance:g} ({result.near_conflicts} with different labels): "
         f"{least}{result.images:,} images, {result.proportion:.2%} of it. {advice}",
         {**vars(result), "distance": distance},
-    )
-
-
-def blank(constant: np.ndarray, nearly: np.ndarray) -> Conclusion:
-    """Conclude how many images are blank.
-
-    Args:
-        constant: indices of images of a single value.
-        nearly: indices of nearly blank images.
-
-    Example:
-        `run.conclude(conclusions.blank(*statistics.flat_images(train.images)))`
-    """
-    return Conclusion(
-        "blank",
-        f"Training images of a single value: {len(constant):,}. Other nearly blank images: {len(nearly):,}.",
-        {"constant": len(constant), "nearly_blank": len(nearly)},
     )

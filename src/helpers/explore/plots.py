@@ -124,7 +124,12 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     low, high = max(0.1, percentages.to_numpy().min()), max(1.0, percentages.to_numpy().max())
     bar = {"label": "% of the class's pixels", "format": "{x:g}", "ticks": LogLocator(subs=(1.0, 2.0, 5.0))}
     sns.heatmap(
-        percentages, cmap=figures.SEQUENTIAL, norm=LogNorm(low, high, clip=True), cbar_kws=bar, ax=right
+        percentages,
+        cmap=figures.SEQUENTIAL,
+        norm=LogNorm(low, high, clip=True),
+        cbar_kws=bar,
+        xticklabels=4,
+        ax=right,
     )
     right.collections[0].colorbar.minorticks_off()
     right.set(xlabel="pixel value", title="By class")
