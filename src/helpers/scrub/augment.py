@@ -23,7 +23,7 @@ class AugmentationPolicy:
     Attributes:
         rotation_degrees: largest angle; drawn uniformly from ± this.
         shift_fraction: largest shift, vertical and horizontal, as a fraction of the side. Without rotation and zoom, shifts
-            are whole pixels, so that no pixel value is interpolated.
+            are in entire pixels, so that no pixel value is interpolated.
         zoom_fraction: magnification is drawn from 1 ± this.
         horizontal_flip: mirrors half of the images left to right.
         erase_fraction: fraction of the image's area that an erased rectangle covers.
