@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.datasets import make_moons
 from sklearn.model_selection import train_test_split
 
+from helpers import scoring
+
 _ARC_POINTS = 500  # points that stand for a half circle; more do not change a label
 
 Score = tuple[float, float, float]
@@ -70,6 +72,16 @@ def _log_density(points: np.ndarray, arc: np.ndarray, spread: float) -> np.ndarr
     exponent = -np.square(points[:, None, :] - arc[None, :, :]).sum(axis=2) / spread
     largest = exponent.max(axis=1)
     return largest + np.log(np.exp(exponent - largest[:, None]).sum(axis=1))
+
+
+def score(predicted: np.ndarray, points: Moons) -> Score:
+    """Return the accuracy of predicted test labels, `[M]`, with Wilson's 95% interval.
+
+    Example:
+        `moons.score(probability > 0.5, points)`
+    """
+    correct = int(np.sum(predicted == points.test_labels))
+    return correct / len(predicted), *scoring.wilson_interval(correct, len(predicted))
 
 
 @dataclass(frozen=True)
