@@ -7,7 +7,6 @@ import numpy as np
 from helpers.explore.moons import Score
 from helpers.explore.similarity import Similarity
 from helpers.explore.statistics import Balance, Embedding, Intensities
-from helpers.obtain.duplicates import Summary
 from helpers.series.conclusions import Conclusion
 from helpers.wording import capital, interval, listing, p_value, percent, points
 
@@ -149,30 +148,30 @@ def neighbours(pca: Embedding, tsne: Embedding, variance: np.ndarray, counts: np
     )
 
 
-def duplicates(result: Summary, distance: float) -> Conclusion:
+def duplicates(counts: Mapping[str, int], images: int, distance: float) -> Conclusion:
     """Conclude how many images are duplicates, and whether to remove them.
 
     Args:
-        result: the counts.
+        counts: from `duplicates.summarise`.
+        images: number of images searched.
         distance: the largest distance of near duplicates.
 
     Example:
-        `run.conclude(conclusions.duplicates(summary, near_duplicate_distance))`
+        `run.conclude(conclusions.duplicates(counts, len(train), near_duplicate_distance))`
     """
-    least = "at least " if result.capped else ""
-    if not result.images:
+    capped, proportion = counts["near_duplicates_capped"], counts["duplicate_images"] / images
+    least = "at least " if capped else ""
+    if not proportion:
         advice = "There is nothing to remove."
-    elif result.proportion < 0.01 and not result.capped:  # too few to change a comparison of models
-        advice = (
-            f"In a random split they can raise validation accuracy by at most about {100 * result.proportion:.2f} points, so "
-            "nothing is removed."
-        )
+    elif proportion < 0.01 and not capped:  # too few to change a comparison of models
+        advice = f"A random split with them flatters validation accuracy by at most about {100 * proportion:.2f} points, so none is removed."
     else:
-        advice = "In a random split they raise validation accuracy: check duplicates.csv and remove copies at the source."
+        advice = "A random split with them flatters validation accuracy: check duplicates.csv and remove copies at the source."
     return Conclusion(
         "duplicates",
-        f"The training part holds {result.copies:,} exact copies ({result.exact_conflicts} groups with different labels) and "
-        f"{least}{result.near:,} pairs of near duplicates within {distance:g} ({result.near_conflicts} with different labels): "
-        f"{least}{result.images:,} images, {result.proportion:.2%} of it. {advice}",
-        {**vars(result), "distance": distance},
+        f"The training part holds {counts['exact_duplicates']:,} exact copies ({counts['exact_label_conflicts']} groups with "
+        f"different labels) and {least}{counts['near_duplicates']:,} pairs of near duplicates within {distance:g} "
+        f"({counts['near_label_conflicts']} with different labels): {least}{counts['duplicate_images']:,} images, "
+        f"{proportion:.2%} of it. {advice}",
+        {**counts, "images": images, "distance": distance},
     )

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from helpers import figures
 from helpers.explore.moons import Moons, Score, Surface
@@ -116,9 +116,7 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     if len(colors) > 1:
         left.legend()
     left.set_yscale("log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    left.yaxis.set_minor_formatter(NullFormatter())
+    left.yaxis.set_major_formatter("{x:g}")
     left.set(xlabel="pixel value", ylabel="% of the pixels (log scale)", title="All images")
     percentages = pd.DataFrame(100 * pixels.by_class, class_names, np.arange(0, 256, 16))
     low, high = max(0.1, percentages.to_numpy().min()), max(1.0, percentages.to_numpy().max())

@@ -81,35 +81,20 @@ def hashes(card: dict[str, Any]) -> dict[str, str]:
 
 
 def conclude_content(card: dict[str, Any]) -> Conclusion:
-    """Conclude how many images, classes and pixels a data set has.
+    """Conclude what a data set holds, and where it was fetched from.
 
     Example:
         `run.conclude(data_card.conclude_content(card))`
     """
     counts, classes = card["counts"], card["class_counts"]["train"].values()
-    smallest, largest = min(classes), max(classes)
-    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
-    return Conclusion(
-        "content",
-        f"{card['title']} has {counts['train']:,} training images and {counts['test']:,} test images of "
-        f"{_image_size(card)}, in {len(classes)} classes with {each} training images each.",
-        {**counts, "classes": len(classes), "smallest_class": smallest, "largest_class": largest},
-    )
-
-
-def conclude_source(card: dict[str, Any]) -> Conclusion:
-    """Conclude where a data set was fetched from, and what could not be read.
-
-    Example:
-        `run.conclude(data_card.conclude_source(card))`
-    """
-    failed = [attempt["source"] for attempt in card["tried"] if attempt["result"] not in ("used", "not set")]
-    before = f" Tried before without success: {wording.listing(failed)}." if failed else ""
+    low, high = min(classes), max(classes)
+    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     unreadable = len(card["unreadable"])
     return Conclusion(
-        "source",
-        f"The source of this run is: {card['source']}.{before} Unreadable files: {unreadable:,}.",
-        {"sources_tried": len(card["tried"]), "unreadable_files": unreadable},
+        "content",
+        f"{card['title']} (source: {card['source']}) has {counts['train']:,} training images and {counts['test']:,} test images "
+        f"of {_image_size(card)}, in {len(classes)} classes with {each} training images each. Unreadable files: {unreadable:,}.",
+        {**counts, "classes": len(classes), "smallest": low, "largest": high, "unreadable": unreadable},
     )
 
 

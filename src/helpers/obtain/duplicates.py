@@ -105,45 +105,20 @@ def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pair
     return Pairs(low[rank], high[rank], measured[rank], capped)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The number of duplicates among images.
-
-    Attributes:
-        copies: images that are equal, byte for byte, to an earlier one.
-        exact_conflicts: groups of equal images with different labels.
-        near: pairs of near duplicates.
-        near_conflicts: pairs of near duplicates with different labels.
-        images: images that are in any pair.
-        proportion: of all images, those in any pair.
-        capped: whether there are more near duplicates than were counted.
-    """
-
-    copies: int
-    exact_conflicts: int
-    near: int
-    near_conflicts: int
-    images: int
-    proportion: float
-    capped: bool
-
-
-def summarise(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> Summary:
-    """Count exact and near duplicates.
+def summarise(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> dict[str, int | bool]:
+    """Count exact and near duplicates, pairs and groups with conflicting labels, and the images in any of them.
 
     Example:
-        `duplicates.summarise(groups, near, train.labels)`
+        `run.log(**duplicates.summarise(groups, near, train.labels))`
     """
-    involved = np.unique(np.concatenate([*groups, near.first, near.second]))
-    return Summary(
-        sum(len(group) - 1 for group in groups),
-        sum(len(np.unique(labels[group])) > 1 for group in groups),
-        len(near),
-        int(np.sum(labels[near.first] != labels[near.second])),
-        len(involved),
-        len(involved) / len(labels),
-        near.capped,
-    )
+    return {
+        "exact_duplicates": sum(len(group) - 1 for group in groups),
+        "exact_label_conflicts": sum(len(np.unique(labels[group])) > 1 for group in groups),
+        "near_duplicates": len(near),
+        "near_label_conflicts": int(np.sum(labels[near.first] != labels[near.second])),
+        "near_duplicates_capped": near.capped,
+        "duplicate_images": len(np.unique(np.concatenate([*groups, near.first, near.second]))),
+    }
 
 
 def table(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> pd.DataFrame:

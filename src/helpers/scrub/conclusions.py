@@ -1,7 +1,5 @@
 """Conclusions of the preprocessing (03), each worded once."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from helpers.obtain.data import Dataset
@@ -28,28 +26,20 @@ def split(train: Dataset, validation: Dataset) -> Conclusion:
     )
 
 
-def normalisation(
-    mean: Sequence[float], deviation: Sequence[float], shifted: Sequence[float], scaled: Sequence[float]
-) -> Conclusion:
-    """Conclude how the pixels are scaled, and how well that fits images that had no part in it.
-
-    Args:
-        mean: of the training pixels, by channel, 0–255.
-        deviation: standard deviation of the training pixels, by channel, 0–255.
-        shifted: mean of the validation pixels after scaling, by channel.
-        scaled: standard deviation of the validation pixels after scaling, by channel.
+def normalisation(mean: np.ndarray, deviation: np.ndarray) -> Conclusion:
+    """Conclude how pixels are scaled, by mean and standard deviation of each channel (0–255).
 
     Example:
-        `run.conclude(conclusions.normalisation(mean, deviation, shifted, scaled))`
+        `run.conclude(conclusions.normalisation(mean, deviation))`
     """
-    texts = [listing([f"{value:.{digits}f}".replace("-", "−") for value in values])
-             for values, digits in ((mean, 1), (deviation, 1), (shifted, 3), (scaled, 3))]  # fmt: skip
+    mean_text, deviation_text = (
+        listing([f"{value:.1f}" for value in values]) for values in (mean, deviation)
+    )
     return Conclusion(
         "normalisation",
-        f"Models subtract the mean {texts[0]} and divide by the standard deviation {texts[1]} (0–255), computed from training "
-        f"images alone. Scaled in that way, the validation images have mean {texts[2]} and standard deviation {texts[3]}.",
-        {"mean": list(mean), "standard_deviation": list(deviation)}
-        | {"validation_mean": list(shifted), "validation_standard_deviation": list(scaled)},
+        f"Models subtract the mean {mean_text} and divide by the standard deviation {deviation_text} (of pixel values 0–255), "
+        "both computed from training images alone.",
+        {"mean": mean.tolist(), "standard_deviation": deviation.tolist()},
     )
 
 
@@ -66,19 +56,4 @@ def augmentation(policy: AugmentationPolicy) -> Conclusion:
         f"Training augments images by {listing(used) if used else 'nothing'}, and not by "
         f"{listing(unused) if unused else 'anything else'}; augmentation.json gives the reasons.",
         {"used": used, "unused": unused},
-    )
-
-
-def throughput(images_per_second: float, train: Dataset) -> Conclusion:
-    """Conclude how long augmentation takes.
-
-    Example:
-        `run.conclude(conclusions.throughput(speed, train))`
-    """
-    height, width, _ = train.image_shape
-    return Conclusion(
-        "throughput",
-        f"Augmentation processes {images_per_second:,.0f} images of {height} × {width} pixels per second: one pass over the "
-        f"{len(train):,} training images takes {len(train) / images_per_second:.2g} s.",
-        {"images_per_second": images_per_second},
     )
