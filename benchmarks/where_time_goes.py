@@ -21,7 +21,7 @@ from helpers.series import execute, manifests, runs, stages
 MODEL_CALLS = {
     "00_warm_up": {"train", "fit_level"},
     "01_acquire": set(),
-    "02_explore": {"statistics.confusion_rates", "statistics.embed"},
+    "02_explore": {"similarity.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
     "04_baseline": {"model.fit", "training.fit", "training.predict"},
     "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},

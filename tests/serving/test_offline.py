@@ -108,7 +108,7 @@ def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkey
         (home / name).write_bytes(written)
     files = [home / name for name in (*content, "missing")]
     found = [answer.problem for answer in offline.of_files(offline.current("digits"), files)]
-    assert found[:3] == ["the file is empty", "it is no image", "it has 11 × 11 pixels, more than 100"]
+    assert found[:3] == ["the file is empty", "it is not an image", "it has 11 × 11 pixels, more than 100"]
     assert found[3]
     assert found[4] == "no such file or directory"
 
