@@ -253,6 +253,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             *CANDIDATES.values(),
             *(f"07_evaluation/{candidate}" for candidate in CANDIDATES),
         ),
+        may_read=tuple(f"08_grad_cam/{candidate}" for candidate in CANDIDATES),
         writes=(
             "candidates.csv",
             "formats.csv",
