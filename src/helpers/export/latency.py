@@ -1,4 +1,4 @@
-"""What a prediction costs on this machine: candidates side by side, as they would be served."""
+"""Measure the time of a prediction on this machine, for several models side by side, as the service would run them."""
 
 import tempfile
 from collections.abc import Mapping
@@ -10,20 +10,23 @@ import numpy as np
 
 from helpers.export import formats
 
-BLOCK = 20  # calls of a model in a row: one alone would find the caches full of the other models
-WARM_UP = 5  # calls before each block that are not timed
+BLOCK = 20  # calls of a model in a row: a single call would find the caches full of the other models
+WARM_UP = 5  # calls before each block that are not timed, so that the caches hold this model
 
 
 def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: int) -> dict[str, float]:
-    """Return the median time of a prediction by ONNX Runtime in milliseconds, by model's name.
+    """Return the median time of a prediction with ONNX Runtime in milliseconds, by model name.
 
-    One thread computes, as in a worker of the service. The models take turns, `BLOCK` calls each, so that what else the machine does
-    meets all of them.
+    It runs on one thread, like a worker of the service. The models take turns, `BLOCK` calls each, so that other load on the
+    machine affects all of them.
 
     Args:
         models: from raw pixels to probabilities.
         image: `uint8 [H, W, C]`.
-        calls: how many of each model are timed.
+        calls: number of timed calls per model.
+
+    Example:
+        `latency.of_one_image({"tuned": model}, validation.images[0], calls=200)`
     """
     import onnxruntime
 
