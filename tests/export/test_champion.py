@@ -68,8 +68,7 @@ def test_override_is_followed_and_said():
     assert choice.overridden
     assert "overrides the rule: faster_worse" in choice.conclusion().text
     table = choice.table()
-    assert table.loc[table["champion"], "candidate"].tolist() == ["faster_worse"]
-    assert "faster_worse ★" in choice.readable_table().index
+    assert table.index[table["champion"]].tolist() == ["faster_worse"]
 
 
 def test_no_candidate_and_an_unknown_override_are_errors():
@@ -81,6 +80,6 @@ def test_no_candidate_and_an_unknown_override_are_errors():
 
 def test_figure_shows_every_candidate_and_names_the_champion():
     figure = plots.accuracy_and_latency(champion.choose(options(), LABELS, 2))
-    texts = [text.get_text() for text in figure.axes[0].texts]
+    texts = [text.get_text().strip() for text in figure.axes[0].texts]
     assert texts == ["faster_worse", "fast_close (champion)", "slow_best", "slow_close"]
     assert "fast_close" in figures.alt_text(figure)

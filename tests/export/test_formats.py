@@ -206,14 +206,19 @@ def test_conclusions_name_the_formats_the_ties_and_the_cost_of_integers():
     row = {"n": 100, "ties": 0, "largest_difference": 2e-6, "bytes": 400_000}
     rows = [{**row, "format": item.name} for item in formats.FORMATS]
     small = next(row for row in rows if row["format"] == "litert_int8")
-    small |= {"bytes": 100_000, "accuracy_change": -0.002, "accuracy_change_ci95": [-0.005, 0.001]}
+    small |= {
+        "bytes": 100_000,
+        "accuracy_change": -0.002,
+        "accuracy_change_ci95": [-0.005, 0.001],
+        "p_value": 0.5,
+    }
     same, sizes = parity.conclusions(rows)
     assert (same.id, sizes.id) == ("parity", "sizes")
     assert "All 5 floating-point formats" in same.text
     assert "apart from" not in same.text
     assert "at most 0.000002" in same.text
     assert "25% as large as" in sizes.text
-    assert "−0.2 points (95% interval −0.5 to 0.1)" in sizes.text
+    assert "−0.2 points (95% interval −0.5 to 0.1, p = 0.500)" in sizes.text
     rows[1]["ties"] = 2
     assert "apart from 2 ties" in parity.conclusions(rows)[0].text
 

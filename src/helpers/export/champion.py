@@ -75,41 +75,22 @@ class Choice:
         return next(row for row in self.rows if row.option.name == name)
 
     def table(self) -> pd.DataFrame:
-        """Return one row per candidate, fastest first, as numbers.
+        """Return one row per candidate, fastest first.
 
         Example:
-            `choice.table().to_csv(run.path("candidates.csv"), index=False)`
+            `choice.table().round(3)`
         """
         return pd.DataFrame(
             {
                 "candidate": row.option.name,
                 "model": row.option.label,
+                "ms per image": row.option.latency_ms,
                 "validation accuracy": row.score.accuracy,
                 "from": row.score.accuracy_ci95[0],
                 "to": row.score.accuracy_ci95[1],
-                "ms per image": row.option.latency_ms,
                 "p against the best": row.against_best.p_value if row.against_best else None,
-                "not significantly worse": row.eligible,
+                "significantly worse": not row.eligible,
                 "champion": row.option.name == self.champion,
-            }
-            for row in self.rows
-        )
-
-    def readable_table(self) -> pd.DataFrame:
-        """Return one row per candidate, fastest first, as text; the champion has a star.
-
-        Example:
-            `choice.readable_table()`
-        """
-        return pd.DataFrame(
-            {
-                "candidate": row.option.name + " ★" * (row.option.name == self.champion),
-                "model": row.option.label,
-                "validation accuracy": f"{wording.percent(row.score.accuracy)} ({wording.interval(*row.score.accuracy_ci95)})",
-                "one image": f"{row.option.latency_ms:.2f} ms",
-                "against the best": "the best"
-                if row.against_best is None
-                else f"{'not significantly' if row.eligible else 'significantly'} worse, {_gap(row.against_best)}",
             }
             for row in self.rows
         ).set_index("candidate")
@@ -131,10 +112,8 @@ class Choice:
         best, chosen = self.row(self.best), self.row(self.by_rule)
         n = f"{best.score.n:,} validation images"
         lead = f"the most accurate candidate on {n} ({wording.percent(best.score.accuracy)})"
-        excluded = [
-            f"the {row.option.label} ({_gap(row.against_best)})"
-            for row in self.rows[: self.rows.index(chosen)]
-        ]
+        faster = self.rows[: self.rows.index(chosen)]
+        excluded = [f"the {row.option.label} ({_gap(row.against_best)})" for row in faster]
         if chosen is best:
             text = f"The rule chooses the {best.option.label}: it is {lead}{'' if excluded else ' and the fastest'}."
         else:
@@ -147,13 +126,8 @@ class Choice:
             text += f" Faster, but significantly worse: {wording.listing(excluded)}."
         if self.overridden:
             text += f" The parameter champion overrides the rule: {self.champion} is exported."
-        numbers = {
-            "by_rule": self.by_rule,
-            "champion": self.champion,
-            "accuracy": {row.option.name: row.score.accuracy for row in self.rows},
-            "latency_ms": {row.option.name: row.option.latency_ms for row in self.rows},
-            "against_best": self.against_best(),
-        }
+        numbers = {"accuracy": best.score.accuracy, "against_best": self.against_best()}
+        numbers["latency_ms"] = {row.option.name: row.option.latency_ms for row in self.rows}
         return Conclusion("champion", text, numbers, f"McNemar's exact test at 5%, {n}")
 
 

@@ -14,16 +14,11 @@ from keras import layers
 from helpers.model import layer_hooks
 
 
-def has_maps(model: keras.Model) -> bool:
-    """Return whether a model ends in global pooling and one dense layer, so that it has such maps."""
-    return _end(model) is not None
-
-
 def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Return a function from images to probabilities, `float32 [N, K]`, and, where `has_maps`, maps `float32 [N, h, w, K]`.
+    """Return a function from images to probabilities, `float32 [N, K]`, and maps, `float32 [N, h, w, K]`.
 
-    The values of a class's map add up to the class's logit minus its bias. If a model averages views, the maps belong to the
-    unchanged image.
+    There are no maps if layers lie between the global pooling and the last dense layer. The values of a class's map add up to
+    the class's logit minus its bias. If a model averages views, the maps belong to the unchanged image.
     """
     end = _end(model)
 

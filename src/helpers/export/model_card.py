@@ -4,7 +4,7 @@ After M. Mitchell et al. (2019), "Model Cards for Model Reporting".
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ def render(facts: Mapping[str, Any]) -> str:
         test=test,
         formats=[(item, by_name[item.name]) for item in FORMATS],
         predicted=np.sum(test["confusion"], axis=0) / np.sum(test["confusion"]),
-        concluded=lambda *ids: list(_texts(facts["conclusions"], ids)),
         score=wording.score,
     )
     return re.sub(r"\n{3,}", "\n\n", card)  # where a conclusion is absent
@@ -47,11 +46,3 @@ def render(facts: Mapping[str, Any]) -> str:
 def _plain(text: object) -> str:
     """Return text on one line, without meaning to Markdown: class names come from folders that anyone may name."""
     return wording.escape_markdown(" ".join(str(text).split()))
-
-
-def _texts(conclusions: Mapping[str, str], ids: tuple[str, ...]) -> Iterator[str]:
-    """Return the conclusions of these ids, and of those that are numbered, such as `recommendation_1`."""
-    for wanted in ids:
-        for name, text in conclusions.items():
-            if name == wanted or (name.startswith(f"{wanted}_") and name.rpartition("_")[2].isdigit()):
-                yield text

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ class Agreement:
         ties: of the others, those whose two labels are equally likely according to Keras, within the tolerance.
         largest_difference: between any two probabilities.
         accuracy: of this format.
-        change: its accuracy minus Keras's, image by image.
+        accuracy_change: its accuracy minus Keras's, image by image.
+        accuracy_change_ci95: 95% interval of the change.
+        p_value: of McNemar's exact test of the change.
     """
 
     n: int
@@ -60,21 +62,14 @@ class Agreement:
     ties: int
     largest_difference: float
     accuracy: float
-    change: scoring.Comparison
+    accuracy_change: float
+    accuracy_change_ci95: tuple[float, float]
+    p_value: float
 
     @property
     def equal(self) -> bool:
         """Whether labels agree apart from ties, and probabilities within the tolerance."""
         return self.same_labels + self.ties == self.n and self.largest_difference <= TOLERANCE
-
-    def as_metrics(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        plain = {name: value for name, value in vars(self).items() if name != "change"}
-        change = {
-            "accuracy_change": self.change.difference,
-            "accuracy_change_ci95": list(self.change.ci95),
-        }
-        return plain | change
 
 
 def write_raw_images(dataset: str, images: np.ndarray, folder: Path) -> Path:
@@ -166,13 +161,16 @@ def compare(expected: np.ndarray, actual: np.ndarray, labels: np.ndarray) -> Agr
     mine, theirs = actual.argmax(axis=1), expected.argmax(axis=1)
     rows = np.flatnonzero(mine != theirs)
     margin = expected[rows, theirs[rows]] - expected[rows, mine[rows]]
+    change = scoring.compare(labels, mine, theirs)
     return Agreement(
         n=len(labels),
         same_labels=len(labels) - len(rows),
         ties=int((margin <= 2 * TOLERANCE).sum()),
         largest_difference=float(np.abs(expected - actual).max()),
         accuracy=float((mine == labels).mean()),
-        change=scoring.compare(labels, mine, theirs),
+        accuracy_change=change.difference,
+        accuracy_change_ci95=change.ci95,
+        p_value=change.p_value,
     )
 
 
@@ -194,10 +192,10 @@ def check(item: Format, agreement: Agreement, tolerance: float) -> None:
             f"({agreement.ties} of them ties), probabilities by up to {agreement.largest_difference:.2g} (allowed: {TOLERANCE:g}).",
             "no version was written; fix the export of this format",
         )
-    lost = -agreement.change.difference
-    if not item.exact and lost > tolerance and agreement.change.significant:
+    lost = -agreement.accuracy_change
+    if not item.exact and lost > tolerance and agreement.p_value < scoring.LEVEL:
         raise OsemnError(
-            f"{item.title} loses {100 * lost:.2f} points of accuracy ({wording.p_value(agreement.change.p_value)}; allowed: "
+            f"{item.title} loses {100 * lost:.2f} points of accuracy ({wording.p_value(agreement.p_value)}; allowed: "
             f"{100 * tolerance:g}).",
             "no version was written; allow more (--set 10_export.integer_loss=0.01), or choose another champion",
         )
@@ -243,7 +241,7 @@ def compare_formats(
             {
                 "format": item.name,
                 "title": item.title,
-                **agreement.as_metrics(),
+                **asdict(agreement),
                 "bytes": size(version / item.file),
                 "seconds_to_first": scored.seconds_to_first,
                 "latency_ms_1": scored.latency_ms["1"],
@@ -300,8 +298,9 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Conclusi
         "sizes",
         f"The integer LiteRT file is {small['bytes'] / full['bytes']:.0%} as large as the floating-point one "
         f"({small['bytes'] / 1e6:.2f} MB instead of {full['bytes'] / 1e6:.2f} MB), and test accuracy changes by "
-        f"{wording.points(change)} points (95% interval {wording.points(ends[0])} to {wording.points(ends[1])}).",
+        f"{wording.points(change)} points (95% interval {wording.points(ends[0])} to {wording.points(ends[1])}, "
+        f"{wording.p_value(small['p_value'])}).",
         {"bytes": {row["format"]: row["bytes"] for row in rows}, "points": change, "ci95": ends},
-        f"95% interval of the paired difference, {n:,} test images",
+        f"McNemar's exact test, {n:,} test images",
     )
     return parity, sizes

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 
 from helpers import figures, wording
 from helpers.export.champion import Choice
@@ -32,16 +32,12 @@ def accuracy_and_latency(choice: Choice) -> Figure:
             color=color,
             markerfacecolor=color if row.eligible else "white",
         )
-        axis.annotate(
-            f"{row.option.name}{' (champion)' if chosen else ''}",
-            (row.option.latency_ms, row.score.accuracy),
-            xytext=(12, 8),
-            textcoords="offset points",
-        )
+        name = f"   {row.option.name}{' (champion)' if chosen else ''}"
+        axis.text(row.option.latency_ms, row.score.accuracy, name, va="bottom")
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_formatter("{x:,.10g}")
+    axis.xaxis.set_minor_formatter("")
     axis.margins(x=0.3)  # room for the names
     axis.set_xlabel("milliseconds for one image (ONNX Runtime, one thread, log scale)")
     axis.set_ylabel("validation accuracy (95% interval)")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from helpers.export import versions
-from helpers.export.champion import Choice, Row
+from helpers.export.champion import Choice
 from helpers.interpret import candidates, drift
 from helpers.interpret.candidates import Candidate
 from helpers.obtain import data, framing
@@ -20,20 +20,7 @@ from helpers.series import conclusions, runs, stages
 
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
 GALLERY_IMAGES = 20  # two per class of the built-in data sets
-_OF_TEST = (
-    "n",
-    "accuracy",
-    "accuracy_ci95",
-    "macro_f1",
-    "macro_f1_ci95",
-    "weighted_f1",
-    "top_2_accuracy",
-    "ece",
-    "ece_scaled",
-    "temperature",
-    "per_class",
-    "confusion",
-)
+_OF_TEST = ("n", "accuracy", "accuracy_ci95", "macro_f1", "temperature", "per_class", "confusion")
 _OF_DATA = ("title", "about", "licence", "first_source", "split", "counts")
 
 
@@ -120,7 +107,7 @@ def collect(
     """
     evaluation = f"07_evaluation/{chosen.name}"
     test = _read(run, evaluation)
-    trained = run.upstream[chosen.stage]
+    trained, row = run.upstream[chosen.stage], choice.row(chosen.name)
     origin = json.loads(run.input("01_acquire", "data_card.json").read_text(encoding="utf-8"))
     frame = framing.FRAMINGS.get(run.parameters["dataset"])
     with np.load(run.input(evaluation, "test_predictions.npz"), allow_pickle=False) as saved:
@@ -140,7 +127,8 @@ def collect(
         "data": {name: origin[name] for name in _OF_DATA},
         "metrics": {
             "test": {name: test[name] for name in _OF_TEST} | {"right": correct},
-            **_validation(choice.row(chosen.name)),
+            "validation": asdict(row.score),
+            "latency_ms": row.option.latency_ms,
         },
         "conclusions": _conclusions(run, test, chosen.name),
         "formats": list(formats),
@@ -168,12 +156,6 @@ def _signature(model: keras.Model) -> dict[str, Any]:
         end: {"name": name, "dtype": "float32", "shape": [None, *map(int, shape[1:])], "values": values}
         for end, (name, shape, values) in tensors.items()
     }
-
-
-def _validation(row: Row) -> dict[str, Any]:
-    names = ("n", "accuracy", "accuracy_ci95", "macro_f1")
-    scores = {name: getattr(row.score, name) for name in names}
-    return {"validation": scores, "latency_ms": row.option.latency_ms}
 
 
 def _conclusions(run: runs.Run, evaluation: dict[str, Any], candidate: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ with the start of the manifest's own sha256.
 """
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -30,16 +29,6 @@ SCHEMA = 1
 HOW_TO_EXPORT = "export one: osemn run --until 10_export"
 _DRAFT, _TRASH = ".draft-", ".trash-"
 _LOCK_SECONDS = 60  # copying or removing a version takes a few seconds
-_WRITE_ERRORS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EIO,
-}
 
 
 class VersionStore:
@@ -187,8 +176,6 @@ def report_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _WRITE_ERRORS:
-            raise
         raise OsemnError(
             f"The registry {paths.shown(folder)} cannot be written to: {(error.strerror or str(error)).lower()}.",
             "free some space or set OSEMN_OUTPUT_DIR to a folder that you may write to; nothing was changed",
