@@ -1,5 +1,7 @@
 """A model's latency is that of calls in a row, whichever models it is compared with."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import onnxruntime
@@ -16,8 +18,8 @@ class Machine:
     def __init__(self) -> None:
         self.now, self.cached, self.calls = 0.0, None, []
 
-    def session(self, path: object, *_: object, **__: object) -> "Session":
-        return Session(self, path.stem)
+    def session(self, path: str, *_: object, **__: object) -> "Session":
+        return Session(self, Path(path).stem)
 
 
 class Session:

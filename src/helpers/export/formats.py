@@ -48,9 +48,7 @@ FORMATS: tuple[Format, ...] = (
     Format("saved_model", "SavedModel", "saved_model", True, "saved_model", "TensorFlow Serving"),
     Format("onnx", "ONNX", "model.onnx", True, "onnx", "`osemn serve`, any ONNX runtime"),
     Format("litert", "LiteRT", "model.tflite", True, "litert", "phones, small boards"),
-    Format(
-        "litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "phones, microcontrollers"
-    ),
+    Format("litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "microcontrollers"),
     Format("tfjs", "TensorFlow.js", "tfjs", True, "tfjs", "the browser"),
     Format("tfjs_half", "TensorFlow.js, float16", "tfjs_half", False, "tfjs", "the browser, `osemn demo`"),
 )
@@ -118,15 +116,10 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     import tf2onnx
 
     graph = frozen_graph.frozen_graph(candidates.forward(model), model.input.shape[1:])
-    outputs = dict(
-        zip((f"{name}:0" for name in graph.output_names), ("probabilities", "embedding"), strict=True)
-    )
-    names = {f"{graph.input_name}:0": "image", **outputs}
+    ends = [f"{name}:0" for name in (graph.input_name, *graph.output_names)]
+    names = dict(zip(ends, ("image", "probabilities", "embedding"), strict=True))
     converted, _ = tf2onnx.convert.from_graph_def(
-        graph.definition,
-        input_names=[f"{graph.input_name}:0"],
-        output_names=list(outputs),
-        opset=ONNX_OPSET,
+        graph.definition, input_names=ends[:1], output_names=ends[1:], opset=ONNX_OPSET
     )
     for node in converted.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]

@@ -8,7 +8,7 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from helpers.export import formats
+from helpers.export import formats, versions
 
 BLOCK = 20  # calls of a model in a row: a single call would find the caches full of the other models
 WARM_UP = 5  # calls before each block that are not timed, so that the caches hold this model
@@ -28,10 +28,6 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
     Example:
         `latency.of_one_image({"tuned": model}, validation.images[0], calls=200)`
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     batch = image[np.newaxis].astype(np.float32)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +36,7 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
             path = Path(folder) / f"{name}.onnx"
             with formats.quiet():
                 formats.write_onnx(model, path)
-            sessions[name] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            sessions[name] = versions.open_session(path)
         for first in range(0, calls, BLOCK):
             for name, session in sessions.items():
                 for turn in range(-WARM_UP, min(BLOCK, calls - first)):

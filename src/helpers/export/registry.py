@@ -139,8 +139,7 @@ class Registry(VersionStore):
         if promoted:
             self.promote(name)
         text = f"Version {name} {'is served now' if promoted else 'is in the registry, but not served'} (promote is {when}): {reason}."
-        numbers = {"version": name, "promoted": promoted}
-        return Conclusion("promotion", text, numbers)
+        return Conclusion("promotion", text, {"version": name, "promoted": promoted})
 
     def worth_promoting(self, name: str) -> tuple[bool, str]:
         """Return whether a version may replace the current one without being asked for, and why.

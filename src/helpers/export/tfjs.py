@@ -47,19 +47,17 @@ def write(graph: FrozenGraph, folder: Path, *, half: bool = False) -> None:
         OsemnError: TensorFlow.js does not support an operation or a weight type of the graph; the message names them.
     """
     nodes = _without_twins(optimised(graph).node)
-    unknown = sorted({node.op for node in nodes} - OPERATIONS)
-    if unknown:
-        raise OsemnError(
-            f"TensorFlow.js does not support these operations: {', '.join(unknown)}.",
-            "use layers that it supports, such as the tanh form of GELU",
-        )
     values = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in nodes if node.op == "Const"}
-    wrong = sorted({str(value.dtype) for value in values.values()} - _DTYPES)
-    if wrong:
-        raise OsemnError(
-            f"TensorFlow.js does not support weights of type {', '.join(wrong)}.",
-            "build the model in float32",
-        )
+    unsupported = {
+        "operations": {node.op for node in nodes} - OPERATIONS,
+        "weight types": {str(value.dtype) for value in values.values()} - _DTYPES,
+    }
+    for kind, names in unsupported.items():
+        if names:
+            raise OsemnError(
+                f"TensorFlow.js does not support these {kind}: {', '.join(sorted(names))}.",
+                "use float32 and layers that it supports, such as the tanh form of GELU",
+            )
     for node in nodes:
         if node.op == "Const":
             del node.attr["value"]

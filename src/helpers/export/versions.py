@@ -63,20 +63,23 @@ def faults(version: Version) -> list[str]:
     return [*links, *changed, *(f"{name} is not listed" for name in extra)]
 
 
+def open_session(path: Path):
+    """Return an ONNX Runtime session of a file, on one thread, as the service runs it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 def session(version: Version):
     """Return an ONNX Runtime session of a version's model, on one thread.
 
     Raises:
         OsemnError: the file cannot be loaded.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(
-            str(version.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        return open_session(version.folder / "model.onnx")
     except Exception as error:  # onnxruntime's own exceptions have no common class
         raise OsemnError(
             f"model.onnx of version {version.name} cannot be loaded: {str(error)[:200]}", _AGAIN
