@@ -7,6 +7,7 @@ import pytest
 
 from helpers.export import model_card
 from helpers.export.formats import FORMATS
+from helpers.series import manifests
 
 FACTS = {
     "candidate": "tuned",
@@ -87,6 +88,11 @@ def test_card_has_every_section_and_its_numbers():
     assert "Shirt 48.0%, Coat 52.0%" in text
     assert "28 × 28 grey pixels" in text
     assert "\n\n\n" not in text
+
+
+def test_template_belongs_to_the_source_of_the_export():
+    _, files = manifests.source_files("10_export")
+    assert "model_card.md.j2" in {file.name for file in files}
 
 
 def test_card_prints_the_conclusions_of_the_stages():

@@ -88,7 +88,7 @@ class Choice:
                 "validation accuracy": row.score.accuracy,
                 "from": row.score.accuracy_ci95[0],
                 "to": row.score.accuracy_ci95[1],
-                "p against the best": row.against_best.p_value if row.against_best else None,
+                "against the best": wording.p_value(row.against_best.p_value) if row.against_best else "–",
                 "significantly worse": not row.eligible,
                 "champion": row.option.name == self.champion,
             }
