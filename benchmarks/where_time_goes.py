@@ -33,7 +33,7 @@ MODEL_CALLS = {
         "gradcam_evidence.randomise",
     },
     "09_tuning": {"spaces.work_on", "spaces.head_search", "search.fit", "training.predict"},
-    "10_export": {"latency.of_one_image", "parity.prove"},
+    "10_export": {"latency.of_one_image", "parity.compare_formats"},
     "11_serving": {
         "load_test.send",
         "load_test.load",

@@ -67,7 +67,7 @@ def test_empty_registry_says_how_to_make_a_version(tmp_path, monkeypatch):
 def test_wrong_names_are_errors(names):
     with pytest.raises(UsageError, match="There is no data set 'digit'"):
         call("--dataset", "digit")
-    with pytest.raises(UsageError, match="no name of a version"):
+    with pytest.raises(UsageError, match="is not a version name"):
         call("promote", "../../etc", "--dataset", "digits")
     with pytest.raises(OsemnError, match="No version of digits is promoted yet"):
         call("check", "--dataset", "digits")

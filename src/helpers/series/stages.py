@@ -198,6 +198,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             *("01_acquire", "03_preprocess", *CANDIDATES.values()),
             *(f"07_evaluation/{candidate}" for candidate in CANDIDATES),
         ),
+        may_read=tuple(f"08_grad_cam/{candidate}" for candidate in CANDIDATES),
         writes=(
             *("candidates.csv", "formats.csv", "test_predictions.npz", "model_card.md"),
             *_figures("accuracy_and_latency", "formats"),
