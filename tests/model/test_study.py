@@ -93,7 +93,7 @@ class Toy:
 
 
 def facts(study: optuna.Study) -> list[tuple]:
-    """All that must not depend on who ran a study."""
+    """Return what must not depend on which workers ran a study."""
     return [
         (trial.number, trial.state.name, trial.value, trial.params, trial.intermediate_values)
         for trial in study.trials
@@ -116,7 +116,7 @@ def work(objective: Toy, wanted: Search, folder: Path, address: str, results) ->
 
 
 def start_workers(count: int, objective: Toy, wanted: Search, folder: Path, address: str = ""):
-    """Start workers as processes of their own."""
+    """Start each worker as a process."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     arguments = (objective, wanted, folder, address, results)
@@ -141,7 +141,7 @@ def kill_the_hanging_one(workers, trap: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> optuna.Study:
-    """The study as one worker runs it without a stop."""
+    """Return the study as one worker runs it without interruption."""
     return tuning.run(Toy(), search(), "toy", folder=tmp_path_factory.mktemp("alone"), **FAST)
 
 
@@ -250,7 +250,7 @@ def test_a_worker_is_dead_as_soon_as_its_process_ended_even_if_nobody_waits_for_
         process.communicate()
 
 
-def test_a_worker_taken_for_dead_by_mistake_changes_nothing(alone, tmp_path):
+def test_a_worker_counted_as_dead_by_mistake_changes_nothing(alone, tmp_path):
     mistaken = []
 
     def objective(trial):
@@ -501,7 +501,7 @@ def test_a_study_needs_a_name(tmp_path):
         tuning.run(Toy(), search(2), "", folder=tmp_path)
 
 
-def test_a_study_writes_nothing_on_the_page_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
+def test_a_study_prints_nothing_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
     before = optuna.logging.get_verbosity()
     study = tuning.run(Toy(), search(8, rungs=()), "toy", folder=tmp_path, **FAST)
     plots.history(study)
@@ -521,7 +521,7 @@ def test_the_keras_callback_reports_each_epoch_and_ends_a_pruned_fit(tmp_path, s
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
         callback = tuning.pruning_callback(trial)
-        # the first generation is right on every image, later trials on none: they are pruned
+        # the first generation classifies every image correctly, later trials none: they are pruned
         truth = labels if trial.number < 2 else labels + 1
         model.fit(images, labels, validation_data=(images, truth), epochs=4, verbose=0, callbacks=[callback])
         return 1.0

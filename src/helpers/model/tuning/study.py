@@ -282,11 +282,6 @@ def fraction_pruned(study: optuna.Study) -> float:
     return len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))) / len(study.trials)
 
 
-def varied(study: optuna.Study) -> list[str]:
-    """Return the parameters that may have more than one value, in the order of the search space."""
-    return [name for name, values in study.trials[0].distributions.items() if not values.single()]
-
-
 def importances(study: optuna.Study) -> dict[str, float]:
     """Return the importance of each parameter among the complete trials: fractions that add up to 1, highest first.
 
@@ -300,7 +295,9 @@ def importances(study: optuna.Study) -> dict[str, float]:
     """
     if len(complete_trials(study)) < ENOUGH:
         return {}
+    space = study.trials[0].distributions
+    varied = [name for name, values in space.items() if not values.single()]
     with warnings.catch_warnings(record=True) as equal:  # Optuna warns when all trials are equal
         warnings.simplefilter("always")
-        fractions = optuna.importance.get_param_importances(study, params=varied(study))
+        fractions = optuna.importance.get_param_importances(study, params=varied)
     return {} if equal else {name: float(part) for name, part in fractions.items()}
