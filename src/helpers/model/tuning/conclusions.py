@@ -1,15 +1,18 @@
 """What 09_tuning concludes: whether the search paid, how good the tuned network is, and which parameters matter."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import optuna
 
-from helpers.model.baselines import Result
 from helpers.model.tuning import study
 from helpers.model.tuning.gain import Gain
 from helpers.scoring import Comparison
 from helpers.series.conclusions import Conclusion
 from helpers.wording import duration, listing, p_value, percent, points, signed
+
+if TYPE_CHECKING:  # so that it stays free of TensorFlow
+    from helpers.model.baselines import Result
 
 NETWORK = "tuned residual CNN"
 _MANY = 30  # complete trials: with fewer, importances rank parameters only roughly
@@ -82,7 +85,7 @@ def best_head(head: optuna.Study, gain: Gain) -> Conclusion:
     return Conclusion(searched.id, text, {**searched.numbers, "macro_f1": best.value}, searched.test)
 
 
-def tuned_network(row: Result, *, averages_flips: bool = False) -> Conclusion:
+def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
     """Return how accurate the tuned network is on the validation images.
 
     Example:
