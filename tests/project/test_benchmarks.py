@@ -154,7 +154,7 @@ def test_times_are_compared_with_the_last_training_without_the_change(ablations,
 def test_pooling_moves_before_a_layer_of_the_stem_and_keeps_the_weights(benchmark, later, same):
     """A maximum of ReLUs is the ReLU of the maximum, but batch normalisation sees other values."""
     script = benchmark("ablations")
-    plain = script.models.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
+    plain = script.architectures.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
     plain.get_layer("stem_norm").gamma.assign([1.0, -1.0, 2.0, -2.0])
     moved = script.pooling_before(later)(plain)
     assert moved.get_layer(later).input.shape[1:3] == (4, 4)
@@ -229,9 +229,9 @@ def test_views_that_a_budget_averages_are_scored_and_stand_among_its_settings(sc
     trained(0)
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe", 10), script.Budget(1, views={"shift": 1}))
     asked = []
-    views = script.models.averaging_views
+    views = script.architectures.averaging_views
     monkeypatch.setattr(
-        script.models, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
+        script.architectures, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
     )
     script.score("fashion_mnist", "recipe", 10)
     assert asked == [{"flip": False, "shift": 1}]
