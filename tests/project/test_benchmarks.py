@@ -130,9 +130,9 @@ def test_seeds_under_other_conditions_are_not_counted_together(ablations):
     assert row[3] == "+2.00"
 
 
-def test_differences_that_may_be_noise_are_called_that(ablations):
+def test_differences_that_are_not_significant_are_called_that(ablations):
     [row] = ablations(a_run({"base": [0.90, 0.91, 0.90], "a": [0.89, 0.93, 0.90]}))
-    assert row[-1] == "no difference shown"
+    assert row[-1] == "not significant"
     [row] = ablations(a_run({"base": [0.90, 0.91, 0.90], "a": [0.89, 0.90, 0.891]}))
     assert row[-1] == "worse"
 
@@ -152,9 +152,9 @@ def test_times_are_compared_with_the_last_training_without_the_change(ablations,
 
 @pytest.mark.parametrize(("later", "same"), [("stem_relu", True), ("stem_norm", False)])
 def test_pooling_moves_before_a_layer_of_the_stem_and_keeps_the_weights(benchmark, later, same):
-    """A maximum of ReLUs is the ReLU of the maximum; batch normalisation sees other values."""
+    """A maximum of ReLUs is the ReLU of the maximum, but batch normalisation sees other values."""
     script = benchmark("ablations")
-    plain = script.models.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
+    plain = script.architectures.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
     plain.get_layer("stem_norm").gamma.assign([1.0, -1.0, 2.0, -2.0])
     moved = script.pooling_before(later)(plain)
     assert moved.get_layer(later).input.shape[1:3] == (4, 4)
@@ -229,9 +229,9 @@ def test_views_that_a_budget_averages_are_scored_and_stand_among_its_settings(sc
     trained(0)
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe", 10), script.Budget(1, views={"shift": 1}))
     asked = []
-    views = script.models.averaging_views
+    views = script.architectures.averaging_views
     monkeypatch.setattr(
-        script.models, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
+        script.architectures, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
     )
     script.score("fashion_mnist", "recipe", 10)
     assert asked == [{"flip": False, "shift": 1}]
@@ -267,7 +267,7 @@ def test_test_set_is_not_opened_twice_for_a_network(scored):
     script, trained = scored
     trained(0)
     script.score("fashion_mnist", "recipe", 10)
-    with pytest.raises(SystemExit, match="without a test accuracy"):
+    with pytest.raises(SystemExit, match="has a test accuracy already"):
         script.score("fashion_mnist", "recipe", 10)
 
 

@@ -151,19 +151,19 @@ def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setting
 
     values = _request(dataset, profile, settings).resolved["09_tuning"].parameters
     run = Run.reading("09_tuning", values)  # seeds TensorFlow, so it comes before the next import
-    from helpers.model.tuning import spaces
+    from helpers.model.tuning import spaces, study
 
     of_search = ("trial_samples", "trial_epochs", "widths", "depths", "early_pooling", "batch_size")
     parts = {"cnn": (spaces.cnn_search(run, **{name: values[name] for name in of_search}), values["trials"])}
     if values["head_trials"]:
         parts["head"] = (spaces.head_search(run), values["head_trials"])
     for part, (search, trials) in parts.items():
-        spaces.work_on(
-            search,
+        study.run(
+            search.objective,
+            search.settings(trials),
             f"{values['study']}-{part}",
-            trials,
             folder=run.studies(),
-            storage=values["storage"],
+            address=values["storage"],
             progress=lambda done, total, note, part=part: _say(
                 f"{part}: {done} of {total} trials finished{note and f', {note}'}"
             ),

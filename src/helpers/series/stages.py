@@ -164,9 +164,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         reads=("01_acquire", "03_preprocess", "04_baseline", "05_transfer_learning"),
         writes=(
             *("models/tuned.keras", "validation_predictions.npz", "history.json", "trials.csv"),
-            *_figures(
-                "optimization_history", "importances", "parallel_coordinates", "slices", "learning_curves"
-            ),
+            *_figures("optimization_history", "learning_curves"),
         ),
         **_TRAINS,
     ),
