@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import service_support
-from helpers.serving import load_test
+from helpers.serving import load_test, service_process
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 TIMEOUT = 2.0
@@ -21,8 +21,8 @@ def service(tmp_path_factory):
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("OSEMN_OUTPUT_DIR", str(folder / "out"))
         service_support.publish(folder / "first")
-        with load_test.running(
-            load_test.serve_command("digits", "--quiet", "--timeout", str(TIMEOUT))
+        with service_process.running(
+            service_process.serve_command("digits", "--quiet", "--timeout", str(TIMEOUT))
         ) as found:
             yield found
 

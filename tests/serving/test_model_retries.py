@@ -32,33 +32,33 @@ def repair(file):
 
 
 def test_version_that_failed_is_tried_again_when_it_is_promoted_again(holder, damaged):
-    assert not holder.look()
+    assert not holder.update()
     repair(damaged)
-    assert not holder.look(), "not at each look"
+    assert not holder.update(), "not at each look"
     name = damaged.parent.name
     Registry("digits").promote(name)
-    assert holder.look()
+    assert holder.update()
     assert holder.served.version.name == name
 
 
 def test_version_that_failed_is_tried_again_after_a_while(holder, damaged, monkeypatch):
-    assert not holder.look()
+    assert not holder.update()
     repair(damaged)
-    monkeypatch.setattr(model, "AGAIN_SECONDS", 0.0)
-    assert holder.look()
+    monkeypatch.setattr(model, "RETRY_SECONDS", 0.0)
+    assert holder.update()
     assert holder.served.version.name == damaged.parent.name
 
 
 def test_same_failure_is_counted_and_logged_once_and_another_one_again(holder, damaged, monkeypatch, caplog):
     monkeypatch.setattr(logging.getLogger("osemn.serving"), "propagate", True)
-    monkeypatch.setattr(model, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(model, "RETRY_SECONDS", 0.0)
     for _ in range(3):
-        assert not holder.look()
+        assert not holder.update()
     assert holder.refused == 1
     assert [record.message for record in caplog.records] == ["version refused"]
     damaged.unlink()
     for _ in range(3):
-        assert not holder.look()
+        assert not holder.update()
     assert holder.refused == 2
     assert holder.served is not None
 
@@ -72,6 +72,6 @@ def test_failure_that_nobody_foresaw_is_not_met_at_each_look(holder, damaged, mo
 
     monkeypatch.setattr(model.Served, "load", fail)
     with pytest.raises(ValueError, match="unforeseen"):
-        holder.look()
-    assert not holder.look()
+        holder.update()
+    assert not holder.update()
     assert len(calls) == 1

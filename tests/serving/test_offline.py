@@ -95,9 +95,9 @@ def test_every_format_that_the_series_reads_is_read(home, kind):
 
 def test_photograph_of_24_million_pixels_is_answered(home):
     Image.new("L", (6_000, 4_000), 200).save(home / "large.jpg")
-    (answer,) = offline.of_files(offline.current("digits"), [home / "large.jpg"])
-    assert not answer.problem
-    assert answer.image.shape == (8, 8, 1)
+    (prediction,) = offline.of_files(offline.current("digits"), [home / "large.jpg"])
+    assert not prediction.problem
+    assert prediction.image.shape == (8, 8, 1)
 
 
 def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkeypatch):
@@ -107,10 +107,10 @@ def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkey
     for name, written in content.items():
         (home / name).write_bytes(written)
     files = [home / name for name in (*content, "missing")]
-    found = [answer.problem for answer in offline.of_files(offline.current("digits"), files)]
-    assert found[:3] == ["the file is empty", "it is no image", "it has 11 × 11 pixels, more than 100"]
-    assert found[3]
-    assert found[4] == "no such file or directory"
+    problems = [prediction.problem for prediction in offline.of_files(offline.current("digits"), files)]
+    assert problems[:3] == ["the file is empty", "it is no image", "it has 11 × 11 pixels, more than 100"]
+    assert problems[3]
+    assert problems[4] == "no such file or directory"
 
 
 def test_drawing_is_framed_unless_unwished(home):
@@ -128,8 +128,8 @@ def test_drawing_is_framed_unless_unwished(home):
     np.testing.assert_array_equal(offline.read(served, home / "drawing.png")[..., 0], wanted)
     cut = offline.read(served, home / "drawing.png", ImageOptions(frame=False))
     assert not np.array_equal(cut[..., 0], wanted)
-    (answer,) = offline.of_files(served, [home / "blank.png"])
-    assert "blank" in answer.problem
+    (prediction,) = offline.of_files(served, [home / "blank.png"])
+    assert "blank" in prediction.problem
 
 
 def test_samples_come_with_their_true_class(home):
@@ -152,7 +152,7 @@ def test_samples_come_with_their_true_class(home):
 def test_nothing_to_predict_and_samples_of_a_run_that_is_gone_are_errors(home):
     with pytest.raises(UsageError, match="nothing to predict"):
         call("predict")
-    with pytest.raises(OsemnError, match="not here"):
+    with pytest.raises(OsemnError, match="are missing"):
         call("predict", "--samples", "3")
 
 
@@ -169,7 +169,7 @@ def test_grid_that_cannot_be_written_is_refused_before_anything_is_predicted(hom
     with pytest.raises(UsageError, match="is a folder"):
         call("predict", "x.png", "--grid", str(home))
     for name in ("grid", "grid.xyz", "grid.png.jpg"):
-        with pytest.raises(UsageError, match=rf"{name} is no name of a PNG file"):
+        with pytest.raises(UsageError, match=rf"{name} is not the name of a PNG file"):
             call("predict", "x.png", "--grid", str(home / name))
     with pytest.raises(UsageError, match="Nothing can be written to /proc"):
         call("predict", "x.png", "--grid", "/proc/out.png")
@@ -230,7 +230,7 @@ def test_folder_that_is_not_there_empty_or_too_small_is_an_error(home):
     with pytest.raises(UsageError, match="There is no folder"):
         call("drift", str(home / "nowhere"))
     (home / "empty").mkdir()
-    with pytest.raises(OsemnError, match="no picture that can be read"):
+    with pytest.raises(OsemnError, match="holds no readable image"):
         call("drift", str(home / "empty"))
     with pytest.raises(OsemnError, match="10 pictures are too few"):
         call("drift", folder_of(home, np.zeros((10, 8, 8, 1), np.uint8)))

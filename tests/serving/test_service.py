@@ -222,7 +222,7 @@ def test_many_requests_at_a_time_leave_the_filters_of_warnings_as_they_were():
 
     def read(_):
         with pytest.raises(decode.RefusedError, match="Each image must be"):
-            decode.arrays(ragged, (64, 64, 1), service_support.settings())
+            decode.read_json(ragged, (64, 64, 1), service_support.settings())
 
     sys.setswitchinterval(1e-6)
     try:
@@ -239,7 +239,7 @@ def test_text_in_place_of_pixels_takes_no_more_memory_than_its_json():
     tracemalloc.start()
     try:
         with pytest.raises(decode.RefusedError, match="Each image must be"):
-            decode.arrays(body, (8, 8, 1), service_support.settings())
+            decode.read_json(body, (8, 8, 1), service_support.settings())
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -278,13 +278,13 @@ def test_number_of_parts_is_bounded(shared, count, status):
 
 
 def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
-    opened, threads = decode.opened, []
+    opened, threads = decode.open_image, []
 
     def spied(*arguments):
         threads.append(threading.current_thread().name.partition("_")[0])
         return opened(*arguments)
 
-    monkeypatch.setattr(decode, "opened", spied)
+    monkeypatch.setattr(decode, "open_image", spied)
     # a picture of few pixels, with much behind them
     for content in (PNG, PNG + bytes(100_000), LARGE):
         assert post(client, content).status_code == 200
@@ -293,7 +293,7 @@ def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
 
 
 def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
-    opened, prepared, seen, alive = decode.opened, decode.prepared, [], []
+    opened, prepared, seen, alive = decode.open_image, decode.prepare, [], []
 
     def spied(*arguments):
         image = opened(*arguments)
@@ -305,8 +305,8 @@ def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
         alive.append(sum(image() is not None for image in seen))
         return pixels
 
-    monkeypatch.setattr(decode, "opened", spied)
-    monkeypatch.setattr(decode, "prepared", counting)
+    monkeypatch.setattr(decode, "open_image", spied)
+    monkeypatch.setattr(decode, "prepare", counting)
     files = [("files", (f"{k}.png", LARGE, "image/png")) for k in range(12)]
     answer = client.post("/v1/predict", files=files)
     assert answer.status_code == 200, answer.text
@@ -314,7 +314,7 @@ def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
 
 
 def test_nothing_is_decoded_where_one_file_of_several_has_a_bad_header(client, monkeypatch):
-    monkeypatch.setattr(decode, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+    monkeypatch.setattr(decode, "prepare", lambda *_: pytest.fail("a picture was decoded"))
     files = [("files", ("a.png", content, "image/png")) for content in (LARGE, header_of(4_097, 10))]
     refused(client.post("/v1/predict", files=files), 413, "pixels")
 
@@ -331,7 +331,7 @@ def test_bad_file_of_several_is_named(shared, bad):
 
 
 def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
-    monkeypatch.setattr(decode, "TOGETHER", 2)
+    monkeypatch.setattr(decode, "TOTAL_PIXELS", 2)
     with TestClient(app.create(service_support.settings(max_pixels=90_000))) as client:
 
         def answer(count):
@@ -339,7 +339,7 @@ def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
             return client.post("/v1/predict", files=files)
 
         assert answer(2).status_code == 200
-        monkeypatch.setattr(decode, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+        monkeypatch.setattr(decode, "prepare", lambda *_: pytest.fail("a picture was decoded"))
         assert "180,000 pixels together" in refused(answer(3), 413, "pixels")
 
 
@@ -429,9 +429,9 @@ def json_examples(client) -> dict[str, dict]:
 @pytest.mark.parametrize(
     ("shape", "name"),
     [
-        ((8, 8, 1), "one picture of 8 × 8 grey pixels"),
-        ((6, 5, 3), "one picture of 6 × 5 coloured pixels"),
-        ((64, 64, 3), "one picture of 64 × 64 coloured pixels"),
+        ((8, 8, 1), "one image of 8 × 8 grey pixels"),
+        ((6, 5, 3), "one image of 6 × 5 coloured pixels"),
+        ((64, 64, 3), "one image of 64 × 64 coloured pixels"),
     ],
 )
 def test_example_of_the_description_is_answered_by_the_served_model(home, shape, name):
@@ -444,8 +444,8 @@ def test_example_of_the_description_is_answered_by_the_served_model(home, shape,
 
 
 def test_example_follows_a_promotion_and_is_left_out_where_it_would_be_long(client, home):
-    assert list(json_examples(client)) == ["one picture of 8 × 8 grey pixels"]
-    for shape, names in (((6, 5, 3), ["one picture of 6 × 5 coloured pixels"]), ((100, 100, 3), [])):
+    assert list(json_examples(client)) == ["one image of 8 × 8 grey pixels"]
+    for shape, names in (((6, 5, 3), ["one image of 6 × 5 coloured pixels"]), ((100, 100, 3), [])):
         version = publish_of_shape(home / str(shape), *shape)
         wait_for(lambda version=version: client.get("/health/ready").json()["version"] == version)
         assert list(json_examples(client)) == names
@@ -694,7 +694,7 @@ def test_workers_together_examine_no_more_windows_a_day_than_the_thresholds_allo
                 for _ in range(7):
                     service.predict(service.current(), images)
     for service in services:
-        service.monitor._apart.shutdown(wait=True)
+        service.monitor._thread.shutdown(wait=True)
     assert len(examined) == drift.WINDOWS_PER_DAY
 
 

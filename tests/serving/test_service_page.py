@@ -3,7 +3,7 @@
 import pytest
 
 import service_support
-from helpers.serving import load_test
+from helpers.serving import load_test, service_process
 from helpers.serving.settings import API_KEY
 
 pytestmark = pytest.mark.browser
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 def service(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first")
-    with load_test.running(load_test.serve_command("digits", "--quiet")) as service:
+    with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
         yield service
 
 
@@ -45,7 +45,9 @@ def test_picture_is_answered_and_text_refused(browser, service, tmp_path):
 def test_page_that_wants_a_key_asks_again_once_it_was_typed(browser, tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first")
-    with load_test.running(load_test.serve_command("digits", "--quiet"), {API_KEY: "secret"}) as service:
+    with service_process.running(
+        service_process.serve_command("digits", "--quiet"), {API_KEY: "secret"}
+    ) as service:
         page = browser.new_page()
         page.goto(service.address)
 

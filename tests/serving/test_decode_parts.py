@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import service_support
-from helpers.serving import decode, segments
+from helpers.serving import decode
 
 JPEG = service_support.png(service_support.pixels(side=64), "JPEG")
 THUMBNAIL = service_support.png(service_support.pixels(side=32), "JPEG", progressive=True)
@@ -66,7 +66,7 @@ def test_file_of_too_many_parts_is_refused_at_once(name):
     content, why = REFUSED[name]
     begun = time.process_time()
     with pytest.raises(decode.RefusedError, match=why) as found:
-        decode.opened(content, service_support.settings())
+        decode.open_image(content, service_support.settings())
     assert time.process_time() - begun < 0.5
     assert (found.value.status, found.value.reason) == (422, "segments")
 
@@ -92,14 +92,14 @@ ORDINARY = {
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_file_is_read(name):
-    image = decode.opened(ORDINARY[name], service_support.settings())
-    assert decode.prepared(image, (8, 8, 1)).shape == (8, 8, 1)
+    image = decode.open_image(ORDINARY[name], service_support.settings())
+    assert decode.prepare(image, (8, 8, 1)).shape == (8, 8, 1)
 
 
 def test_hundred_scans_are_what_libjpeg_counts():
     """Each scan refines or adds coefficients; those that were made here are decoded without a complaint."""
     with Image.open(io.BytesIO(progressive(99))) as image:
         image.load()
-    segments.check(progressive(99))
-    with pytest.raises(ValueError, match="100 scans"):
-        segments.check(progressive(100))
+    decode.check_parts(progressive(99))
+    with pytest.raises(decode.RefusedError, match="100 scans"):
+        decode.check_parts(progressive(100))
