@@ -42,16 +42,16 @@ def test_changes_are_what_they_are_called():
         assert changed.shape == images.shape
 
 
-def test_stronger_changes_and_larger_windows_are_noticed_more_often(reference):
+def test_stronger_changes_and_larger_windows_are_detected_more_often(reference):
     images, labels = images_of_three_classes(600, seed=2)
-    found = drift_power.measure(reference, images, labels, predict, windows=12, seed=0)
-    rate = {(power.kind, power.strength, power.window): power.rate for power in found}
-    assert len(found) == 2 * (sum(len(strengths) for _, strengths, _ in drift_power.CHANGES.values()) + 3)
+    result = drift_power.measure(reference, images, labels, predict, windows=12, seed=0)
+    rate = {(power.kind, power.strength, power.window): power.rate for power in result}
+    assert len(result) == 2 * (sum(len(strengths) for _, strengths, _ in drift_power.CHANGES.values()) + 3)
     assert rate["brightness", "× 0.5", 200] == 1.0
     assert rate["one class", "41%", 30] < rate["one class", "78%", 200]
     assert rate["one class", "78%", 200] == 1.0
-    assert all(0 <= power.ci95[0] <= power.rate <= power.ci95[1] <= 1 for power in found)
-    figure = plots.drift_power(found)
+    assert all(0 <= power.ci95[0] <= power.rate <= power.ci95[1] <= 1 for power in result)
+    figure = plots.drift_power(result)
     assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == [
         *drift_power.CHANGES,
         "one class",
@@ -59,25 +59,27 @@ def test_stronger_changes_and_larger_windows_are_noticed_more_often(reference):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
-def test_one_class_has_the_share_of_the_window_that_its_name_says(reference, classes, monkeypatch):
+def test_one_class_makes_up_the_proportion_of_the_window_that_its_name_states(
+    reference, classes, monkeypatch
+):
     images, _ = images_of_three_classes(120, seed=6)
-    labels, shares = np.arange(120) % classes, {}
+    labels, proportions = np.arange(120) % classes, {}
 
     class Spy:
         def __init__(self):
             self.thresholds = {100: 0.0}
 
         def examine(self, window, seed):
-            shares[len(shares)] = window
+            proportions[len(proportions)] = window
             return type("Finding", (), {"drifted": False})
 
     monkeypatch.setattr(drift.Sample, "rows", lambda self, rows: np.mean(labels[rows] == 0))
-    found = drift_power.measure(Spy(), images, labels, predict, windows=30, seed=0)
-    shown = [(power.strength, power.windows) for power in found if power.kind == "one class"]
-    drawn = np.array([*shares.values()]).reshape(-1, 30).mean(axis=1)[-len(shown) :]
+    result = drift_power.measure(Spy(), images, labels, predict, windows=30, seed=0)
+    shown = [(power.strength, power.windows) for power in result if power.kind == "one class"]
+    drawn = np.array([*proportions.values()]).reshape(-1, 30).mean(axis=1)[-len(shown) :]
     stated = [float(strength.rstrip("%")) / 100 for strength, _ in shown]
     assert drawn == pytest.approx(stated, abs=0.04)
-    assert all(share > 1 / classes for share in stated)
+    assert all(proportion > 1 / classes for proportion in stated)
 
 
 def test_false_alarms_are_rare_and_stated(reference):
@@ -90,7 +92,7 @@ def test_false_alarms_are_rare_and_stated(reference):
     false = sum(one.detected for one in alarms)
     assert f"{false} of 200 windows without drift raised a false alarm" in conclusion.text
     assert conclusion.numbers["detected"]["brightness"]
-    assert "brightness from ×" in conclusion.text
+    assert "brightness (×" in conclusion.text
 
 
 def test_without_a_reference_nothing_is_measured_and_the_conclusion_says_why():
@@ -102,7 +104,7 @@ def test_without_a_reference_nothing_is_measured_and_the_conclusion_says_why():
     assert "too few validation images" in figures.alt_text(plots.drift_power(power))
 
 
-def test_chunks_give_what_the_whole_gives():
+def test_chunks_give_the_same_as_all_images_at_once():
     images, _ = images_of_three_classes(20, seed=5)
     for part, whole in zip(drift_power.in_chunks(predict, 7)(images), predict(images), strict=True):
         assert part == pytest.approx(whole)

@@ -1,4 +1,4 @@
-"""The service as a process: it starts without TensorFlow, ends without leaving anybody, and workers share the load."""
+"""The service as a process starts without TensorFlow, answers what it accepted before it ends, and distributes load over workers."""
 
 import contextlib
 import json
@@ -55,30 +55,32 @@ def test_workers_answer_and_their_counts_are_added_up(home):
     with service_process.running(
         service_process.serve_command("digits", "--quiet", "--workers", "2")
     ) as service:
-        found = load_test.load(service.port, [load_test.post(PNG)], connections=8, seconds=1.0, warm_up=0.0)
-        assert set(found.statuses) == {200}
+        result = load_test.load(service.port, [load_test.post(PNG)], connections=8, seconds=1.0, warm_up=0.0)
+        assert set(result.statuses) == {200}
         status, _ = load_test.send(service.address, b"")
         assert status == 400
         text = service_process.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
         counted = [
             float(line.split()[-1]) for line in text.splitlines() if line.startswith("osemn_pictures_total{")
         ]
-        assert sum(counted) >= sum(found.statuses.values())
+        assert sum(counted) >= sum(result.statuses.values())
         assert 'osemn_refused_total{reason="empty"} 1.0' in text
         assert service.stop() == 0
 
 
 def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(home, monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
     with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
         assert load_test.send(service.address, PNG)[0] == 200
 
 
 def test_too_many_connections_are_told_to_come_again_not_dropped(home):
     with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
-        found = load_test.load(service.port, [load_test.post(PNG)], connections=600, seconds=1.0, warm_up=0.0)
-        assert set(found.statuses) <= {200, 503}
-        assert found.statuses[200] > 0
+        result = load_test.load(
+            service.port, [load_test.post(PNG)], connections=600, seconds=1.0, warm_up=0.0
+        )
+        assert set(result.statuses) <= {200, 503}
+        assert result.statuses[200] > 0
         assert load_test.send(service.address, PNG)[0] == 200
 
 
@@ -170,7 +172,7 @@ def test_load_counts_what_it_meets():
 
     def answer():
         connection, _ = server.accept()
-        server.close()  # who comes again is refused
+        server.close()  # the next connection is refused
         for status in (b"200 OK", b"503 Busy"):
             connection.recv(65_536)
             connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
@@ -179,12 +181,12 @@ def test_load_counts_what_it_meets():
 
     thread = threading.Thread(target=answer)
     thread.start()
-    found = load_test.load(
+    result = load_test.load(
         server.getsockname()[1], [load_test.post(b"x")], connections=1, seconds=0.5, warm_up=0.0
     )
     thread.join()
-    assert found.statuses == {200: 1, 503: 1, 0: 1}
-    assert len(found.latency_ms) == 1
+    assert result.statuses == {200: 1, 503: 1, 0: 1}
+    assert len(result.latency_ms) == 1
 
 
 @pytest.mark.parametrize(("workers", "seconds"), [("1", 0.1), ("1", 0.4), ("1", 0.7), ("2", 0.5), ("2", 1.0)])
@@ -200,17 +202,17 @@ def test_service_that_is_told_to_end_while_it_starts_ends_well(home, workers, se
     assert process.stdout.readline().startswith("Serving")
     time.sleep(seconds)
     process.terminate()
-    assert process.wait(20) in (0, -signal.SIGTERM)  # by the signal itself where it came before all else
+    assert process.wait(20) in (0, -signal.SIGTERM)  # by the signal itself if it came first
 
 
 def test_a_service_that_answers_and_hangs_up_is_counted_and_no_error():
     listening = socket.create_server(("127.0.0.1", 0))
 
     def answer():
-        with contextlib.suppress(OSError):  # until it is shut
+        with contextlib.suppress(OSError):  # until the socket is closed
             while True:
                 connection, _ = listening.accept()
-                connection.recv(100)  # not all that is sent
+                connection.recv(100)  # only a part of the request
                 connection.sendall(
                     b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
                 )
@@ -218,11 +220,11 @@ def test_a_service_that_answers_and_hangs_up_is_counted_and_no_error():
 
     threading.Thread(target=answer, daemon=True).start()
     large = [load_test.post(b"x" * 3_000_000)]
-    found = load_test.load(listening.getsockname()[1], large, connections=2, seconds=0.5, warm_up=0.0)
+    result = load_test.load(listening.getsockname()[1], large, connections=2, seconds=0.5, warm_up=0.0)
     listening.shutdown(socket.SHUT_RDWR)
     listening.close()
-    assert not len(found.latency_ms)
-    assert set(found.statuses) <= {0, 413}
+    assert not len(result.latency_ms)
+    assert set(result.statuses) <= {0, 413}
 
 
 def test_few_answers_are_waited_for_but_not_for_ever():
@@ -241,7 +243,7 @@ def test_few_answers_are_waited_for_but_not_for_ever():
 
     thread = threading.Thread(target=answer)
     thread.start()
-    found = load_test.load(
+    result = load_test.load(
         listening.getsockname()[1],
         [load_test.post(b"x")],
         connections=1,
@@ -250,9 +252,9 @@ def test_few_answers_are_waited_for_but_not_for_ever():
         at_least=7,
     )
     thread.join()
-    assert len(found.latency_ms) >= 7
-    assert 0.6 < found.seconds < 3.0
-    assert found.per_second == pytest.approx(len(found.latency_ms) / found.seconds)
+    assert len(result.latency_ms) >= 7
+    assert 0.6 < result.seconds < 3.0
+    assert result.per_second == pytest.approx(len(result.latency_ms) / result.seconds)
 
 
 def test_the_service_of_a_measurement_wants_no_key_whatever_the_environment_says(home, monkeypatch):

@@ -1,4 +1,4 @@
-"""Several workers: who ends them, who replaces them, and what becomes of the requests that they have."""
+"""Several workers: how they end, how they are replaced, and what becomes of their requests."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ def metric(service: service_process.Running, name: str) -> float:
 def wait_for(condition, seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.1)
 
 
@@ -153,12 +153,12 @@ def test_workers_that_take_long_to_fail_are_not_started_again_for_ever():
     assert time.monotonic() - began < 60
 
 
-def test_worker_that_cannot_be_replaced_leaves_the_others_at_work(home):
+def test_worker_that_cannot_be_replaced_leaves_the_others_running(home):
     with in_a_terminal(service_process.serve_command("digits", "--quiet", "--workers", "2")) as service:
         wait_for(lambda: metric(service, "osemn_workers") == 2, 60.0)  # both have read the model
         (model,) = (home / "out").rglob("model.onnx")
-        whole = model.read_bytes()
-        model.write_bytes(whole[:-1] + b"!")
+        complete = model.read_bytes()
+        model.write_bytes(complete[:-1] + b"!")
         before = workers(service)
         victim, other = before.values()
         victim.kill()
@@ -167,12 +167,12 @@ def test_worker_that_cannot_be_replaced_leaves_the_others_at_work(home):
         wait_for(lambda: attempt not in workers(service), 30.0)
         assert service.process.poll() is None
         assert load_test.send(service.address, PNG)[0] == 200
-        model.write_bytes(whole)
+        model.write_bytes(complete)
         wait_for(lambda: metric(service, "osemn_workers") == 2, 30.0)
         assert other.pid in workers(service)
 
 
-def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(home):
+def test_worker_that_is_killed_is_replaced_and_its_requests_are_no_longer_in_flight(home):
     command = service_process.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
     with service_process.running(command) as service:
         assert load_test.send(service.address, PNG)[0] == 200
@@ -189,7 +189,7 @@ def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(
             wait_for(lambda: len(workers(service).keys() - before.keys()) == 1)
             assert load_test.send(service.address, PNG)[0] == 200
             assert metric(service, "osemn_requests_in_flight") == 1
-            assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
+            assert metric(service, "osemn_pictures_total") == 2, "the counts of the dead worker remain"
         assert service.stop() == 0
 
 
@@ -220,22 +220,22 @@ def test_work_that_goes_on_after_its_refusal_does_not_keep_the_service_from_endi
         process.kill()
 
 
-def test_drift_is_told_by_worker_and_alarms_of_all_workers_are_added_up(tmp_path, monkeypatch):
+def test_drift_is_reported_by_worker_and_alarms_of_all_workers_are_added_up(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first", drift=True)
     command = service_process.serve_command("digits", "--quiet", "--workers", "2", "--drift-every", "0")
     with service_process.running(command) as service:
-        found = {}
+        examined = {}
 
-        def is_told_by_both():
+        def is_reported_by_both():
             # many connections at a time, so that both workers get some; black pictures are drift
             black = load_test.post(service_support.png(np.zeros((8, 8), np.uint8)))
             load_test.load(service.port, [black], connections=8, seconds=0.3, warm_up=0.0)
             with service_process.DIRECT.open(f"{service.address}/v1/drift", timeout=30) as answer:
                 state = json.load(answer)
-            found[state["worker"]] = state["examined"]
-            return len(found) == 2 and min(found.values()) > 0
+            examined[state["worker"]] = state["examined"]
+            return len(examined) == 2 and min(examined.values()) > 0
 
-        wait_for(is_told_by_both, 60.0)
-        assert found.keys() == workers(service).keys()
-        assert metric(service, 'osemn_drift_windows_total{drifted="yes"}') >= sum(found.values())
+        wait_for(is_reported_by_both, 60.0)
+        assert examined.keys() == workers(service).keys()
+        assert metric(service, 'osemn_drift_windows_total{drifted="yes"}') >= sum(examined.values())

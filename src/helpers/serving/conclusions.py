@@ -88,10 +88,12 @@ def throughput(load: pd.DataFrame) -> Conclusion:
     best = load.loc[(load["per_second"] * load["pictures"]).idxmax()]
     images = float(best["per_second"] * best["pictures"])
     percent, column = (99, "p99") if best["answers"] >= ENOUGH_FOR_P99 else (95, "p95")
+    nouns = {"workers": "worker", "connections": "connection", "pictures": "image"}
+    workers, connections, batch = (_count(best[name], noun) for name, noun in nouns.items())
     return Conclusion(
         "throughput",
-        f"The service classifies at most {images:,.0f} images per second, with {_count(best['workers'], 'worker')}, "
-        f"{_count(best['connections'], 'connection')} and {_count(best['pictures'], 'image')} per request; half of the responses "
+        f"The service classifies at most {images:,.0f} images per second, with {workers}, {connections} and {batch} per request; "
+        f"half of the responses "
         f"then come within {best['p50']:.1f} ms, {percent}% within {best[column]:.1f} ms.",
         {"images_per_second": images, "p50_ms": float(best["p50"]), f"{column}_ms": float(best[column])},
     )
@@ -112,7 +114,7 @@ def naive_service(per_second: float, naive_per_second: float, connections: int) 
     return Conclusion(
         "naive_service",
         f"With {_count(connections, 'connection')} and one worker, the service responds to {per_second:,.0f} requests per second, "
-        f"{times:.0f} times as many as a naive service that calls model.predict for each request.",
+        f"{times:,.0f} times as many as a naive service that calls model.predict for each request.",
         {"per_second": per_second, "naive_per_second": naive_per_second, "times": times},
     )
 
@@ -140,7 +142,7 @@ def drift(alarms: Sequence[Power], power: Sequence[Power]) -> Conclusion:
         "drift",
         f"In at least {DETECTED:.0%} of windows of {window} images the drift monitor detects {_changes(detected)}, and stronger "
         f"changes; in most of them it misses {_changes(missed)}. {false:,} of {windows:,} windows without drift raised a false "
-        f"alarm; at most {drift_power.expected_alarms(windows):.1f} are expected.",
+        f"alarm; at most {drift_power.expected_alarms(windows):.2g} are expected.",
         {"window": window, "detected": detected, "missed": missed, "false_alarms": false, "windows": windows},
     )
 

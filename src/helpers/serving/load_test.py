@@ -143,16 +143,16 @@ class _Senders:
                 self.latency.append(latency)
 
 
-def measured(result: Load, *, workers: int, connections: int, pictures: int) -> dict[str, float]:
-    """Return a row of a table of measurements; `pictures` is the number of images in a request.
+def measured(result: Load, *, workers: int, connections: int, images: int) -> dict[str, float]:
+    """Return a row of a table of measurements; `images` is their number in a request.
 
     Example:
-        `load_test.measured(result, workers=1, connections=4, pictures=1)`
+        `load_test.measured(result, workers=1, connections=4, images=1)`
     """
     return {
         "workers": workers,
         "connections": connections,
-        "pictures": pictures,
+        "pictures": images,
         "answers": len(result.latency_ms),
         "per_second": result.per_second,
         **{f"p{q}": result.percentile(q) for q in (50, 95, 99)},

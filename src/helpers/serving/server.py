@@ -26,7 +26,7 @@ SETTLE_SECONDS = 0.5  # from "not ready" to the drain, so that what has just bee
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which continues for a moment when it is told to end.
+    """uvicorn's server, which continues for a moment when it is asked to end.
 
     From then on it is not ready, so that load balancers send nothing new, and requests that have been sent are read and answered.
 
@@ -78,7 +78,7 @@ def _no_port(host: str, port: int, error: OSError) -> OsemnError:
 
 
 def run(settings: Settings) -> None:
-    """Serve until the process is told to end (SIGTERM, Ctrl+C); requests in progress are answered first.
+    """Serve until the process is asked to end (SIGTERM, Ctrl+C); requests in progress are answered first.
 
     Raises:
         OsemnError: there is no version to serve, or it is damaged; or the port is taken or may not be used.
@@ -122,7 +122,7 @@ def _serve(settings: Settings, listening: socket.socket | None = None, ready: An
 
 
 def _handle_signals(*, of_worker: bool = False) -> None:
-    """End well if told to before uvicorn listens, and when uvicorn raises the signal again after the drain."""
+    """End well if asked to before uvicorn listens, and when uvicorn raises the signal again after the drain."""
 
     def end(*_: object) -> None:
         service = sys.modules.get("helpers.serving.service")
@@ -146,7 +146,7 @@ def _work(settings: Settings, listening: socket.socket, ready: Any) -> None:
 
 
 def _end_with_supervisor(settings: Settings) -> None:
-    """End as if told to when the supervisor is gone, for example killed: nothing else would replace or end this worker."""
+    """End as if asked to when the supervisor is gone, for example killed: nothing else would replace or end this worker."""
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)
     sleep(settings.drain + PATIENCE)

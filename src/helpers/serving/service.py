@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("osemn.serving")
 
 ending = threading.Event()
-"""Set when the process is told to end: from then on it is not ready."""
+"""Set when the process is asked to end: from then on it is not ready."""
 
 
 class Service:

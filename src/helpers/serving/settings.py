@@ -25,7 +25,7 @@ class Settings(BaseModel):
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     queue: Annotated[int, Field(ge=0)] = 64  # jobs that wait for a thread
     timeout: Annotated[float, Field(gt=0.0)] = 5.0
-    drain: Annotated[float, Field(gt=0.0)] = 30.0  # for requests in progress when the service is told to end
+    drain: Annotated[float, Field(gt=0.0)] = 30.0  # for requests in progress when the service is asked to end
     watch: Annotated[float, Field(gt=0.0)] = 1.0  # between checks for a new promotion
     drift_window: Annotated[int, Field(ge=30)] = 200  # images
     # from one drift window to the next, over all workers: the thresholds are computed for 24 windows a day; if several

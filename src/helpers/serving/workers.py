@@ -24,7 +24,7 @@ from helpers.serving.settings import Settings
 STEADY_SECONDS = 60.0  # a worker that lived this long is replaced at once
 FIRST_PAUSE = 0.5  # seconds before a worker that died young is replaced; doubled each time …
 LONGEST_PAUSE = 30.0  # … up to this
-PATIENCE = 10.0  # seconds beyond the drain for a worker that is told to end
+PATIENCE = 10.0  # seconds beyond the drain for a worker that is asked to end
 log = logging.getLogger("osemn.serving")
 
 Target = Callable[[Settings, socket.socket, Any], None]
@@ -57,7 +57,7 @@ class Supervisor:
         self.ever_ready = self._spawn.RawValue("b", 0)
 
     def run(self) -> None:
-        """Supervise until the process is told to end; a second Ctrl+C ends the workers at once.
+        """Supervise until the process is asked to end; a second Ctrl+C ends the workers at once.
 
         Raises:
             OsemnError: all workers ended before any was ready, or one ended with an error.
