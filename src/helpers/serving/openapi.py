@@ -4,7 +4,7 @@ import copy
 from math import prod
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from helpers.serving import decode
 from helpers.serving.model import Served
@@ -39,10 +39,6 @@ class ImageQuery(BaseModel):
     ] = True
 
 
-class _Response(BaseModel):
-    model_config = ConfigDict(protected_namespaces=())  # `model` is a field
-
-
 class ClassProbability(BaseModel):
     """A class and its calibrated probability."""
 
@@ -70,7 +66,7 @@ class ServedModel(BaseModel):
     version: str
 
 
-class Predictions(_Response):
+class Predictions(BaseModel):
     """One prediction per image, in the order of the request."""
 
     request_id: str

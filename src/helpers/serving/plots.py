@@ -62,10 +62,9 @@ def cost(parts: Mapping[str, float]) -> Figure:
         `run.show(plots.cost(parts), "cost")`
     """
     figure, axes = figures.subplots(width=9, height=2.2)
-    axis, start = axes[0, 0], 0.0
-    for color, (name, milliseconds) in zip(figures.COLORS, parts.items(), strict=False):
-        axis.barh([""], [milliseconds], left=start, color=color, label=f"{name} {milliseconds:.2f} ms")
-        start += milliseconds
+    axis = axes[0, 0]
+    bar = pd.DataFrame([{f"{name} {value:.2f} ms": value for name, value in parts.items()}], index=[""])
+    bar.plot.barh(stacked=True, ax=axis, color=figures.COLORS[: len(parts)], legend=False)
     axis.set_xlabel("milliseconds of one request (median)")
     axis.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=len(parts), fontsize=10)

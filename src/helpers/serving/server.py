@@ -40,17 +40,8 @@ class Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen.
-
-        Raises:
-            OsemnError: the port is taken or may not be used.
-        """
-        try:
-            await super().startup(sockets)
-        except SystemExit as end:
-            if isinstance(end.__context__, OSError):  # uvicorn has logged it
-                raise _no_port(self.config.host, self.config.port, end.__context__) from None
-            raise
+        """Start to respond; a worker reports that it is ready."""
+        await super().startup(sockets)
         if self._ready is not None:
             self._ready.value = 1
 
@@ -69,12 +60,21 @@ class Server(uvicorn.Server):
         threading.Timer(SETTLE_SECONDS, super().handle_exit, (signal.SIGTERM, frame)).start()
 
 
-def _no_port(host: str, port: int, error: OSError) -> OsemnError:
-    by_system = (error.errno or 0) > 0  # names that cannot be resolved have negative numbers
-    reason = os.strerror(error.errno) if by_system else str(error.strerror).partition(" (")[0]
-    return OsemnError(
-        f"Port {port} on {host} is taken or may not be used: {reason}.", "choose another --port or --host"
-    )
+def _listen(settings: Settings) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OsemnError: the port is taken or may not be used.
+    """
+    host, port = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        by_system = (error.errno or 0) > 0  # names that cannot be resolved have negative numbers
+        reason = os.strerror(error.errno) if by_system else str(error.strerror).partition(" (")[0]
+        problem = f"Port {port} on {host} is taken or may not be used: {reason}."
+        raise OsemnError(problem, "choose another --port or --host") from None
 
 
 def run(settings: Settings) -> None:
@@ -87,9 +87,10 @@ def run(settings: Settings) -> None:
     if settings.workers == 1:
         _serve(settings)
         return
-    with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared:
+    logs.set_up()
+    with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared, _listen(settings) as listening:
         os.environ[SHARED] = shared
-        _supervise(settings)
+        Supervisor(settings, listening, _work).run()
 
 
 def _serve(settings: Settings, listening: socket.socket | None = None, ready: Any = None) -> None:
@@ -106,8 +107,6 @@ def _serve(settings: Settings, listening: socket.socket | None = None, ready: An
     application.state.service.begin()  # not by uvicorn, which would print a traceback instead of the error
     configuration = uvicorn.Config(
         application,
-        host=settings.host,
-        port=settings.port,
         loop="uvloop" if os.name == "posix" else "auto",
         http=http,
         access_log=False,
@@ -118,7 +117,8 @@ def _serve(settings: Settings, listening: socket.socket | None = None, ready: An
         timeout_keep_alive=30,  # seconds; clients that send now and then keep their connection
         server_header=False,
     )
-    Server(configuration, ready).run(None if listening is None else [listening])
+    with listening or _listen(settings) as bound:
+        Server(configuration, ready).run([bound])
 
 
 def _handle_signals(*, of_worker: bool = False) -> None:
@@ -151,15 +151,3 @@ def _end_with_supervisor(settings: Settings) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     sleep(settings.drain + PATIENCE)
     os._exit(1)
-
-
-def _supervise(settings: Settings) -> None:
-    """Listen, and let workers respond."""
-    logs.set_up()
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise _no_port(settings.host, settings.port, error) from None
-    with listening:
-        Supervisor(settings, listening, _work).run()
