@@ -22,7 +22,7 @@ class Protocol(httptools_impl.HttpToolsProtocol):
     def __init__(self, *args: Any, head_seconds: float, **more: Any) -> None:
         super().__init__(*args, **more)
         self._head_seconds = head_seconds
-        self._size = 0  # of the headers, line by line
+        self._size = 0  # of the headers, once they are complete
         self._read = 0  # bytes since the parser last reported a request or a piece of its body
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -51,18 +51,11 @@ class Protocol(httptools_impl.HttpToolsProtocol):
         super().on_message_begin()
         self._read, self._size = 0, 0
 
-    def on_url(self, url: bytes) -> None:
-        """Count a piece of the URL."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
-        self._count(len(name) + len(value) + len(b": \r\n"))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """Stop the clock; the request begins."""
+        """Refuse headers that came in one read and are too large; otherwise stop the clock, as the request begins."""
+        self._size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if self._size > MAX_HEAD:
+            raise ValueError(_TOO_LARGE)  # the parser stops, and `send_400_response` is called
         self._read = 0
         self._stop_clock()
         super().on_headers_complete()
@@ -84,11 +77,6 @@ class Protocol(httptools_impl.HttpToolsProtocol):
         head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(httptools_impl.STATUS_LINE[431] + head.encode() + body)
         self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._size += size
-        if self._size > MAX_HEAD:
-            raise ValueError(_TOO_LARGE)  # the parser stops, and `send_400_response` is called
 
     def _start_clock(self) -> None:
         if self._deadline is None:

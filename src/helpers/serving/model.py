@@ -1,7 +1,6 @@
 """The served version: loaded, proven, and swapped for the next one between two requests."""
 
 import logging
-import threading
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -103,12 +102,9 @@ class Holder:
         self.registry = registry.Registry(dataset)
         self.served: Served | None = None
         self.refused = 0
-        self._tried: tuple[str, int] | None = (
-            None  # the version that failed: its name, and when it was promoted
-        )
+        self._tried: tuple[str, int] | None = None  # name and promotion time of the version that failed
         self._tried_at = 0.0
         self._logged: tuple[Any, ...] = ()
-        self._busy = threading.Lock()
 
     def load(self) -> Served:
         """Load the registry's current version.
@@ -125,27 +121,26 @@ class Holder:
         A version that fails its checks is tried again when it is promoted again, and every minute. The same failure is counted and
         logged once. The version before it stays in service.
         """
-        with self._busy:
-            try:
-                promoted_at = (self.registry.folder / registry.CURRENT).stat().st_mtime_ns
-                name = self.registry.promoted()[0]
-            except (OsemnError, IndexError, OSError):
-                return False
-            if self.served is not None and name == self.served.version.name:
-                self._tried = None
-                return False
-            if self._tried == (name, promoted_at) and monotonic() - self._tried_at < RETRY_SECONDS:
-                return False
-            self._tried, self._tried_at = (name, promoted_at), monotonic()
-            before = self.served.version.name if self.served else "none"
-            try:
-                self.load()
-            except (OsemnError, OSError) as error:
-                self._refuse(error, name, before)
-                return False
+        try:
+            promoted_at = (self.registry.folder / registry.CURRENT).stat().st_mtime_ns
+            name = self.registry.promoted()[0]
+        except (OsemnError, IndexError, OSError):
+            return False
+        if self.served is not None and name == self.served.version.name:
             self._tried = None
-            log.info("version swapped", extra={"facts": {"version": name, "before": before}})
-            return True
+            return False
+        if self._tried == (name, promoted_at) and monotonic() - self._tried_at < RETRY_SECONDS:
+            return False
+        self._tried, self._tried_at = (name, promoted_at), monotonic()
+        before = self.served.version.name if self.served else "none"
+        try:
+            self.load()
+        except (OsemnError, OSError) as error:
+            self._refuse(error, name, before)
+            return False
+        self._tried = None
+        log.info("version swapped", extra={"facts": {"version": name, "before": before}})
+        return True
 
     def _refuse(self, error: Exception, name: str, serving: str) -> None:
         """Count and log a failure, unless it repeats the last one: the same promotion, the same reason."""
