@@ -52,8 +52,8 @@ def predict(
         if item.problem:
             typer.echo(f"{item.name}: {item.problem}", err=True)
             continue
-        others = [f"{entry['class']} {entry['probability']:.3f}" for entry in item.answer["top"][1:]]
-        row = (item.name, item.answer["class"], f"{item.answer['confidence']:.3f}")
+        others = [f"{entry['class']} {entry['probability']:.3f}" for entry in item.prediction["top"][1:]]
+        row = (item.name, item.prediction["class"], f"{item.prediction['confidence']:.3f}")
         writer.writerow((*row, *others, *[""] * (2 - len(others)), item.true_class))
     if grid is not None:
         offline.grid(predictions, grid)
