@@ -8,7 +8,7 @@ import pytest
 from conftest import EXAMPLES
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, UsageError
-from helpers.series import execute, locks, manifests, parameters, runs
+from helpers.series import execute, locks, manifests, parameters, runs, seal
 
 ACQUIRE = {name: EXAMPLES[name] for name in parameters.MODELS["01_acquire"].model_fields}
 
@@ -180,6 +180,7 @@ def end_runs() -> None:
         for lock in run.locks:
             lock.release()
     runs._open_runs.clear()
+    seal._running.clear()
 
 
 def test_start_refuses_while_another_process_runs_the_stage(project, monkeypatch):
@@ -231,6 +232,19 @@ def test_run_by_hand_keeps_the_executor_out_before_a_kernel_is_started(project, 
     try:
         with pytest.raises(OsemnError, match="Another run of 01_acquire is in progress"):
             execute.execute("01_acquire", "digits", "tiny", progress=False)
+    finally:
+        end_runs()
+
+
+def test_start_resolves_its_stage_and_checks_its_parameters_once(project, monkeypatch):
+    calls = []
+    genuine = parameters.check
+    monkeypatch.setattr(parameters, "check", lambda *given: calls.append(given) or genuine(*given))
+    run = runs.Run.start("01_acquire", ACQUIRE)
+    try:
+        assert [stage for stage, _ in calls] == ["01_acquire"]
+        assert run.folder == project.folder("01_acquire")
+        assert run.partial.is_dir()
     finally:
         end_runs()
 

@@ -11,7 +11,7 @@ import joblib
 import psutil
 from packaging.requirements import Requirement
 
-from helpers.series.records import cpu_name
+from helpers.series.records import cpu_name, installed_version
 
 DISTRIBUTION = "osemn-vision"
 TOOLS = ("make", "git", "apt-get", "npm", "conda", "docker")
@@ -57,23 +57,18 @@ def requirements() -> list[str]:
 
 
 def check_packages(needed: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the installed version of each required package, and a message for each that does not fit.
+    """Return the installed version of each required package ("missing" without one), and a message for each misfit.
 
     Args:
         needed: requirements such as `"numpy>=2.2"`.
     """
-    versions, problems = {}, []
-    for requirement in map(Requirement, sorted(needed)):
-        try:
-            versions[requirement.name] = metadata.version(requirement.name)
-            fits = requirement.specifier.contains(versions[requirement.name], prereleases=True)
-        except metadata.PackageNotFoundError:
-            fits = False
-        if not fits:
-            installed = versions.get(requirement.name, "no version")
-            problems.append(
-                f"package {requirement} is required, {installed} is installed: install the project again (pip install -e .)"
-            )
+    wanted = {item.name: item for item in map(Requirement, sorted(needed))}
+    versions = {name: installed_version(name) for name in wanted}
+    problems = [
+        f"package {item} is required (installed: {versions[name]}): install the project again (pip install -e .)"
+        for name, item in wanted.items()
+        if versions[name] == "missing" or not item.specifier.contains(versions[name], prereleases=True)
+    ]
     return versions, problems
 
 

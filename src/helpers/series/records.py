@@ -67,15 +67,17 @@ def image(figure: "Figure", name: str, alt: str = "") -> "Image":
     return Image(data=stream.getvalue(), format="png", width=width, alt=alt)
 
 
+def installed_version(package: str) -> str:
+    """Return the version of a package; "missing" if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
 def versions() -> dict[str, str]:
-    """Return the version of each of `PACKAGES`; "missing" if it is not installed."""
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            installed[package] = "missing"
-    return installed
+    """Return the installed version of each of `PACKAGES`."""
+    return {package: installed_version(package) for package in PACKAGES}
 
 
 def cpu_name() -> str:
