@@ -1,10 +1,10 @@
-"""The service under more than it can do: overload, a hundred thousand requests, a bomb, swaps, and its end.
+"""The service beyond its capacity: overload, a hundred thousand requests, a decompression bomb, model swaps, shutdown.
 
     .venv/bin/python benchmarks/serving_load.py            # about five minutes; writes results/serving_load.json
     .venv/bin/python benchmarks/serving_load.py --seconds 5 --requests 5000
 
-Needs a version of Fashion-MNIST in the registry (notebook 10). One worker, unless said. Real processes, real HTTP; the sender
-runs beside the service on the same cores, so throughput is a lower bound.
+Needs a version of Fashion-MNIST in the registry (notebook 10). One worker unless stated otherwise. Real processes and real
+HTTP; the sender runs beside the service on the same cores, so throughput is a lower bound.
 """
 
 import argparse
@@ -76,16 +76,16 @@ def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -
 
 
 def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:
-    """Send pictures that go through the queue over many more connections than it has room for."""
+    """Send images that go through the queue, over many more connections than it has room for."""
     with service_process.running(QUIET, environment) as service:
         calm = load_test.load(service.port, large, connections=2, seconds=3.0)
         before = service.memory_mb()
-        found = load_test.load(service.port, large, connections=400, seconds=seconds)
+        result = load_test.load(service.port, large, connections=400, seconds=seconds)
         return {
             "capacity_per_second": calm.per_second,
-            "offered_per_second": sum(found.statuses.values()) / found.seconds,
-            "statuses": {str(status): count for status, count in found.statuses.items()},
-            "p99_ms_of_accepted": found.percentile(99),
+            "offered_per_second": sum(result.statuses.values()) / result.seconds,
+            "statuses": {str(status): count for status, count in result.statuses.items()},
+            "p99_ms_of_accepted": result.percentile(99),
             "memory_before_mb": before,
             "memory_after_mb": service.memory_mb(),
         }
@@ -96,8 +96,8 @@ def endurance(environment: dict[str, str], small: list[bytes], requests: int) ->
     with service_process.running(QUIET, environment) as service:
         sent, memory = 0, []
         while sent < requests:
-            found = load_test.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
-            sent += sum(found.statuses.values())
+            result = load_test.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
+            sent += sum(result.statuses.values())
             memory.append((sent, service.memory_mb()))
         early = next(value for count, value in memory if count >= requests / 10)
         return {
@@ -133,9 +133,9 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
         bad = registry.publish(content, facts)
         (bad.folder / "model.onnx").write_bytes(b"damaged")
         with service_process.running(QUIET, environment) as service:
-            found: list[load_test.Load] = []
+            loads: list[load_test.Load] = []
             sender = threading.Thread(
-                target=lambda: found.append(load_test.load(service.port, small, connections=8, seconds=50.0))
+                target=lambda: loads.append(load_test.load(service.port, small, connections=8, seconds=50.0))
             )
             sender.start()
             seen = set()
@@ -147,13 +147,13 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
                 seen.add(load_test.send(service.address, _png_of(small[0]))[1]["model"]["version"])
             sender.join()
     return {
-        "statuses": {str(key): value for key, value in found[0].statuses.items()},
+        "statuses": {str(key): value for key, value in loads[0].statuses.items()},
         "versions_seen": len(seen),
     }
 
 
 def drain(environment: dict[str, str], large: list[bytes]) -> dict[str, Any]:
-    """Tell the service to end while requests are at work; count those that it took and did not answer."""
+    """Stop the service while requests are running; count those that it accepted and did not respond to."""
     with service_process.running(QUIET, environment) as service:
         connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(30)]
         for number, connection in enumerate(connections):
@@ -185,7 +185,7 @@ def main() -> None:
         load_test.post(load_test.png(np.kron(image, np.ones((16, 16, 1), np.uint8)))) for image in images[:20]
     ]
     version = Registry(DATASET).current().name
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "version": version,
         "cpu": runs.cpu_name(),
         "cores": os.cpu_count(),
@@ -203,11 +203,11 @@ def main() -> None:
             "swaps": lambda: swaps(environment, small),
         }
         for name, part in parts.items():
-            found[name] = part()
-            print(name, json.dumps(found[name]), flush=True)
-    found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+            result[name] = part()
+            print(name, json.dumps(result[name]), flush=True)
+    result["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     RESULTS.parent.mkdir(exist_ok=True)
-    manifests.write_json(RESULTS, found)
+    manifests.write_json(RESULTS, result)
 
 
 if __name__ == "__main__":

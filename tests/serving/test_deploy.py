@@ -15,7 +15,7 @@ IMPORTED = """
 import json, sys
 at_start = set(sys.modules)  # what .pth files of the environment import
 from starlette.testclient import TestClient
-from helpers.cli import datasets as cli_datasets, main as cli
+from helpers.cli import main as cli
 from helpers.series import processes as parent
 from helpers.serving import app, server
 from helpers.serving.settings import Settings

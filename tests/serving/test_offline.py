@@ -56,7 +56,7 @@ def test_full_disk_is_one_sentence_and_the_predictions_are_printed(home):
     done = osemn("predict", str(file), "--grid", str(full), "--dataset", "digits")
     assert done.returncode == 1
     assert done.stdout.splitlines()[1].startswith(str(file))
-    assert done.stderr.startswith("Failed: there is no room left on the disk")
+    assert done.stderr.startswith("Failed: there is no space left on the disk")
     assert "Make some" in done.stderr
     assert "Traceback" not in done.stderr
 
