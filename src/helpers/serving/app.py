@@ -72,13 +72,14 @@ def _api(service: Service) -> APIRouter:
     async def model() -> openapi.ModelFacts:
         return openapi.ModelFacts.of(service.current())
 
-    @api.get(
-        "/v1/drift",
-        tags=["model"],
-        summary="Compare recent images with the validation images",
-        description=openapi.DriftState.__doc__,
-    )
+    @api.get("/v1/drift", tags=["model"], summary="Compare recent images with the validation images")
     async def drift() -> openapi.DriftState:
+        """Return the state of the worker that responds.
+
+        Each worker collects a window of its own images: `worker` is its process id, one of `workers`. Alarms of all workers are
+        added up in /metrics: `osemn_drift_windows_total` with `drifted="yes"`; `osemn_drift_p_value` is the smallest of their
+        last windows.
+        """
         state = service.monitor.state() if service.monitor else {}
         return openapi.DriftState(worker=os.getpid(), workers=service.settings.workers, **state)
 

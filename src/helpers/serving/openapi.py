@@ -124,11 +124,7 @@ class ModelFacts(BaseModel):
 
 
 class DriftState(BaseModel):
-    """The drift monitor of the worker that responded.
-
-    Each worker collects a window of its own images: `worker` is its process id, one of `workers`. Alarms of all workers are added
-    up in /metrics: `osemn_drift_windows_total` with `drifted="yes"`; `osemn_drift_p_value` is the smallest of their last windows.
-    """
+    """The state of a worker's drift monitor."""
 
     worker: int
     workers: int

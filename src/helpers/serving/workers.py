@@ -1,6 +1,7 @@
 """Runs several workers on one socket: one that dies is replaced, and none outlives the supervisor.
 
-uvicorn's own supervisor does not do: it restarts a worker that cannot start without a pause, or stops them all.
+When a replacement cannot start, uvicorn's own supervisor (0.54) restarts it without a pause or stops the whole service; here the
+others continue.
 """
 
 import logging
