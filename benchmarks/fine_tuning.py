@@ -25,7 +25,7 @@ from helpers import paths, scoring
 from helpers.model import fine_tuning, training, transfer
 from helpers.model.backbones import blocks, features, fold_batch_norm
 from helpers.obtain import data
-from helpers.series import manifests, parameters, runs, seeds
+from helpers.series import manifests, profiles, runs, seeds
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "fine_tuning.json"
 
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="such as what else the machine was doing")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     given = parser.parse_args()
-    chosen = parameters.parse_overrides([f"06_fine_tuning.{setting}" for setting in given.settings])
+    chosen = profiles.parse_overrides([f"06_fine_tuning.{setting}" for setting in given.settings])
     trial = replace(Trial(), **chosen.get("06_fine_tuning", {}))
     key = hashlib.sha256(json.dumps(asdict(trial), sort_keys=True).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"osemn-fine-tuning-{key}"

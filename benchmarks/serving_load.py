@@ -12,10 +12,13 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,23 +28,22 @@ import quick_run
 from helpers import paths
 from helpers.export.registry import Registry
 from helpers.series import manifests, runs
-from helpers.serving import load_test
+from helpers.serving import load_test, service_process
 from helpers.serving.model import Served
+from helpers.serving.settings import Settings
 
 DATASET = "fashion_mnist"
 RESULTS = paths.project_root() / "benchmarks" / "results" / "serving_load.json"
-QUIET = load_test.serve_command(DATASET, "--quiet")
+QUIET = service_process.serve_command(DATASET, "--quiet")
 
 
 def speed(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
     """Return the latency of one sender beside the bare model's, and the throughput of sixteen."""
     served = Served.load(Registry(DATASET).current())
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         one = load_test.load(service.port, small, connections=1, seconds=seconds)
         many = load_test.load(service.port, small, connections=16, seconds=seconds)
-        parts = load_test.parts_of_a_request(
-            served, _png_of(small[0]), load_test.Settings(), one.percentile(50), 2000
-        )
+        parts = load_test.parts_of_a_request(served, _png_of(small[0]), Settings(), one.percentile(50), 2000)
         return {
             "seconds_to_ready": service.seconds_to_ready,
             "p50_ms_one_connection": one.percentile(50),
@@ -60,9 +62,11 @@ def _png_of(request: bytes) -> bytes:
 def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
     """Return the throughput beside that of an endpoint that calls `model.predict`, one after the other."""
     version = Registry(DATASET).current()
-    with load_test.running([*load_test.BEGINNER, str(version.folder / "model.keras"), "{port}"]) as other:
+    with service_process.running(
+        [*service_process.NAIVE, str(version.folder / "model.keras"), "{port}"]
+    ) as other:
         slow = load_test.load(other.port, small, connections=16, seconds=seconds)
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         fast = load_test.load(service.port, small, connections=16, seconds=seconds)
     return {
         "beginner": slow.per_second,
@@ -73,7 +77,7 @@ def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -
 
 def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:
     """Send images that go through the queue, over many more connections than it has room for."""
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         calm = load_test.load(service.port, large, connections=2, seconds=3.0)
         before = service.memory_mb()
         result = load_test.load(service.port, large, connections=400, seconds=seconds)
@@ -89,7 +93,7 @@ def overload(environment: dict[str, str], large: list[bytes], seconds: float) ->
 
 def endurance(environment: dict[str, str], small: list[bytes], requests: int) -> dict[str, Any]:
     """Send many requests and watch memory; the first tenth fills caches and the first drift windows."""
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         sent, memory = 0, []
         while sent < requests:
             result = load_test.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
@@ -108,7 +112,7 @@ def bomb(environment: dict[str, str]) -> dict[str, Any]:
     """Send a PNG that announces 2.5 billion pixels, and a real one of 16 million."""
     stream = io.BytesIO()
     Image.fromarray(np.zeros((4_000, 4_000), np.uint8)).save(stream, "PNG")
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         before = service.memory_mb()
         status, _ = load_test.send(service.address, load_test.bad_inputs(b"")["50,000 × 50,000 pixels"][0])
         after = service.memory_mb()
@@ -122,11 +126,13 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
     registry = Registry(DATASET)
     first = registry.current()
     facts = {key: value for key, value in first.manifest.items() if key not in ("files", "created", "draft")}
-    with load_test.registry_copy(first.folder) as content:
+    with tempfile.TemporaryDirectory() as folder:
+        content = shutil.copytree(first.folder, Path(folder) / "version")
+        (content / "manifest.json").unlink()
         second = registry.publish(content, facts)
         bad = registry.publish(content, facts)
         (bad.folder / "model.onnx").write_bytes(b"damaged")
-        with load_test.running(QUIET, environment) as service:
+        with service_process.running(QUIET, environment) as service:
             loads: list[load_test.Load] = []
             sender = threading.Thread(
                 target=lambda: loads.append(load_test.load(service.port, small, connections=8, seconds=50.0))
@@ -148,7 +154,7 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
 
 def drain(environment: dict[str, str], large: list[bytes]) -> dict[str, Any]:
     """Stop the service while requests are running; count those that it accepted and did not respond to."""
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(30)]
         for number, connection in enumerate(connections):
             connection.sendall(large[number % len(large)])
@@ -185,7 +191,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "finished": "",
     }
-    with load_test.registry_of(DATASET, version) as home:
+    with service_process.registry_of(DATASET, version) as home:
         environment = {"OSEMN_OUTPUT_DIR": str(home)}
         parts = {
             "speed": lambda: speed(environment, small, 5.0),

@@ -20,7 +20,7 @@ from helpers.series import execute, manifests, runs, stages
 MODEL_CALLS = {
     "00_warm_up": {"train", "fit_level"},
     "01_acquire": set(),
-    "02_explore": {"statistics.confusion_rates", "statistics.embed"},
+    "02_explore": {"similarity.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
     "04_baseline": {"model.fit", "training.fit", "training.predict"},
     "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},
@@ -32,7 +32,7 @@ MODEL_CALLS = {
         "gradcam_evidence.randomise",
     },
     "09_tuning": {"tuning.run", "spaces.head_search", "search.fit_seeds", "training.predict"},
-    "10_export": {"latency.of_one_image", "parity.prove"},
+    "10_export": {"latency.of_one_image", "parity.compare_formats"},
     "11_serving": {
         "load_test.send",
         "load_test.load",

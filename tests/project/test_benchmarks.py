@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ use what the helpers have, and draw no conclusion from too few seeds."""
+"""The scripts of benchmarks/ follow the helpers, and do not judge a change by too few seeds."""
 
 import ast
 import importlib
@@ -20,7 +20,7 @@ ROWS = data.Dataset(IMAGES, np.arange(40, dtype=np.int64) % 2, ("even", "odd"))
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Import a script of benchmarks/ as its own folder sees it."""
+    """Import a script of benchmarks/ with its folder on the path."""
 
     def imported(name: str) -> ModuleType:
         monkeypatch.syspath_prepend(FOLDER)
@@ -30,7 +30,7 @@ def benchmark(monkeypatch):
 
 
 def helpers_of(tree: ast.Module) -> dict[str, ModuleType]:
-    """Return the modules of `helpers` that a script imports, by the name that it gives them."""
+    """Return the modules of `helpers` that a script imports, by their names in the script."""
     modules = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "helpers":
@@ -58,7 +58,7 @@ def test_script_uses_only_what_helpers_have(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_imports_helpers_before_tensorflow(name):
-    """TensorFlow reads only at import whether to use oneDNN, which `helpers` turns on."""
+    """TensorFlow reads the oneDNN setting, which `helpers` sets, only once: when it is imported."""
     names = []
     for node in ast.parse((FOLDER / f"{name}.py").read_text("utf-8")).body:
         if isinstance(node, ast.Import):
@@ -72,7 +72,7 @@ def test_script_imports_helpers_before_tensorflow(name):
 
 
 def a_run(accuracies: dict[str, list[float]], first_seed: int = 0, **settings) -> dict:
-    """Return a run of ablations: by change, one accuracy per seed."""
+    """Return a run of ablations: accuracies by change, one per seed."""
     return {
         "recipe": {"epochs": 4, "seed": first_seed},
         "cpu": "a processor",
@@ -97,7 +97,7 @@ def a_run(accuracies: dict[str, list[float]], first_seed: int = 0, **settings) -
 
 @pytest.fixture
 def ablations(benchmark, tmp_path, monkeypatch):
-    """Return the script with its results in a folder of the test, and a function that writes them."""
+    """Return the script with its results in a temporary folder, and a function that writes them."""
     script = benchmark("ablations")
     monkeypatch.setattr(script, "RESULTS", tmp_path / "ablations.json")
 
@@ -169,7 +169,7 @@ def test_committed_table_is_made_from_the_committed_results(benchmark):
 
 @pytest.fixture
 def scored(benchmark, tmp_path, monkeypatch):
-    """Return accuracy_for_compute.py on a small data set, and a function that gives it a trained network."""
+    """Return accuracy_for_compute.py on a small data set, and a function that saves a trained network for it."""
     keras = importlib.import_module("keras")
     script = benchmark("accuracy_for_compute")
     monkeypatch.setattr(script, "RESULTS", tmp_path / "results.json")
@@ -181,8 +181,8 @@ def scored(benchmark, tmp_path, monkeypatch):
 
     def trained(seed: int, onednn: bool = True) -> None:
         image = keras.Input((8, 8, 1))
-        probabilities = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-        keras.Model(image, probabilities).save(networks / f"{seed}.keras")
+        outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        keras.Model(image, outputs).save(networks / f"{seed}.keras")
         trial = {"seed": seed, "seconds": 1.0, "training_operations": 1.0, "validation_accuracy": 0.5}
         trial["onednn"] = onednn
         (networks / f"{seed}.json").write_text(json.dumps(trial), "utf-8")
@@ -246,10 +246,8 @@ def test_refit_trains_on_validation_images_too_and_claims_no_validation_accuracy
         seen.append(parts[0])
         keras = importlib.import_module("keras")
         image = keras.Input((8, 8, 1))
-        probabilities = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-        return keras.Model(image, probabilities), SimpleNamespace(
-            seconds=1.0, history={"val_accuracy": [0.5]}
-        )
+        outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        return keras.Model(image, outputs), SimpleNamespace(seconds=1.0, history={"val_accuracy": [0.5]})
 
     monkeypatch.setitem(script.METHODS, "recipe_refit", method)
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe_refit", 60), script.Budget(1, refit=True))

@@ -113,8 +113,8 @@ def test_each_command_of_the_table_can_be_called(call):
 def test_links_lead_to_files_that_exist(document):
     path = REPOSITORY / document
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    found = [link for link in targets(text) if not link.startswith(("http", "#", "mailto:"))]
-    for link in found:
+    links = [link for link in targets(text) if not link.startswith(("http", "#", "mailto:"))]
+    for link in links:
         place = path.parent / urllib.parse.unquote(link.split("#")[0])
         assert place.exists(), f"{document} links to {link}"
 

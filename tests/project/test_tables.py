@@ -22,7 +22,7 @@ def recorded(seconds: int, names: list[str] = EVERY) -> dict:
 
 
 def minutes(times: dict) -> dict[str, list[str]]:
-    """The four last cells of each row, by the row's first word."""
+    """The last four cells of each row, by the row's first word."""
     table = update_tables.minutes_table(times).split("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {row[0].split("]")[0].strip("[`"): row[-4:] for row in rows}
@@ -87,12 +87,12 @@ def run(tmp_path, monkeypatch):
 
 def test_a_whole_run_is_recorded_and_what_was_known_of_others_stays(run):
     known = {"mnist/quick": recorded(60), f"{DATASET}/{PROFILE}": recorded(60)}
-    found = update_tables.collect(known)
-    assert found["mnist/quick"] == recorded(60)
+    record = update_tables.collect(known)
+    assert record["mnist/quick"] == recorded(60)
     expected = {
         name: round(manifests.read(paths.stage_folder(DATASET, PROFILE, name))["seconds"]) for name in EVERY
     }
-    assert found[f"{DATASET}/{PROFILE}"]["seconds"] == expected
+    assert record[f"{DATASET}/{PROFILE}"]["seconds"] == expected
     assert known[f"{DATASET}/{PROFILE}"] == recorded(60), "what was given is left as it is"
 
 
@@ -104,9 +104,9 @@ def test_a_run_in_which_a_stage_is_missing_is_not_recorded(run):
 
 
 def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
-    found = update_tables.run_of(DATASET, PROFILE)
-    found["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
-    record = {"mnist/quick": {**found, "elapsed_seconds": 750}, "digits/smoke": found}
+    row = update_tables.run_of(DATASET, PROFILE)
+    row["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
+    record = {"mnist/quick": {**row, "elapsed_seconds": 750}, "digits/smoke": row}
     folder = {
         "champion": {"label": "tuned", "accuracy": 0.987, "accuracy_ci95": [0.96, 0.99], "n": 127},
         "images": {"cat": 150, "coffee": 250},
@@ -117,7 +117,7 @@ def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
     rows = update_tables.runs_table(record, folder).splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert len(rows) == 4, "smoke runs are left out"
-    label = found["models"]["tuned"]["label"]
+    label = row["models"]["tuned"]["label"]
     assert rows[2] == f"| MNIST | `quick` | {label} | 43.2% | 40.0% – 46.0% | 777 | 12 |"
     assert rows[3] == (
         "| a folder: 400 tiles of 2 photographs | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 | 6.2 |"
@@ -129,8 +129,8 @@ def test_runs_of_which_only_the_minutes_are_known_are_not_listed():
 
 
 def test_the_standard_run_s_models_are_listed_before_the_quick_one_s(run):
-    found = update_tables.run_of(DATASET, PROFILE)
-    record = {f"fashion_mnist/{profile}": {**found, "profile": profile} for profile in ("quick", "standard")}
+    row = update_tables.run_of(DATASET, PROFILE)
+    record = {f"fashion_mnist/{profile}": {**row, "profile": profile} for profile in ("quick", "standard")}
     assert "at `standard`" in update_tables.results_table(record)
     del record["fashion_mnist/standard"]["models"]
     assert "at `quick`" in update_tables.results_table(record)
