@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from helpers import scoring
 
-_ARC_POINTS = 500  # points that stand for a half circle; more do not change a label
+_ARC_POINTS = 500  # points that stand for a half circle
 
 Score = tuple[float, float, float]
 """An accuracy with the ends of its 95% interval."""

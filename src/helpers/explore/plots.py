@@ -34,7 +34,8 @@ def class_balance(balance: Balance, class_names: Sequence[str]) -> Figure:
     figure, axes = figures.subplots(width=8.0, height=1.2 + 0.34 * len(counts))
     axis = axes[0, 0]
     sns.barplot(x=counts, y=list(class_names), color=figures.COLORS[0], saturation=1, ax=axis)
-    axis.bar_label(axis.containers[0], fmt="{:,.0f}", padding=3, fontsize=10)
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # covers the dashed line
+    axis.bar_label(axis.containers[0], fmt="{:,.0f}", padding=4, fontsize=10, bbox=paper)
     axis.axvline(counts.mean(), color=figures.COLORS[3], linestyle="--", linewidth=2, label="equal sizes")
     axis.set(xlabel="images", xlim=(0, counts.max() * 1.14))  # room for the numbers beside the bars
     axis.grid(False, axis="y")
@@ -116,7 +117,9 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     if len(colors) > 1:
         left.legend()
     left.set_yscale("log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("")
     left.set(xlabel="pixel value", ylabel="% of the pixels (log scale)", title="All images")
     percentages = pd.DataFrame(100 * pixels.by_class, class_names, np.arange(0, 256, 16))
     low, high = max(0.1, percentages.to_numpy().min()), max(1.0, percentages.to_numpy().max())
@@ -130,6 +133,7 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
         ax=right,
     )
     right.collections[0].colorbar.minorticks_off()
+    right.tick_params(rotation=0)
     right.set(xlabel="pixel value", title="By class")
     darkest, *_, brightest = pixels.brightness
     black, white = pixels.proportions[[0, 255]]
@@ -155,6 +159,7 @@ def class_correlation(correlation: np.ndarray, class_names: Sequence[str]) -> Fi
         annot=numbers if len(numbers) <= 20 else None, fmt="", annot_kws={"fontsize": 9},  # more would overlap
         cbar_kws={"shrink": 0.8, "label": "correlation of the mean images"},
     )  # fmt: skip
+    axis.tick_params(axis="y", rotation=0)
     axis.set_xticks(axis.get_xticks(), class_names, rotation=45, ha="right", rotation_mode="anchor")
     one, other, value = rank_pairs(correlation, class_names)[0]
     return figures.with_alt(

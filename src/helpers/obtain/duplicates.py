@@ -9,8 +9,8 @@ import pandas as pd
 from helpers.obtain.data import chunks
 
 COLUMNS = ("index_a", "index_b", "label_a", "label_b", "distance", "kind")
-_POOLED_SIDE = 32  # pixels; enough detail to rule out most pairs
-_DIMENSIONS = 48  # principal components; more cost time and rule out few more pairs
+_POOLED_SIDE = 32  # blocks along the shorter side, before the projection
+_DIMENSIONS = 48  # principal components in which candidates are searched
 _BLOCK = 512  # images compared at once: bounds memory
 _ROUNDING = 1e-5  # of squared distances between unit vectors in float32
 

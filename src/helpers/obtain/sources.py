@@ -83,7 +83,7 @@ class Source(ABC):
             value, default = getattr(options, name), getattr(Options(), name)
             if value != default:
                 raise UsageError(
-                    f"The built-in data set '{self.dataset}' has its own size, colours and parts: "
+                    f"The built-in data set '{self.dataset}' comes with its own size, colours and parts: "
                     f"{name} = {value!r} cannot apply to it.",
                     f"leave {name} at {default!r}, or name a folder of images as the data set",
                 )
