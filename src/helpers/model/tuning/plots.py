@@ -37,7 +37,8 @@ def history(study: optuna.Study) -> Figure:
     best = complete["value"].cummax()
     axis.step(complete["number"], best, where="post", color=figures.COLORS[1], label="best so far")
     foot = {"transform": axis.get_xaxis_transform(), "color": "#444444"}
-    axis.plot(pruned["number"], [0.02] * len(pruned), "x", label="pruned trial (without a value)", **foot)
+    if len(pruned):
+        axis.plot(pruned["number"], [0.02] * len(pruned), "x", label="pruned trial (without a value)", **foot)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="trial", ylabel=VALUE)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)

@@ -17,6 +17,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from helpers.errors import UsageError
+from helpers.obtain import data
 
 _COLUMNS = {"number", "state", "value", "epochs", "seconds"}  # of `study.summary`
 _LEAST = {"trials": 1, "seed": 0, "generation": 1, "startup": 0, "reduction": 2}
@@ -35,7 +36,7 @@ class Search:
         startup: number of random trials before the tree-structured Parzen estimator suggests settings.
         rungs: epochs at which a trial is compared and may be pruned (`halving_rungs`); empty for no pruning.
         reduction: one in this many trials continues past a rung.
-        fingerprint: everything else that the objective depends on, as plain JSON: data, code, epochs.
+        fingerprint: everything else that the objective depends on: data (arrays are hashed), code, epochs.
 
     Raises:
         UsageError: a number is out of range, or `first` does not fit the space.
@@ -82,7 +83,11 @@ class Search:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a NumPy number or a mapping as plain JSON."""
+    """Return an array as its hash, and a dataclass, a mapping or a NumPy number as plain JSON."""
+    if isinstance(value, np.ndarray):
+        return data.array_sha256(value)
+    if dataclasses.is_dataclass(value):
+        return vars(value)
     return dict(value) if isinstance(value, Mapping) else value.item()
 
 

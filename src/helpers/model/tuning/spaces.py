@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -24,9 +24,21 @@ from helpers.series.runs import Run
 
 
 class Space:
-    """What a study searches; a subclass has `space`, `defaults`, `fingerprint`, `seed` and an `objective`."""
+    """What a study searches; a subclass is a dataclass with `space`, `defaults`, `seed` and an `objective`."""
 
     rungs: tuple[int, ...] = ()
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything else that a trial's value depends on: data and settings, the recipe, the code, the libraries."""
+        return {
+            **vars(self),
+            "recipe": recipe.Recipe(),
+            "bfloat16": cpu_speed.bfloat16_is_native(),  # decides the recipe's precision
+            "code": manifests.code_sha256("model.tuning.spaces"),
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        }
 
     def settings(self, trials: int) -> sampler.Search:
         """Return the settings of a study that tries the defaults first."""
@@ -107,21 +119,6 @@ class CnnSearch(Space):
             "dense_units": 0,
         }
 
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """Everything else that a trial's value depends on."""
-        return {
-            "train": data.array_sha256(self.train.images, self.train.labels),
-            "validation": data.array_sha256(self.validation.images, self.validation.labels),
-            "policy": self.policy.settings(),
-            "early_pooling": self.early_pooling,
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "recipe": asdict(recipe.Recipe()),
-            "bfloat16": cpu_speed.bfloat16_is_native(),  # decides the recipe's precision
-            **_versions(),
-        }
-
     def fit(
         self, params: Mapping[str, Any], train: data.Dataset, *, epochs: int, seed: int, **options: Any
     ) -> tuple[keras.Model, training.Fit]:
@@ -196,12 +193,6 @@ class CnnSearch(Space):
         return sampler.halving_rungs(self.epochs)
 
 
-def _versions() -> dict[str, str]:
-    """Return what computes a trial: a hash of its code, and the versions of the libraries."""
-    code = manifests.code_sha256("model.tuning.spaces")
-    return {"code": code, "keras": keras.__version__, "tensorflow": tf.__version__}
-
-
 @dataclass(frozen=True, eq=False)
 class HeadSearch(Space):
     """The head of 05_transfer_learning on cached features of a frozen backbone; a trial takes seconds, so none is pruned.
@@ -234,17 +225,6 @@ class HeadSearch(Space):
             "learning_rate": FloatDistribution(min(5e-4, rate), max(3e-2, rate), log=True),
             "dropout": FloatDistribution(0.0, max(0.6, dropout)),
             "units": CategoricalDistribution(sorted({64, 128, 256, 512, units})),
-        }
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """Everything else that a trial's value depends on."""
-        return {
-            "features": data.array_sha256(self.features, self.labels),
-            "held_out": data.array_sha256(*self.held_out),
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            **_versions(),
         }
 
     def objective(self, trial: optuna.Trial) -> float:
