@@ -214,14 +214,14 @@ def fine_tune(
         trainer.fit(
             rows.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
-            validation_data=training.held_out(validation),
+            validation_data=training.validation_batches(validation),
             initial_epoch=first,
             epochs=settings.epochs,
             verbose=0,
             shuffle=False,
             callbacks=[*callbacks, checkpoints, keras.callbacks.TerminateOnNaN()],
         )
-    fit = training.finished(checkpoints.history, checkpoints.seconds)
+    fit = training.check_fit(checkpoints.history, checkpoints.seconds)
     checkpoints.load_best(trainer)
     done = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
     return FineTuned(

@@ -151,7 +151,7 @@ def fit_head(
         verbose=0,
         callbacks=[keras.callbacks.TerminateOnNaN()],
     ).history
-    return training.finished(history, perf_counter() - started)
+    return training.check_fit(history, perf_counter() - started)
 
 
 def _start_from_statistics(top: keras.Model, views: Sequence[np.ndarray], rows: int = 4_096) -> None:
