@@ -110,7 +110,7 @@ def views_gain(
             settings = transfer.HeadSettings(256, 0.3, 15, 256, 0.008, seed)
             views = [features.View(policy, 0, number) for number in range(1, count + 1)]
             keras.utils.set_random_seed(seed)
-            found = transfer.trial(source, part, validation, settings, views=views)
+            found = transfer.train_on_features(source, part, validation, settings, views=views)
             plain.setdefault(seed, found.predicted)
             against = scoring.compare(validation.labels, found.predicted, plain[seed])
             rows.append(

@@ -24,7 +24,7 @@ MODEL_CALLS = {
     "02_explore": {"statistics.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
     "04_baseline": {"model.fit", "training.fit", "training.predict"},
-    "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},
+    "05_transfer_learning": {"transfer.train_on_features", "training.predict", "finished.top.predict"},
     "06_fine_tuning": {"fine_tuning.fine_tune", "training.predict"},
     "07_evaluation": {"score", "candidates.scorer"},
     "08_grad_cam": {
