@@ -1,26 +1,26 @@
 """Fine-tuning: trains the unfrozen blocks of a network whose head is trained already."""
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers import scoring
 from helpers.errors import UsageError
 from helpers.model import optimizers, training
 from helpers.model.backbones import blocks, networks
 from helpers.model.checkpoints import EpochCheckpoints
+from helpers.model.training_records import RecordingTrainer, ReplayedLogs, Windows
 from helpers.obtain import data
 from helpers.scrub import augment
 from helpers.series import manifests
 
 HEAD = "classifier"
-WINDOWS_PER_EPOCH = 20  # enough points for a curve of a single epoch
+FROZEN = "frozen"
 
 
 @dataclass(frozen=True)
@@ -91,86 +91,6 @@ class FineTuned:
         }
 
 
-class _Trainer(keras.Model):
-    """Trains a network and reports the norm of each block's gradient; the network itself stays plain Keras."""
-
-    def __init__(self, network: keras.Model, block_of: dict[str, str]) -> None:
-        super().__init__(name="trainer")
-        self.network = network
-        groups: dict[str, list[int]] = defaultdict(list)
-        for place, variable in enumerate(network.trainable_variables):
-            groups[block_of[variable.path]].append(place)
-        self.groups = tuple((name, tuple(places)) for name, places in groups.items())
-        # called once to create its variables, so that a checkpoint can be restored
-        self(tf.zeros((1, *network.input.shape[1:])))
-
-    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        return self.network(images, training=training)
-
-    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        images, targets = batch
-        with tf.GradientTape() as tape:
-            predicted = self(images, training=True)
-            loss = self.compute_loss(x=images, y=targets, y_pred=predicted)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        average = next(metric for metric in self.metrics if metric.name == "loss")
-        average.update_state(loss, sample_weight=tf.shape(images)[0])
-        results = self.compute_metrics(images, targets, predicted)
-        for name, places in self.groups:
-            results[_NORM + name] = tf.linalg.global_norm([gradients[place] for place in places])
-        return results
-
-
-_NORM = "gradient_norm/"
-
-
-class _Windows(keras.callbacks.Callback):
-    """Averages loss, accuracy and gradient norms over windows of steps."""
-
-    def __init__(self, checkpoints: EpochCheckpoints, steps: int) -> None:
-        super().__init__()
-        self.checkpoints, self.steps = checkpoints, steps
-        self.window = max(1, steps // WINDOWS_PER_EPOCH)
-        self.epoch = 0
-        self._sums: dict[str, float] = defaultdict(float)
-        self._averages: dict[str, float] = {}
-        self._count = 0
-        self._started = perf_counter()
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch, self._started, self._averages = epoch, perf_counter(), {}
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        for name, value in logs.items():
-            if name.startswith(_NORM):
-                self._sums[name.removeprefix(_NORM)] += float(value)
-        self._count += 1
-        if self._count == self.window or batch == self.steps - 1:
-            self._close(batch + 1, {name: float(logs[name]) for name in ("loss", "accuracy")})
-
-    def _close(self, steps: int, averages: dict[str, float]) -> None:
-        """Store a window; Keras averages from the start of the epoch, so the averages of the window are derived."""
-        norms = self.checkpoints.extra.setdefault("gradient_norms", {"step": [], "blocks": {}})
-        norms["step"].append(self.epoch * self.steps + steps)
-        for name, total in self._sums.items():
-            norms["blocks"].setdefault(name, []).append(total / self._count)
-        curves = self.checkpoints.extra.setdefault("curves", {"passes": [], "loss": [], "accuracy": []})
-        curves["passes"].append(self.epoch + (steps - self._count / 2) / self.steps)
-        for name, average in averages.items():
-            before = self._averages.get(name, 0.0) * (steps - self._count)
-            curves[name].append((average * steps - before) / self._count)
-        self._averages = averages
-        self._sums.clear()
-        self._count = 0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.checkpoints.seconds += perf_counter() - self._started
-        for name in [name for name in (logs or {}) if name.startswith(_NORM)]:
-            del logs[name]  # values of a single step; the windows hold the means
-
-
 def fine_tune(
     model: keras.Model,
     train: data.Dataset,
@@ -217,8 +137,8 @@ def fine_tune(
         rows, _ = training.batches(
             train, settings.batch_size, seed=settings.seed, policy=policy, first_epoch=first
         )
-        watching = [_Windows(checkpoints, steps), training.StepProgress(steps, settings.epochs, progress)]
-        watching += [] if logs is None else [_ReplayedLogs(checkpoints, log_dir=str(logs), write_graph=False)]
+        watching = [Windows(checkpoints, steps), training.StepProgress(steps, settings.epochs, progress)]
+        watching += [] if logs is None else [ReplayedLogs(checkpoints, log_dir=str(logs), write_graph=False)]
         trainer.fit(
             rows.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
@@ -233,7 +153,7 @@ def fine_tune(
 
 
 def _load_best(
-    trainer: _Trainer,
+    trainer: RecordingTrainer,
     checkpoints: EpochCheckpoints,
     first: int,
     names: Sequence[str],
@@ -277,6 +197,31 @@ def check_rate(learning_rate: float, head_learning_rate: float) -> None:
         )
 
 
+def compare_variants(
+    labels: np.ndarray, predicted: Mapping[str, np.ndarray]
+) -> dict[tuple[str, str], scoring.Comparison]:
+    """Compare each fine-tuned variant with the frozen network, and all blocks with the top blocks, image by image.
+
+    The p-values against the frozen network are corrected for the number of variants, as the best variant is selected.
+
+    Args:
+        labels: of the validation images, `[N] int64`.
+        predicted: predicted labels by variant, `frozen` among them.
+
+    Example:
+        `differences = fine_tuning.compare_variants(validation.labels, predicted)`
+    """
+    variants = [name for name in predicted if name != FROZEN]
+    pairs = [(one, FROZEN) for one in variants]
+    pairs += [("all_blocks", "top_blocks")] if {"all_blocks", "top_blocks"} <= set(variants) else []
+    return {
+        (one, other): scoring.compare(labels, predicted[one], predicted[other]).corrected(
+            len(variants) if other == FROZEN else 1
+        )
+        for one, other in pairs
+    }
+
+
 def _check_fit(model: keras.Model, train: data.Dataset) -> None:
     """Check that the model takes these images and predicts these classes."""
     if model.output.shape[-1] != train.num_classes or tuple(model.input.shape[1:]) != train.image_shape:
@@ -311,11 +256,11 @@ def _compiled(
     parts: Sequence[blocks.Block],
     settings: FineTuningSettings,
     schedule: keras.optimizers.schedules.LearningRateSchedule,
-) -> _Trainer:
+) -> RecordingTrainer:
     """Return what trains the model, compiled."""
     of_layer = {name: block.name for block in parts for name in block.layers}
     block_of = {v.path: of_layer.get(x.name, HEAD) for x in model.layers for v in x.trainable_variables}
-    trainer = _Trainer(model, block_of)
+    trainer = RecordingTrainer(model, block_of)
     factors = blocks.rates(model, parts, settings.rate_decay)
     optimizer = optimizers.DiscriminativeAdamW(
         schedule,
@@ -330,16 +275,3 @@ def _compiled(
     )
     training.build_optimizer(trainer)
     return trainer
-
-
-class _ReplayedLogs(keras.callbacks.TensorBoard):
-    """Writes TensorBoard logs; after a kill, they begin with the epochs completed before it."""
-
-    def __init__(self, checkpoints: EpochCheckpoints, **options: Any) -> None:
-        super().__init__(**options)
-        self.checkpoints = checkpoints
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        super().on_train_begin(logs)
-        for epoch in range(self.checkpoints.epochs_done):
-            super().on_epoch_end(epoch, {k: v[epoch] for k, v in self.checkpoints.history.items()})
