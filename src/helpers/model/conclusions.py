@@ -44,8 +44,8 @@ def baselines(rows: Mapping[str, Result]) -> Conclusion:
     second, best = sorted(rows.values(), key=lambda row: row.score.accuracy)[-2:]
     overlap = second.score.accuracy_ci95[1] >= best.score.accuracy_ci95[0]
     text = (
-        f"The best baseline is the {best.label}: {_score(best.score)}. The next is the {second.label} with "
-        f"{_accuracy(second.score)}: the intervals {'overlap' if overlap else 'do not overlap'}. "
+        f"The best baseline ({best.label}) classifies {_score(best.score)}. The next ({second.label}) reaches "
+        f"{_accuracy(second.score)}; the intervals {'overlap' if overlap else 'do not overlap'}. "
         f"Always predicting the most frequent class reaches {wording.percent(rows['majority'].score.accuracy)}."
     )
     numbers = {
@@ -84,7 +84,7 @@ def frozen_features(row: Result, result: HeadResult) -> Conclusion:
         `run.conclude(conclusions.frozen_features(row, result))`
     """
     text = (
-        f"A head with {result.top.count_params():,} parameters on the frozen features of {result.title}: "
+        f"A head with {result.top.count_params():,} parameters on the frozen features of {result.title} classifies "
         f"{_score(row.score)}. Extracting the features of {row.samples:,} training images took "
         f"{wording.duration(result.extraction_seconds)}{_when(result)}, training the head "
         f"{wording.duration(result.fit.seconds)}."
@@ -111,18 +111,17 @@ def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
     best = max(results, key=lambda result: result.score.accuracy)
     fastest = min(results, key=lambda result: result.train.seconds)
     others = [result for result in results if result is not fastest]
-    tried = wording.listing([result.title for result in results])
-    text = f"Of the frozen networks {tried}, {best.title} is the most accurate: {_score(best.score)}."
     numbers: dict[str, Any] = {"best": best.as_row(), "fastest": fastest.as_row()}
     if not others:
-        text = f"Frozen {best.title} is the only setting in this run: {_score(best.score)}."
+        text = f"A frozen {best.title}, the only setting in this run, classifies {_score(best.score)}."
         return Conclusion("resolution", text, numbers)
     rival = max(others, key=lambda result: result.score.accuracy)
     gain = compare(labels, rival.predicted, fastest.predicted).corrected(len(others))
     numbers |= {"from": fastest.title, "to": rival.title, **gain.as_metrics()}
-    text += (
-        f" From {fastest.title}, the fastest, to {rival.title} the difference is {_difference(gain, len(others))}; "
-        f"extraction took {wording.duration(rival.train.seconds)} instead of {wording.duration(fastest.train.seconds)}"
+    text = (
+        f"Of {_settings(results)}, a frozen {best.title} is the most accurate: it classifies {_score(best.score)}. "
+        f"From {fastest.title} to {rival.title} the difference is {_difference(gain, len(others))}; extraction took "
+        f"{wording.duration(rival.train.seconds)} instead of {wording.duration(fastest.train.seconds)}"
         f"{_when(rival, fastest)}."
     )
     return Conclusion("resolution", text, numbers, _mcnemar(labels))
@@ -170,9 +169,8 @@ def fine_tuning(
         `run.conclude(conclusions.fine_tuning(label, before, row, differences[chosen, "frozen"], len(variants)))`
     """
     text = (
-        f"Fine-tuning changes the accuracy from {wording.percent(before)} of the frozen network to "
-        f"{wording.percent(after['accuracy'])} of the {label}, on {after['n']:,} validation images: "
-        f"{_difference(gain, variants)}. Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
+        f"The {label} classifies {wording.percent(after['accuracy'])} of {after['n']:,} validation images correctly, "
+        f"the frozen network {wording.percent(before)}: a difference of {_difference(gain, variants)}. Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
     )
     numbers = {"frozen_accuracy": before, "accuracy": after["accuracy"], **gain.as_metrics()}
     return Conclusion("fine_tuning", text, numbers, f"McNemar's test, {after['n']:,} validation images")
@@ -217,11 +215,18 @@ def gradients(title: str, result: FineTuned) -> Conclusion:
     spread = last[largest] / max(last[smallest], 1e-30)
     healthy = spread < HEALTHY_SPREAD
     text = (
-        f"At the end of training {title}, the gradient norms of the blocks lie between {last[smallest]:.2g} ({smallest}) "
-        f"and {last[largest]:.2g} ({largest}), a factor of {spread:,.0f}: "
+        f"At the end of training {title}, the gradient norms of the blocks lie between {last[smallest]:.3g} ({smallest}) "
+        f"and {last[largest]:.3g} ({largest}), a factor of {spread:,.0f}: "
         f"{'gradients neither vanish nor explode' if healthy else 'look at the blocks at both ends'}."
     )
     return Conclusion("gradients", text, {"spread": spread, "smallest": smallest, "largest": largest})
+
+
+def _settings(results: Sequence[HeadResult]) -> str:
+    """Return the compared settings in words: the resolutions of a single backbone, or their number."""
+    if len({result.source.backbone for result in results}) > 1:
+        return f"{len(results)} backbones and resolutions"
+    return f"the resolutions {wording.listing([str(result.source.resolution) for result in results])} px"
 
 
 def _accuracy(score: Score) -> str:
@@ -229,9 +234,9 @@ def _accuracy(score: Score) -> str:
 
 
 def _score(score: Score) -> str:
-    """Return an accuracy as words, such as `88.1% of 8,572 validation images are classified correctly (…)`."""
+    """Return an accuracy in words, such as `88.1% of 8,572 validation images correctly (95% interval …)`."""
     return (
-        f"{wording.percent(score.accuracy)} of {score.n:,} validation images are classified correctly (95% interval "
+        f"{wording.percent(score.accuracy)} of {score.n:,} validation images correctly (95% interval "
         f"{wording.interval(*score.accuracy_ci95)}, macro-F1 {score.macro_f1:.3f})"
     )
 

@@ -131,7 +131,7 @@ def _last_norms(tables: Mapping[str, pd.DataFrame]) -> str:
         last = table.iloc[:, -1].loc[lambda values: values > 0]
         if len(last):
             sentences.append(
-                f"At the end of {title}, norms lie between {last.min():.2g} ({last.idxmin()}) and {last.max():.2g} "
+                f"At the end of {title}, norms lie between {last.min():.3g} ({last.idxmin()}) and {last.max():.3g} "
                 f"({last.idxmax()})."
             )
     return " ".join(sentences)

@@ -322,7 +322,5 @@ def diagnose(history: dict[str, list[float]]) -> str:
         verdict = "high bias, as with dropout and augmentation the model does not yet fit its training images"
     else:
         verdict = "no overfitting, as both curves are flat and close together"
-    return (
-        f"{verdict} (last epoch: training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of "
-        f"{100 * gap:+z.1f} points)"
-    )
+    points = f"{100 * gap:+z.1f}".replace("-", "−")
+    return f"{verdict} (last epoch: training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"
