@@ -40,29 +40,21 @@ def unfrozen(variants: Mapping[str, Sequence["Block"]]) -> Figure:
     """
     blocks = next(iter(variants.values()))
     trained = [[block.trainable for block, _ in zip(row, blocks, strict=True)] for row in variants.values()]
-    table = pd.DataFrame(trained, list(variants), [block.name for block in blocks])
-    figure, axes = figures.subplots(width=WIDTH, height=2.0 + 0.5 * len(variants))
+    parameters = {title: _trained_parameters(row) for title, row in variants.items()}
+    rows = [f"{title}\n{count}" for title, count in parameters.items()]
+    columns = [f"{block.name}\n{format_count(block.parameters)}" for block in blocks]
+    figure, axes = figures.subplots(width=WIDTH, height=1.8 + 0.5 * len(variants))
     axis = axes[0, 0]
     look = {"cmap": ListedColormap([FROZEN, TRAINED]), "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 2}
-    sns.heatmap(table, ax=axis, xticklabels=True, **look)
+    sns.heatmap(pd.DataFrame(trained, rows, columns), ax=axis, xticklabels=True, **look)
     axis.grid(False)
-    axis.xaxis.tick_top()
+    axis.set_xlabel("block, parameters")
+    axis.set_ylabel("parameters trained")
     axis.tick_params(length=0)
-    axis.tick_params(axis="x", rotation=90)
+    axis.tick_params(axis="x", rotation=90, labelsize=9)
     axis.tick_params(axis="y", rotation=0)
-    shares = {title: _trained_parameters(row) for title, row in variants.items()}
-    for place, share in enumerate(shares.values()):
-        axis.text(len(blocks) + 0.3, place + 0.5, share, va="center", fontsize=11)
-    # offsets in points, not in rows, so that the layout has room for them whatever the height of a row
-    small = {"textcoords": "offset points", "va": "top", "fontsize": 10, "annotation_clip": False}
-    title = "parameters\nof the backbone\ntrained"
-    axis.annotate(title, (len(blocks) + 0.3, 0), (0, 6), **{**small, "va": "bottom"})
-    axis.annotate("parameters", (0, len(variants)), (-5, -6), ha="right", **small)
-    for place, block in enumerate(blocks):
-        point = (place + 0.5, len(variants))
-        axis.annotate(format_count(block.parameters), point, (0, -6), ha="center", rotation=90, **small)
     add_legend(figure, {"frozen": FROZEN, "trained": TRAINED})
-    words = "; ".join(f"{title}: {share} parameters are trained" for title, share in shares.items())
+    words = "; ".join(f"{title}: {count} parameters are trained" for title, count in parameters.items())
     return figures.with_alt(
         figure, f"The blocks of the network from the image to the top, frozen or trained. {words}."
     )

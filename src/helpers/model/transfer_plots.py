@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from helpers import figures, wording
@@ -19,8 +17,8 @@ if TYPE_CHECKING:  # importing it would load TensorFlow
     from helpers.model.backbones.blocks import Block
 
 NEW_HEAD = "#FBE6B8"
-_FIRST, _GAP = 1.05, 0.22  # inches: left of the first block, between boxes
 _SHAPE = "{} × {} × {:,}"
+_FLOOR = 0.5  # pixels: where bars begin, so that a side of one pixel is visible on a logarithmic scale
 
 
 def resizing(
@@ -56,80 +54,41 @@ def resizing(
 
 
 def architecture(blocks: Sequence["Block"], head: Sequence[tuple[str, str]]) -> Figure:
-    """Draw the layers as a chain from raw pixels to probabilities, the head in a row beneath the backbone.
+    """Draw the layers from raw pixels to probabilities: a bar for each block, as tall as its feature map, then the head.
 
-    A block with a larger feature map is taller (on a logarithmic scale); its colour says whether it is trained.
+    The colour of a bar says whether its layers are trained; the number above is that of its parameters.
 
     Args:
         blocks: the backbone's blocks from input to output.
         head: title and detail, which may be empty, of each layer of the classifier.
 
     Example:
-        `run.show(transfer_plots.architecture(blocks.blocks(model), [("softmax", "10 classes")]), "architecture")`
+        `run.show(transfer_plots.architecture(blocks.blocks(model), transfer.describe_head(top)), "architecture")`
     """
-    pitch = min(0.85, (WIDTH - _FIRST - 0.3) / len(blocks))
-    size = float(np.clip(18.5 * pitch, 8, 10))
-    letter = 0.66 * size / 72  # inches
-    low = max(0.75, letter * max(len(block.name) for block in blocks) + 0.2)
-    below = 0.95 * low + letter * max(len(_SHAPE.format(*block.output_shape)) for block in blocks) + 0.15
-    end, middle = _FIRST + (len(blocks) - 0.22) * pitch, -below - 0.8
-    figure, axes = figures.subplots(width=WIDTH, height=0.95 * low + below + 2.1)
+    names = [f"{block.name}\n{_SHAPE.format(*block.output_shape)}" for block in blocks]
+    names += [f"{title}\n{detail}".strip() for title, detail in head]
+    sides = [max(block.output_shape[:2]) for block in blocks] + [1] * len(head)
+    colors = [TRAINED if block.trainable else FROZEN for block in blocks] + [NEW_HEAD] * len(head)
+    counts = [format_count(block.parameters) for block in blocks] + [""] * len(head)
+    figure, axes = figures.subplots(width=WIDTH, height=4.6)
     axis = axes[0, 0]
-    figures.no_axes(axis)
-    axis.set(xlim=(0, WIDTH), ylim=(-below - 1.3, 0.95 * low + 0.35))
-    _draw_blocks(axis, blocks, pitch, low, size)
-    turns = [(end + 0.25, 0), (end + 0.25, 0.1 - below), (0.06, 0.1 - below), (0.06, middle)]
-    _arrow(axis, [(end, 0), *turns, (_GAP, middle)])
-    layers = [*head, ("probabilities", "")]
-    width = min(1.6, (WIDTH - 0.06) / len(layers) - _GAP)
-    for index, (title, detail) in enumerate(layers):
-        left, color = _GAP + index * (width + _GAP), NEW_HEAD if index < len(head) else "white"
-        lines = [*textwrap.wrap(title, max(8, int(width / letter))), *filter(None, [detail])]
-        _box(axis, (left, middle), (width, 0.85), color, "\n".join(lines), size)
-        if index:
-            _arrow(axis, [(left - _GAP, middle), (left, middle)])
+    heights = np.array(sides) - _FLOOR
+    bars = axis.bar(range(len(names)), heights, bottom=_FLOOR, color=colors, edgecolor=EDGE)
+    axis.bar_label(bars, counts, fontsize=8, padding=2)
+    axis.set_yscale("log", base=2)
+    axis.set_yticks(sorted(set(sides)), sorted(set(sides)))
+    axis.set_ylabel("side of the feature map (px)")
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=9)
+    axis.grid(False, axis="x")
     add_legend(figure, {"frozen": FROZEN, "trained": TRAINED, "new head, trained": NEW_HEAD})
     frozen = sum(not block.trainable for block in blocks)
     return figures.with_alt(
         figure,
         f"The layers from raw pixels to probabilities: {len(blocks)} blocks with "
-        f"{sum(block.parameters for block in blocks):,} parameters, {frozen} of them frozen, then the new head: "
+        f"{sum(block.parameters for block in blocks):,} parameters, {frozen} of them frozen, whose feature maps shrink from "
+        f"{sides[0]} to {sides[len(blocks) - 1]} pixels a side, then the new head: "
         f"{', '.join(f'{title} {detail}'.strip() for title, detail in head)}.",
     )
-
-
-def _draw_blocks(axis: Axes, blocks: Sequence["Block"], pitch: float, low: float, size: float) -> None:
-    """Draw raw pixels and blocks around y = 0, `low` to `1.9 * low` tall, with their numbers above and below."""
-    top = 0.95 * low + 0.1
-    legend = {"ha": "right", "color": EDGE, "fontsize": size}
-    axis.text(_FIRST - 0.1, top, "parameters", **legend)
-    axis.text(_FIRST - 0.1, -top, "side × side\n× channels", va="top", **legend)
-    _box(axis, (0.02, 0), (_FIRST - _GAP, low), "white", "raw\npixels", size)
-    number = {"ha": "center", "fontsize": size}
-    largest = max(2, *(max(block.output_shape[:2]) for block in blocks))
-    for index, block in enumerate(blocks):
-        left, centre = _FIRST + index * pitch, _FIRST + (index + 0.39) * pitch
-        height = low * (1 + 0.9 * np.log(max(block.output_shape[:2])) / np.log(largest))
-        color = TRAINED if block.trainable else FROZEN
-        _box(axis, (left, 0), (0.78 * pitch, height), color, block.name, size, rotation=90)
-        _arrow(axis, [(left - (0.22 * pitch if index else _GAP - 0.02), 0), (left, 0)])
-        axis.text(centre, top, format_count(block.parameters), **number)
-        axis.text(centre, -top, _SHAPE.format(*block.output_shape), rotation=90, va="top", **number)
-
-
-def _box(axis: Axes, place: tuple, extent: tuple, color: str, words: str, size: float, **text: int) -> None:
-    """Draw a box with words; `place` is its left edge and its middle, `extent` its width and height."""
-    corner = (place[0], place[1] - extent[1] / 2)
-    axis.add_patch(Rectangle(corner, *extent, facecolor=color, edgecolor=EDGE, zorder=2))
-    look = {"ha": "center", "va": "center", "fontsize": size, "zorder": 3, **text}
-    axis.text(place[0] + extent[0] / 2, place[1], words, **look)
-
-
-def _arrow(axis: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Draw a line through points with an arrowhead at the last."""
-    axis.plot(*zip(*points[:-1], strict=True), color=EDGE, linewidth=1.2, solid_joinstyle="miter")
-    tip = {"arrowstyle": "-|>", "color": EDGE, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
-    axis.annotate("", points[-1], points[-2], arrowprops=tip)
 
 
 def accuracy_by_resolution(table: pd.DataFrame) -> Figure:

@@ -74,11 +74,6 @@ class Features:
     from_cache: bool
     folder: Path
 
-    @property
-    def images_per_second(self) -> float:
-        """The speed of the pass."""
-        return len(self.values) / max(self.seconds, 1e-9)
-
 
 @dataclass(frozen=True)
 class View:

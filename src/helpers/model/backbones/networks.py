@@ -44,8 +44,9 @@ def build(
     resolution: int | None = None,
     interpolation: str = "bilinear",
     include_top: bool = False,
+    weights: str | None = None,
 ) -> keras.Model:
-    """Build a backbone with random weights; `load` returns the trained one.
+    """Build a backbone, by default with random weights; `load` returns the trained one.
 
     Args:
         name: one of `backbone_names.BACKBONES`.
@@ -54,6 +55,7 @@ def build(
             None for no resizing.
         interpolation: method of the resizing, one of `INTERPOLATIONS`.
         include_top: whether to add ImageNet's classifier.
+        weights: "imagenet" to let `keras.applications` load its weights; not for EfficientNet-Lite.
 
     Returns:
         A model that returns the last feature map, `float32 [N, ⌈h/32⌉, ⌈w/32⌉, channels]`, or with `include_top` the
@@ -65,7 +67,18 @@ def build(
     """
     backbone = backbone_names.find(name)
     check(name, input_shape, resolution, interpolation)
-    return _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
+    x = inputs = keras.Input(input_shape, dtype="float32", name="image")
+    if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
+        resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
+        # with its default, a model called without `training` would be in training mode (Keras 3.15)
+        x = resize(x, training=False)
+    if input_shape[-1] == 1:
+        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    if backbone.is_lite:
+        outputs = _efficientnet_lite(x, backbone, include_top)
+    else:
+        outputs = _application(x, backbone, include_top, weights)
+    return keras.Model(inputs, outputs, name=backbone.name)
 
 
 def load(
@@ -94,12 +107,12 @@ def load(
     check(name, input_shape, resolution, interpolation)
     if backbone.is_lite:
         tensors = lite_weights.fetch(name, network).tensors
-        model = _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
+        model = build(name, input_shape, resolution, interpolation, include_top)
         put_weights(model, tensors, include_top)
         return model
     network.tell(f"{backbone.title}, ImageNet weights: trying keras.applications")
     with _download_trouble(backbone, network):
-        return _build(backbone, input_shape, resolution, interpolation, include_top, weights="imagenet")
+        return build(name, input_shape, resolution, interpolation, include_top, weights="imagenet")
 
 
 def check(
@@ -174,29 +187,6 @@ def weights_sha256(model: keras.Model) -> str:
         digest.update(f"{values.dtype}{values.shape}".encode())
         digest.update(values)
     return digest.hexdigest()
-
-
-def _build(
-    backbone: backbone_names.Backbone,
-    input_shape: tuple[int | None, int | None, int],
-    resolution: int | None,
-    interpolation: str,
-    include_top: bool,
-    weights: str | None,
-) -> keras.Model:
-    inputs = keras.Input(input_shape, dtype="float32", name="image")
-    x = inputs
-    if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
-        resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
-        # with its default, a model called without `training` would be in training mode (Keras 3.15)
-        x = resize(x, training=False)
-    if input_shape[-1] == 1:
-        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
-    if backbone.is_lite:
-        outputs = _efficientnet_lite(x, backbone, include_top)
-    else:
-        outputs = _application(x, backbone, include_top, weights)
-    return keras.Model(inputs, outputs, name=backbone.name)
 
 
 def _efficientnet_lite(
