@@ -23,7 +23,7 @@ def row(label: str, correct: int) -> Result:
 
 def result(side: int, correct: int, seconds: float, from_cache: bool = False) -> SimpleNamespace:
     title, predicted = f"EfficientNet-Lite0 at {side} px", predictions(correct)
-    train = SimpleNamespace(seconds=seconds, from_cache=from_cache)
+    train = SimpleNamespace(seconds=seconds, from_cache=from_cache, values=np.zeros((1_600, 2)))
     return SimpleNamespace(
         title=title,
         source=SimpleNamespace(backbone="efficientnet_lite0", resolution=side),
@@ -81,7 +81,8 @@ def test_resolution_is_tested_between_the_fastest_and_the_best_of_the_others():
     assert conclusion.numbers["p_value"] == expected.p_value
     assert (conclusion.numbers["from"], conclusion.numbers["to"]) == (results[0].title, results[1].title)
     assert conclusion.text.startswith(
-        "Of the resolutions 64, 96 and 128 px, a frozen EfficientNet-Lite0 at 96 px is the most accurate: it classifies 93.0%"
+        "Of the resolutions 64, 96 and 128 px, with heads fitted on 1,600 images, a frozen EfficientNet-Lite0 at 96 px is the "
+        "most accurate: it classifies 93.0% of 400 validation images correctly"
     )
     assert (
         "From EfficientNet-Lite0 at 64 px to EfficientNet-Lite0 at 96 px the difference is" in conclusion.text

@@ -119,7 +119,8 @@ def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
     gain = compare(labels, rival.predicted, fastest.predicted).corrected(len(others))
     numbers |= {"from": fastest.title, "to": rival.title, **gain.as_metrics()}
     text = (
-        f"Of {_settings(results)}, a frozen {best.title} is the most accurate: it classifies {_score(best.score)}. "
+        f"Of {_settings(results)}, with heads fitted on {len(best.train.values):,} images, a frozen {best.title} is the "
+        f"most accurate: it classifies {_score(best.score)}. "
         f"From {fastest.title} to {rival.title} the difference is {_difference(gain, len(others))}; extraction took "
         f"{wording.duration(rival.train.seconds)} instead of {wording.duration(fastest.train.seconds)}"
         f"{_when(rival, fastest)}."
@@ -170,7 +171,8 @@ def fine_tuning(
     """
     text = (
         f"The {label} classifies {wording.percent(after['accuracy'])} of {after['n']:,} validation images correctly, "
-        f"the frozen network {wording.percent(before)}: a difference of {_difference(gain, variants)}. Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
+        f"the frozen network {wording.percent(before)}: a difference of {_difference(gain, variants)}. "
+        f"Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
     )
     numbers = {"frozen_accuracy": before, "accuracy": after["accuracy"], **gain.as_metrics()}
     return Conclusion("fine_tuning", text, numbers, f"McNemar's test, {after['n']:,} validation images")
