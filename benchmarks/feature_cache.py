@@ -110,7 +110,7 @@ def views_gain(
             settings = transfer.HeadSettings(256, 0.3, 15, 256, 0.008, seed)
             views = [features.View(policy, 0, number) for number in range(1, count + 1)]
             keras.utils.set_random_seed(seed)
-            result = transfer.trial(source, part, validation, settings, views=views)
+            result = transfer.train_on_features(source, part, validation, settings, views=views)
             plain.setdefault(seed, result.predicted)
             against = scoring.compare(validation.labels, result.predicted, plain[seed])
             rows.append(

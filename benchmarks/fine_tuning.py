@@ -59,7 +59,7 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
     train = train.subset(data.stratified_sample(train.labels, trial.samples, trial.seed))
     source = features.extractor(trial.backbone, train.image_shape, trial.resolution, trial.interpolation)
     head = transfer.HeadSettings(256, 0.3, 4, 256, 0.008, trial.seed)
-    frozen = transfer.trial(source, train, validation, head)
+    frozen = transfer.train_on_features(source, train, validation, head)
     model = transfer.join(source.base, frozen.top, "transfer")
     model = fold_batch_norm.fold(model) if trial.fold else model
     names = (

@@ -22,9 +22,13 @@ MODEL_CALLS = {
     "01_acquire": set(),
     "02_explore": {"similarity.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
-    "04_baseline": {"model.fit", "training.fit", "training.predict"},
-    "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},
-    "06_fine_tuning": {"fine_tuning.fine_tune", "training.predict"},
+    "04_baseline": {"model.fit", "training.fit", "baselines.measure_network"},
+    "05_transfer_learning": {
+        "transfer.train_on_features",
+        "baselines.measure_network",
+        "result.top.predict",
+    },
+    "06_fine_tuning": {"fine_tuning.fine_tune", "baselines.measure_network", "training.predict"},
     "07_evaluation": {"score", "candidates.scorer"},
     "08_grad_cam": {
         "gradcam_evidence.explain",

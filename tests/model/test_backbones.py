@@ -181,8 +181,8 @@ def test_each_variable_gets_its_tensor(include_top):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda t: t.pop("stem_bn/beta"), "nothing for stem_bn/beta"),
-        (lambda t: t.update({"block99_expand_conv/kernel": t["stem_bn/beta"]}), "block99_expand_conv/kernel has no place"),
+        (lambda t: t.pop("stem_bn/beta"), "stem_bn/beta is missing"),
+        (lambda t: t.update({"block99_expand_conv/kernel": t["stem_bn/beta"]}), "block99_expand_conv/kernel is unexpected"),
         (lambda t: t.update({"stem_bn/beta": t["stem_bn/beta"][:-1]}), "stem_bn/beta is"),
         (lambda t: t.update({"head_conv/kernel": t["head_conv/kernel"].swapaxes(2, 3)}), "head_conv/kernel is"),
     ],
@@ -234,7 +234,7 @@ def test_a_lite_without_weights_is_never_a_random_one(monkeypatch, tmp_path):
         networks.load("efficientnet_lite0", (32, 32, 3))
 
 
-# The proof that the weights are right
+# The proof that the weights are correct
 
 
 @pytest.fixture(scope="module")
