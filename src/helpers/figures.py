@@ -8,19 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe & Ito (2008), "Color Universal Design", with two greys so that ten classes have ten colours.
-COLORS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#56B4E9",
-    "#CC79A7",
-    "#F0E442",
-    "#000000",
-    "#8C6D31",
-    "#999999",
-)
+# Okabe & Ito (2008), "Color Universal Design", with a brown and a grey so that ten classes have ten colours.
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
+COLORS = (*_OKABE_ITO, "#8C6D31", "#999999")
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 
@@ -127,13 +117,12 @@ def image_grid(
     rows = -(-len(images) // columns)
     lines = max(title.count("\n") for title in titles) + 1 if titles is not None else 0
     figure, axes = subplots(rows, columns, width=columns * cell, height=rows * (cell + 0.2 * lines))
-    for index, axis in enumerate(axes.flat):
-        if index >= len(images):
-            axis.axis("off")
-            continue
-        draw_image(axis, images[index])
+    for axis in axes.flat[len(images) :]:
+        axis.axis("off")
+    for index, image in enumerate(images):
+        draw_image(axes.flat[index], image)
         if titles is not None:
-            axis.set_title(titles[index], fontsize=8)
+            axes.flat[index].set_title(titles[index], fontsize=8)
     return figure
 
 
@@ -153,11 +142,10 @@ def class_rows(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str
         len(class_names), per_class, width=1.6 + 0.75 * per_class, height=0.8 * len(class_names)
     )
     for label, name in enumerate(class_names):
-        chosen = images[labels == label][:per_class]
-        for column, axis in enumerate(axes[label]):
+        for axis in axes[label]:
             no_axes(axis)
-            if column < len(chosen):
-                draw_image(axis, chosen[column])
+        for axis, image in zip(axes[label], images[labels == label], strict=False):
+            draw_image(axis, image)
         axes[label, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return figure
 

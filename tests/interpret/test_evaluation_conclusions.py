@@ -112,7 +112,7 @@ def test_calibration_names_the_bin_in_which_confidence_is_furthest_too_high():
     result = calibration.reliability(probabilities, (generator.random(6_000) >= accuracy).astype(int))
     conclusion = conclusions.calibration(NET, result, result, 1.0)
     assert "furthest too high: 75.0% on 2,000 predictions" in conclusion.text
-    assert conclusion.numbers["most_overconfident_bin"]["n"] == 2_000
+    assert conclusion.numbers["worst_bin"]["n"] == 2_000
 
 
 def evaluated(tmp_path, monkeypatch, *others: tuple[str, np.ndarray]) -> Run:

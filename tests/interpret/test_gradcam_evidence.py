@@ -12,6 +12,7 @@ from helpers.errors import OsemnError
 from helpers.interpret import gradcam_conclusions as conclusions
 from helpers.interpret import gradcam_evidence
 from helpers.interpret import gradcam_plots as plots
+from helpers.interpret.gradcam_checks import Randomised
 from helpers.interpret.gradcam_evidence import Unmeasured
 from helpers.model import architectures
 from helpers.obtain import data
@@ -89,17 +90,20 @@ def test_empty_maps_are_counted_in_words(empty, words):
     [
         (
             Mean(9, -0.15, (-0.19, -0.11)),
-            "deletion lowers it significantly (−0.150, 95% interval −0.190 to −0.110), as expected of good maps",
+            "deletion lowers the area under the confidence curve significantly (−0.150, 95% interval −0.190 to −0.110), as expected of good maps",
         ),
         (
             Mean(9, 0.15, (0.11, 0.19)),
-            "deletion raises it significantly (+0.150, 95% interval +0.110 to +0.190), the opposite of what",
+            "deletion raises the area under the confidence curve significantly (+0.150, 95% interval +0.110 to +0.190), the opposite of what",
         ),
         (
             Mean(9, 0.02, (-0.01, 0.05)),
-            "deletion does not change it significantly (+0.020, 95% interval −0.010 to +0.050)",
+            "deletion does not change the area under the confidence curve significantly (+0.020, 95% interval −0.010 to +0.050)",
         ),
-        (Mean(1, 0.02, None), "deletion changes it by +0.020 (too few images for an interval)"),
+        (
+            Mean(1, 0.02, None),
+            "deletion changes the area under the confidence curve by +0.020 (too few images for an interval)",
+        ),
     ],
 )
 def test_perturbation_is_worded_by_its_interval(deletion, words, monkeypatch):
@@ -113,7 +117,7 @@ def test_perturbation_is_worded_by_its_interval(deletion, words, monkeypatch):
     [
         (
             Mean(9, 0.1, (0.05, 0.15)),
-            "lie on the object significantly more than chance would place them (by 10.0",
+            "lie on the object significantly more than chance would place them (fraction on the object minus its pixels: +10.0",
         ),
         (Mean(9, -0.1, (-0.15, -0.05)), "lie on the background significantly more than chance"),
         (Mean(9, 0.01, (-0.05, 0.06)), "do not lie on the object significantly more than chance"),
@@ -126,7 +130,36 @@ def test_where_it_looks_is_worded_by_its_interval(over, words):
     )
     text = conclusions.where_it_looks("net", energy).text
     assert words in text
-    assert "unknown fraction (no such prediction) for incorrect ones" in text
+    assert "unknown fraction (no such prediction) where it is incorrect" in text
+
+
+@pytest.mark.parametrize(
+    ("correlation", "deletion", "words"),
+    [
+        (
+            Mean(9, 0.1, (0.0, 0.2)),
+            Mean(9, -0.1, (-0.15, -0.05)),
+            "are fit for evidence: they depend on its weights",
+        ),
+        (
+            Mean(9, 0.8, (0.7, 0.9)),
+            Mean(9, -0.1, (-0.15, -0.05)),
+            "are not fit for evidence: they do not depend",
+        ),
+        (
+            Mean(9, 0.1, (0.0, 0.2)),
+            Mean(9, -0.1, (-0.25, 0.05)),
+            "are not fit for evidence: deleting what they mark",
+        ),
+    ],
+)
+def test_maps_are_evidence_only_if_they_pass_both_checks(correlation, deletion, words, monkeypatch):
+    monkeypatch.setattr(gradcam_evidence.Perturbation, "gains", {"deletion": deletion})
+    randomised = Randomised((3,), ("first",), (correlation,))
+    conclusion = conclusions.evidence("net", gradcam_evidence.Perturbation(9, {}), randomised)
+    assert words in conclusion.text
+    assert conclusion.numbers["fit"] == ("are fit" in words)
+    assert "no Grad-CAM maps" in conclusions.evidence("net", Unmeasured("None."), randomised).text
 
 
 def test_where_the_background_is_not_black_energy_is_not_measured():

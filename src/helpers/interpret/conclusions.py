@@ -40,25 +40,8 @@ def test_accuracy(label: str, scores: Scores) -> Conclusion:
         f"The {label} classifies {percent(scores.accuracy)} of {scores.n:,} test images correctly (95% interval "
         f"{interval(*scores.accuracy_ci95)}), with a macro-F1 of {scores.macro_f1:.3f} ({low:.3f} to {high:.3f}). The test set "
         f"was not used to choose the model.{absent}",
-        {
-            name: getattr(scores, name)
-            for name in ("n", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
-        },
+        {name: value for name, value in vars(scores).items() if name != "classes"},
         f"Wilson's interval, {scores.n:,} test images",
-    )
-
-
-def test_openings(label: str, openings: Sequence[Mapping[str, Any]], candidate: str) -> Conclusion:
-    """Return how often the test set has been opened in this data set and profile.
-
-    Example:
-        `run.conclude(conclusions.test_openings(chosen.label, data.test_openings(run), candidate))`
-    """
-    own = sum(entry["candidate"] == candidate for entry in openings)
-    return Conclusion(
-        "test_openings",
-        f"Times that the test set was opened in this data set and profile: {len(openings)}; for the {label}: {own}.",
-        {"all": len(openings), "own": own},
     )
 
 
@@ -120,24 +103,16 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
         return Conclusion("confusions", text, {"n": n, "mistakes": 0})
     most, worst = most_overpredicted(counts, class_names), most_confused(counts, class_names, top=1)[0]
     verb = "collapses" if most.collapsed else "does not collapse"
-    compared = (
-        f"{percent(most.of_predictions)} of its predictions and {percent(most.of_images)} of the images"
-    )
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
     parts = [f"{count / mistakes:.0%} stay within {{{', '.join(name)}}}" for name, count in within.items()]
     text = (
         f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
         f"({worst.count:,} times)"
         f"{f'; of the mistakes, {listing(parts)}' if parts else ''}. It {verb} into one class: {most.name}, the most "
-        f"overpredicted class, is {compared}."
+        f"overpredicted class, is {percent(most.of_predictions)} of its predictions and {percent(most.of_images)} of the images."
     )
-    numbers = {
-        "n": n,
-        "mistakes": mistakes,
-        "most_frequent": asdict(worst),
-        "overpredicted": asdict(most),
-        "within_groups": [{"classes": list(name), "mistakes": count} for name, count in within.items()],
-    }
+    numbers = {"n": n, "mistakes": mistakes, "most_frequent": asdict(worst), "overpredicted": asdict(most)}
+    numbers["within_groups"] = [{"classes": list(name), "mistakes": count} for name, count in within.items()]
     return Conclusion("confusions", text, numbers)
 
 
@@ -166,8 +141,8 @@ def calibration(label: str, before: Reliability, after: Reliability, temperature
     worst = after.most_overconfident()
     text = (
         f"The {label} is {verdict}: on average its confidence is {points(100 * abs(gap))} points {'above' if gap > 0 else 'below'} its "
-        f"accuracy (95% interval of the difference {signed(100 * low, 1)} to {signed(100 * high, 1)}). Temperature scaling "
-        f"({temperature:.2f}, fitted on validation images) {helps} the expected calibration error: {before.error:.3f} before, "
+        f"accuracy (confidence minus accuracy, 95% interval: {signed(100 * low, 1)} to {signed(100 * high, 1)}). "
+        f"Temperature scaling ({temperature:.2f}, fitted on validation images) {helps} the expected calibration error: {before.error:.3f} before, "
         f"{after.error:.3f} after, {after.error_by_chance:.3f} expected of perfect calibration on as many images."
     )
     if worst:
@@ -175,14 +150,8 @@ def calibration(label: str, before: Reliability, after: Reliability, temperature
             f" The average hides where the scaled confidence is furthest too high: {percent(worst['confidence'])} on {worst['n']:,} "
             f"predictions, of which {percent(worst['accuracy'])} are correct ({interval(*worst['accuracy_ci95'])}, 95% for all bins together)."
         )
-    numbers = {
-        "gap": asdict(before.gap),
-        "error": before.error,
-        "error_scaled": after.error,
-        "error_by_chance": after.error_by_chance,
-        "temperature": temperature,
-        "most_overconfident_bin": worst,
-    }
+    numbers = {"gap": asdict(before.gap), "error": before.error, "temperature": temperature}
+    numbers |= {"error_scaled": after.error, "error_by_chance": after.error_by_chance, "worst_bin": worst}
     return Conclusion("calibration", text, numbers, f"Student's interval, {before.gap.n:,} test images")
 
 
@@ -219,22 +188,29 @@ def slices(label: str, parts: Sequence[Slice]) -> Conclusion:
         `run.conclude(conclusions.slices(chosen.label, parts))`
     """
     differing = [part for part in parts if part.significant]
-    worse = [part for part in differing if part.gap < 0]
-    properties = list(dict.fromkeys(part.property for part in parts))
     if not parts:
         text = f"The test images could not be sliced, so the accuracy of the {label} by kind of image is unknown."
         return Conclusion("slices", text)
-    where = f"of {len(parts)} slices by {listing(properties)}"
+    where = f"of {len(parts)} slices by {_properties(parts)}"
     text = f"In none {where} does the accuracy of the {label} differ significantly from that of the same classes on all other images."
     if differing:
         text = f"In {len(differing)} {where}, the accuracy of the {label} differs significantly from that of the same classes on all other images."
-    if worse:
-        worst = min(worse, key=lambda part: part.gap)
+    worst = _worst(parts)
+    if worst:
         text += f" The worst is {worst.name}: {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below ({p_value(worst.p_value)})."
     numbers = {"slices": len(parts), "significant": [asdict(part) for part in differing]}
-    return Conclusion(
-        "slices", text, numbers, f"z-test standardised by class, corrected for {len(parts)} slices"
-    )
+    test = f"z-test standardised by class, corrected for {len(parts)} slices"
+    return Conclusion("slices", text, numbers, test)
+
+
+def _properties(parts: Sequence[Slice]) -> str:
+    return listing(list(dict.fromkeys(part.property for part in parts)))
+
+
+def _worst(parts: Sequence[Slice]) -> Slice | None:
+    """Return the slice with the largest significant loss of accuracy."""
+    worse = [part for part in parts if part.gap < 0 and part.significant]
+    return min(worse, key=lambda part: part.gap, default=None)
 
 
 def recommendations(
@@ -255,29 +231,26 @@ def recommendations(
         text = f"Look for harder images: the {label} makes no mistake on the test images."
         return [Conclusion("recommendation_1", text)]
     first = confused[0]
-    back = next(
-        (item for item in confused if (item.true, item.predicted) == (first.predicted, first.true)), None
-    )
+    pairs = {(item.true, item.predicted): item for item in confused}
+    back = pairs.get((first.predicted, first.true))
     both = first.count + (back.count if back else 0)
     kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
     texts = [
         f"To improve the {label}, collect more images of {first.true} and {first.predicted}, or check their labels: {both:,} of "
         f"{mistakes:,} mistakes ({both / mistakes:.0%}) {kind}."
     ]
-    worse = [part for part in parts if part.gap < 0 and part.significant]
+    worst = _worst(parts)
     other = next((item for item in confused[1:] if item is not back), None)
-    if worse:
-        worst = min(worse, key=lambda part: part.gap)
+    if worst:
         texts.append(
             f"Train the {label} with more images whose {worst.property} is between {worst.low:.3g} and {worst.high:.3g}, or augment "
             f"towards them: there its accuracy is {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below what the same "
             f"classes reach elsewhere ({p_value(worst.p_value)} after correction for {len(parts)} slices)."
         )
     elif other and parts:
-        by = listing(list(dict.fromkeys(part.property for part in parts)))
         texts.append(
             f"Then check why the {label} classifies {other.true} as {other.predicted} ({other.count:,} images, {percent(other.share)} of "
-            f"the class); in no slice by {by} do its classes do significantly worse than elsewhere."
+            f"the class); in no slice by {_properties(parts)} do its classes do significantly worse than elsewhere."
         )
     return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]
 
