@@ -17,9 +17,7 @@ DIVERGING = "PuOr"
 STYLE = {
     "figure.dpi": 110,
     "figure.facecolor": "white",
-    "font.family": "DejaVu Sans",
     "font.size": 11,
-    "axes.labelsize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

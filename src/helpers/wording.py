@@ -41,8 +41,8 @@ def score(logged: Mapping[str, Any], name: str) -> str:
 
 def p_value(value: float) -> str:
     """Return a p-value with three decimals: `p = 0.042`, `p < 0.001`."""
-    shown = "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"= {value:.3f}"
-    return f"p {shown}"
+    text = "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"= {value:.3f}"
+    return f"p {text}"
 
 
 def number(value: float, digits: int) -> str:
@@ -131,12 +131,12 @@ def change_words(
         share: whether the values are fractions, to be written as percentages with a difference in percentage points.
     """
     scale, digits = (100, 1) if share else (1, 3)
-    shown = percent if share else "{:.3f}".format
+    words = percent if share else "{:.3f}".format
     unit = " points" if share else ""
     ends = [signed(scale * end, digits) for end in interval or ()]
     return ChangeWords(
-        shown(before),
-        shown(after),
+        words(before),
+        words(after),
         f"{signed(scale * (after - before), digits)}{unit}",
         f"{ends[0]} to {ends[1]}{unit}" if ends else "–",
         "–" if p is None else p_value(p),
@@ -149,9 +149,7 @@ def signed(value: float, digits: int) -> str:
     Example:
         `wording.signed(-0.04, 1)` is `"−0.04"`
     """
-    if value == 0:
-        return "±0"
-    shown = f"{value:+.{digits}f}"
-    if not shown.strip("+-0."):
-        shown = f"{value:+.{digits + 1}f}"
-    return shown.replace("-", "−") if shown.strip("+-0.") else "±0"
+    for text in (f"{value:+.{digits}f}", f"{value:+.{digits + 1}f}"):
+        if text.strip("+-0."):
+            return text.replace("-", "−")
+    return "±0"

@@ -62,10 +62,13 @@ def test_models_of_other_seeds_come_with_it(tmp_path, monkeypatch):
 def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch):
     run = run_for(tmp_path, monkeypatch, "tuned", network(classes=4))
     with pytest.raises(
-        OsemnError, match=r"has 4 classes; the data have 3: a, b, c(?s:.)*osemn run --from 09_tuning"
+        OsemnError,
+        match=r"has 4 classes and takes images of shape \[8, 8, 1\]; the data have 3 \(a, b, c\)(?s:.)*osemn run --from 09_tuning",
     ):
         candidates.load(run, NAMES, SHAPE)
-    with pytest.raises(OsemnError, match=r"takes images of shape \[8, 8, 1\]; the data's have \[9, 8, 1\]"):
+    with pytest.raises(
+        OsemnError, match=r"takes images of shape \[8, 8, 1\]; the data have 4 \(a, b, c, d\) and \[9, 8, 1\]"
+    ):
         candidates.load(run, (*NAMES, "d"), (9, 8, 1))
 
 

@@ -116,21 +116,12 @@ def compare_with_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> 
         `candidates.compare_with_others(run, test.labels, predicted)`
     """
     rows = []
-    for name in run.stage.may_read:
-        if name not in run.upstream:
-            continue
+    for name in [name for name in run.stage.may_read if name in run.upstream]:
         with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
             comparison = scoring.compare(labels, predicted, saved["predicted"])
-            label = str(saved["label"])
-        rows.append(
-            {
-                "other": stages.find(name).candidate,
-                "label": label,
-                **comparison.as_metrics(),
-                "only_this": comparison.only_one,
-                "only_other": comparison.only_other,
-            }
-        )
+            other = {"other": stages.find(name).candidate, "label": str(saved["label"])}
+        only = {"only_this": comparison.only_one, "only_other": comparison.only_other}
+        rows.append({**other, **comparison.as_metrics(), **only})
     return rows
 
 
@@ -143,14 +134,11 @@ def _check(
     model: keras.Model, name: str, stage: str, class_names: tuple[str, ...], image_shape: tuple[int, ...]
 ) -> None:
     classes, shape = model.outputs[0].shape[-1], tuple(model.inputs[0].shape[1:])
-    if classes != len(class_names):
+    fits = all(mine in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True))
+    if classes != len(class_names) or not fits:
         raise OsemnError(
-            f"The model '{name}' has {classes} classes; the data have {len(class_names)}: {', '.join(class_names)}.",
-            f"train it on these data: osemn run --from {stage}",
-        )
-    if any(mine not in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True)):
-        raise OsemnError(
-            f"The model '{name}' takes images of shape {list(shape)}; the data's have {list(image_shape)}.",
+            f"The model '{name}' has {classes} classes and takes images of shape {list(shape)}; the data have "
+            f"{len(class_names)} ({', '.join(class_names)}) and {list(image_shape)}.",
             f"train it on these data: osemn run --from {stage}",
         )
 
@@ -202,9 +190,7 @@ def scorer(
 
     def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chunks = [compiled(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
-        probabilities, embeddings = (
-            np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*chunks, strict=True)
-        )
+        probabilities, embeddings = map(np.concatenate, zip(*chunks, strict=True))
         return probabilities, embeddings
 
     return score

@@ -49,6 +49,12 @@ class Sample:
         """Return the number of images."""
         return len(self.probabilities)
 
+    @property
+    def scalars(self) -> dict[str, np.ndarray]:
+        """The numbers that each have one value per image, by name."""
+        confidence = self.probabilities.max(axis=1)
+        return {"confidence": confidence, "brightness": self.brightness, "contrast": self.contrast}
+
     def rows(self, chosen: np.ndarray) -> "Sample":
         """Return the rows with the given indices."""
         return Sample(*(values[chosen] for values in vars(self).values()))
@@ -102,12 +108,7 @@ class DriftReference:
 
     def __init__(self, known: Sample, thresholds: dict[int, float] | None = None) -> None:
         self.known, self.thresholds = known, thresholds or {}
-        confidence = known.probabilities.max(axis=1)
-        self._sorted = {
-            "confidence": np.sort(confidence),
-            "brightness": np.sort(known.brightness),
-            "contrast": np.sort(known.contrast),
-        }
+        self._sorted = {name: np.sort(values) for name, values in known.scalars.items()}
         self._sorted_outputs = np.sort(known.probabilities, axis=0)
         self._counts = np.bincount(known.probabilities.argmax(axis=1), minlength=known.probabilities.shape[1])
         step = max(len(known) // _MMD_REFERENCE, 1)
@@ -165,12 +166,8 @@ class DriftReference:
             _kolmogorov_smirnov(self._sorted_outputs[:, index], window.probabilities[:, index])
             for index in range(classes)
         )
-        columns = {
-            "confidence": window.probabilities.max(axis=1),
-            "brightness": window.brightness,
-            "contrast": window.contrast,
-        }
-        scalars = {name: _kolmogorov_smirnov(self._sorted[name], values) for name, values in columns.items()}
+        columns = window.scalars.items()
+        scalars = {name: _kolmogorov_smirnov(self._sorted[name], values) for name, values in columns}
         return {
             "softmax outputs": min(outputs * classes, 1.0),
             "predicted classes": self._classes(window),
@@ -222,12 +219,8 @@ class DriftReference:
 
     def save(self, path: Path) -> None:
         """Write the reference to an `.npz` file."""
-        np.savez(
-            path,
-            **vars(self.known),
-            windows=np.array(list(self.thresholds), np.int64),
-            thresholds=np.array(list(self.thresholds.values()), np.float64),
-        )
+        windows, thresholds = list(self.thresholds), list(self.thresholds.values())
+        np.savez(path, **vars(self.known), windows=windows, thresholds=thresholds)
 
     @classmethod
     def load(cls, path: Path) -> "DriftReference":

@@ -38,14 +38,11 @@ def references(
         `tables.references(dataset, test.labels, predicted, probabilities)`
     """
     n, order = len(labels), np.argsort(-probabilities, axis=1, kind="stable")
+    in_two = int((labels[:, None] == order[:, :2]).any(axis=1).sum())
     counts = {
         "accuracy": (int(np.sum(labels == predicted)), n, "of the candidate"),
         "majority class": (int(np.bincount(labels).max()), n, "always predicting the most frequent class"),
-        "top-2 accuracy": (
-            int((labels[:, None] == order[:, :2]).any(axis=1).sum()),
-            n,
-            "the true class is among the two most probable",
-        ),
+        "top-2 accuracy": (in_two, n, "the true class is among the two most probable"),
     }
     if dataset in HUMAN_ACCURACY:
         value, images, source = HUMAN_ACCURACY[dataset]
@@ -90,15 +87,13 @@ def classification_report(scores: Scores) -> str:
         `print(tables.classification_report(scores))`
     """
     columns = ("precision", "recall", "f1")
-    rows = {
-        one.name: [*(score(vars(one), name) for name in columns), f"{one.support:,}"]
-        for one in scores.classes
-    }
+    rows = {}
+    for one in scores.classes:
+        rows[one.name] = [*(score(vars(one), name) for name in columns), f"{one.support:,}"]
     for name in ("accuracy", "macro_f1", "weighted_f1"):
         title = name.replace("_f1", " average")
         rows[title] = ["", "", score(vars(scores), name), f"{scores.n:,}"]
     table = pd.DataFrame.from_dict(rows, "index", columns=["precision", "recall", "F1", "support"])
-    absent = (
-        f"\nno image of: {', '.join(scores.absent)} (left out of the macro average)" if scores.absent else ""
-    )
-    return f"{table.to_string()}{absent}\n"
+    absent = ", ".join(scores.absent)
+    note = f"\nno image of: {absent} (left out of the macro average)" if absent else ""
+    return f"{table.to_string()}{note}\n"
