@@ -253,16 +253,3 @@ def recommendations(
             f"the class); in no slice by {_properties(parts)} do its classes do significantly worse than elsewhere."
         )
     return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]
-
-
-def learning_curves(label: str, diagnosis: str) -> Conclusion:
-    """Return the diagnosis of the candidate's learning curves.
-
-    Args:
-        label: the candidate's label.
-        diagnosis: from `training.diagnose`.
-
-    Example:
-        `run.conclude(conclusions.learning_curves(chosen.label, training.diagnose(chosen.history)))`
-    """
-    return Conclusion("learning_curves", f"Learning curves of the {label}: {diagnosis}.")
