@@ -255,3 +255,10 @@ def test_figures_carry_their_finding_as_alt_text():
     }
     for words, figure in drawn.items():
         assert words in figures.alt_text(figure)
+
+
+def test_class_without_a_test_image_has_no_curve():
+    labels, probabilities = np.array([0, 1, 1, 0]), np.eye(3)[[0, 1, 0, 0]]
+    areas = confusion.areas(probabilities, labels, NAMES)
+    figure = plots.curves(probabilities, labels, NAMES, areas)
+    assert "curves of 2 classes" in figures.alt_text(figure)

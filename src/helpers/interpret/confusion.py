@@ -265,4 +265,5 @@ def areas(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
             row["average_precision"] = float(average_precision_score(mine, probabilities[:, index]))
             row["roc_auc"] = float(roc_auc_score(mine, probabilities[:, index]))
         rows.append(row)
-    return pd.DataFrame(rows).set_index("class")
+    table = pd.DataFrame(rows).set_index("class")
+    return table.astype(object).where(table.notna(), None)  # pandas turns None into NaN, which metrics refuse

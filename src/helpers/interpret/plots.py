@@ -129,11 +129,11 @@ def curves(
             display.from_predictions(mine, probabilities[:, index], ax=axis, name=name, curve_kwargs=style)
     axes[0, 0].set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="auto")
     axes[0, 1].set(xlabel="false positive rate (log scale)", ylabel="true positive rate")
-    # from 1e-4: with 10,000 images no smaller rate than one false positive is measured
+    # from 1e-4: the rate of one false positive among 10,000 images
     axes[0, 1].set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), aspect="auto")
     for axis in axes[0]:
         axis.legend(fontsize=8).set_visible(len(class_names) <= MOST_NAMED)
-    areas = table.dropna()
+    areas = table.dropna().astype(float)
     lowest = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
     text = f"Lowest average precision and area under ROC: {lowest or 'none'}."
     return figures.with_alt(figure, f"Precision-recall and ROC curves of {len(areas)} classes. {text}")
