@@ -86,7 +86,7 @@ def draw_interval(
 def label_rows(axes: Axes, names: Sequence[str]) -> None:
     """Name the places 0, 1, … on the vertical axis, from top to bottom."""
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
 
 
 def image_grid(
