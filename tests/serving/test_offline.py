@@ -203,7 +203,7 @@ def test_folder_like_the_reference_shows_no_drift(home):
     images = np.random.default_rng(5).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
     done = call("drift", folder_of(home, images[:60]), "--check")
     assert done.exit_code == 0
-    assert done.stdout.startswith("No drift shown in 60 pictures.")
+    assert done.stdout.startswith("No significant drift in 60 images.")
     assert "embeddings: p = " in done.stdout
 
 
@@ -213,7 +213,7 @@ def test_images_in_the_order_of_their_classes_show_no_drift(home):
     order = registry_versions.predict(model, images)[0][:, 0].argsort()
     done = call("drift", folder_of(home, images[order]), "--check")
     assert done.exit_code == 0
-    assert done.stdout.startswith("No drift shown in 600 pictures.")
+    assert done.stdout.startswith("No significant drift in 600 images.")
 
 
 def test_folder_of_darker_images_shows_drift_and_the_check_fails(home):
@@ -222,7 +222,7 @@ def test_folder_of_darker_images_shows_drift_and_the_check_fails(home):
     done = call("drift", folder)
     assert done.exit_code == 0
     assert "brightness" in done.stdout.splitlines()[0]
-    with pytest.raises(OsemnError, match="Drift in 60 pictures"):
+    with pytest.raises(OsemnError, match="Drift in 60 images"):
         call("drift", folder, "--check")
 
 
