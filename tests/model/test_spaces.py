@@ -245,8 +245,8 @@ def test_parameters_are_described_in_words():
     assert spaces.describe(cnn().space["learning_rate"]) == "0.002 to 0.1, on a log scale"
 
 
-def test_study_is_another_when_code_that_trains_was_edited(monkeypatch) -> None:
-    files = {file.stem for file in manifests._with_all_they_import([Path(spaces.__file__)])}
+def test_edited_training_code_makes_another_study(monkeypatch) -> None:
+    files = {file.stem for file in manifests._with_imports([Path(spaces.__file__)])}
     assert files >= {
         "spaces",
         "recipe",
