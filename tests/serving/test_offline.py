@@ -57,7 +57,7 @@ def test_full_disk_is_one_sentence_and_the_predictions_are_printed(home):
     assert done.returncode == 1
     assert done.stdout.splitlines()[1].startswith(str(file))
     assert done.stderr.startswith("Failed: there is no space left on the disk")
-    assert "Make some" in done.stderr
+    assert "Free some space" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -80,7 +80,7 @@ def test_file_that_cannot_be_read_is_named_and_the_others_are_classified(home):
     good, bad = home / "good.png", home / "bad.png"
     good.write_bytes(service_support.png(service_support.pixels()))
     bad.write_text("text", encoding="utf-8")
-    with pytest.raises(OsemnError, match="2 of 3 pictures could not be read"):
+    with pytest.raises(OsemnError, match="2 of 3 images could not be read"):
         call("predict", str(bad), str(good), str(home / "nowhere.png"))
 
 
@@ -185,7 +185,7 @@ def test_invert_is_refused_where_it_would_change_nothing(home):
     registry.promote(
         registry.publish(content, registry_versions.facts(framing={"box": 8, "centre": "box"})).name
     )
-    with pytest.raises(UsageError, match="light on dark by themselves") as caught:
+    with pytest.raises(UsageError, match="which makes them light on dark") as caught:
         call("predict", str(file), "--invert")
     assert "--no-frame" in caught.value.remedy
     assert call("predict", str(file), "--invert", "--no-frame").exit_code == 0
