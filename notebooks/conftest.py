@@ -1,6 +1,6 @@
-"""For `pytest --nbval-lax notebooks/`: evaluates the other candidates before the export, which reads what 07 says of each.
+"""For `pytest --nbval-lax notebooks/`: evaluates the other candidates before the export, which reads all evaluations.
 
-nbval runs every notebook once, with its defaults; 07 is a notebook for each candidate.
+nbval runs every notebook only once, with its defaults, so 07 evaluates only one candidate.
 """
 
 import pytest
@@ -14,7 +14,7 @@ FIRST_READER, READ = "10_export", "07_evaluation"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Run the evaluations that are missing before the first cell of the export is."""
+    """Run the missing evaluations before the first cell of the export."""
     if not isinstance(item, IPyNbCell) or item.path.stem != FIRST_READER or item.cell_num:
         return
     own = notebook_cells.defaults(FIRST_READER)
