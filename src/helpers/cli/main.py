@@ -149,7 +149,7 @@ def _check(dataset: str, profile: str, quiet: bool) -> None:
     """Print what changed since the accepted run; fail on a regression."""
     from helpers.report.regression import changes
 
-    found = changes.checked(dataset, profile)
+    found = changes.check(dataset, profile)
     if not quiet:
         typer.echo("\n".join(found.lines))
     changes.refuse(found, dataset, profile)
