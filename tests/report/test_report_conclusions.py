@@ -7,8 +7,7 @@ import update_tables
 
 from helpers import wording
 from helpers.errors import OsemnError
-from helpers.report import conclusions, models, questions
-from helpers.report.statements import statements
+from helpers.report import conclusions, models, questions, stage_conclusions
 from report_runs import (
     CONCLUSIONS,
     DATASET,
@@ -143,7 +142,7 @@ def test_stages_without_conclusions_are_skipped(metrics):
     assert summary["also"] == []
     assert [question for question, *_ in summary["questions"]] == list(questions.OWN.values())
     assert summary["lead"] == "The champion on Digits is the tuned residual CNN."
-    assert statements({}, (TUNING, "search_gain")) == []
+    assert stage_conclusions.read({}, (TUNING, "search_gain")) == ()
 
 
 def test_questions_are_answered_with_the_files_of_all_conclusions(metrics):

@@ -9,11 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from helpers.errors import OsemnError
-from helpers.report import data_facts, first_screen, models, post_mortem, questions
+from helpers.report import data_facts, first_screen, models, post_mortem, questions, stage_conclusions
 from helpers.report.data_facts import EXPLORE, metrics_file
 from helpers.report.models import BASELINE, TRANSFER, MetricsByStage, Model, PairedTest
-from helpers.report.statements import Statement, statements
-from helpers.series.conclusions import Conclusion
+from helpers.series.conclusions import Conclusion, Conclusions
 from helpers.wording import duration, listing, p_value, percent, points, sources
 
 SCHEMA = 4
@@ -127,10 +126,10 @@ def _cost(best: Model, simplest: Model) -> str:
     return text
 
 
-def _also(metrics: MetricsByStage) -> list[Statement]:
+def _also(metrics: MetricsByStage) -> Conclusions:
     """Return the conclusions that neither the questions nor the evidence print."""
     stages_best_first = dict.fromkeys([*(model.stage for model in models.models(metrics)), *models.STAGES])
-    return statements(
+    return stage_conclusions.read(
         metrics,
         (BASELINE, "baselines"),
         (TRANSFER, "resolution"),
@@ -138,6 +137,10 @@ def _also(metrics: MetricsByStage) -> list[Statement]:
         (EXPLORE, "most_alike"),
         (WARM_UP, "boundary"),
     )
+
+
+def _printed(conclusion: Conclusion) -> dict[str, str]:
+    return {"text": conclusion.text, "source": conclusion.source}
 
 
 def summary(
@@ -163,9 +166,9 @@ def summary(
         "lead": first_screen.lead(metrics, dataset),
         "tiles": [asdict(tile) for tile in first_screen.tiles(metrics)],
         "not_for": [list(entry) for entry in first_screen.not_for(metrics, threshold)],
-        "best_model": asdict(Statement(established[0].text, established[0].source)) if compared else None,
+        "best_model": _printed(established[0]) if compared else None,
         "questions": [list(answer) for answer in questions.answers(metrics, established)],
-        "also": [asdict(statement) for statement in _also(metrics)],
+        "also": [_printed(conclusion) for conclusion in _also(metrics)],
         "business": dict(business) if business else None,
         "post_mortem": [asdict(lesson) for lesson in post_mortem.lessons(metrics)],
         "models": [asdict(model) for model in compared],

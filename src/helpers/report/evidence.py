@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.report import collect
 from helpers.report.models import EVALUATION, EXPORT, GRAD_CAM, SERVING, champion
-from helpers.report.statements import text
+from helpers.report.stage_conclusions import joined
 from helpers.series import stages
 from helpers.wording import percent, score
 
@@ -82,7 +82,7 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
     ]
     shown = []
     for heading, stage, concluding, ids, drawn in plan:
-        words = text(metrics, *((concluding, name) for name in ids))
+        words = joined(metrics, *((concluding, name) for name in ids))
         if isinstance(drawn, Table):
             shown.append(Exhibit(heading, words, stage, "", drawn))
         elif drawn and series.by_name[stage].holds(f"figures/{drawn}.png"):

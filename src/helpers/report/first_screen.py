@@ -16,7 +16,7 @@ from helpers.report.models import (
     MetricsByStage,
     champion,
 )
-from helpers.report.statements import text
+from helpers.report.stage_conclusions import joined
 from helpers.series import stages
 from helpers.wording import duration, interval, percent, sources
 
@@ -48,7 +48,7 @@ def lead(metrics: MetricsByStage, dataset: str) -> str:
         return ""
     stage = f"{EVALUATION}/{name}"
     named = f"The champion on {dataset} is the {metrics[stage]['label']}."
-    return f"{named} {text(metrics, (stage, 'test_accuracy'))}".strip()
+    return f"{named} {joined(metrics, (stage, 'test_accuracy'))}".strip()
 
 
 def tiles(metrics: MetricsByStage) -> list[Tile]:

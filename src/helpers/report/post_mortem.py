@@ -9,7 +9,7 @@ from scipy import stats
 
 from helpers.report.data_facts import metrics_file
 from helpers.report.models import EVALUATION, SERVING, MetricsByStage, champion
-from helpers.report.statements import statements
+from helpers.report.stage_conclusions import read
 from helpers.wording import percent, sources
 
 LOSS_POINTS = 3.0  # percentage points: a loss that users notice
@@ -42,13 +42,13 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
     stage = f"{EVALUATION}/{name}"
     logged, source = metrics[stage], metrics_file(stage)
     confusions, slices = (
-        tuple(statement.text for statement in statements(metrics, (stage, name)))
+        tuple(conclusion.text for conclusion in read(metrics, (stage, name)))
         for name in ("confusions", "slices")
     )
     advice = tuple(str(text).replace("**", "") for text in logged.get("recommendations") or ())
-    drift = statements(metrics, (SERVING, "drift"))
-    retrain = (*(statement.text for statement in drift), retraining(logged["accuracy"], logged["n"]))
-    watched = sources([source, *(statement.source for statement in drift)])
+    drift = read(metrics, (SERVING, "drift"))
+    retrain = (*(conclusion.text for conclusion in drift), retraining(logged["accuracy"], logged["n"]))
+    watched = sources([source, *(conclusion.source for conclusion in drift)])
     parts = [
         Lesson("Systematic errors", confusions, source, f"{stage}/figures/misclassified.png"),
         Lesson("Labels to check", _labels(logged), source, f"{stage}/figures/doubtful_labels.png"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from helpers.report.data_facts import ACQUIRE
 from helpers.report.models import EVALUATION, EXPORT, FINE_TUNING, TRANSFER, TUNING, MetricsByStage
-from helpers.report.statements import statements
+from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
 from helpers.wording import sources
 
@@ -37,9 +37,9 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
     height = metrics.get(ACQUIRE, {}).get("image_height")
     size = f" on images of {height} px" if height else ""
     for question, places in ASKED.items():
-        logged = statements(metrics, *places)
+        logged = read(metrics, *places)
         if logged:
-            answer = " ".join(statement.text for statement in logged)
-            files = sources(statement.source for statement in logged)
+            answer = " ".join(conclusion.text for conclusion in logged)
+            files = sources(conclusion.source for conclusion in logged)
             rows.append((question.format(size=size), answer, files))
     return rows
