@@ -298,7 +298,7 @@ def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
             [new_output("stream", name="stderr", text=text) for text in [*bar, "\ndone\x1b[31m!\x1b[0m\n"]],
         ),
         ("show()", [picture_output()]),
-        ("say()", [_markdown("**Notice** that 91.2% are right; see [the web](https://example.org/page).")]),
+        ("say()", [_markdown("**Notice** that accuracy is 91.2%; see [the web](https://example.org/page).")]),
         ("print(1)", [new_output("stream", name="stdout", text="a wide line " * 20 + "\n")]),
         ("versions", [_text("'one line of text'")]),
         ("shapes", [_text("[(2, 6),\n (6,)]")]),
