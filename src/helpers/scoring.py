@@ -1,22 +1,24 @@
-"""Scores with their intervals."""
+"""Scores of predicted labels, with their intervals and paired tests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 from sklearn.metrics import f1_score
 
 from helpers.errors import OsemnError
 
-LEVEL = 0.05  # of tests: a difference is shown where its p-value lies below
+LEVEL = 0.05  # of tests: a difference is significant if its p-value is below
+_CELLS_AT_ONCE = 4_000_000  # of a bootstrap; 32 MB of counts
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval of a proportion.
 
     Args:
-        successes: how many of `n` were right.
+        successes: number of successes among `n` trials.
         n: number of trials.
         level: confidence level, between 0 and 1.
 
@@ -25,10 +27,13 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
 
     Source: E. B. Wilson (1927), "Probable inference, the law of succession, and statistical inference", as
     in `scipy.stats.binomtest`.
+
+    Example:
+        `scoring.wilson_interval(902, 1_000)`
     """
     if n <= 0 or not 0 <= successes <= n:
         raise OsemnError(
-            f"{successes} of {n} is no proportion.", "give 0 ≤ successes ≤ n with at least one trial"
+            f"{successes} of {n} is not a proportion.", "give 0 ≤ successes ≤ n with at least one trial"
         )
     interval = stats.binomtest(int(successes), int(n)).proportion_ci(confidence_level=level, method="wilson")
     return float(interval.low), float(interval.high)
@@ -36,11 +41,11 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
 
 @dataclass(frozen=True)
 class Score:
-    """How well predicted labels agree with the true ones.
+    """Accuracy and macro-F1 of predicted labels.
 
     Attributes:
         n: number of images.
-        accuracy: share of right predictions.
+        accuracy: proportion of correct predictions.
         accuracy_ci95: Wilson's interval of the accuracy.
         macro_f1: mean of the classes' F1.
     """
@@ -57,18 +62,26 @@ def score(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Score:
     Args:
         labels: `[N] int64`, the true labels.
         predicted: `[N] int64`, the predicted labels.
-        num_classes: number of classes, so that a class nobody predicted counts with F1 = 0.
+        num_classes: number of classes, so that a class that is never predicted counts with F1 = 0.
 
     Raises:
-        OsemnError: the two have not the same length, or are empty.
+        OsemnError: the lengths differ, or there are no images.
+
+    Example:
+        `scoring.score(validation.labels, predicted, len(names))`
     """
+    check_lengths(labels, predicted)
+    correct = int(np.sum(labels == predicted))
+    macro_f1 = f1_score(labels, predicted, labels=np.arange(num_classes), average="macro", zero_division=0)
+    return Score(len(labels), correct / len(labels), wilson_interval(correct, len(labels)), float(macro_f1))
+
+
+def check_lengths(labels: np.ndarray, predicted: np.ndarray) -> None:
+    """Raise an OsemnError unless there is one prediction per label, and at least one."""
     if len(labels) != len(predicted) or len(labels) == 0:
         raise OsemnError(
             f"{len(predicted)} predictions for {len(labels)} labels.", "predict each image exactly once"
         )
-    right = int(np.sum(labels == predicted))
-    macro_f1 = f1_score(labels, predicted, labels=np.arange(num_classes), average="macro", zero_division=0)
-    return Score(len(labels), right / len(labels), wilson_interval(right, len(labels)), float(macro_f1))
 
 
 @dataclass(frozen=True)
@@ -76,11 +89,11 @@ class Comparison:
     """Two models on the same images.
 
     Attributes:
-        difference: accuracy of the one minus accuracy of the other.
+        difference: accuracy of the first minus accuracy of the second.
         ci95: its 95% interval.
-        p_value: of McNemar's exact test that both are right equally often.
-        only_one: images that only the one got right.
-        only_other: images that only the other got right.
+        p_value: of McNemar's exact test that both have the same accuracy.
+        only_one: number of images that only the first classifies correctly.
+        only_other: number of images that only the second classifies correctly.
     """
 
     difference: float
@@ -91,7 +104,7 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is more than noise at the 5% level."""
+        """Whether the difference is significant at the 5% level."""
         return self.p_value < LEVEL
 
     def corrected(self, candidates: int) -> "Comparison":
@@ -99,7 +112,7 @@ class Comparison:
         return replace(self, p_value=min(1.0, self.p_value * candidates))
 
     def as_metrics(self) -> dict[str, Any]:
-        """Return the comparison in percentage points as stages log it: `points`, `ci95`, `p_value`, `shown`."""
+        """Return the comparison in percentage points as stages log it: `points`, `ci95`, `p_value`, `shown` (significant)."""
         return {
             "points": 100 * self.difference,
             "ci95": [100 * end for end in self.ci95],
@@ -113,23 +126,29 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
 
     Args:
         labels: `[N] int64`, the true labels.
-        one: `[N] int64`, what the one predicted.
-        other: `[N] int64`, what the other predicted.
+        one: `[N] int64`, predictions of the first model.
+        other: `[N] int64`, predictions of the second model.
 
     Raises:
-        OsemnError: the three have not the same length, or are empty.
+        OsemnError: the lengths differ, or there are no images.
 
     Source: Q. McNemar (1947), exact by the binomial distribution; the interval is Agresti and Min's (2005) for
-    paired proportions, a Wald interval after half an image was added to each of the four cells. With few images it can leave
-    out zero where the exact test shows nothing: it is then widened to zero.
+    paired proportions, a Wald interval after half an image was added to each of the four cells. With few images it can
+    exclude zero where the exact test is not significant; it is then widened to include zero.
+
+    Example:
+        `scoring.compare(validation.labels, fine_tuned, frozen).significant`
     """
     if not len(labels) == len(one) == len(other) or len(labels) == 0:
         raise OsemnError(
             f"{len(one)} and {len(other)} predictions for {len(labels)} labels.",
             "compare models on the same images",
         )
-    one_right, other_right = one == labels, other == labels
-    only_one, only_other = int(np.sum(one_right & ~other_right)), int(np.sum(other_right & ~one_right))
+    one_correct, other_correct = one == labels, other == labels
+    only_one, only_other = (
+        int(np.sum(one_correct & ~other_correct)),
+        int(np.sum(other_correct & ~one_correct)),
+    )
     discordant = only_one + only_other
     p_value = float(stats.binomtest(only_one, discordant).pvalue) if discordant else 1.0
     n = len(labels) + 2
@@ -142,13 +161,104 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A mean with its 95% interval, by Student's t over images.
+class LabelScores:
+    """Scores that follow from counts by class; each array may have leading axes, one entry per sample.
 
     Attributes:
-        n: images.
-        value: the mean; None where there is none.
-        ci95: its interval; None for fewer than two.
+        accuracy: proportion of correct predictions.
+        f1: `[…, K]`; 0 for a class without a correct prediction, NaN for one that neither occurs nor is predicted.
+        macro_f1: mean F1 over the classes that occur.
+        weighted_f1: mean F1 over the classes, weighted by how often they occur.
+    """
+
+    accuracy: np.ndarray
+    f1: np.ndarray
+    macro_f1: np.ndarray
+    weighted_f1: np.ndarray
+
+
+def score_counts(correct: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> LabelScores:
+    """Return scores from counts by class, `[…, K]` each: correct predictions, images, predictions."""
+    with np.errstate(invalid="ignore"):
+        f1 = 2 * correct / (support + predicted)
+    counted = np.where(support > 0, f1, 0.0)
+    occurring = np.maximum((support > 0).sum(axis=-1), 1)
+    n = support.sum(axis=-1)
+    weighted = (counted * support).sum(axis=-1) / np.maximum(n, 1.0)
+    return LabelScores(correct.sum(axis=-1) / n, f1, counted.sum(axis=-1) / occurring, weighted)
+
+
+def score_confusion(confusion: np.ndarray) -> LabelScores:
+    """Return scores from a confusion matrix, `[K, K]`; rows are true classes."""
+    confusion = np.asarray(confusion, np.float64)
+    return score_counts(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+
+
+def score_cells(
+    labels: np.ndarray, predictions: Sequence[np.ndarray], counts: np.ndarray, num_classes: int
+) -> list[LabelScores]:
+    """Return the scores of one or more models from the number of images in each cell.
+
+    A cell holds the images with the same label and the same predictions.
+
+    Args:
+        labels: `[cells]`, the true label.
+        predictions: for each model `[cells]`, its predicted label.
+        counts: `[samples, cells]`, number of images.
+        num_classes: K.
+    """
+
+    def by_class(classes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        rows = np.arange(len(classes))
+        return counts @ sparse.csr_array((weight * 1.0, (rows, classes)), shape=(len(classes), num_classes))
+
+    every = np.ones(len(labels))
+    support = by_class(labels, every)
+    return [
+        score_counts(by_class(labels, predicted == labels), support, by_class(predicted, every))
+        for predicted in predictions
+    ]
+
+
+def bootstrap_scores(
+    labels: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    weights: np.ndarray,
+    n: int,
+    num_classes: int,
+    *,
+    draws: int,
+    generator: np.random.Generator,
+) -> list[LabelScores]:
+    """Return the scores of one or more models in bootstrap samples, `[draws]` each.
+
+    Args:
+        labels: `[cells]`, as for `score_cells`.
+        predictions: as for `score_cells`.
+        weights: `[cells]`, proportional to the probability of each cell; the cells' counts for a plain bootstrap.
+        n: images in a sample.
+        num_classes: K.
+        draws: number of samples.
+        generator: source of random numbers.
+    """
+    at_once, pieces = max(1, _CELLS_AT_ONCE // len(weights)), []
+    for start in range(0, draws, at_once):
+        drawn = generator.multinomial(n, weights / weights.sum(), size=min(at_once, draws - start))
+        pieces.append(score_cells(labels, predictions, drawn, num_classes))
+    return [
+        LabelScores(*(np.concatenate([getattr(one, name) for one in piece]) for name in vars(piece[0])))
+        for piece in zip(*pieces, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over images with its 95% interval by Student's t.
+
+    Attributes:
+        n: number of images.
+        value: the mean; None without images.
+        ci95: its interval; None for fewer than two images.
     """
 
     n: int

@@ -33,17 +33,17 @@ def test_wilson_interval_holds_the_true_proportion_about_as_often_as_it_says():
 
 @pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
 def test_what_is_no_proportion_is_refused(successes, n):
-    with pytest.raises(OsemnError, match="is no proportion"):
+    with pytest.raises(OsemnError, match="is not a proportion"):
         scoring.wilson_interval(successes, n)
 
 
 def test_score_agrees_with_scikit_learn():
     generator = np.random.default_rng(1)
     labels, predicted = generator.integers(0, 7, 500), generator.integers(0, 7, 500)
-    found = scoring.score(labels, predicted, 7)
-    assert found.accuracy == pytest.approx(accuracy_score(labels, predicted), abs=1e-12)
-    assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
-    assert found.accuracy_ci95[0] < found.accuracy < found.accuracy_ci95[1]
+    result = scoring.score(labels, predicted, 7)
+    assert result.accuracy == pytest.approx(accuracy_score(labels, predicted), abs=1e-12)
+    assert result.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
+    assert result.accuracy_ci95[0] < result.accuracy < result.accuracy_ci95[1]
 
 
 def test_class_that_nobody_predicts_lowers_macro_f1():
@@ -86,24 +86,24 @@ def test_measure_times_and_scores_one_prediction_of_the_whole_part():
 def test_comparison_counts_the_images_that_only_one_got_right():
     labels = np.zeros(10, np.int64)
     one, other = np.array([0] * 8 + [1] * 2), np.array([0] * 3 + [1] * 6 + [0])
-    found = scoring.compare(labels, one, other)
-    assert (found.only_one, found.only_other) == (5, 1)
-    assert found.difference == pytest.approx(0.4)
+    result = scoring.compare(labels, one, other)
+    assert (result.only_one, result.only_other) == (5, 1)
+    assert result.difference == pytest.approx(0.4)
     # exact binomial, by hand: 2 · (C(6,0) + C(6,1)) / 2⁶
-    assert found.p_value == pytest.approx(2 * 7 / 64)
-    assert not found.significant
-    assert found.ci95[0] < 0.4 < found.ci95[1]
-    logged = found.as_metrics()
+    assert result.p_value == pytest.approx(2 * 7 / 64)
+    assert not result.significant
+    assert result.ci95[0] < 0.4 < result.ci95[1]
+    logged = result.as_metrics()
     assert (logged["points"], logged["shown"]) == (pytest.approx(40), False)
-    assert logged["ci95"] == pytest.approx([100 * end for end in found.ci95])
-    assert logged["p_value"] == found.p_value
+    assert logged["ci95"] == pytest.approx([100 * end for end in result.ci95])
+    assert logged["p_value"] == result.p_value
 
 
 def test_comparison_of_equal_predictions_shows_no_difference():
     labels = np.arange(50) % 3
-    found = scoring.compare(labels, labels, labels)
-    assert (found.difference, found.p_value) == (0.0, 1.0)
-    assert found.ci95[0] < 0 < found.ci95[1]
+    result = scoring.compare(labels, labels, labels)
+    assert (result.difference, result.p_value) == (0.0, 1.0)
+    assert result.ci95[0] < 0 < result.ci95[1]
 
 
 def test_comparison_finds_a_real_difference_and_turns_its_sign():
@@ -140,14 +140,14 @@ def test_interval_leaves_out_zero_only_where_the_test_shows_a_difference(only_on
     one, other = np.zeros(360, int), np.zeros(360, int)
     other[:only_one] = 1
     one[only_one : only_one + only_other] = 1
-    found = scoring.compare(labels, one, other)
-    low, high = found.ci95
-    assert (low <= 0 <= high) != found.significant
+    result = scoring.compare(labels, one, other)
+    low, high = result.ci95
+    assert (low <= 0 <= high) != result.significant
 
 
 def test_best_of_several_candidates_is_compared_with_a_correction():
-    found = scoring.Comparison(0.01, (0.001, 0.02), 0.02, 20, 10)
-    assert found.significant
-    assert found.corrected(2).p_value == pytest.approx(0.04)
-    assert not found.corrected(3).significant
-    assert found.corrected(100).p_value == 1.0
+    result = scoring.Comparison(0.01, (0.001, 0.02), 0.02, 20, 10)
+    assert result.significant
+    assert result.corrected(2).p_value == pytest.approx(0.04)
+    assert not result.corrected(3).significant
+    assert result.corrected(100).p_value == 1.0

@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from evaluated_runs import EvaluatedRun, answers
-from helpers import paths, wording
+from helpers import paths, scoring, wording
 from helpers.cli import main
 from helpers.errors import OsemnError
 from helpers.report import collect, render
@@ -80,7 +80,7 @@ def test_macro_f1_is_that_of_scikit_learn(classes: int, n: int, seed: int) -> No
     right = np.bincount(labels[labels == predicted], minlength=classes)
     counts = (np.bincount(one, minlength=classes) for one in (labels, predicted))
     expected = f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
-    assert significance.macro_f1(right, *counts) == pytest.approx(expected)
+    assert scoring.score_counts(right, *counts).macro_f1 == pytest.approx(expected)
 
 
 def test_paired_bootstrap_agrees_with_drawing_images_one_by_one() -> None:

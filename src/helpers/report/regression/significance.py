@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import stats
 
-from helpers.scoring import LEVEL, compare, wilson_interval
+from helpers.scoring import LEVEL, LabelScores, bootstrap_scores, compare, score_cells, wilson_interval
 
 DRAWS = 2_000  # a p-value of 0.05 is then known to ±0.01
 _CELLS_AT_ONCE = 4_000_000  # keeps an array below 32 MB
@@ -84,12 +84,6 @@ def independent_proportion(
     )
 
 
-def macro_f1(correct: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the mean F1 over the classes that occur, `[…]`, from counts by class, `[…, K]` each."""
-    by_class = np.where(support > 0, 2 * correct / np.maximum(support + predicted, 1), 0.0)
-    return by_class.sum(axis=-1) / np.maximum((support > 0).sum(axis=-1), 1)
-
-
 def paired_macro_f1(
     labels: np.ndarray,
     before: np.ndarray,
@@ -120,10 +114,11 @@ def paired_macro_f1(
     rest, new = np.divmod(keys, num_classes)
     label, old = np.divmod(rest, num_classes)
     generator = np.random.default_rng(seed)
-    sampled = _bootstrap(label, (old, new), counts, num_classes, draws, generator)
-    observed = _scores(label, (old, new), counts[None], num_classes)
+    cells, n = (label, (old, new)), len(labels)
+    sampled = bootstrap_scores(*cells, counts, n, num_classes, draws=draws, generator=generator)
+    observed = score_cells(*cells, counts[None], num_classes)
     p_value = _permuted(label, (old, new), counts, num_classes, draws, generator)
-    change = _from_draws(observed, sampled[1] - sampled[0])
+    change = _from_draws(observed, sampled)
     if p_value >= LEVEL:
         change = replace(change, low=min(change.low, 0.0), high=max(change.high, 0.0))
     return replace(change, p_value=p_value)
@@ -143,8 +138,8 @@ def _permuted(
 
     def difference(swapped: np.ndarray) -> np.ndarray:
         cells = np.concatenate([counts - swapped, swapped], axis=1)
-        before, after = _scores(label, pairs, cells, num_classes)
-        return np.abs(after - before)
+        before, after = score_cells(label, pairs, cells, num_classes)
+        return np.abs(after.macro_f1 - before.macro_f1)
 
     observed = difference(np.zeros((1, len(counts)), np.int64)).item()
     at_once, as_large = max(1, _CELLS_AT_ONCE // len(label)), 0
@@ -170,50 +165,16 @@ def independent_macro_f1(
     for matrix in (before, after):
         label, predicted = np.nonzero(matrix)
         counts = np.asarray(matrix)[label, predicted]
-        sampled += _bootstrap(label, (predicted,), counts, len(matrix), draws, generator)
-        observed += _scores(label, (predicted,), counts[None], len(matrix))
-    return _from_draws(observed, sampled[1] - sampled[0])
+        cells, n = (label, (predicted,)), int(counts.sum())
+        sampled += bootstrap_scores(*cells, counts, n, len(matrix), draws=draws, generator=generator)
+        observed += score_cells(*cells, counts[None], len(matrix))
+    return _from_draws(observed, sampled)
 
 
-def _bootstrap(
-    label: np.ndarray,
-    predictions: Sequence[np.ndarray],
-    counts: np.ndarray,
-    num_classes: int,
-    draws: int,
-    generator: np.random.Generator,
-) -> list[np.ndarray]:
-    """Return the macro-F1 of each set of predictions in each draw, `[draws]` each."""
-    n, at_once = int(counts.sum()), max(1, _CELLS_AT_ONCE // len(counts))
-    pieces = []
-    for start in range(0, draws, at_once):
-        drawn = generator.multinomial(n, counts / n, size=min(at_once, draws - start))
-        pieces.append(_scores(label, predictions, drawn, num_classes))
-    return [np.concatenate(piece) for piece in zip(*pieces, strict=True)]
-
-
-def _scores(
-    label: np.ndarray, predictions: Sequence[np.ndarray], drawn: np.ndarray, num_classes: int
-) -> list[np.ndarray]:
-    """Return the macro-F1 of each set of predictions from the counts of the cells, `[draws, cells]`."""
-    support = drawn @ _members(label, np.ones(len(label)), num_classes)
-    scores = []
-    for guess in predictions:
-        correct = drawn @ _members(label, guess == label, num_classes)
-        predicted = drawn @ _members(guess, np.ones(len(label)), num_classes)
-        scores.append(macro_f1(correct, support, predicted))
-    return scores
-
-
-def _members(classes: np.ndarray, weight: np.ndarray, num_classes: int) -> sparse.csr_array:
-    """Return the matrix that assigns cells to classes, `[cells, K]`."""
-    rows = np.arange(len(classes))
-    return sparse.csr_array((weight.astype(np.float64), (rows, classes)), shape=(len(classes), num_classes))
-
-
-def _from_draws(observed: Sequence[np.ndarray], differences: np.ndarray) -> TestedChange:
+def _from_draws(observed: Sequence[LabelScores], sampled: Sequence[LabelScores]) -> TestedChange:
+    differences = sampled[1].macro_f1 - sampled[0].macro_f1
     low, high = np.percentile(differences, [2.5, 97.5])
     smaller = min(int(np.sum(differences <= 0)), int(np.sum(differences >= 0)))
     p_value = min(1.0, 2 * (1 + smaller) / (1 + len(differences)))
-    before, after = (float(one.item()) for one in observed)
+    before, after = (float(one.macro_f1.item()) for one in observed)
     return TestedChange(before, after, float(low), float(high), p_value)
