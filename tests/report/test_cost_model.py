@@ -284,17 +284,16 @@ def test_plan_survives_json():
     assert again["chosen"]["threshold"] == made["chosen"]["threshold"]
 
 
-def test_sensitivity_changes_one_cost_at_a_time_and_passes_over_zero():
+def test_costs_are_varied_one_at_a_time_and_zero_is_skipped():
     validation, test = calibrated(500, 1), calibrated(500, 2)
-    rows = policy.sensitivity(validation, test, Costs(0.2, 0.5, 0.08, 0.0))
-    assert [(row.cost, row.factor) for row in rows] == [
+    rows = policy.vary_costs(validation, test, Costs(0.2, 0.5, 0.08, 0.0))
+    assert [(row["cost"], row["factor"]) for row in rows] == [
         (name, factor) for name in ("value_right", "cost_wrong", "cost_check") for factor in (0.5, 2.0)
     ]
-    for row in rows:
-        assert row.plan == policy.plan(validation, test, row.plan.costs)
-        assert json.loads(json.dumps(row.to_dict()))["value"] == getattr(row.plan.costs, row.cost)
-        assert row.to_dict()["saving"] == row.plan.saving.value
-    assert rows[3].plan.costs == Costs(0.2, 1.0, 0.08, 0.0)
+    assert json.loads(json.dumps(rows)) == rows
+    other = policy.plan(validation, test, Costs(0.2, 1.0, 0.08, 0.0))
+    assert (rows[3]["value"], rows[3]["policy"]) == (1.0, other.policy)
+    assert (rows[3]["threshold"], rows[3]["saving"]) == (other.chosen.threshold, other.saving.value)
 
 
 # --- the texts
@@ -348,11 +347,11 @@ def test_sensitivity_sentence_names_the_costs_that_change_the_policy():
     given = calibrated(2_000, 1)
     costs = Costs(0.2, 0.5, 0.08, 0.04)
     made = policy.plan(given, given, costs)
-    said = policy.sensitivity_sentence(made, policy.sensitivity(given, given, costs), "EUR")
+    said = policy.sensitivity_sentence(made, policy.vary_costs(given, given, costs), "EUR")
     assert made.policy == "person"
     assert "changes with cost_check × 2 and cost_prediction × 0.5." in said
     stays = policy.plan(given, given, CATALOGUE)
-    same = policy.sensitivity_sentence(stays, policy.sensitivity(given, given, CATALOGUE), "EUR")
+    same = policy.sensitivity_sentence(stays, policy.vary_costs(given, given, CATALOGUE), "EUR")
     assert "the best policy stays the same" in same
 
 
@@ -364,8 +363,8 @@ def test_costs_for_which_no_threshold_is_used_show_none():
         (machine, "machine", "100.0%", None),
     ):
         made = policy.plan(given, given, costs)
-        rows = policy.sensitivity(given, given, costs)
-        assert {row.plan.policy for row in rows} == {best}
+        rows = policy.vary_costs(given, given, costs)
+        assert {row["policy"] for row in rows} == {best}
         for row in business.summary(made, rows, "EUR")["sensitivity"]["rows"]:
             assert row[3:5] == ["–", proportion]
             assert saving is None or row[5] == saving

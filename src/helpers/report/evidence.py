@@ -10,11 +10,11 @@ from helpers.report.stage_conclusions import joined
 from helpers.series import stages
 from helpers.wording import percent, score
 
-FORMATS_HEAD = (
+HEAD = (
     "Format",
     "Size",
     "Test accuracy",
-    "Same label as Keras",
+    "Same label",
     "Largest difference",
     "One image",
     "First prediction",
@@ -61,6 +61,7 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
         return []
     evaluation, grad_cam = f"{EVALUATION}/{name}", f"{GRAD_CAM}/{name}"
     trained = stages.CANDIDATES.get(name, "")
+    checks = ("randomisation", "perturbation")
     by_class, formats = _per_class(metrics[evaluation]), _formats(metrics.get(EXPORT, {}))
     # heading, stage of the figure or the table, stage and ids of the conclusions, figure or table
     plan: list[tuple[str, str, str, tuple[str, ...], str | Table | None]] = [
@@ -69,13 +70,7 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
         ("Calibration", evaluation, evaluation, ("calibration",), "reliability"),
         ("Learning curves", evaluation, trained, ("learning_curves",), "learning_curves"),
         ("Where it looks when it is wrong", grad_cam, grad_cam, ("where_it_looks",), "maps_wrong"),
-        (
-            "Checks of the Grad-CAM maps",
-            grad_cam,
-            grad_cam,
-            ("randomisation", "perturbation"),
-            "deletion_and_insertion",
-        ),
+        ("Checks of the Grad-CAM maps", grad_cam, grad_cam, checks, "deletion_and_insertion"),
         ("Formats", EXPORT, EXPORT, ("parity", "sizes"), formats),
         ("Latency and throughput", SERVING, SERVING, ("latency",), "latency_and_throughput"),
         ("Power of the drift monitor", SERVING, SERVING, ("drift",), "drift_power"),
@@ -121,4 +116,4 @@ def _formats(logged: Mapping[str, Any]) -> Table | None:
         )
         for row in formats
     )
-    return Table(FORMATS_HEAD, rows)
+    return Table(HEAD, rows)

@@ -6,16 +6,7 @@ from typing import Any
 
 from helpers.report.business.policy import shown_threshold
 from helpers.report.data_facts import metrics_file
-from helpers.report.models import (
-    EVALUATION,
-    EXPORT,
-    REPORT,
-    SERVING,
-    TRANSFER,
-    TUNING,
-    MetricsByStage,
-    champion,
-)
+from helpers.report.models import EVALUATION, EXPORT, SERVING, TRANSFER, TUNING, MetricsByStage, champion
 from helpers.report.stage_conclusions import joined
 from helpers.series import stages
 from helpers.wording import duration, interval, percent, sources
@@ -134,7 +125,7 @@ def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tup
             f"Acting without a person on predictions with a calibrated confidence below {shown_threshold(threshold)} (after "
             "temperature scaling, as the service returns it)."
         )
-        entries.append((words, metrics_file(REPORT)))
+        entries.append((words, metrics_file("12_report")))
     if classes:
         words = (
             f"Images of anything but its {classes} classes, or from another source: it predicts one of its classes for every "

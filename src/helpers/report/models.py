@@ -10,7 +10,7 @@ from helpers.wording import interval
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
 EVALUATION, GRAD_CAM, TUNING = "07_evaluation", "08_grad_cam", "09_tuning"
-EXPORT, SERVING, REPORT = "10_export", "11_serving", "12_report"
+EXPORT, SERVING = "10_export", "11_serving"
 STAGES = (BASELINE, TRANSFER, FINE_TUNING, TUNING)
 MEASURED = ("macro_f1", "parameters", "fit_seconds", "predict_microseconds", "samples")
 MetricsByStage = Mapping[str, Mapping[str, Any]]

@@ -1,21 +1,14 @@
 """From costs to a policy, chosen on validation images and measured on test images."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from helpers import wording
-from helpers.report.business.cost_model import (
-    CHECK_ALL,
-    IMAGES,
-    Amount,
-    Costs,
-    Outcome,
-    Predictions,
-    choose,
-    outcome,
-)
+from helpers.report.business import cost_model
+from helpers.report.business.cost_model import Amount, Costs, Outcome, Predictions
 from helpers.series.conclusions import Conclusion
 
 PERSON, MACHINE, THRESHOLD = "person", "machine", "threshold"
@@ -69,50 +62,33 @@ def plan(validation: Predictions, test: Predictions, costs: Costs) -> Plan:
     Example:
         `plan = policy.plan(validation, test, cost_model.Costs(0.2, 0.5, 0.08, 0.0001))`
     """
-    threshold = choose(validation, costs)
-    machine, chosen = (outcome(validation, costs, end).saving.value for end in (0.0, threshold))
+    threshold = cost_model.choose(validation, costs)
+    machine, chosen = (cost_model.outcome(validation, costs, end).saving.value for end in (0.0, threshold))
     best = PERSON if max(machine, chosen) <= 0 else MACHINE if machine >= chosen else THRESHOLD
-    results = (outcome(test, costs, end) for end in (threshold, 0.0))
+    results = (cost_model.outcome(test, costs, end) for end in (threshold, 0.0))
     return Plan(costs, len(validation.correct), best, *results)
 
 
-@dataclass(frozen=True)
-class Sensitivity:
-    """The plan with one cost multiplied by a factor."""
-
-    cost: str
-    factor: float
-    plan: Plan
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a row of a table as plain JSON; `threshold` is None where the policy has none."""
-        result = self.plan.result
-        return {
-            "cost": self.cost,
-            "factor": self.factor,
-            "value": getattr(self.plan.costs, self.cost),
-            "policy": self.plan.policy,
-            "threshold": self.plan.chosen.threshold if self.plan.policy == THRESHOLD else None,
-            "proportion": result.proportion if result else 0.0,
-            "saving": self.plan.saving.value,
-            "saving_ci95": list(self.plan.saving.ci95),
-        }
-
-
-def sensitivity(
+def vary_costs(
     validation: Predictions, test: Predictions, costs: Costs, factors: Sequence[float] = (0.5, 2.0)
-) -> tuple[Sensitivity, ...]:
-    """Return the plans with one cost at a time halved or doubled; a cost of zero is skipped.
+) -> list[dict[str, Any]]:
+    """Return a row for each cost and factor: the policy that is best with that cost multiplied by it, and its results.
+
+    A cost of zero is skipped. `threshold` is None where the policy has none.
 
     Example:
-        `others = policy.sensitivity(validation, test, prices)`
+        `others = policy.vary_costs(validation, test, prices)`
     """
-    return tuple(
-        Sensitivity(name, factor, plan(validation, test, replace(costs, **{name: factor * value})))
-        for name in PRICES
-        if (value := getattr(costs, name))
-        for factor in factors
-    )
+    rows = []
+    for name, factor in itertools.product(PRICES, factors):
+        value = factor * getattr(costs, name)
+        if value:
+            other = plan(validation, test, replace(costs, **{name: value}))
+            row = {"cost": name, "factor": factor, "value": value, "policy": other.policy}
+            row["threshold"] = other.chosen.threshold if other.policy == THRESHOLD else None
+            row["proportion"] = other.result.proportion if other.result else 0.0
+            rows.append({**row, "saving": other.saving.value, "saving_ci95": list(other.saving.ci95)})
+    return rows
 
 
 def conclusion(plan: Plan, unit: str) -> Conclusion:
@@ -155,7 +131,7 @@ def _advice(plan: Plan, unit: str) -> str:
             f"no check is worth its cost. {_automated(plan.machine)} Per 1,000 images the saving is "
             f"{_amount(plan.machine.saving, unit)} {against}."
         )
-    if chosen.threshold >= CHECK_ALL:
+    if chosen.threshold >= cost_model.CHECK_ALL:
         return (
             "a person should check every image: on validation, no threshold saves more than its errors cost."
         )
@@ -189,23 +165,23 @@ def assumption(costs: Costs) -> str:
     )
 
 
-def sensitivity_sentence(plan: Plan, rows: Sequence[Sensitivity], unit: str) -> str:
-    """Return how far policy, threshold and saving depend on the costs, as a sentence."""
-    plans = [row.plan for row in rows] + [plan]
-    changed = [f"{row.cost} × {row.factor:g}" for row in rows if row.plan.policy != plan.policy]
+def sensitivity_sentence(plan: Plan, rows: Sequence[Mapping[str, Any]], unit: str) -> str:
+    """Return how far policy, threshold and saving depend on the costs, as a sentence; `rows` are from `vary_costs`."""
+    changed = [f"{row['cost']} × {row['factor']:g}" for row in rows if row["policy"] != plan.policy]
     best = (
         f"the best policy changes with {wording.listing(changed)}"
         if changed
         else "the best policy stays the same"
     )
-    thresholds = [min(one.chosen.threshold, 1.0) for one in plans if one.policy == THRESHOLD]
-    savings = [one.saving.value for one in plans]
+    thresholds = [row["threshold"] for row in rows] + [
+        plan.chosen.threshold if plan.policy == THRESHOLD else None
+    ]
+    known = [min(threshold, 1.0) for threshold in thresholds if threshold is not None]
+    savings = [row["saving"] for row in rows] + [plan.saving.value]
     text = f"When one cost at a time is halved or doubled, {best}."
-    if thresholds:
-        text += (
-            f" The threshold is {_range(shown_threshold(min(thresholds)), shown_threshold(max(thresholds)))}."
-        )
-    return f"{text} The saving is {_range(money(min(savings)), money(max(savings)))} {unit} per {IMAGES:,} images."
+    if known:
+        text += f" The threshold is {_range(shown_threshold(min(known)), shown_threshold(max(known)))}."
+    return f"{text} The saving is {_range(money(min(savings)), money(max(savings)))} {unit} per {cost_model.IMAGES:,} images."
 
 
 def money(value: float) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.report.business import cost_model, policy
-from helpers.report.business.policy import Plan, Sensitivity
+from helpers.report.business.policy import Plan
 from helpers.report.models import EVALUATION, MetricsByStage
 from helpers.series import stages
 from helpers.wording import percent
@@ -27,7 +27,7 @@ POLICIES = {
 }
 
 
-def predictions(
+def load_predictions(
     run: "Run", candidate: str, metrics: MetricsByStage
 ) -> tuple[cost_model.Predictions, cost_model.Predictions]:
     """Return a candidate's predictions for validation and test images, at the temperature that 07 fitted.
@@ -41,7 +41,7 @@ def predictions(
         MissingInputError: the candidate left no predictions.
 
     Example:
-        `validation, test = value.predictions(run, "tuned", metrics)`
+        `validation, test = value.load_predictions(run, "tuned", metrics)`
     """
     stage, temperature = f"{EVALUATION}/{candidate}", metrics[f"{EVALUATION}/{candidate}"]["temperature"]
     with np.load(run.input(stages.CANDIDATES[candidate], "validation_predictions.npz")) as arrays:
@@ -51,12 +51,12 @@ def predictions(
     return cost_model.predictions(*validation, temperature), cost_model.predictions(*test, temperature)
 
 
-def summary(plan: Plan, others: Sequence[Sensitivity], currency: str) -> dict[str, Any]:
+def summary(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
     """Return the section of the report on a plan, as plain JSON.
 
     Args:
         plan: chosen on validation, measured on test images.
-        others: the plan with other costs.
+        others: rows from `policy.vary_costs`.
         currency: the unit of money.
 
     Example:
@@ -71,7 +71,7 @@ def summary(plan: Plan, others: Sequence[Sensitivity], currency: str) -> dict[st
         "threshold": plan.chosen.threshold if checks else None,
         "sensitivity": {
             "head": ["Cost", "Changed to", "Best policy", "Threshold", "Automated", saving],
-            "rows": [_row(one.to_dict()) for one in others],
+            "rows": [_row(row) for row in others],
         },
     }
 

@@ -17,15 +17,8 @@ from helpers.report.html import cells
 if TYPE_CHECKING:
     from nbconvert.exporters.html import HTMLExporter
 
-PRIORITY = [
-    "text/html",
-    "text/markdown",
-    "image/png",
-    "image/jpeg",
-    "image/webp",
-    "image/svg+xml",
-    "text/plain",
-]
+IMAGES = ["image/png", "image/jpeg", "image/webp", "image/svg+xml"]
+PRIORITY = ["text/html", "text/markdown", *IMAGES, "text/plain"]
 PAGE_LIMIT = 3_000_000  # bytes: a larger page opens slowly on a phone
 
 

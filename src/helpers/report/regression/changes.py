@@ -6,14 +6,7 @@ from helpers import wording
 from helpers.errors import OsemnError
 from helpers.report import collect
 from helpers.report.regression import accept, comparisons, differences, reference
-from helpers.report.regression.comparisons import (
-    IMPROVEMENT,
-    NOT_SIGNIFICANT,
-    REGRESSION,
-    Change,
-    Compared,
-    Pair,
-)
+from helpers.report.regression.comparisons import NOT_SIGNIFICANT, REGRESSION, Change, Compared, Pair
 from helpers.report.regression.reference import AcceptedCandidate, AcceptedRun
 from helpers.wording import capital, listing, percent
 
@@ -76,9 +69,9 @@ class Changes:
             )
         if not self.compared:
             return f"No candidate can be compared with the run accepted on {self.when}."
-        counts = [len(self.having(verdict)) for verdict in (IMPROVEMENT, REGRESSION, NOT_SIGNIFICANT)]
+        counts = [len(self.having(verdict)) for verdict in ("improvement", REGRESSION, NOT_SIGNIFICANT)]
         return (
-            f"Since the run accepted on {self.when}: {_count(counts[0], IMPROVEMENT)}, {_count(counts[1], REGRESSION)}; "
+            f"Since the run accepted on {self.when}: {_count(counts[0], 'improvement')}, {_count(counts[1], REGRESSION)}; "
             f"{counts[2]:,} of {sum(counts):,} tested differences are not significant."
         )
 
