@@ -118,7 +118,7 @@ def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tup
     classes = len(metrics[stage].get("class_names") or metrics[stage].get("per_class") or ())
     entries = []
     if weak:
-        words = f"Deciding alone that an image shows {_weakness(weak)}. In brackets: how many of these predictions are correct."
+        words = f"Deciding alone that an image shows {_weakness(weak)}; in brackets, the precision and its 95% interval."
         entries.append((words, metrics_file(stage)))
     if threshold:
         words = (
