@@ -204,6 +204,7 @@ def evaluated_metrics() -> dict[str, dict]:
                     "test_accuracy": f"{name} classifies {100 * accuracy:.1f}% of 360 test images correctly.",
                     "weakest_class": f"{name} is weakest on one.",
                     "confusions": f"{name} confuses zero and one most.",
+                    "learning_curves": f"{name} has a good fit.",
                     "calibration": f"{name} is underconfident before scaling.",
                     "against_others": f"{name} is compared with the candidates before it.",
                     "slices": f"{name} is less accurate on dark images.",

@@ -12,6 +12,7 @@ from helpers.obtain import data
 from helpers.report import collect, conclusions, evidence, first_screen, models, post_mortem, provenance
 from helpers.report.html import index as first_page
 from helpers.report.html import pages
+from helpers.series import stages
 from report_runs import (
     BUSINESS,
     DATASET,
@@ -242,13 +243,27 @@ def test_threshold_says_which_confidence_it_is_of(metrics):
     assert any("calibrated confidence below 0.96 (after temperature scaling" in text for text in texts)
 
 
+def test_every_figure_of_evidence_and_post_mortem_is_one_that_its_stage_writes(run: FakeRun, metrics):
+    drawn = [
+        (stage.name, name.removeprefix("figures/").removesuffix(".png"))
+        for stage in stages.STAGES
+        if stage.candidate in ("", "tuned")
+        for name in stage.writes
+        if name.endswith(".png")
+    ]
+    assert len(exhibited(run, *drawn)) == 9
+    for lesson in post_mortem.lessons(metrics):
+        stage, _, name = lesson.figure.partition("/figures/")
+        assert not name or f"figures/{name}" in stages.find(stage).writes
+
+
 def test_evidence_prints_the_conclusions_of_its_stages(run: FakeRun):
     cam = "08_grad_cam/tuned"
     drawn = ((TESTED, "reliability"), (TESTED, "learning_curves"), (cam, "maps_wrong"))
     texts = exhibited(run, *drawn, (cam, "deletion_and_insertion"), ("11_serving", "latency_and_throughput"))
     assert texts["Calibration"] == "tuned is underconfident before scaling."
     assert texts["Scores by class"] == "tuned is weakest on one."
-    assert texts["Learning curves"] == "Tuned residual CNN: good fit."
+    assert texts["Learning curves"] == "tuned has a good fit."
     assert texts["Where it looks when it is wrong"] == "tuned looks at the object."
     assert texts["Checks of the Grad-CAM maps"] == (
         "The maps of tuned depend on its weights. Deletion is significant for tuned, insertion is not."

@@ -132,6 +132,7 @@ def _also(metrics: MetricsByStage) -> Conclusions:
     return stage_conclusions.read(
         metrics,
         (BASELINE, "baselines"),
+        (BASELINE, "cnn_against_forest"),
         (TRANSFER, "resolution"),
         *((stage, "learning_curves") for stage in stages_best_first),
         (EXPLORE, "most_alike"),

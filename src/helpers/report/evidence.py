@@ -7,7 +7,6 @@ from typing import Any
 from helpers.report import collect
 from helpers.report.models import EVALUATION, EXPORT, GRAD_CAM, SERVING, champion
 from helpers.report.stage_conclusions import joined
-from helpers.series import stages
 from helpers.wording import percent, score
 
 HEAD = (
@@ -60,24 +59,23 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
     if not name:
         return []
     evaluation, grad_cam = f"{EVALUATION}/{name}", f"{GRAD_CAM}/{name}"
-    trained = stages.CANDIDATES.get(name, "")
-    checks = ("randomisation", "perturbation")
+    checks = ("evidence", "randomisation", "perturbation")
     by_class, formats = _per_class(metrics[evaluation]), _formats(metrics.get(EXPORT, {}))
-    # heading, stage of the figure or the table, stage and ids of the conclusions, figure or table
-    plan: list[tuple[str, str, str, tuple[str, ...], str | Table | None]] = [
-        ("Confusion matrix", evaluation, evaluation, ("test_accuracy",), "confusion_matrix"),
-        ("Scores by class", evaluation, evaluation, ("weakest_class",), by_class),
-        ("Calibration", evaluation, evaluation, ("calibration",), "reliability"),
-        ("Learning curves", evaluation, trained, ("learning_curves",), "learning_curves"),
-        ("Where it looks when it is wrong", grad_cam, grad_cam, ("where_it_looks",), "maps_wrong"),
-        ("Checks of the Grad-CAM maps", grad_cam, grad_cam, checks, "deletion_and_insertion"),
-        ("Formats", EXPORT, EXPORT, ("parity", "sizes"), formats),
-        ("Latency and throughput", SERVING, SERVING, ("latency",), "latency_and_throughput"),
-        ("Power of the drift monitor", SERVING, SERVING, ("drift",), "drift_power"),
+    # heading, stage, ids of its conclusions, figure or table
+    plan: list[tuple[str, str, tuple[str, ...], str | Table | None]] = [
+        ("Confusion matrix", evaluation, ("test_accuracy", "seed_spread"), "confusion_matrix"),
+        ("Scores by class", evaluation, ("weakest_class",), by_class),
+        ("Calibration", evaluation, ("calibration",), "reliability"),
+        ("Learning curves", evaluation, ("learning_curves",), "learning_curves"),
+        ("Where it looks when it is wrong", grad_cam, ("maps", "where_it_looks"), "maps_wrong"),
+        ("Checks of the Grad-CAM maps", grad_cam, checks, "deletion_and_insertion"),
+        ("Formats", EXPORT, ("parity", "sizes"), formats),
+        ("Latency and throughput", SERVING, ("latency", "throughput"), "latency_and_throughput"),
+        ("Power of the drift monitor", SERVING, ("drift",), "drift_power"),
     ]
     shown = []
-    for heading, stage, concluding, ids, drawn in plan:
-        words = joined(metrics, *((concluding, name) for name in ids))
+    for heading, stage, ids, drawn in plan:
+        words = joined(metrics, *((stage, name) for name in ids))
         if isinstance(drawn, Table):
             shown.append(Exhibit(heading, words, stage, "", drawn))
         elif drawn and series.by_name[stage].holds(f"figures/{drawn}.png"):

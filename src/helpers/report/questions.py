@@ -19,6 +19,7 @@ ASKED = {
     "Was tuning worth it?": (
         (TUNING, "search_gain"),
         (TUNING, "tuned_network"),
+        (TUNING, "against_baseline"),
         (f"{EVALUATION}/tuned", "against_others"),
     ),
     "Why this model and not the others?": ((EXPORT, "champion"),),
