@@ -383,9 +383,9 @@ class FakeRun:
             drawn = png("Validation accuracy against cost: from 62% to 91%.")
             (folder / "figures" / "return_on_complexity.png").write_bytes(drawn)
         if stage == "12_report":
-            from helpers.report.conclusions import summary
+            from helpers.report.conclusions import summarise
 
-            manifests.write_json(folder / "summary.json", summary(self.metrics, "Digits"))
+            manifests.write_json(folder / "summary.json", summarise(self.metrics, "Digits"))
         self.seal(stage)
 
     def write_summary(self, summary: dict) -> None:

@@ -83,7 +83,7 @@ def test_invalid_predictions_are_refused(confidence, right):
 
 def test_confidences_come_from_probabilities_at_a_temperature():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4]], np.float32)
-    given = cost_model.predictions(probabilities, np.array([0, 2]), 2.0)
+    given = cost_model.calibrate(probabilities, np.array([0, 2]), 2.0)
     assert given.correct.tolist() == [True, False]
     assert given.confidence == pytest.approx(at_temperature(probabilities, 2.0).max(axis=1))
     assert given.confidence[0] < 0.7
@@ -103,12 +103,12 @@ def test_confidences_come_from_probabilities_at_a_temperature():
 )
 def test_invalid_probabilities_are_refused(probabilities, labels, temperature):
     with pytest.raises(OsemnError):
-        cost_model.predictions(probabilities, labels, temperature)
+        cost_model.calibrate(probabilities, labels, temperature)
 
 
 def test_a_threshold_that_is_nan_is_refused():
     with pytest.raises(UsageError, match="threshold"):
-        cost_model.outcome(calibrated(10), CATALOGUE, float("nan"))
+        cost_model.apply_threshold(calibrated(10), CATALOGUE, float("nan"))
 
 
 # --- the threshold
@@ -120,37 +120,41 @@ def test_choice_is_the_best_of_all_thresholds(seed):
     for costs in (CATALOGUE, Costs(1, 20, 0.3, 0.01), Costs(1, 1, 1, 0)):
         candidates = [0.0, *np.unique(given.confidence), CHECK_ALL]
         values = [net_values(given, costs, threshold).mean() for threshold in candidates]
-        chosen = cost_model.choose(given, costs)
+        chosen = cost_model.choose_threshold(given, costs)
         assert net_values(given, costs, chosen).mean() == pytest.approx(max(values), abs=1e-12)
 
 
 def test_of_equal_thresholds_the_one_that_automates_most_is_chosen():
     # Automating the last two images saves two checks of 1 and loses one stake of 2.
     given = Predictions(np.array([0.9, 0.6, 0.5]), np.array([True, True, False]))
-    assert cost_model.choose(given, Costs(1, 1, 2, 0)) == 0.0
-    assert cost_model.choose(given, Costs(1, 1, 1.99, 0)) == 0.6
+    assert cost_model.choose_threshold(given, Costs(1, 1, 2, 0)) == 0.0
+    assert cost_model.choose_threshold(given, Costs(1, 1, 1.99, 0)) == 0.6
 
 
 def test_threshold_does_not_separate_images_of_one_confidence():
     given = Predictions(np.full(4, 0.8), np.array([True, True, False, False]))
-    assert cost_model.choose(given, Costs(0, 1, 0.4, 0)) == CHECK_ALL
-    assert cost_model.choose(given, Costs(0, 1, 0.6, 0)) == 0.0
+    assert cost_model.choose_threshold(given, Costs(0, 1, 0.4, 0)) == CHECK_ALL
+    assert cost_model.choose_threshold(given, Costs(0, 1, 0.6, 0)) == 0.0
 
 
 def test_threshold_approaches_chows_rule_where_confidences_are_exact():
     validation, test = calibrated(200_000, 1), calibrated(200_000, 2)
     for costs in (CATALOGUE, Costs(1, 5, 0.5, 0.001), Costs(1, 0, 0.5, 0)):
         exact = 1 - costs.cost_check / costs.stake
-        chosen = policy.plan(validation, test, costs).chosen
+        chosen = policy.choose_policy(validation, test, costs).chosen
         assert chosen.threshold == pytest.approx(exact, abs=0.03)
-        gain = cost_model.difference(test, costs, chosen.threshold, exact)
+        gain = cost_model.compare_thresholds(test, costs, chosen.threshold, exact)
         assert abs(gain.value) < 0.01 * chosen.saving.value
 
 
 def test_costlier_errors_never_lead_to_fewer_checks_and_costlier_checks_never_to_more():
     given = calibrated(500, 3)
-    by_mistake = [cost_model.choose(given, Costs(0.2, cost, 0.08, 0)) for cost in (0, 0.1, 0.5, 2, 10, 100)]
-    by_look = [cost_model.choose(given, Costs(0.2, 0.5, cost, 0)) for cost in (0.001, 0.01, 0.08, 0.3, 1)]
+    by_mistake = [
+        cost_model.choose_threshold(given, Costs(0.2, cost, 0.08, 0)) for cost in (0, 0.1, 0.5, 2, 10, 100)
+    ]
+    by_look = [
+        cost_model.choose_threshold(given, Costs(0.2, 0.5, cost, 0)) for cost in (0.001, 0.01, 0.08, 0.3, 1)
+    ]
     assert by_mistake == sorted(by_mistake)
     assert by_look == sorted(by_look, reverse=True)
     assert by_mistake[0] < by_mistake[-1]
@@ -164,7 +168,7 @@ def test_amounts_are_means_over_images_and_their_intervals_those_of_the_paired_d
     given = calibrated(20_000, 4)
     values = net_values(given, CATALOGUE, 0.85)
     machine, person = net_values(given, CATALOGUE, 0.0), CATALOGUE.value_right - CATALOGUE.cost_check
-    result = cost_model.outcome(given, CATALOGUE, 0.85)
+    result = cost_model.apply_threshold(given, CATALOGUE, 0.85)
     pairs = ((result.saving, values - person), (result.saving_over_machine, values - machine))
     for amount, differences in pairs:
         student = mean_of(1_000 * differences)
@@ -176,7 +180,7 @@ def test_amounts_are_means_over_images_and_their_intervals_those_of_the_paired_d
 
 def test_proportion_and_accuracy_are_those_of_the_automated_images():
     given = calibrated(300, 5)
-    result = cost_model.outcome(given, CATALOGUE, 0.9)
+    result = cost_model.apply_threshold(given, CATALOGUE, 0.9)
     automated = given.confidence >= 0.9
     correct = int(given.correct[automated].sum())
     assert (result.automated, result.wrong) == (automated.sum(), automated.sum() - correct)
@@ -187,12 +191,12 @@ def test_proportion_and_accuracy_are_those_of_the_automated_images():
 
 def test_interval_of_the_saving_covers_the_truth_in_drawn_samples():
     population = calibrated(1_000_000, 10)
-    truth = cost_model.outcome(population, CATALOGUE, 0.85).saving.value
+    truth = cost_model.apply_threshold(population, CATALOGUE, 0.85).saving.value
     generator, covered = np.random.default_rng(11), 0
     for _ in range(400):
         drawn = generator.integers(0, 1_000_000, 300)
         given = Predictions(population.confidence[drawn], population.correct[drawn])
-        low, high = cost_model.outcome(given, CATALOGUE, 0.85).saving.ci95
+        low, high = cost_model.apply_threshold(given, CATALOGUE, 0.85).saving.ci95
         covered += low <= truth <= high
     # of 400 intervals of 95%, 367 to 391 cover it in 99 of 100 cases
     assert stats.binom.ppf(0.005, 400, 0.95) <= covered
@@ -200,7 +204,7 @@ def test_interval_of_the_saving_covers_the_truth_in_drawn_samples():
 
 def test_no_error_seen_does_not_rule_out_errors_to_come():
     given = Predictions(np.full(50, 0.9), np.ones(50, bool))
-    saving = cost_model.outcome(given, CATALOGUE, 0.0).saving
+    saving = cost_model.apply_threshold(given, CATALOGUE, 0.0).saving
     assert saving.value == saving.ci95[1] == pytest.approx(1_000 * (0.08 - 0.0001))
     # Jeffreys' upper limit for no error in 50
     limit = stats.beta(0.5, 50.5).ppf(0.975)
@@ -209,37 +213,39 @@ def test_no_error_seen_does_not_rule_out_errors_to_come():
 
 def test_policies_that_check_all_or_none_are_compared_without_uncertainty():
     given = calibrated(50)
-    nobody = cost_model.outcome(given, CATALOGUE, CHECK_ALL)
+    nobody = cost_model.apply_threshold(given, CATALOGUE, CHECK_ALL)
     assert nobody.accuracy is None
     assert nobody.saving.ci95 == (nobody.saving.value,) * 2 == pytest.approx((-0.1, -0.1))
-    everybody = cost_model.outcome(given, CATALOGUE, 0.0)
+    everybody = cost_model.apply_threshold(given, CATALOGUE, 0.0)
     assert everybody.proportion == 1
     assert everybody.saving_over_machine == cost_model.Amount(0.0, (0.0, 0.0))
     assert not everybody.saving_over_machine.significant
-    assert cost_model.difference(given, CATALOGUE, 0.7, 0.7) == cost_model.Amount(0.0, (0.0, 0.0))
+    assert cost_model.compare_thresholds(given, CATALOGUE, 0.7, 0.7) == cost_model.Amount(0.0, (0.0, 0.0))
 
 
 def test_people_who_make_errors_are_worth_less():
     given = calibrated(2_000, 6)
     perfect, human = CATALOGUE, Costs(0.2, 0.5, 0.08, 0.0001, person_accuracy=0.95)
-    threshold = cost_model.choose(given, human)
-    assert threshold < cost_model.choose(given, perfect)
+    threshold = cost_model.choose_threshold(given, human)
+    assert threshold < cost_model.choose_threshold(given, perfect)
     automated, correct = given.confidence >= threshold, given.correct
     model = np.where(correct, 0.2, -0.5) - 0.0001
     person = 0.95 * 0.2 - 0.05 * 0.5 - 0.08
     expected = np.where(automated, model, person - 0.0001).mean() - person
-    assert cost_model.outcome(given, human, threshold).saving.value == pytest.approx(1_000 * expected)
+    assert cost_model.apply_threshold(given, human, threshold).saving.value == pytest.approx(1_000 * expected)
     with pytest.raises(UsageError, match="person_accuracy"):
         Costs(0.2, 0.5, 0.08, 0.0001, person_accuracy=1.2)
 
 
 def test_difference_turns_its_sign_with_its_order():
     given = calibrated(400, 6)
-    one = cost_model.difference(given, CATALOGUE, 0.9, 0.6)
-    other = cost_model.difference(given, CATALOGUE, 0.6, 0.9)
+    one = cost_model.compare_thresholds(given, CATALOGUE, 0.9, 0.6)
+    other = cost_model.compare_thresholds(given, CATALOGUE, 0.6, 0.9)
     assert one.value == pytest.approx(-other.value)
     assert one.ci95 == pytest.approx((-other.ci95[1], -other.ci95[0]))
-    savings = [cost_model.outcome(given, CATALOGUE, threshold).saving.value for threshold in (0.9, 0.6)]
+    savings = [
+        cost_model.apply_threshold(given, CATALOGUE, threshold).saving.value for threshold in (0.9, 0.6)
+    ]
     assert one.value == pytest.approx(savings[0] - savings[1])
 
 
@@ -247,7 +253,7 @@ def test_difference_turns_its_sign_with_its_order():
 @pytest.mark.parametrize("n", [1, 2, 50])
 def test_only_correct_only_incorrect_and_one_image_give_a_plan(correct, n):
     given = Predictions(np.linspace(0.5, 1.0, n), np.full(n, correct))
-    made = policy.plan(given, given, CATALOGUE)
+    made = policy.choose_policy(given, given, CATALOGUE)
     assert made.policy == ("machine" if correct else "person")
     assert made.chosen.threshold == (0.0 if correct else CHECK_ALL)
     assert made.chosen.saving.ci95[0] <= made.chosen.saving.value <= made.chosen.saving.ci95[1]
@@ -260,25 +266,27 @@ def test_only_correct_only_incorrect_and_one_image_give_a_plan(correct, n):
 
 def test_plan_chooses_on_validation_and_measures_on_test():
     validation, test = calibrated(2_000, 7), calibrated(3_000, 8)
-    made = policy.plan(validation, test, CATALOGUE)
-    other = policy.plan(validation, Predictions(test.confidence, ~test.correct), CATALOGUE)
-    assert made.chosen.threshold == other.chosen.threshold == cost_model.choose(validation, CATALOGUE)
+    made = policy.choose_policy(validation, test, CATALOGUE)
+    other = policy.choose_policy(validation, Predictions(test.confidence, ~test.correct), CATALOGUE)
+    assert (
+        made.chosen.threshold == other.chosen.threshold == cost_model.choose_threshold(validation, CATALOGUE)
+    )
     assert made.policy == other.policy == "threshold"
     assert (made.validation_n, made.chosen.n, made.machine.n) == (2_000, 3_000, 3_000)
-    assert made.chosen == cost_model.outcome(test, CATALOGUE, made.chosen.threshold)
+    assert made.chosen == cost_model.apply_threshold(test, CATALOGUE, made.chosen.threshold)
     assert made.saving == made.chosen.saving
 
 
 def test_predictions_that_cost_more_than_they_save_leave_it_to_people():
     given = calibrated(500, 9)
-    made = policy.plan(given, given, Costs(0.2, 0.5, 0.08, 0.08))
+    made = policy.choose_policy(given, given, Costs(0.2, 0.5, 0.08, 0.08))
     assert made.policy == "person"
     assert made.saving == cost_model.Amount(0.0, (0.0, 0.0))
     assert made.chosen.saving.value < 0
 
 
 def test_plan_survives_json():
-    made = policy.plan(calibrated(300, 1), calibrated(300, 2), CATALOGUE).to_dict()
+    made = policy.choose_policy(calibrated(300, 1), calibrated(300, 2), CATALOGUE).to_dict()
     again = json.loads(json.dumps(made, allow_nan=False))
     assert again["saving"]["value"] == made["saving"]["value"]
     assert again["chosen"]["threshold"] == made["chosen"]["threshold"]
@@ -291,7 +299,7 @@ def test_costs_are_varied_one_at_a_time_and_zero_is_skipped():
         (name, factor) for name in ("value_right", "cost_wrong", "cost_check") for factor in (0.5, 2.0)
     ]
     assert json.loads(json.dumps(rows)) == rows
-    other = policy.plan(validation, test, Costs(0.2, 1.0, 0.08, 0.0))
+    other = policy.choose_policy(validation, test, Costs(0.2, 1.0, 0.08, 0.0))
     assert (rows[3]["value"], rows[3]["policy"]) == (1.0, other.policy)
     assert (rows[3]["threshold"], rows[3]["saving"]) == (other.chosen.threshold, other.saving.value)
 
@@ -300,7 +308,7 @@ def test_costs_are_varied_one_at_a_time_and_zero_is_skipped():
 
 
 def test_conclusion_gives_the_threshold_and_its_saving():
-    made = policy.plan(calibrated(5_000, 1), calibrated(5_000, 2), CATALOGUE)
+    made = policy.choose_policy(calibrated(5_000, 1), calibrated(5_000, 2), CATALOGUE)
     established = policy.conclusion(made, "EUR")
     text = established.text
     assert text.startswith(
@@ -316,14 +324,14 @@ def test_conclusion_gives_the_threshold_and_its_saving():
 def test_conclusion_reports_a_saving_that_is_not_significant():
     validation = Predictions(np.array([0.9, 0.9, 0.4]), np.array([True, True, False]))
     test = Predictions(np.repeat([0.95, 0.95, 0.5], [20, 2, 20]), np.repeat([True, False, True], [20, 2, 20]))
-    text = policy.conclusion(policy.plan(validation, test, CATALOGUE), "EUR").text
+    text = policy.conclusion(policy.choose_policy(validation, test, CATALOGUE), "EUR").text
     assert "EUR (not significant, 95% interval −" in text
 
 
 def test_conclusion_reports_a_loss_with_a_minus_sign():
     validation = Predictions(np.array([0.9, 0.9, 0.4]), np.array([True, True, False]))
     test = Predictions(np.full(200, 0.95), np.arange(200) % 2 == 0)
-    text = policy.conclusion(policy.plan(validation, test, CATALOGUE), "EUR").text
+    text = policy.conclusion(policy.choose_policy(validation, test, CATALOGUE), "EUR").text
     assert "the saving is −270 EUR (95% interval −" in text
 
 
@@ -331,7 +339,7 @@ def test_conclusion_says_when_everything_is_automated_and_when_nothing_is():
     given = calibrated(500, 1)
 
     def text(given: Predictions, costs: Costs) -> str:
-        return policy.conclusion(policy.plan(given, given, costs), "USD").text
+        return policy.conclusion(policy.choose_policy(given, given, costs), "USD").text
 
     assert "no check is worth its cost. 100.0% of the images are automated" in text(
         given, Costs(1, 1, 3, 0.001)
@@ -346,11 +354,11 @@ def test_conclusion_says_when_everything_is_automated_and_when_nothing_is():
 def test_sensitivity_sentence_names_the_costs_that_change_the_policy():
     given = calibrated(2_000, 1)
     costs = Costs(0.2, 0.5, 0.08, 0.04)
-    made = policy.plan(given, given, costs)
+    made = policy.choose_policy(given, given, costs)
     said = policy.sensitivity_sentence(made, policy.vary_costs(given, given, costs), "EUR")
     assert made.policy == "person"
     assert "changes with cost_check × 2 and cost_prediction × 0.5." in said
-    stays = policy.plan(given, given, CATALOGUE)
+    stays = policy.choose_policy(given, given, CATALOGUE)
     same = policy.sensitivity_sentence(stays, policy.vary_costs(given, given, CATALOGUE), "EUR")
     assert "the best policy stays the same" in same
 
@@ -362,10 +370,10 @@ def test_costs_for_which_no_threshold_is_used_show_none():
         (person, "person", "0.0%", "0.00 (0.00 to 0.00)"),
         (machine, "machine", "100.0%", None),
     ):
-        made = policy.plan(given, given, costs)
+        made = policy.choose_policy(given, given, costs)
         rows = policy.vary_costs(given, given, costs)
         assert {row["policy"] for row in rows} == {best}
-        for row in business.summary(made, rows, "EUR")["sensitivity"]["rows"]:
+        for row in business.summarise(made, rows, "EUR")["sensitivity"]["rows"]:
             assert row[3:5] == ["–", proportion]
             assert saving is None or row[5] == saving
         said = policy.sensitivity_sentence(made, rows, "EUR")
@@ -396,11 +404,11 @@ def test_money_has_decimals_below_a_hundred(value, shown):
 )
 def test_figure_has_labelled_axes_and_its_alt_text_the_threshold_and_the_saving(costs):
     validation, test = calibrated(500, 1), calibrated(500, 2)
-    made = policy.plan(validation, test, costs)
+    made = policy.choose_policy(validation, test, costs)
     places = cost_model.thresholds_around(made.chosen.threshold, test)
     assert (np.diff(places) > 0).all()
     assert made.chosen.threshold in places
-    figure = plots.thresholds(made, cost_model.curve(test, costs, places), "EUR")
+    figure = plots.thresholds(made, cost_model.apply_thresholds(test, costs, places), "EUR")
     money, shares = figure.axes
     assert money.get_ylabel() == "saving (EUR per 1,000 images)"
     assert shares.get_ylabel() == "percentage of images"
@@ -419,9 +427,9 @@ def test_figure_has_labelled_axes_and_its_alt_text_the_threshold_and_the_saving(
 
 def test_figure_of_a_model_without_a_correct_prediction_marks_no_threshold():
     given = Predictions(np.linspace(0.3, 0.9, 40), np.zeros(40, bool))
-    made = policy.plan(given, given, CATALOGUE)
+    made = policy.choose_policy(given, given, CATALOGUE)
     places = cost_model.thresholds_around(made.chosen.threshold, given)
-    figure = plots.thresholds(made, cost_model.curve(given, CATALOGUE, places), "EUR")
+    figure = plots.thresholds(made, cost_model.apply_thresholds(given, CATALOGUE, places), "EUR")
     figure.canvas.draw()
     assert "no threshold pays" in figures.alt_text(figure)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]

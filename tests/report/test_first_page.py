@@ -57,7 +57,7 @@ def tiles(metrics: dict) -> dict[str, first_screen.Tile]:
 
 def test_the_champions_numbers_stand_with_their_files(metrics):
     shown = tiles(metrics)
-    assert models.champion(metrics) == "tuned"
+    assert models.find_champion(metrics) == "tuned"
     assert (shown["Test accuracy"].value, shown["Test accuracy"].detail) == (
         "91.8%",
         "95% interval 88.8 to 93.8%",
@@ -224,7 +224,7 @@ def test_evidence_links_each_figure_to_page_and_file(run: FakeRun):
 
 
 def test_business_value_is_shown_as_12_logged_it(run: FakeRun, metrics):
-    run.write_summary(conclusions.summary(metrics, "Digits", BUSINESS))
+    run.write_summary(conclusions.summarise(metrics, "Digits", BUSINESS))
     page = index()
     for text in (*list(BUSINESS.values())[:3], "31 (29 to 33)", "confidence below 0.93"):
         assert text in page

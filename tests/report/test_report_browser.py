@@ -34,7 +34,7 @@ def _draw_everything(run: FakeRun) -> None:
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(png(f"What {file.stem} of {stage.name} shows."))
             run.seal(stage.name)
-    run.write_summary(conclusions.summary(run.metrics, "Digits", BUSINESS))
+    run.write_summary(conclusions.summarise(run.metrics, "Digits", BUSINESS))
 
 
 class Reader:

@@ -34,7 +34,7 @@ def best(metrics: dict) -> str:
 
 
 def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
-    compared = models.models(metrics)
+    compared = models.list_models(metrics)
     assert [model.name for model in compared[:4]] == ["fine_tuned", "transfer", "tuned", "baseline_cnn"]
     assert [model.stage for model in compared[:4]] == [FINE_TUNING, TRANSFER, TUNING, BASELINE]
     assert [model.source for model in compared[:3]] == [
@@ -47,7 +47,7 @@ def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
 
 
 def test_series_without_transfer_learning_compares_the_baselines_only():
-    summary = conclusions.summary(only_baseline(), "Digits")
+    summary = conclusions.summarise(only_baseline(), "Digits")
     assert summary["best_model"]["text"].startswith("Of 4 models, three-layer CNN has the highest accuracy")
     assert summary["best_model"]["source"] == "04_baseline/metrics.json"
     assert {statement["source"] for statement in summary["also"]} == {
@@ -125,7 +125,7 @@ def test_smallest_model_may_be_the_best():
 
 
 def test_conclusions_are_printed_as_their_stages_worded_them(metrics):
-    summary = conclusions.summary(metrics, "Digits")
+    summary = conclusions.summarise(metrics, "Digits")
     printed = [answer for _, answer, _ in summary["questions"]]
     printed += [statement["text"] for statement in summary["also"]]
     printed += [text for lesson in summary["post_mortem"] for text in lesson["texts"]]
@@ -138,7 +138,7 @@ def test_conclusions_are_printed_as_their_stages_worded_them(metrics):
 def test_stages_without_conclusions_are_skipped(metrics):
     for values in metrics.values():
         values.pop("conclusions", None)
-    summary = conclusions.summary(metrics, "Digits")
+    summary = conclusions.summarise(metrics, "Digits")
     assert summary["also"] == []
     assert [question for question, *_ in summary["questions"]] == list(questions.OWN.values())
     assert summary["lead"] == "The champion on Digits is the tuned residual CNN."
@@ -156,33 +156,37 @@ def test_questions_are_answered_with_the_files_of_all_conclusions(metrics):
 
 
 def test_learning_curves_of_the_best_model_come_first(metrics):
-    also = conclusions.summary(metrics, "Digits")["also"]
+    also = conclusions.summarise(metrics, "Digits")["also"]
     curves = {texts["learning_curves"] for texts in CONCLUSIONS.values() if "learning_curves" in texts}
     shown = [statement["source"][:2] for statement in also if statement["text"] in curves]
     assert shown == ["06", "05", "09", "04"]
 
 
 def test_stages_that_disagree_on_the_number_of_images_give_none(metrics):
-    assert models.validation_images(metrics) == 144
+    assert models.count_validation_images(metrics) == 144
     metrics[TRANSFER]["n_validation"] = 100
-    assert models.validation_images(metrics) is None
+    assert models.count_validation_images(metrics) is None
     assert "94.5% of validation images" in best(metrics)
 
 
 def test_tested_candidates_have_their_scores_and_latency(metrics):
-    tested = models.tested(metrics)
+    tested = models.list_tested(metrics)
     assert [model.candidate for model in tested] == ["baseline_cnn", "transfer", "fine_tuned", "tuned"]
     assert (tested[3].accuracy, tested[3].latency_ms) == (0.918, 0.3)
     assert tested[3].source == "07_evaluation/tuned/metrics.json"
     del metrics["07_evaluation/transfer"], metrics["10_export"]
-    assert [model.candidate for model in models.tested(metrics)] == ["baseline_cnn", "fine_tuned", "tuned"]
-    assert models.tested(metrics)[0].latency_ms is None
-    assert models.tested(metrics_by_stage()) == []
+    assert [model.candidate for model in models.list_tested(metrics)] == [
+        "baseline_cnn",
+        "fine_tuned",
+        "tuned",
+    ]
+    assert models.list_tested(metrics)[0].latency_ms is None
+    assert models.list_tested(metrics_by_stage()) == []
 
 
 def test_missing_metrics_leave_gaps():
-    assert conclusions.summary({}, "Digits")["best_model"] is None
-    assert conclusions.summary({BASELINE: {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
+    assert conclusions.summarise({}, "Digits")["best_model"] is None
+    assert conclusions.summarise({BASELINE: {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
     alone = {BASELINE: {"models": {"a": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}}
     assert best(alone).startswith("a has the highest accuracy on Digits: 50.0% of validation images")
     assert "also the smallest" in conclusions.complexity(alone).text

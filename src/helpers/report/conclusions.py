@@ -29,7 +29,7 @@ def require_models(metrics: MetricsByStage) -> list[Model]:
     Example:
         `compared = conclusions.require_models(metrics)`
     """
-    compared = models.models(metrics)
+    compared = models.list_models(metrics)
     if not compared:
         raise OsemnError(
             f"{metrics_file(BASELINE)} and the later stages hold no model with 'accuracy' and 'accuracy_ci95'.",
@@ -49,8 +49,8 @@ def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
         `run.conclude(conclusions.best_model(metrics, "Digits"))`
     """
     compared = require_models(metrics)
-    best, n = compared[0], models.validation_images(metrics)
-    tests = models.tests_of_best(metrics, compared)
+    best, n = compared[0], models.count_validation_images(metrics)
+    tests = models.read_tests_of_best(metrics, compared)
     among = f"Of {len(compared)} models, {best.label} has" if len(compared) > 1 else f"{best.label} has"
     text = (
         f"{among} the highest accuracy on {dataset}: {percent(best.accuracy)} of {f'{n:,} ' if n else ''}validation images "
@@ -128,7 +128,9 @@ def _cost(best: Model, simplest: Model) -> str:
 
 def _also(metrics: MetricsByStage) -> Conclusions:
     """Return the conclusions that neither the questions nor the evidence print."""
-    stages_best_first = dict.fromkeys([*(model.stage for model in models.models(metrics)), *models.STAGES])
+    stages_best_first = dict.fromkeys(
+        [*(model.stage for model in models.list_models(metrics)), *models.STAGES]
+    )
     return stage_conclusions.read(
         metrics,
         (BASELINE, "baselines"),
@@ -144,7 +146,7 @@ def _printed(conclusion: Conclusion) -> dict[str, str]:
     return {"text": conclusion.text, "source": conclusion.source}
 
 
-def summary(
+def summarise(
     metrics: MetricsByStage, dataset: str, business: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the content of the report's first page as plain JSON.
@@ -152,18 +154,18 @@ def summary(
     Args:
         metrics: metrics by stage.
         dataset: the data set's title.
-        business: what `value.summary` returned; None without a cost model.
+        business: what `value.summarise` returned; None without a cost model.
 
     Example:
-        `run.save_json("summary.json", conclusions.summary(metrics, "Digits", business))`
+        `run.save_json("summary.json", conclusions.summarise(metrics, "Digits", business))`
     """
-    compared = models.models(metrics)
+    compared = models.list_models(metrics)
     established = [best_model(metrics, dataset), complexity(metrics)] if compared else []
     threshold = (business or {}).get("threshold")
     return {
         "schema": SCHEMA,
         "dataset": dataset,
-        "champion": models.champion(metrics),
+        "champion": models.find_champion(metrics),
         "lead": first_screen.lead(metrics, dataset),
         "tiles": [asdict(tile) for tile in first_screen.tiles(metrics)],
         "not_for": [list(entry) for entry in first_screen.not_for(metrics, threshold)],
@@ -173,9 +175,9 @@ def summary(
         "business": dict(business) if business else None,
         "post_mortem": [asdict(lesson) for lesson in post_mortem.lessons(metrics)],
         "models": [asdict(model) for model in compared],
-        "tested": [asdict(model) for model in models.tested(metrics)],
-        "n_validation": models.validation_images(metrics),
-        "data": [asdict(fact) for fact in data_facts.data_facts(metrics)],
-        "most_alike": [list(pair) for pair in data_facts.most_alike(metrics)],
+        "tested": [asdict(model) for model in models.list_tested(metrics)],
+        "n_validation": models.count_validation_images(metrics),
+        "data": [asdict(fact) for fact in data_facts.list_facts(metrics)],
+        "most_alike": [list(pair) for pair in data_facts.list_most_alike(metrics)],
         "most_alike_source": metrics_file(EXPLORE),
     }

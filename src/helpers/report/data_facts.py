@@ -23,11 +23,11 @@ def metrics_file(stage: str) -> str:
     return f"{stage}/metrics.json"
 
 
-def data_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
+def list_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
     """Return the facts about the data that the stages logged.
 
     Example:
-        `pd.DataFrame([vars(fact) for fact in data_facts.data_facts(metrics)])`
+        `pd.DataFrame([vars(fact) for fact in data_facts.list_facts(metrics)])`
     """
     data, explored, split = (metrics.get(stage, {}) for stage in (ACQUIRE, EXPLORE, PREPROCESS))
     values = [
@@ -50,11 +50,11 @@ def data_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
     ]
 
 
-def most_alike(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, float]]:
+def list_most_alike(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, float]]:
     """Return the pairs of classes whose mean images are most alike, with the correlation of these images.
 
     Example:
-        `pd.DataFrame(data_facts.most_alike(metrics), columns=["class", "looks like", "correlation"])`
+        `pd.DataFrame(data_facts.list_most_alike(metrics), columns=["class", "looks like", "correlation"])`
     """
     pairs = metrics.get(EXPLORE, {}).get("most_alike") or []
     return [(str(one), str(other), float(correlation)) for one, other, correlation in pairs]

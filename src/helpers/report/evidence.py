@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.report import collect
-from helpers.report.models import EVALUATION, EXPORT, GRAD_CAM, SERVING, champion
+from helpers.report.models import EVALUATION, EXPORT, GRAD_CAM, SERVING, find_champion
 from helpers.report.stage_conclusions import joined
 from helpers.wording import percent, score
 
@@ -55,7 +55,7 @@ class Exhibit:
 def exhibits(series: collect.Series) -> list[Exhibit]:
     """Return the evidence on the champion that its stages left; the figures are not read yet."""
     metrics = {record.stage.name: record.metrics for record in series.records if record.intact}
-    name = champion(metrics)
+    name = find_champion(metrics)
     if not name:
         return []
     evaluation, grad_cam = f"{EVALUATION}/{name}", f"{GRAD_CAM}/{name}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.report.business.policy import shown_threshold
 from helpers.report.data_facts import metrics_file
-from helpers.report.models import EVALUATION, EXPORT, SERVING, TRANSFER, TUNING, MetricsByStage, champion
+from helpers.report.models import EVALUATION, EXPORT, SERVING, TRANSFER, TUNING, MetricsByStage, find_champion
 from helpers.report.stage_conclusions import joined
 from helpers.series import stages
 from helpers.wording import duration, interval, percent, sources
@@ -34,7 +34,7 @@ class Tile:
 
 def lead(metrics: MetricsByStage, dataset: str) -> str:
     """Return the sentences on top: the champion and its test accuracy; empty without a champion."""
-    name = champion(metrics)
+    name = find_champion(metrics)
     if not name:
         return ""
     stage = f"{EVALUATION}/{name}"
@@ -44,7 +44,7 @@ def lead(metrics: MetricsByStage, dataset: str) -> str:
 
 def tiles(metrics: MetricsByStage) -> list[Tile]:
     """Return the champion's numbers that were logged: accuracy, macro-F1, size, latency, training time."""
-    name = champion(metrics)
+    name = find_champion(metrics)
     if not name:
         return []
     stage = f"{EVALUATION}/{name}"
@@ -110,7 +110,7 @@ def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tup
         metrics: metrics by stage.
         threshold: the confidence below which a person should check, where the cost model chose one.
     """
-    name = champion(metrics)
+    name = find_champion(metrics)
     if not name:
         return []
     stage = f"{EVALUATION}/{name}"

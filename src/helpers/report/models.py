@@ -57,13 +57,13 @@ class Model:
         return self.source.partition("/")[0]
 
 
-def models(metrics: MetricsByStage) -> list[Model]:
+def list_models(metrics: MetricsByStage) -> list[Model]:
     """Return the models of all stages that have run, most accurate first.
 
     Entries without an accuracy and an interval are left out.
 
     Example:
-        `compared = models.models(metrics)`
+        `compared = models.list_models(metrics)`
     """
     logged = []
     for stage in STAGES:
@@ -95,7 +95,7 @@ class PairedTest:
     significant: bool
 
 
-def tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[PairedTest]:
+def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[PairedTest]:
     """Return the paired tests of the best model, smallest difference first; none where 10 tested another one.
 
     Args:
@@ -111,7 +111,7 @@ def tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[Pa
     return sorted(tests, key=lambda test: test.points)
 
 
-def validation_images(metrics: MetricsByStage) -> int | None:
+def count_validation_images(metrics: MetricsByStage) -> int | None:
     """Return the number of validation images; None where the stages disagree or logged none."""
     counts = {metrics.get(stage, {}).get("n_validation") for stage in STAGES} - {None}
     if not counts:
@@ -153,11 +153,11 @@ class TestedModel:
         return interval(self.low, self.high)
 
 
-def tested(metrics: MetricsByStage) -> list[TestedModel]:
+def list_tested(metrics: MetricsByStage) -> list[TestedModel]:
     """Return the evaluated candidates, in the order of the stages.
 
     Example:
-        `pd.DataFrame([vars(model) for model in models.tested(metrics)])`
+        `pd.DataFrame([vars(model) for model in models.list_tested(metrics)])`
     """
     latency = metrics.get(EXPORT, {}).get("latency_ms") or {}
     return [
@@ -177,11 +177,11 @@ def tested(metrics: MetricsByStage) -> list[TestedModel]:
     ]
 
 
-def champion(metrics: MetricsByStage) -> str:
+def find_champion(metrics: MetricsByStage) -> str:
     """Return the champion's name; empty where it was not exported or not evaluated.
 
     Example:
-        `name = models.champion(metrics)`
+        `name = models.find_champion(metrics)`
     """
     name = str(metrics.get(EXPORT, {}).get("candidate") or "")
     return name if metrics.get(f"{EVALUATION}/{name}") else ""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from helpers.report.data_facts import metrics_file
-from helpers.report.models import EVALUATION, SERVING, MetricsByStage, champion
+from helpers.report.models import EVALUATION, SERVING, MetricsByStage, find_champion
 from helpers.report.stage_conclusions import read
 from helpers.wording import percent, sources
 
@@ -36,7 +36,7 @@ class Lesson:
 
 def lessons(metrics: MetricsByStage) -> list[Lesson]:
     """Return the post-mortem of the champion, as far as it was evaluated and served."""
-    name = champion(metrics)
+    name = find_champion(metrics)
     if not name:
         return []
     stage = f"{EVALUATION}/{name}"

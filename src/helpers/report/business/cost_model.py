@@ -97,13 +97,13 @@ class Predictions:
         if not ((confidence >= 0) & (confidence <= 1)).all() or not np.isin(correct, (0, 1)).all():
             raise OsemnError(
                 "A confidence is not between 0 and 1, or a value of 'correct' is neither 0 nor 1.",
-                "use cost_model.predictions, with a model's probabilities",
+                "use cost_model.calibrate, with a model's probabilities",
             )
         object.__setattr__(self, "confidence", confidence)
         object.__setattr__(self, "correct", correct.astype(bool))
 
 
-def predictions(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> Predictions:
+def calibrate(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> Predictions:
     """Return a model's predictions with their calibrated confidences.
 
     Args:
@@ -179,7 +179,7 @@ class Outcome:
         return wilson_interval(self.automated - self.wrong, self.automated) if self.automated else None
 
 
-def difference(given: Predictions, costs: Costs, threshold: float, other: float) -> Amount:
+def compare_thresholds(given: Predictions, costs: Costs, threshold: float, other: float) -> Amount:
     """Return the gain of one threshold over another, with the interval of the paired difference.
 
     Only the images between the two thresholds count: one checks them, the other automates them.
@@ -215,7 +215,7 @@ def _bootstrap(counts: Sequence[int], values: Sequence[float], possible: Sequenc
     return Amount(mean, (min(float(low), mean), max(float(high), mean)))
 
 
-def outcome(given: Predictions, costs: Costs, threshold: float) -> Outcome:
+def apply_threshold(given: Predictions, costs: Costs, threshold: float) -> Outcome:
     """Return the result of a threshold; the intervals are over images, for this threshold.
 
     Args:
@@ -229,18 +229,18 @@ def outcome(given: Predictions, costs: Costs, threshold: float) -> Outcome:
     if math.isnan(threshold):
         raise UsageError("The threshold is not a number.", "give a confidence from 0 to 1")
     automated = given.confidence >= threshold
-    gain, paid = difference(given, costs, threshold, CHECK_ALL), IMAGES * costs.cost_prediction
+    gain, paid = compare_thresholds(given, costs, threshold, CHECK_ALL), IMAGES * costs.cost_prediction
     return Outcome(
         threshold=float(threshold),
         n=len(automated),
         automated=int(automated.sum()),
         wrong=int((automated & ~given.correct).sum()),
         saving=Amount(gain.value - paid, (gain.ci95[0] - paid, gain.ci95[1] - paid)),
-        saving_over_machine=difference(given, costs, threshold, 0.0),
+        saving_over_machine=compare_thresholds(given, costs, threshold, 0.0),
     )
 
 
-def choose(validation: Predictions, costs: Costs) -> float:
+def choose_threshold(validation: Predictions, costs: Costs) -> float:
     """Return the threshold with the highest saving on validation images.
 
     It is the confidence of the least confident image that is still worth automating: 0 where all are, `CHECK_ALL` where
@@ -271,17 +271,19 @@ def thresholds_around(threshold: float, given: Predictions, count: int = 60) -> 
     They include the threshold itself. The closer it is to 1, the closer to 1 they start.
 
     Example:
-        `cost_model.curve(test, prices, cost_model.thresholds_around(plan.chosen.threshold, test))`
+        `cost_model.apply_thresholds(test, prices, cost_model.thresholds_around(plan.chosen.threshold, test))`
     """
     low = 0.0 if threshold > 1 else min(max(0.0, 1.0 - 10.0 * (1.0 - threshold)), 0.99)
     even, held = np.linspace(low, 1.0, count), np.quantile(given.confidence, np.linspace(0.0, 1.0, count))
     return np.unique(np.concatenate([even, held[held > low], [min(max(threshold, low), 1.0)]]))
 
 
-def curve(given: Predictions, costs: Costs, thresholds: Sequence[float] | np.ndarray) -> tuple[Outcome, ...]:
+def apply_thresholds(
+    given: Predictions, costs: Costs, thresholds: Sequence[float] | np.ndarray
+) -> tuple[Outcome, ...]:
     """Return the results of some thresholds on the same images.
 
     Example:
-        `curve = cost_model.curve(test, prices, [0.5, 0.9])`
+        `curve = cost_model.apply_thresholds(test, prices, [0.5, 0.9])`
     """
-    return tuple(outcome(given, costs, float(threshold)) for threshold in thresholds)
+    return tuple(apply_threshold(given, costs, float(threshold)) for threshold in thresholds)

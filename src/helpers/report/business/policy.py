@@ -51,7 +51,7 @@ class Plan:
         return {**asdict(self), "saving": asdict(self.saving)}
 
 
-def plan(validation: Predictions, test: Predictions, costs: Costs) -> Plan:
+def choose_policy(validation: Predictions, test: Predictions, costs: Costs) -> Plan:
     """Choose a policy and its threshold on validation images, and measure them on test images.
 
     Args:
@@ -60,12 +60,14 @@ def plan(validation: Predictions, test: Predictions, costs: Costs) -> Plan:
         costs: in money per image.
 
     Example:
-        `plan = policy.plan(validation, test, cost_model.Costs(0.2, 0.5, 0.08, 0.0001))`
+        `plan = policy.choose_policy(validation, test, cost_model.Costs(0.2, 0.5, 0.08, 0.0001))`
     """
-    threshold = cost_model.choose(validation, costs)
-    machine, chosen = (cost_model.outcome(validation, costs, end).saving.value for end in (0.0, threshold))
+    threshold = cost_model.choose_threshold(validation, costs)
+    machine, chosen = (
+        cost_model.apply_threshold(validation, costs, end).saving.value for end in (0.0, threshold)
+    )
     best = PERSON if max(machine, chosen) <= 0 else MACHINE if machine >= chosen else THRESHOLD
-    results = (cost_model.outcome(test, costs, end) for end in (threshold, 0.0))
+    results = (cost_model.apply_threshold(test, costs, end) for end in (threshold, 0.0))
     return Plan(costs, len(validation.correct), best, *results)
 
 
@@ -83,7 +85,7 @@ def vary_costs(
     for name, factor in itertools.product(PRICES, factors):
         value = factor * getattr(costs, name)
         if value:
-            other = plan(validation, test, replace(costs, **{name: value}))
+            other = choose_policy(validation, test, replace(costs, **{name: value}))
             row = {"cost": name, "factor": factor, "value": value, "policy": other.policy}
             row["threshold"] = other.chosen.threshold if other.policy == THRESHOLD else None
             row["proportion"] = other.result.proportion if other.result else 0.0

@@ -48,10 +48,10 @@ def load_predictions(
         validation = arrays[f"probabilities_{candidate}"], arrays["labels"]
     with np.load(run.input(stage, "test_predictions.npz")) as arrays:
         test = arrays["probabilities"], arrays["labels"]
-    return cost_model.predictions(*validation, temperature), cost_model.predictions(*test, temperature)
+    return cost_model.calibrate(*validation, temperature), cost_model.calibrate(*test, temperature)
 
 
-def summary(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
+def summarise(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
     """Return the section of the report on a plan, as plain JSON.
 
     Args:
@@ -60,7 +60,7 @@ def summary(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) -> d
         currency: the unit of money.
 
     Example:
-        `value.summary(plan, others, "EUR")["sensitivity"]["rows"]`
+        `value.summarise(plan, others, "EUR")["sensitivity"]["rows"]`
     """
     checks = plan.policy == policy.THRESHOLD and plan.chosen.threshold <= 1
     saving = f"Saving, {currency} per 1,000"

@@ -105,7 +105,7 @@ def _contents(context: dict[str, Any]) -> list[Heading]:
 
 def _summary(record: collect.Record, title: str) -> dict[str, Any]:
     """Return the summary that 12_report wrote; an empty one where it wrote none, or one of another schema."""
-    empty = conclusions.summary({}, title)
+    empty = conclusions.summarise({}, title)
     if not record.holds(SUMMARY):
         return empty
     try:

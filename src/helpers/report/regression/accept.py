@@ -101,7 +101,7 @@ def _entry(candidate: reference.AcceptedCandidate) -> dict[str, Any]:
 def validation(series: collect.Series) -> dict[str, float]:
     """Return the validation accuracy of every compared model, by label."""
     metrics = {record.stage.name: record.metrics for record in series.records if record.intact}
-    return {model.label: model.accuracy for model in models.models(metrics)}
+    return {model.label: model.accuracy for model in models.list_models(metrics)}
 
 
 def environment(run: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
