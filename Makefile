@@ -1,4 +1,4 @@
-# Everything goes through these targets; each makes the environment first if it is not there.
+# Every task has a target here; each creates the environment first if it does not exist.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATASET ?= fashion_mnist
 PROFILE ?= quick
-# The tests' own runs and reports, so that they never touch yours.
+# The folder of the tests' runs and reports, separate from yours.
 TEST_OUTPUT := $(CURDIR)/.test
 
 .PHONY: help run test lab status report lint environment programs notebooks readme lock clean
@@ -26,7 +26,7 @@ test: $(READY) programs  ## Lint, unit tests, the whole series on digits, and nb
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-status: $(READY)  ## Tell which stages are done (DATASET, PROFILE)
+status: $(READY)  ## Show which stages are done (DATASET, PROFILE)
 	@$(BIN)/osemn status --dataset "$(DATASET)" --profile "$(PROFILE)"
 
 report: $(READY)  ## Render the finished stages to HTML again (DATASET, PROFILE)
@@ -39,9 +39,9 @@ lint: $(READY)  ## Check style, format and spelling of code, prose and notebooks
 	$(BIN)/python tools/spelling.py
 	$(BIN)/python tools/web_tools.py
 
-environment: $(READY)  ## Make the environment only
+environment: $(READY)  ## Create the environment only
 
-notebooks: $(READY)  ## Run the quick series and keep its outputs in notebooks/
+notebooks: $(READY)  ## Run the quick series and copy its outputs into notebooks/
 	$(BIN)/osemn run
 	$(BIN)/python tools/refresh_notebooks.py
 	$(BIN)/python tools/run_template.py
@@ -55,7 +55,7 @@ lock: $(READY)  ## Pin the newest versions that pyproject.toml allows, with hash
 programs:
 	@sh tools/find_test_programs.sh
 
-clean:  ## Remove the environment and the tests' output; data, runs and reports stay
+clean:  ## Remove the environment and the tests' output; not data, runs or reports
 	rm -rf $(VENV) "$(TEST_OUTPUT)" .pytest_cache .ruff_cache
 
 $(READY): requirements.lock pyproject.toml tools/make_environment.sh

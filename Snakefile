@@ -3,12 +3,12 @@
 #   snakemake --cores 2 --nolock --rerun-incomplete --config dataset=mnist profile=quick
 import os
 
-from helpers import pipeline
+from helpers.cli import graph
 
-request = pipeline.Request.from_config(config)
-# A job on another machine must not mend the stages that run beside it.
-steps = pipeline.steps(request, refresh=workflow.is_main_process)
-# What a stage says there goes to its log; here it goes to the terminal.
+request = graph.Request.from_config(config)
+# A job on another machine must not repair the stages that run beside it.
+steps = graph.steps(request, refresh=workflow.is_main_process)
+# On another machine, the output of a stage goes to its log; here it goes to the terminal.
 into = "" if workflow.is_main_process else " > {log:q} 2>&1"
 
 
@@ -33,7 +33,7 @@ for step in steps:
         resources:
             mem_mb=step.memory_mb,
         params:
-            # by way of a function, as Snakemake takes braces in a text for wildcards
+            # a function, because Snakemake takes braces in a string for wildcards
             command=lambda wildcards, command=step.command: command,
         shell:
             "{params.command}" + into

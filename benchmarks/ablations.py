@@ -3,11 +3,13 @@
     .venv/bin/python benchmarks/ablations.py --changes adamw whitening --seeds 0 1 2 --epochs 4
     .venv/bin/python benchmarks/ablations.py --table
 
-Real Fashion-MNIST from the quick run of 01 and 03: trained on 54,000 images, judged on the 6,000 validation images, never
-on the test set. For each seed the recipe and every change are trained one after the other in one process, the recipe
-again before every fifth change, so that times can be compared on a machine whose speed wanders. A change that makes a pass cheaper or dearer gets as many epochs as cost the same (at least one).
+Real Fashion-MNIST from the quick run of 01 and 03: trained on 54,000 images, scored on the 6,000 validation images, never
+on the test set. For each seed, the recipe and all changes are trained one after the other in one process. The recipe is
+trained again before every fifth change, so that times can be compared on a machine whose speed varies. A change that makes
+a pass faster or slower gets as many epochs as cost the same (at least one).
+
 Results are added to benchmarks/results/ablations.json; `--table` writes benchmarks/ABLATIONS.md from them. Seeds may be
-run one at a time: what was run with the same recipe on the same kind of machine is counted together.
+run one at a time: runs of the same recipe on the same kind of machine are counted together.
 """
 
 import argparse
@@ -31,14 +33,14 @@ from helpers.model import architectures, recipe, training
 from helpers.obtain import data
 from helpers.scrub import augment
 from helpers.series import manifests, runs
-from helpers.series import seeds as determinism
+from helpers.series.seeds import seed_tensorflow
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "ablations.json"
 TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
 BASE = "the recipe as it is"
-ENOUGH_SEEDS = 3  # below which two lucky ones would pass for a result
-STRENGTH = 0.5  # of augmentation; short schedules have no use for more
-BASE_EVERY = 5  # changes, between which the recipe is timed again
+ENOUGH_SEEDS = 3  # with fewer, two lucky seeds would look like a result
+STRENGTH = 0.5  # of augmentation; short schedules do not benefit from more
+BASE_EVERY = 5  # changes after which the recipe is timed again
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,12 @@ class Change:
     Attributes:
         title: in words.
         recipe: settings of `recipe.Recipe`.
-        model: arguments of `models.residual_cnn`.
-        rewire: what to make of that network, with the same weights.
+        model: arguments of `architectures.residual_cnn`.
+        rewire: changes that network's graph and keeps its weights.
         policy: settings of the augmentation policy.
-        prepare: what to do with the new network and the training part before training; returns the network.
-        change: makes the `change` of `training.batches` from epochs and steps in an epoch.
-        cost: multiplications of an epoch against the same network's on whole images.
+        prepare: takes the new network and the training part before training, and returns the network.
+        change: returns the `change` of `training.batches` for a number of epochs and of steps in an epoch.
+        cost: multiplications of an epoch, relative to the same network on full-size images.
     """
 
     title: str
@@ -67,7 +69,7 @@ class Change:
 
 
 def dirac(model: keras.Model, train: data.Dataset) -> keras.Model:
-    """Let the first channels of every convolution begin by passing their input on (airbench, K. Jordan, 2024)."""
+    """Initialise the first channels of every convolution as the identity (airbench, K. Jordan, 2024)."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
             kernel = layer.kernel.numpy()
@@ -79,7 +81,7 @@ def dirac(model: keras.Model, train: data.Dataset) -> keras.Model:
 
 
 def pooling_before(later: str) -> Callable[[keras.Model], keras.Model]:
-    """Have the stem's map pooled before a layer of the stem that otherwise sees all of it (airbench, K. Jordan, 2024)."""
+    """Move the pooling of the stem before one of its layers, which then sees a smaller map (airbench, K. Jordan, 2024)."""
 
     def rewire(model: keras.Model) -> keras.Model:
         pool = keras.layers.MaxPooling2D(padding="same", name="stem_pool")
@@ -126,7 +128,7 @@ def alternating_flip(epochs: int, steps: int) -> Callable[..., tf.Tensor]:
 
 
 def growing_images(epochs: int, steps: int) -> Callable[..., tf.Tensor]:
-    """Train on 20 × 20 pixels for the first half, on 24 × 24 for the next quarter, then on whole images."""
+    """Train on 20 × 20 pixels for the first half, on 24 × 24 for the next quarter, then on full-size images."""
 
     def change(images: tf.Tensor, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         done = tf.cast(step, tf.float32) / (epochs * steps)
@@ -210,12 +212,12 @@ def measure(
         change=None if change.change is None else change.change(settings.epochs, steps),
     )
     fixed.set_weights(model.get_weights())
-    found = training.predict(fixed, validation.images)
+    plain_view = training.predict(fixed, validation.images)
     mirrored = training.predict(architectures.averaging_views(fixed, flip=True), validation.images)
     return {
         "seed": base.seed,
         "epochs": settings.epochs,
-        "accuracy": float(np.mean(found.argmax(1) == validation.labels)),
+        "accuracy": float(np.mean(plain_view.argmax(1) == validation.labels)),
         "accuracy_mirrored": float(np.mean(mirrored.argmax(1) == validation.labels)),
         "training_accuracy": fit.history["accuracy"][-1],
         "val_accuracy": fit.history["val_accuracy"],
@@ -226,11 +228,11 @@ def measure(
 
 
 def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
-    """Train the recipe and the changes for each seed; results are kept after each training."""
-    determinism.seed_tensorflow(seeds[0])
+    """Train the recipe and the changes for each seed; write the results after each training."""
+    seed_tensorflow(seeds[0])
     train, validation, policy = quick_run.parts()
     parts = train, validation, augment.scaled(policy, STRENGTH)
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
+    earlier = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
     this = {
         "recipe": asdict(base),
         "bfloat16": recipe.PRECISIONS[base.precision](),
@@ -243,14 +245,14 @@ def run(names: list[str], seeds: list[int], base: recipe.Recipe) -> None:
     for seed in seeds:
         for name in with_base(names):
             change = Change(BASE) if name == "base" else CHANGES[name]
-            found = measure(change, replace(base, seed=seed), parts)
-            this["trials"].append({"change": name, "title": change.title, **found})
-            print(f"{name:18} seed {seed}: {found['accuracy']:.2%}, {found['seconds']:.0f} s", flush=True)
-            manifests.write_json(RESULTS, {"runs": [*kept, this]})
+            result = measure(change, replace(base, seed=seed), parts)
+            this["trials"].append({"change": name, "title": change.title, **result})
+            print(f"{name:18} seed {seed}: {result['accuracy']:.2%}, {result['seconds']:.0f} s", flush=True)
+            manifests.write_json(RESULTS, {"runs": [*earlier, this]})
 
 
 def with_base(names: list[str]) -> list[str]:
-    """Return what to train for a seed, in order: the recipe as it is before every few changes."""
+    """Return the trainings for one seed in order: the recipe as it is comes before every few changes."""
     ordered = [
         name for first in range(0, len(names), BASE_EVERY) for name in ("base", *names[first:][:BASE_EVERY])
     ]
@@ -270,7 +272,7 @@ class Pair:
 
 
 def settings_of(this: dict[str, Any]) -> str:
-    """Return all that runs must share to be counted together."""
+    """Return the settings that runs must share to be counted together."""
     return json.dumps(
         {key: value for key, value in this.items() if key not in ("trials", "note")}, sort_keys=True
     )
@@ -278,7 +280,7 @@ def settings_of(this: dict[str, Any]) -> str:
 
 def pairs_of(runs: list[dict[str, Any]]) -> dict[str, dict[int, Pair]]:
     """Return the pairs of runs with the same settings, by change and seed; a later one replaces an earlier one."""
-    found: dict[str, dict[int, Pair]] = {}
+    pairs: dict[str, dict[int, Pair]] = {}
     for this in runs:
         base: dict[int, dict[str, Any]] = {}
         for trial in this["trials"]:
@@ -286,32 +288,32 @@ def pairs_of(runs: list[dict[str, Any]]) -> dict[str, dict[int, Pair]]:
                 base[trial["seed"]] = trial
             elif trial["seed"] in base:
                 pair = Pair(trial, base[trial["seed"]])
-                found.setdefault(trial["change"], {})[trial["seed"]] = pair
-    return found
+                pairs.setdefault(trial["change"], {})[trial["seed"]] = pair
+    return pairs
 
 
 def groups(runs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, dict[int, Pair]]]]:
-    """Return settings and pairs of runs that belong together, the latest first; each change only where it has most seeds."""
+    """Return settings and pairs of runs that belong together, the latest first; each change only in the group with most seeds."""
     same: dict[str, list[dict[str, Any]]] = {}
     for this in runs:
         same.setdefault(settings_of(this), []).append(this)
     notes = {
         key: dict.fromkeys(this["note"] for this in runs if "note" in this) for key, runs in same.items()
     }
-    found = [
+    ordered = [
         ({**together[-1], "notes": [*notes[key]]}, pairs_of(together))
         for key, together in reversed(same.items())
     ]
-    most: dict[str, int] = {}  # of the groups that have a change, the place of the one to show it
-    for place, (_, pairs) in enumerate(found):
+    most: dict[str, int] = {}  # by change: the place of the group that lists it
+    for place, (_, pairs) in enumerate(ordered):
         for name, by_seed in pairs.items():
-            if name not in most or len(by_seed) > len(found[most[name]][1][name]):
+            if name not in most or len(by_seed) > len(ordered[most[name]][1][name]):
                 most[name] = place
-    kept = [
+    listed = [
         (this, {name: by_seed for name, by_seed in pairs.items() if most[name] == place})
-        for place, (this, pairs) in enumerate(found)
+        for place, (this, pairs) in enumerate(ordered)
     ]
-    return [group for group in kept if group[1]]
+    return [group for group in listed if group[1]]
 
 
 def table() -> str:
@@ -319,10 +321,10 @@ def table() -> str:
     lines = [
         "# What was tried on the recipe",
         "",
-        "Made by `benchmarks/ablations.py --table` from `results/ablations.json`; not edited by hand. Points are validation",
-        "accuracy against the recipe as it was in the same run, paired by seed, with Student's 95% interval; with three",
-        "seeds it is wide, and most differences are not shown to be real. A change that was run under several conditions",
-        "stands where it has the most seeds. Nothing here saw the test set.",
+        "Generated by `benchmarks/ablations.py --table` from `results/ablations.json`; do not edit it by hand. Points are the",
+        "difference in validation accuracy from the unchanged recipe of the same run, paired by seed, with Student's 95%",
+        "interval. With three seeds the interval is wide, and most differences are not significant. A change that was run",
+        "under several conditions is listed where it has the most seeds. The test set was not used.",
         "",
     ]
     for number, (this, pairs) in enumerate(groups(json.loads(RESULTS.read_text("utf-8"))["runs"]), start=1):
@@ -358,14 +360,14 @@ def _row(pairs: list[Pair]) -> str:
     if len(pairs) >= ENOUGH_SEEDS:
         low, high = scoring.mean_of(points).ci95
         interval = f"{low:+.2f} to {high:+.2f}"
-        verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+        verdict = "better" if low > 0 else "worse" if high < 0 else "not significant"
     seeds = ", ".join(str(pair.trial["seed"]) for pair in pairs)
     title, epochs = pairs[0].trial["title"], pairs[0].trial["epochs"]
     return f"| {title} | {seeds} | {epochs} | {points.mean():+.2f} | {interval} | {mirrored:+.2f} | {ratio:.2f} | {verdict} |"
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Train the changes that the command line names, and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

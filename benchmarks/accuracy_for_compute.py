@@ -4,17 +4,20 @@
     .venv/bin/python benchmarks/accuracy_for_compute.py score --method recipe --minutes 10
     .venv/bin/python benchmarks/accuracy_for_compute.py table
 
-`train` needs the quick run of 01 and 03, sees training and validation images only, and keeps each network below runs/.
-`score` opens the test set once for each network that has no test accuracy yet, and writes what it finds, with the time,
-into benchmarks/results/accuracy_for_compute.json: seeds may be trained in several sessions, but no network is scored a
-second time, and none whose settings differ from those of the seeds before it. Settings of a budget are written below
-and were chosen on validation. Add `--dataset mnist` for digits.
+`train` needs the quick run of 01 and 03, uses training and validation images only, and saves each network below runs/.
+`score` opens the test set once for each network that has no test accuracy yet, and writes the accuracy and the time into
+benchmarks/results/accuracy_for_compute.json. Seeds may be trained in several sessions, but no network is scored a second
+time, and none whose settings differ from those of earlier seeds. The settings of each budget are written below; they were
+chosen on validation. Add `--dataset mnist` for digits.
 
-Methods: `recipe`, this project's; `recipe_refit`, the same trained anew on training and validation images together, once
-its settings were chosen: the usual last step, and how results of all 60,000 images are published; `baseline_cnn`, the
-three-layer CNN of notebook 04, augmented alike; `dense`, 784-128-10; `public_resnet`, the strongest recipe of such a
-size that we know of, written anew: the residual network of fast.ai's course "From Deep Learning Foundations to Stable
-Diffusion" (J. Howard et al., 2023), lesson 18.
+Methods:
+- `recipe`: this project's.
+- `recipe_refit`: the same, trained again on training and validation images together, once its settings were chosen. This
+  is the usual last step, and published results rest on all 60,000 images.
+- `baseline_cnn`: the three-layer CNN of notebook 04, with the same augmentation.
+- `dense`: 784-128-10.
+- `public_resnet`: the strongest recipe of this size that we know of, written again for Keras: the residual network of
+  fast.ai's course "From Deep Learning Foundations to Stable Diffusion" (J. Howard et al., 2023), lesson 18.
 """
 
 import argparse
@@ -41,7 +44,7 @@ from helpers.model import architectures, recipe, training
 from helpers.obtain import data
 from helpers.scrub import augment
 from helpers.series import manifests, runs
-from helpers.series import seeds as determinism
+from helpers.series.seeds import seed_tensorflow
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "accuracy_for_compute.json"
 FIT = recipe.Recipe()
@@ -64,8 +67,8 @@ class Budget:
         model: arguments of the network.
         recipe: settings of the recipe.
         policy: settings of the augmentation policy.
-        views: arguments of `models.averaging_views` beside mirroring.
-        refit: whether to train on the validation images too; nothing is then left to validate on.
+        views: arguments of `architectures.averaging_views`, besides mirroring.
+        refit: whether to train on the validation images too, so that none are left to validate on.
     """
 
     epochs: int
@@ -103,7 +106,7 @@ Parts = tuple[data.Dataset, data.Dataset, augment.AugmentationPolicy]
 
 
 def train_recipe(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
-    """Train the residual CNN by the recipe; mirrored views are averaged where a mirrored image keeps its label."""
+    """Train the residual CNN by the recipe."""
     rows, validation, policy = parts
     model = architectures.residual_cnn(
         rows.image_shape, rows.num_classes, **quick_run.pixel_statistics(rows), **budget.model
@@ -177,7 +180,7 @@ BUDGETS: dict[tuple[str, str, int], Budget] = {
         {"average_decay": 0.995, "plain_epochs": 2},
         views={"shift": 1},
     ),
-    # as many steps as above, which were chosen with the validation images kept out
+    # as many steps as above, where the validation images were left out
     ("fashion_mnist", "recipe_refit", 60): Budget(
         19,
         {"width": 32, "early_pooling": False},
@@ -190,7 +193,7 @@ BUDGETS: dict[tuple[str, str, int], Budget] = {
     ("fashion_mnist", "dense", 1): Budget(20),
     ("fashion_mnist", "public_resnet", 1): Budget(1),
     ("fashion_mnist", "public_resnet", 10): Budget(10),
-    # what notebook 09 kept at standard, on validation: half the strength of the usual augmentation
+    # chosen by notebook 09 at standard, on validation: half the strength of the usual augmentation
     ("mnist", "recipe", 10): Budget(
         11,
         {"width": 16, "early_pooling": False},
@@ -200,7 +203,7 @@ BUDGETS: dict[tuple[str, str, int], Budget] = {
 
 
 def folder_of(dataset: str, method: str, minutes: int) -> Path:
-    """Return where the networks of a method and budget are kept."""
+    """Return the folder of the networks of a method and budget."""
     return paths.run_folder(dataset, "quick").parent / "benchmarks" / f"{method}-{minutes}"
 
 
@@ -229,12 +232,12 @@ def train(dataset: str, method: str, minutes: int, seeds: list[int]) -> None:
             "onednn": os.environ[helpers.ONEDNN] == "1",
             "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         }
-        if not budget.refit:  # of images that it has seen, an accuracy says nothing
-            found = training.predict(finished(method, budget, model, parts[2]), parts[1].images)
-            trial["validation_accuracy"] = float(np.mean(found.argmax(1) == parts[1].labels))
+        if not budget.refit:  # accuracy on images that it was trained on would mean nothing
+            probabilities = training.predict(finished(method, budget, model, parts[2]), parts[1].images)
+            trial["validation_accuracy"] = float(np.mean(probabilities.argmax(1) == parts[1].labels))
             trial["validation_accuracy_by_epoch"] = fit.history["val_accuracy"]
         manifests.write_json(folder / f"{seed}.json", trial)
-        print(f"{method}, seed {seed}: {_share(trial)} on validation, {fit.seconds:.0f} s")
+        print(f"{method}, seed {seed}: {_validation_accuracy(trial)} on validation, {fit.seconds:.0f} s")
 
 
 def _together(train_part: data.Dataset, validation: data.Dataset) -> data.Dataset:
@@ -248,48 +251,48 @@ def _together(train_part: data.Dataset, validation: data.Dataset) -> data.Datase
 def finished(
     method: str, budget: Budget, model: keras.Model, policy: augment.AugmentationPolicy
 ) -> keras.Model:
-    """Return the network as it is used: the recipe's averages views where the policy says that mirroring keeps labels."""
+    """Return the network as it is used: the recipe's averages mirrored views where flips keep labels."""
     return architectures.averaging_views(
         model, flip=METHODS[method] is train_recipe and policy.horizontal_flip, **budget.views
     )
 
 
 def score(dataset: str, method: str, minutes: int) -> None:
-    """Open the test set once for each network without a test accuracy, and write what is found.
+    """Open the test set once for each network without a test accuracy, and write the results.
 
     Raises:
-        SystemExit: nothing is left to score, or seeds scored before were trained with other settings.
+        SystemExit: every network is scored, or earlier seeds were trained with other settings.
     """
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"entries": []}
-    entry, budget = _entry(kept["entries"], dataset, method, minutes), BUDGETS[dataset, method, minutes]
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"entries": []}
+    entry, budget = _entry(results["entries"], dataset, method, minutes), BUDGETS[dataset, method, minutes]
     folder, policy = folder_of(dataset, method, minutes), quick_run.parts(dataset)[2]
     scored = {trial["seed"] for trial in entry["trials"]}
     trained = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     trials = [trial for trial in trained if trial["seed"] not in scored]
     if not trials:
-        raise SystemExit(f"No network in {folder} is without a test accuracy; see {RESULTS.name}.")
+        raise SystemExit(f"Every network in {folder} has a test accuracy already; see {RESULTS.name}.")
     test, together = quick_run.test_part(dataset), []
     for trial in trials:
         model = keras.models.load_model(folder / f"{trial['seed']}.keras")
         as_used = finished(method, budget, model, policy)
         plain, averaged = (training.predict(each, test.images) for each in (model, as_used))
         together.append(averaged)
-        right = int(np.sum(averaged.argmax(1) == test.labels))
+        correct = int(np.sum(averaged.argmax(1) == test.labels))
         trial["test_opened"] = datetime.now(UTC).isoformat(timespec="seconds")
         trial["test_accuracy_one_view"] = float(np.mean(plain.argmax(1) == test.labels))
-        trial["test_accuracy"] = right / len(test)
-        trial["test_accuracy_ci95"] = scoring.wilson_interval(right, len(test))
+        trial["test_accuracy"] = correct / len(test)
+        trial["test_accuracy_ci95"] = scoring.wilson_interval(correct, len(test))
         trial["cpu"], trial["cores"] = runs.cpu_name(), os.cpu_count()
         trial["versions"] = {"tensorflow": tf.__version__, "keras": keras.__version__}
-    if not scored and len(trials) > 1:  # of networks that were scored together
+    if not scored and len(trials) > 1:  # only networks that were scored together
         ensemble = np.mean(together, axis=0).argmax(1)
         entry["test_accuracy_of_ensemble"] = float(np.mean(ensemble == test.labels))
     entry["trials"] = sorted([*entry["trials"], *trials], key=lambda trial: trial["seed"])
-    manifests.write_json(RESULTS, kept)
+    manifests.write_json(RESULTS, results)
 
 
 def _entry(entries: list[dict[str, Any]], dataset: str, method: str, minutes: int) -> dict[str, Any]:
-    """Return the entry of a method and budget among the results, a new one at their end if there is none."""
+    """Return the entry of a method and budget among the results; append a new one if there is none."""
     budget = BUDGETS[dataset, method, minutes]
     settings = {"model": budget.model, "recipe": budget.recipe, "policy": budget.policy}
     settings |= {"epochs": budget.epochs} | ({"views": budget.views} if budget.views else {})
@@ -325,7 +328,7 @@ def table() -> str:
         without = not all(trial["onednn"] for trial in trials)
         lines.append(
             f"| {entry['dataset']} | {entry['method']} | {entry['minutes']} min | {len(trials)} | {mean['seconds']:.0f}{'*' if without else ''} "
-            f"| {mean['training_operations']:.1e} | {_share(mean)} | {mean['test_accuracy']:.2%} | {spread} "
+            f"| {mean['training_operations']:.1e} | {_validation_accuracy(mean)} | {mean['test_accuracy']:.2%} | {spread} "
             f"| {'–' if together is None else format(together, '.2%')} |"
         )
     if any("*" in line for line in lines):
@@ -336,9 +339,9 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _share(found: dict[str, Any]) -> str:
-    """Return the validation accuracy as text, a dash if no image was kept out."""
-    return format(found["validation_accuracy"], ".2%") if "validation_accuracy" in found else "–"
+def _validation_accuracy(trial: dict[str, Any]) -> str:
+    """Return the validation accuracy as text, or a dash if there were no validation images."""
+    return format(trial["validation_accuracy"], ".2%") if "validation_accuracy" in trial else "–"
 
 
 def _is_number(value: object) -> bool:
@@ -346,7 +349,7 @@ def _is_number(value: object) -> bool:
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Train or score as the command line says, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -356,7 +359,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     given = parser.parse_args()
-    determinism.seed_tensorflow(given.seeds[0])
+    seed_tensorflow(given.seeds[0])
     if given.what == "train":
         train(given.dataset, given.method, given.minutes, given.seeds)
     elif given.what == "score":

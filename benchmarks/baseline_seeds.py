@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/baseline_seeds.py --seeds 3
 
-Each seed draws its own split, order and weights. Data must be cached. Works in a folder of its own and writes
+Each seed draws its own split, order and weights. Data must be cached. Works in a temporary folder and writes
 benchmarks/results/baseline_seeds.json.
 """
 
@@ -23,7 +23,7 @@ MODELS = ("baseline_cnn", "dense")
 
 
 def accuracies(seed: int) -> dict[str, dict[str, object]]:
-    """Run the series up to the baselines with one seed everywhere; return what 04 logged of the networks."""
+    """Run the series up to the baselines with one seed everywhere; return what 04 logged about the networks."""
     needed = [stage.name for stage in stages.until("04_baseline")]
     settings = [part for stage in needed for part in ("--set", f"{stage}.seed={seed}")]
     subprocess.run([*OSEMN, *settings], check=True, stderr=subprocess.DEVNULL)

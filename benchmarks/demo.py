@@ -1,12 +1,12 @@
-"""The page that tries the champion, measured in headless Chromium: size, start, speed, labels, and digits drawn by a mouse.
+"""Measures the champion's browser page in headless Chromium: size, start, speed, labels, and digits drawn by a mouse.
 
     .venv/bin/python benchmarks/demo.py --dataset mnist --strokes 500
     .venv/bin/python benchmarks/demo.py --dataset mnist --strokes 500 --of validation --brush 24
 
-Labels are compared with those that Keras gave to the first 1,000 test images, by both models that a version holds for the
-browser. Digits are drawn along the skeletons of real ones, by mouse events on the pad, and go the whole way: pad, framing,
-model: about a second each. Wants the data set's quick run. Adds to benchmarks/results/demo.json, without `--strokes` all but
-those; what is of validation images is only printed.
+Both browser models of a version predict the first 1,000 test images, and their labels are compared with Keras's. Digits are
+drawn along the skeletons of real ones by mouse events on the pad, about a second each, and pass through the pad, the framing
+and the model. Needs the data set's quick run. Adds to benchmarks/results/demo.json; results on validation images are only
+printed.
 """
 
 import argparse
@@ -35,15 +35,15 @@ STEP = 8  # pixels of the pad between two mouse events
 STARTS, PREDICTIONS, COMPARED = 9, 300, 1_000
 NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
 LABELS = """(images) => images.map((pixels) => {
-    const found = osemn.model.predict(Uint8Array.from(pixels)).probabilities;
-    return found.indexOf(Math.max(...found));
+    const probabilities = osemn.model.predict(Uint8Array.from(pixels)).probabilities;
+    return probabilities.indexOf(Math.max(...probabilities));
 })"""
 SPEED = """([pixels, count]) => Array.from({ length: count }, () => osemn.model.predict(Uint8Array.from(pixels)).ms)"""
 PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def opened(browser: Browser, page: Path) -> Page:
-    """Open a page in a window of its own and wait until its first prediction is there."""
+    """Open a page in a new window and wait for its first prediction."""
     tab = browser.new_context(offline=True).new_page()
     tab.goto(page.as_uri())
     tab.wait_for_selector("body[data-state=ready]")
@@ -52,12 +52,12 @@ def opened(browser: Browser, page: Path) -> Page:
 
 def starts(browser: Browser, page: Path) -> list[float]:
     """Return the seconds from opening the page to the first prediction shown, each time in a new window."""
-    found = []
+    seconds = []
     for _ in range(STARTS):
         tab = opened(browser, page)
-        found.append(tab.evaluate("performance.now()") / 1e3)
+        seconds.append(tab.evaluate("performance.now()") / 1e3)
         tab.context.close()
-    return found
+    return seconds
 
 
 def strokes(image: np.ndarray) -> list[list[tuple[float, float]]]:
@@ -80,8 +80,8 @@ def strokes(image: np.ndarray) -> list[list[tuple[float, float]]]:
             line.append(following[0])
             left.discard(following[0])
         joined = sorted(set(around(line[-1], every)) - set(line))
-        kept = [*line[:-1:STEP], line[-1], *joined[:1]]
-        lines.append([(column + 0.5, row + 0.5) for row, column in kept])
+        thinned = [*line[:-1:STEP], line[-1], *joined[:1]]
+        lines.append([(column + 0.5, row + 0.5) for row, column in thinned])
     long = [line for line in lines if len(line) > 2]
     return long or lines
 
@@ -89,12 +89,12 @@ def strokes(image: np.ndarray) -> list[list[tuple[float, float]]]:
 def around(place: tuple[int, int], places: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the neighbours of a place that are among some places."""
     for down, right in NEIGHBOURS:
-        if (found := (place[0] + down, place[1] + right)) in places:
-            yield found
+        if (neighbour := (place[0] + down, place[1] + right)) in places:
+            yield neighbour
 
 
 def turn(line: list[tuple[int, int]], place: tuple[int, int]) -> float:
-    """Return how sharply a line would turn to go on to a place, 0 for straight on."""
+    """Return how sharply a line would turn to continue to a place; the lowest value is straight on."""
     start, end = line[-min(len(line), 6)], line[-1]
     before, after = np.subtract(end, start), np.subtract(place, end)
     lengths = np.linalg.norm(before) * np.linalg.norm(after)
@@ -102,7 +102,7 @@ def turn(line: list[tuple[int, int]], place: tuple[int, int]) -> float:
 
 
 def draw(tab: Page, lines: list[list[tuple[float, float]]]) -> int:
-    """Clear the pad, draw lines on it with the mouse and return the label that the page gives, -1 for none."""
+    """Clear the pad, draw lines on it with the mouse and return the label that the page shows, -1 for none."""
     tab.evaluate("osemn.page.pad.keep([])")
     box = tab.locator("#pad").bounding_box()
     for line in lines:
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--dataset", choices=sorted(idx.DATASETS), default="fashion_mnist")
     parser.add_argument("--strokes", type=int, default=0, help="digits to draw")
     parser.add_argument("--of", choices=("test", "validation"), default="test")
-    parser.add_argument("--brush", type=int, default=0, help="width in pixels; the page's own without it")
+    parser.add_argument("--brush", type=int, default=0, help="width in pixels; by default the page's own")
     options = parser.parse_args()
     version = browser_page.find_version(options.dataset)
     folder = paths.run_folder(options.dataset, "quick")
@@ -147,7 +147,7 @@ def main() -> None:
         images_drawn, labels_drawn = images, labels
     browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser_path is None:
-        parser.error(f"there is no Chromium here (looked for {', '.join(BROWSERS)})")
+        parser.error(f"Chromium is not installed (looked for {', '.join(BROWSERS)})")
     full = [row for row in version.manifest["formats"] if row["format"] != "tfjs_half"]
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         pages = {
@@ -172,8 +172,10 @@ def main() -> None:
         }
         for name, page in pages.items():
             tab = opened(browser, page)
-            found = np.array(tab.evaluate(LABELS, [image.ravel().tolist() for image in images[:COMPARED]]))
-            result[f"labels_as_keras_{name}"] = f"{int((found == wanted).sum())} of {COMPARED}"
+            browser_labels = np.array(
+                tab.evaluate(LABELS, [image.ravel().tolist() for image in images[:COMPARED]])
+            )
+            result[f"labels_as_keras_{name}"] = f"{int((browser_labels == wanted).sum())} of {COMPARED}"
             times = tab.evaluate(SPEED, [images[0].ravel().tolist(), PREDICTIONS])[PREDICTIONS // 10 :]
             result[f"milliseconds_{name}"] = {
                 "median": float(np.median(times)),

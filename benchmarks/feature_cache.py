@@ -1,8 +1,8 @@
-"""Feature extraction and the head: images a second, cached features against the frozen base, memory, augmented views.
+"""Feature extraction and the head: images per second, cached features against the frozen base, memory, augmented views.
 
     .venv/bin/python benchmarks/feature_cache.py
 
-Real Fashion-MNIST from the quick run of 01 and 03, real ImageNet weights. Caches go to a folder of its own. The two ways
+Real Fashion-MNIST from the quick run of 01 and 03, real ImageNet weights. Caches go to a temporary folder. The two ways
 of training the head alternate in one process, on the same images with the same epochs. Writes
 benchmarks/results/feature_cache.json.
 """
@@ -50,7 +50,7 @@ def extraction(
 
 
 def through_base(source: features.Extractor, part: data.Dataset, epochs: int, batch_size: int) -> float:
-    """Return the seconds of training a head with the frozen base computed in every step, tracing left out."""
+    """Return the seconds of training a head with the frozen base computed in every step, without tracing."""
     model = transfer.join(
         source.base, transfer.head(source.base.output.shape[-1], part.num_classes), "joined"
     )
@@ -110,18 +110,18 @@ def views_gain(
             settings = transfer.HeadSettings(256, 0.3, 15, 256, 0.008, seed)
             views = [features.View(policy, 0, number) for number in range(1, count + 1)]
             keras.utils.set_random_seed(seed)
-            found = transfer.trial(source, part, validation, settings, views=views)
-            plain.setdefault(seed, found.predicted)
-            against = scoring.compare(validation.labels, found.predicted, plain[seed])
+            result = transfer.train_on_features(source, part, validation, settings, views=views)
+            plain.setdefault(seed, result.predicted)
+            against = scoring.compare(validation.labels, result.predicted, plain[seed])
             rows.append(
                 {
                     "views": count,
                     "seed": seed,
-                    "accuracy": found.score.accuracy,
+                    "accuracy": result.score.accuracy,
                     "points_against_none": 100 * against.difference,
                     "ci95": [100 * end for end in against.ci95],
                     "p_value": against.p_value,
-                    "head_seconds": found.fit.seconds,
+                    "head_seconds": result.fit.seconds,
                 }
             )
             print(rows[-1], flush=True)

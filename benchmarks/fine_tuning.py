@@ -1,10 +1,10 @@
-"""Fine-tuning on all training images: what resolution, depth, rate, epochs, augmentation and backbone give.
+"""Fine-tuning on all training images: the effect of resolution, depth, rate, epochs, augmentation and backbone.
 
     .venv/bin/python benchmarks/fine_tuning.py --name "what is tried" --set resolution=64 --set epochs=13
 
-One trial a call, because one takes up to half an hour: a head on frozen features first, then fine-tuning by
-`helpers.model.fine_tuning`, as notebooks 05 and 06 do. Real Fashion-MNIST from the quick run of 01 and 03 (54,000 training and
-6,000 validation images), real ImageNet weights. A trial that was killed goes on after its last epoch. The result is
+One trial per call, because a trial takes up to half an hour: a head on frozen features first, then fine-tuning by
+`helpers.model.fine_tuning`, as in notebooks 05 and 06. Real Fashion-MNIST from the quick run of 01 and 03 (54,000 training and
+6,000 validation images), real ImageNet weights. A trial that was killed continues after its last epoch. The result is
 added to benchmarks/results/fine_tuning.json.
 """
 
@@ -25,7 +25,7 @@ from helpers import paths, scoring
 from helpers.model import fine_tuning, training, transfer
 from helpers.model.backbones import blocks, features, fold_batch_norm
 from helpers.obtain import data
-from helpers.series import manifests, parameters, runs, seeds
+from helpers.series import manifests, profiles, runs, seeds
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "fine_tuning.json"
 
@@ -59,7 +59,7 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
     train = train.subset(data.stratified_sample(train.labels, trial.samples, trial.seed))
     source = features.extractor(trial.backbone, train.image_shape, trial.resolution, trial.interpolation)
     head = transfer.HeadSettings(256, 0.3, 4, 256, 0.008, trial.seed)
-    frozen = transfer.trial(source, train, validation, head)
+    frozen = transfer.train_on_features(source, train, validation, head)
     model = transfer.join(source.base, frozen.top, "transfer")
     model = fold_batch_norm.fold(model) if trial.fold else model
     names = (
@@ -90,7 +90,7 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
     plain = training.predict(model, validation.images)
     mirrored = training.predict(model, validation.images[:, :, ::-1])
     score = scoring.score(validation.labels, plain.argmax(1), train.num_classes)
-    found = scoring.compare(validation.labels, plain.argmax(1), frozen.predicted)
+    pair = scoring.compare(validation.labels, plain.argmax(1), frozen.predicted)
     return {
         "settings": asdict(trial),
         "frozen_accuracy": frozen.score.accuracy,
@@ -98,8 +98,8 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
         "accuracy_ci95": score.accuracy_ci95,
         "macro_f1": score.macro_f1,
         "accuracy_with_mirrored": float(np.mean((plain + mirrored).argmax(1) == validation.labels)),
-        "points_against_frozen": 100 * found.difference,
-        "p_value": found.p_value,
+        "points_against_frozen": 100 * pair.difference,
+        "p_value": pair.p_value,
         "val_accuracy": tuned.fit.history["val_accuracy"],
         "seconds": tuned.fit.seconds,
         "resumed_after": tuned.resumed_after,
@@ -128,13 +128,13 @@ def main() -> None:
     parser.add_argument("--note", default="", help="such as what else the machine was doing")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     given = parser.parse_args()
-    chosen = parameters.parse_overrides([f"06_fine_tuning.{setting}" for setting in given.settings])
+    chosen = profiles.parse_overrides([f"06_fine_tuning.{setting}" for setting in given.settings])
     trial = replace(Trial(), **chosen.get("06_fine_tuning", {}))
     key = hashlib.sha256(json.dumps(asdict(trial), sort_keys=True).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"osemn-fine-tuning-{key}"
     result = {"name": given.name, "note": given.note, **measure(trial, folder)}
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["trials"] if RESULTS.is_file() else []
-    manifests.write_json(RESULTS, {"trials": [*kept, json.loads(json.dumps(result))]})
+    earlier = json.loads(RESULTS.read_text(encoding="utf-8"))["trials"] if RESULTS.is_file() else []
+    manifests.write_json(RESULTS, {"trials": [*earlier, json.loads(json.dumps(result))]})
     print(json.dumps({name: result[name] for name in ("name", "accuracy", "accuracy_ci95", "seconds")}))
 
 

@@ -1,10 +1,10 @@
-"""Runs the whole series at the quick profile on a folder of colour photographs, as somebody with pictures of their own would.
+"""Runs the series at the quick profile on a folder of colour photographs, like a user with images of their own.
 
     .venv/bin/python benchmarks/folder_run.py [--profile quick]
 
-The pictures are tiles without overlap of photographs that come with scikit-image, one class for each photograph, written
-as PNG files into class folders. Tiles of one photograph are alike, so the accuracies say only that the series works: this
-measures that every stage runs by itself, and how long it takes. Writes benchmarks/results/folder_run.json.
+The images are non-overlapping tiles of photographs that come with scikit-image, one class per photograph, written as PNG
+files into class folders. Tiles of one photograph are similar, so the accuracies only show that the series works. The
+benchmark checks that every stage runs unattended, and measures how long it takes. Writes benchmarks/results/folder_run.json.
 """
 
 import argparse
@@ -33,11 +33,11 @@ PHOTOGRAPHS = {
     "retina": skimage.data.retina,
     "tissue": skimage.data.immunohistochemistry,
 }
-SIDE, TILES = 32, 250  # pixels; tiles of a class at most
+SIDE, TILES = 32, 250  # pixels; tiles per class, at most
 
 
 def write_tiles(folder: Path) -> dict[str, int]:
-    """Write the tiles and return how many each class has."""
+    """Write the tiles and return their number by class."""
     counts = {}
     for name, photograph in PHOTOGRAPHS.items():
         (folder / name).mkdir(parents=True)
@@ -57,7 +57,7 @@ def logged(folder: Path, profile: str, stage: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the pictures, run the series, and keep what came out."""
+    """Write the images, run the series, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--profile", default="quick")
     given = parser.parse_args()
@@ -71,7 +71,7 @@ def main() -> None:
         seconds = time.monotonic() - started
         if done.returncode:
             sys.exit(done.returncode)
-        found = {
+        manifest_by_stage = {
             stage.name: manifests.read(paths.stage_folder(str(folder), given.profile, stage.name))
             for stage in stages.STAGES
         }
@@ -85,7 +85,9 @@ def main() -> None:
             "images": counts,
             "pixels": [SIDE, SIDE, 3],
             "seconds": round(seconds),
-            "stages": {name: round(manifest["notebook_seconds"]) for name, manifest in found.items()},
+            "stages": {
+                name: round(manifest["notebook_seconds"]) for name, manifest in manifest_by_stage.items()
+            },
             "pages": sorted(page.name for page in report.glob("*.html")),
             "champion": {key: scores[key] for key in ("label", "accuracy", "accuracy_ci95", "n")},
         }

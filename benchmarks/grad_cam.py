@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/grad_cam.py
 
-One image at a time is the same compiled code called with single images, so that the ratio is what batching brings and not
-what compiling does. Real validation images of Fashion-MNIST. Writes benchmarks/results/grad_cam.json.
+One image at a time calls the same compiled code with single images, so the ratio shows the effect of batching and not of
+compiling. Real validation images of Fashion-MNIST. Writes benchmarks/results/grad_cam.json.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BATCH = 256
 
 
 def seconds(cam: gradcam.GradCam, images: np.ndarray, classes: np.ndarray, batch_size: int) -> float:
-    """Return the seconds that the maps of some images take."""
+    """Return the seconds that the maps of the images take."""
     started = perf_counter()
     cam(images, classes, batch_size=batch_size)
     return perf_counter() - started
@@ -47,15 +47,15 @@ def main() -> None:
         path = paths.stage_folder("fashion_mnist", "quick", stage) / "models" / f"{candidate}.keras"
         cam = gradcam.GradCam(keras.models.load_model(path))
         classes = cam(images).classes
-        found = [[seconds(cam, images, classes, size) for size in (BATCH, 1)] for _ in range(rounds)]
-        together, alone = np.median(found, axis=0)
+        timings = [[seconds(cam, images, classes, size) for size in (BATCH, 1)] for _ in range(rounds)]
+        together, alone = np.median(timings, axis=0)
         largest = float(np.abs(cam(images, classes).maps - cam(images, classes, batch_size=1).maps).max())
         result["candidates"][candidate] = {
             "milliseconds_an_image": {
                 "in_a_batch": 1e3 * together / BATCH,
                 "one_at_a_time": 1e3 * alone / BATCH,
             },
-            "ratio": float(np.median([one / batch for batch, one in found])),
+            "ratio": float(np.median([one / batch for batch, one in timings])),
             "largest_difference": largest,
         }
         print(candidate, result["candidates"][candidate], flush=True)

@@ -1,9 +1,9 @@
-"""What an epoch costs as the data grow: seconds and peak memory for 6,000, 60,000 and 600,000 images.
+"""The cost of an epoch as the data grow: seconds and peak memory for 6,000, 60,000 and 600,000 images.
 
     .venv/bin/python benchmarks/growth.py
 
-Real Fashion-MNIST; the largest are copies of the 60,000. Each size trains one epoch of the recipe in a process of its own,
-with augmentation, on few steps where `--steps` says so (memory does not depend on it, seconds are scaled up). Writes
+Real Fashion-MNIST; the largest set repeats the 60,000 images. Each size trains one epoch of the recipe in its own process,
+with augmentation, on at most `--steps` steps (memory does not depend on them; seconds are scaled up). Writes
 benchmarks/results/growth.json.
 """
 
@@ -19,7 +19,7 @@ SIZES = (6_000, 60_000, 600_000)
 
 
 def one(size: int, steps: int) -> dict[str, float]:
-    """Train on `size` images in this process and return what it cost."""
+    """Train on `size` images in this process and return its cost."""
     import numpy as np
 
     import quick_run
@@ -66,13 +66,13 @@ def main() -> None:
     from helpers import paths
     from helpers.series import manifests, runs
 
-    found = []
+    sizes = []
     for size in SIZES:
         command = [sys.executable, __file__, "--one", str(size), "--steps", str(given.steps)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-        print(json.dumps(found[-1]), flush=True)
-    result = {"cpu": runs.cpu_name(), "cores": os.cpu_count(), "sizes": found}
+        sizes.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(sizes[-1]), flush=True)
+    result = {"cpu": runs.cpu_name(), "cores": os.cpu_count(), "sizes": sizes}
     manifests.write_json(paths.project_root() / "benchmarks" / "results" / "growth.json", result)
 
 

@@ -1,4 +1,4 @@
-"""Kills `osemn run` with -9 at random moments, runs the same command again, and checks what is left each time.
+"""Kills `osemn run` with SIGKILL at random moments, runs the same command again, and checks the result each time.
 
     .venv/bin/python benchmarks/kill_resume.py --kills 20
 
@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "helpers.cli", "run", "--dataset", "digits", "-
 
 
 def run(environment: dict[str, str]) -> tuple[int, float, str]:
-    """Run the series to its end; return exit code, seconds and what was printed."""
+    """Run the series to its end; return exit code, seconds and output."""
     started = time.monotonic()
     done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, time.monotonic() - started, done.stdout + done.stderr
@@ -50,18 +50,18 @@ def kill_after(seconds: float, environment: dict[str, str], whole_group: bool) -
 
 
 def accepted_halves(request: graph.Request) -> list[str]:
-    """Return the stages that count as done though a file of theirs is not whole: there must be none."""
-    found = []
+    """Return the stages that count as done although one of their files is incomplete: there must be none."""
+    stages = []
     for state in graph.states(request):
         folder = request.folder / state.stage
         manifest = manifests.read(folder)
         if state.done and (manifest is None or manifests.faults(folder, manifest)):
-            found.append(state.stage)
-    return found
+            stages.append(state.stage)
+    return stages
 
 
 def trial(number: int, moment: float, environment: dict[str, str], request: graph.Request) -> dict:
-    """Kill once, look, resume, look again."""
+    """Kill once, check, resume, check again."""
     shutil.rmtree(paths.output_root(), ignore_errors=True)
     whole_group = number % 2 == 0
     family = kill_after(moment, environment, whole_group)
@@ -88,7 +88,7 @@ def trial(number: int, moment: float, environment: dict[str, str], request: grap
 
 
 def main() -> None:
-    """Measure one undisturbed run, then kill at moments drawn from the whole of it."""
+    """Measure one undisturbed run, then kill at moments drawn from its duration."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,7 +111,7 @@ def main() -> None:
         t["resumed_whole"] and not t["half_artifacts_accepted"] and not t["processes_left_over"]
         for t in trials
     )
-    print(f"{good} of {len(trials)} ended whole; an undisturbed run takes {seconds:.0f} s")
+    print(f"{good} of {len(trials)} ended complete; an undisturbed run takes {seconds:.0f} s")
     target = paths.project_root() / "benchmarks" / "results" / "kill_resume.json"
     target.parent.mkdir(exist_ok=True)
     manifests.write_json(

@@ -1,8 +1,8 @@
-"""Times TensorFlow with oneDNN, as `helpers` asks for it, and without it, side by side.
+"""Times TensorFlow with oneDNN, which `helpers` turns on, and without it, side by side.
 
     .venv/bin/python benchmarks/onednn.py
 
-TensorFlow by itself turns oneDNN on only where the processor has AVX-512. In fresh processes, in turns: training steps
+By default, TensorFlow turns oneDNN on only if the processor has AVX-512. Measured in fresh processes, in turns: training steps
 of 04's CNN and of 09's residual network, and frozen features at 64 px, on random pixels. Writes
 benchmarks/results/onednn.json.
 """
@@ -45,7 +45,7 @@ def milliseconds() -> dict[str, float]:
         "training, residual CNN": training(architectures.residual_cnn((28, 28, 1), 10, width=16, **pixels)),
         "frozen features, 64 px": tf.function(lambda: base(images, training=False)),
     }
-    found = {}
+    medians = {}
     for name, step in work.items():
         step()
         took = []
@@ -53,12 +53,12 @@ def milliseconds() -> dict[str, float]:
             started = perf_counter()
             step()
             took.append(1_000 * (perf_counter() - started))
-        found[name] = statistics.median(took)
-    return found
+        medians[name] = statistics.median(took)
+    return medians
 
 
 def measured(value: str) -> dict[str, float]:
-    """Return `milliseconds()` of a fresh process in which the variable has a value."""
+    """Return `milliseconds()` of a fresh process in which the variable has this value."""
     command = [sys.executable, __file__, "--here"]
     done = subprocess.run(
         command, env={**os.environ, VARIABLE: value}, check=True, stdout=subprocess.PIPE, text=True
@@ -67,7 +67,7 @@ def measured(value: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure in turns, print the ratios, and keep them."""
+    """Measure in turns, and print and write the ratios."""
     from helpers import paths
     from helpers.series import manifests, runs
 

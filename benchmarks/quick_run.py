@@ -1,4 +1,4 @@
-"""What the benchmarks take from the quick run: real images, split as the notebooks split them."""
+"""Reads the quick run's inputs for the benchmarks: real images, split as in the notebooks."""
 
 import json
 
@@ -20,11 +20,11 @@ def parts(dataset: str = "fashion_mnist") -> tuple[data.Dataset, data.Dataset, a
 
 
 def test_part(dataset: str) -> data.Dataset:
-    """Return the sealed test part: for numbers that are asked for on it, when nothing is left to choose."""
+    """Return the sealed test part, for results that are reported on it when nothing is left to choose."""
     return data.load(paths.run_folder(dataset, "quick") / "01_acquire" / "test.npz")
 
 
 def pixel_statistics(rows: data.Dataset) -> dict[str, list[float]]:
-    """Return mean and standard deviation of all pixels, 0–255, as the networks of `helpers.model.architectures` take them."""
+    """Return mean and standard deviation of all pixels, 0–255, as `helpers.model.architectures` expects them."""
     pixels = rows.images.astype(np.float64)
     return {"mean": [pixels.mean()], "standard_deviation": [pixels.std()]}

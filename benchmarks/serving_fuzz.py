@@ -1,8 +1,8 @@
-"""Ten thousand cases of each kind against the service: mutated pictures, bytes, requests made from its description.
+"""Ten thousand cases of each kind against the service: mutated images, bytes, requests generated from its description.
 
     .venv/bin/python benchmarks/serving_fuzz.py [--cases 10000]
 
-Runs tests/serving/test_bad_input_fuzz.py with more cases and writes what it counted into results/serving_fuzz.json.
+Runs tests/serving/test_bad_input_fuzz.py with more cases and writes the counts into results/serving_fuzz.json.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""The service under more than it can do: overload, a hundred thousand requests, a bomb, swaps, and its end.
+"""The service beyond its capacity: overload, a hundred thousand requests, a decompression bomb, model swaps, shutdown.
 
     .venv/bin/python benchmarks/serving_load.py            # about five minutes; writes results/serving_load.json
     .venv/bin/python benchmarks/serving_load.py --seconds 5 --requests 5000
 
-Needs a version of Fashion-MNIST in the registry (notebook 10). One worker, unless said. Real processes, real HTTP; the sender
-runs beside the service on the same cores, so throughput is a lower bound.
+Needs a version of Fashion-MNIST in the registry (notebook 10). One worker unless stated otherwise. Real processes and real
+HTTP; the sender runs beside the service on the same cores, so throughput is a lower bound.
 """
 
 import argparse
@@ -12,10 +12,13 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,23 +28,22 @@ import quick_run
 from helpers import paths
 from helpers.export.registry import Registry
 from helpers.series import manifests, runs
-from helpers.serving import load_test
+from helpers.serving import load_test, service_process
 from helpers.serving.model import Served
+from helpers.serving.settings import Settings
 
 DATASET = "fashion_mnist"
 RESULTS = paths.project_root() / "benchmarks" / "results" / "serving_load.json"
-QUIET = load_test.serve_command(DATASET, "--quiet")
+QUIET = service_process.serve_command(DATASET, "--quiet")
 
 
 def speed(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
     """Return the latency of one sender beside the bare model's, and the throughput of sixteen."""
     served = Served.load(Registry(DATASET).current())
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         one = load_test.load(service.port, small, connections=1, seconds=seconds)
         many = load_test.load(service.port, small, connections=16, seconds=seconds)
-        parts = load_test.parts_of_a_request(
-            served, _png_of(small[0]), load_test.Settings(), one.percentile(50), 2000
-        )
+        parts = load_test.parts_of_a_request(served, _png_of(small[0]), Settings(), one.percentile(50), 2000)
         return {
             "seconds_to_ready": service.seconds_to_ready,
             "p50_ms_one_connection": one.percentile(50),
@@ -60,9 +62,11 @@ def _png_of(request: bytes) -> bytes:
 def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
     """Return the throughput beside that of an endpoint that calls `model.predict`, one after the other."""
     version = Registry(DATASET).current()
-    with load_test.running([*load_test.BEGINNER, str(version.folder / "model.keras"), "{port}"]) as other:
+    with service_process.running(
+        [*service_process.NAIVE, str(version.folder / "model.keras"), "{port}"]
+    ) as other:
         slow = load_test.load(other.port, small, connections=16, seconds=seconds)
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         fast = load_test.load(service.port, small, connections=16, seconds=seconds)
     return {
         "beginner": slow.per_second,
@@ -72,16 +76,16 @@ def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -
 
 
 def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:
-    """Send pictures that go through the queue over many more connections than it has room for."""
-    with load_test.running(QUIET, environment) as service:
+    """Send images that go through the queue, over many more connections than it has room for."""
+    with service_process.running(QUIET, environment) as service:
         calm = load_test.load(service.port, large, connections=2, seconds=3.0)
         before = service.memory_mb()
-        found = load_test.load(service.port, large, connections=400, seconds=seconds)
+        result = load_test.load(service.port, large, connections=400, seconds=seconds)
         return {
             "capacity_per_second": calm.per_second,
-            "offered_per_second": sum(found.statuses.values()) / found.seconds,
-            "statuses": {str(status): count for status, count in found.statuses.items()},
-            "p99_ms_of_accepted": found.percentile(99),
+            "offered_per_second": sum(result.statuses.values()) / result.seconds,
+            "statuses": {str(status): count for status, count in result.statuses.items()},
+            "p99_ms_of_accepted": result.percentile(99),
             "memory_before_mb": before,
             "memory_after_mb": service.memory_mb(),
         }
@@ -89,11 +93,11 @@ def overload(environment: dict[str, str], large: list[bytes], seconds: float) ->
 
 def endurance(environment: dict[str, str], small: list[bytes], requests: int) -> dict[str, Any]:
     """Send many requests and watch memory; the first tenth fills caches and the first drift windows."""
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         sent, memory = 0, []
         while sent < requests:
-            found = load_test.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
-            sent += sum(found.statuses.values())
+            result = load_test.load(service.port, small, connections=16, seconds=5.0, warm_up=0.0)
+            sent += sum(result.statuses.values())
             memory.append((sent, service.memory_mb()))
         early = next(value for count, value in memory if count >= requests / 10)
         return {
@@ -108,7 +112,7 @@ def bomb(environment: dict[str, str]) -> dict[str, Any]:
     """Send a PNG that announces 2.5 billion pixels, and a real one of 16 million."""
     stream = io.BytesIO()
     Image.fromarray(np.zeros((4_000, 4_000), np.uint8)).save(stream, "PNG")
-    with load_test.running(QUIET, environment) as service:
+    with service_process.running(QUIET, environment) as service:
         before = service.memory_mb()
         status, _ = load_test.send(service.address, load_test.bad_inputs(b"")["50,000 × 50,000 pixels"][0])
         after = service.memory_mb()
@@ -122,14 +126,16 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
     registry = Registry(DATASET)
     first = registry.current()
     facts = {key: value for key, value in first.manifest.items() if key not in ("files", "created", "draft")}
-    with load_test.registry_copy(first.folder) as content:
+    with tempfile.TemporaryDirectory() as folder:
+        content = shutil.copytree(first.folder, Path(folder) / "version")
+        (content / "manifest.json").unlink()
         second = registry.publish(content, facts)
         bad = registry.publish(content, facts)
         (bad.folder / "model.onnx").write_bytes(b"damaged")
-        with load_test.running(QUIET, environment) as service:
-            found: list[load_test.Load] = []
+        with service_process.running(QUIET, environment) as service:
+            loads: list[load_test.Load] = []
             sender = threading.Thread(
-                target=lambda: found.append(load_test.load(service.port, small, connections=8, seconds=50.0))
+                target=lambda: loads.append(load_test.load(service.port, small, connections=8, seconds=50.0))
             )
             sender.start()
             seen = set()
@@ -141,14 +147,14 @@ def swaps(environment: dict[str, str], small: list[bytes]) -> dict[str, Any]:
                 seen.add(load_test.send(service.address, _png_of(small[0]))[1]["model"]["version"])
             sender.join()
     return {
-        "statuses": {str(key): value for key, value in found[0].statuses.items()},
+        "statuses": {str(key): value for key, value in loads[0].statuses.items()},
         "versions_seen": len(seen),
     }
 
 
 def drain(environment: dict[str, str], large: list[bytes]) -> dict[str, Any]:
-    """Tell the service to end while requests are at work; count those that it took and did not answer."""
-    with load_test.running(QUIET, environment) as service:
+    """Stop the service while requests are running; count those that it accepted and did not respond to."""
+    with service_process.running(QUIET, environment) as service:
         connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(30)]
         for number, connection in enumerate(connections):
             connection.sendall(large[number % len(large)])
@@ -179,13 +185,13 @@ def main() -> None:
         load_test.post(load_test.png(np.kron(image, np.ones((16, 16, 1), np.uint8)))) for image in images[:20]
     ]
     version = Registry(DATASET).current().name
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "version": version,
         "cpu": runs.cpu_name(),
         "cores": os.cpu_count(),
         "finished": "",
     }
-    with load_test.registry_of(DATASET, version) as home:
+    with service_process.registry_of(DATASET, version) as home:
         environment = {"OSEMN_OUTPUT_DIR": str(home)}
         parts = {
             "speed": lambda: speed(environment, small, 5.0),
@@ -197,11 +203,11 @@ def main() -> None:
             "swaps": lambda: swaps(environment, small),
         }
         for name, part in parts.items():
-            found[name] = part()
-            print(name, json.dumps(found[name]), flush=True)
-    found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+            result[name] = part()
+            print(name, json.dumps(result[name]), flush=True)
+    result["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     RESULTS.parent.mkdir(exist_ok=True)
-    manifests.write_json(RESULTS, found)
+    manifests.write_json(RESULTS, result)
 
 
 if __name__ == "__main__":

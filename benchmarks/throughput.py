@@ -1,11 +1,15 @@
-"""How near training comes to this machine's convolutions, and whether it ever waits for its input.
+"""How close training comes to this machine's speed of convolutions, and whether it ever waits for its input.
 
     .venv/bin/python benchmarks/throughput.py
 
-In one process, in turns, in float32 and in bfloat16: a large convolution, forward and both gradients (the ceiling); the
-network's own convolutions, likewise, with nothing between them (what its widths leave of that ceiling); training steps of the residual CNN, as the recipe takes them, on one batch that stays in memory; the same steps fed by the
-input pipeline with augmentation; the pipeline alone. Real Fashion-MNIST from the quick run of 01 and 03. Writes
-benchmarks/results/throughput.json.
+In one process, in turns, in float32 and in bfloat16:
+- a large convolution, forward and both gradients: the ceiling;
+- the network's own convolutions alone, likewise: the part of the ceiling that its widths allow;
+- training steps of the residual CNN by the recipe, on one batch that stays in memory;
+- the same steps fed by the input pipeline with augmentation;
+- the pipeline alone.
+
+Real Fashion-MNIST from the quick run of 01 and 03. Writes benchmarks/results/throughput.json.
 """
 
 import argparse
@@ -37,7 +41,7 @@ LARGE = (28, 64, 128)
 
 
 def convolutions(shapes: list[tuple[int, int, int]]) -> Callable[[], None]:
-    """Return 3×3 convolutions, forward and both gradients; of every result a part is used, so that none is left out.
+    """Return 3×3 convolutions, forward and both gradients; a part of every result is used, so that none is optimised away.
 
     Args:
         shapes: side, channels in and channels out of each.
@@ -53,9 +57,9 @@ def convolutions(shapes: list[tuple[int, int, int]]) -> Callable[[], None]:
         for images, kernel, upstream in given:
             with tf.GradientTape() as tape:
                 tape.watch([images, kernel])
-                found = tf.nn.conv2d(images, kernel, 1, "SAME")
-            gradients = tape.gradient(found, [images, kernel], output_gradients=upstream)
-            sums += [tf.reduce_sum(one[0]) for one in (found, *gradients)]
+                output = tf.nn.conv2d(images, kernel, 1, "SAME")
+            gradients = tape.gradient(output, [images, kernel], output_gradients=upstream)
+            sums += [tf.reduce_sum(one[0]) for one in (output, *gradients)]
         return tf.stack(sums)
 
     return lambda: step(given).numpy()
@@ -68,8 +72,8 @@ def operations(shapes: list[tuple[int, int, int]]) -> float:
 
 def shapes_of(model: keras.Model) -> list[tuple[int, int, int]]:
     """Return side, channels in and channels out of a network's convolutions."""
-    found = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    return [(layer.output.shape[1], *layer.kernel.shape[2:]) for layer in found]
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return [(layer.output.shape[1], *layer.kernel.shape[2:]) for layer in layers]
 
 
 def steps_of(trainer: keras.Model, rows: tf.data.Dataset) -> Callable[[], None]:
@@ -98,7 +102,7 @@ def medians(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, floa
 def measure(
     train: data.Dataset, policy: augment.AugmentationPolicy, width: int, optimizer: str, rounds: int
 ) -> dict[str, object]:
-    """Measure one width with one optimizer in the precision that is on."""
+    """Measure one width with one optimizer in the current precision."""
     statistics = quick_run.pixel_statistics(train)
     model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
     trainer = cpu_speed.trainer_of(model)
@@ -148,8 +152,8 @@ def main() -> None:
         for width in given.widths:
             for optimizer in ("muon", "adamw"):
                 with cpu_speed.bfloat16(on):
-                    found = measure(train, policy, width, optimizer, given.rounds)
-                measured.append({"precision": precision, **found})
+                    rates = measure(train, policy, width, optimizer, given.rounds)
+                measured.append({"precision": precision, **rates})
                 print(json.dumps(measured[-1]), flush=True)
     result = {
         "cpu": runs.cpu_name(),

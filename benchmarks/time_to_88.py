@@ -1,11 +1,11 @@
-"""Seconds to 88% on the test set: the recipe against what a beginner runs.
+"""Seconds to 88% on the test set: the recipe against a beginner's network.
 
     .venv/bin/python benchmarks/time_to_88.py
 
-For each seed, one after the other in one process: a 784-128-10 dense network, 20 epochs of Adam as Keras's defaults are;
-then a small residual CNN by the recipe, on a schedule that was made just long enough on validation images. Seconds count
-from the untrained network to the trained one, compilation included; networks are compiled anew each time. The test set is
-opened at the end, once for all of them. Real Fashion-MNIST from the quick run of 01 and 03. Writes
+For each seed, one after the other in one process: a 784-128-10 dense network, 20 epochs of Adam with Keras's defaults; then a
+small residual CNN by the recipe, on the shortest schedule that was enough on validation images. Seconds count from the
+untrained network to the trained one, and include compilation; each network is compiled again. The test set is opened at
+the end, once for all networks. Real Fashion-MNIST from the quick run of 01 and 03. Writes
 benchmarks/results/time_to_88.json.
 """
 
@@ -31,7 +31,7 @@ SETTINGS = recipe.Recipe(epochs=1, average_decay=0.9)
 
 
 def beginner(train: data.Dataset, epochs: int) -> keras.Model:
-    """Return the dense network after so many epochs of `fit` with Keras's defaults."""
+    """Return the dense network after a number of epochs of `fit` with Keras's defaults."""
     model = keras.Sequential(
         [
             keras.Input(train.image_shape),
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--dense-epochs", type=int, default=20)
     parser.add_argument(
-        "--validation-only", action="store_true", help="leave the test set shut; write nothing"
+        "--validation-only", action="store_true", help="do not open the test set; write nothing"
     )
     given = parser.parse_args()
     seeds.seed_tensorflow(given.seeds[0])

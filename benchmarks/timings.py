@@ -1,8 +1,8 @@
-"""Times what a user waits for: the first quick run, the second one, and the commands that should answer at once.
+"""Times what a user waits for: the first quick run, the second one, and the commands that should respond at once.
 
     .venv/bin/python benchmarks/timings.py
 
-Data must be cached. Works in a folder of its own and writes benchmarks/results/timings.json.
+Data must be cached. Works in a temporary folder and writes benchmarks/results/timings.json.
 """
 
 import os

@@ -1,10 +1,9 @@
-"""Tells where the time of a finished series went: how much of it trained or scored models, how much was the rest.
+"""Measures where the time of a finished series went: training and scoring models, or the rest.
 
     .venv/bin/python benchmarks/where_time_goes.py [--dataset fashion_mnist] [--profile quick]
 
-A cell counts as training or scoring if it calls one of the functions below; the seconds are those that papermill kept
-with each cell of the executed notebooks. The rest is what the notebooks took otherwise: starting, loading libraries,
-plots, files. Run `osemn run` first. Writes benchmarks/results/where_time_goes.json.
+A cell counts as training or scoring if it calls one of the functions below; the seconds are those that papermill stored
+with each cell of the executed notebooks. The rest is everything else: starting, loading libraries, plots, files. Run `osemn run` first. Writes benchmarks/results/where_time_goes.json.
 """
 
 import argparse
@@ -17,23 +16,27 @@ import nbformat
 from helpers import paths
 from helpers.series import execute, manifests, runs, stages
 
-# What runs a model in each notebook, by the name of the call.
+# Calls that run a model, by notebook.
 MODEL_CALLS = {
     "00_warm_up": {"train", "fit_level"},
     "01_acquire": set(),
-    "02_explore": {"statistics.confusion_rates", "statistics.embed"},
+    "02_explore": {"similarity.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
-    "04_baseline": {"model.fit", "training.fit", "training.predict"},
-    "05_transfer_learning": {"transfer.trial", "training.predict", "finished.top.predict"},
-    "06_fine_tuning": {"fine_tuning.fine_tune", "training.predict"},
+    "04_baseline": {"model.fit", "training.fit", "baselines.measure_network"},
+    "05_transfer_learning": {
+        "transfer.train_on_features",
+        "baselines.measure_network",
+        "result.top.predict",
+    },
+    "06_fine_tuning": {"fine_tuning.fine_tune", "baselines.measure_network", "training.predict"},
     "07_evaluation": {"score", "candidates.scorer"},
     "08_grad_cam": {
         "gradcam_evidence.explain",
         "gradcam_evidence.perturb",
         "gradcam_evidence.randomise",
     },
-    "09_tuning": {"spaces.work_on", "spaces.head_search", "search.fit", "training.predict"},
-    "10_export": {"latency.of_one_image", "parity.prove"},
+    "09_tuning": {"tuning.run", "spaces.head_search", "search.fit_seeds", "training.predict"},
+    "10_export": {"latency.of_one_image", "parity.compare_formats"},
     "11_serving": {
         "load_test.send",
         "load_test.load",
@@ -47,7 +50,7 @@ MODEL_CALLS = {
 
 
 def calls(source: str) -> set[str]:
-    """Return the names of what a piece of code calls, as they are written."""
+    """Return the names that a piece of code calls, as written."""
     return {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
 
 
@@ -55,20 +58,20 @@ def model_seconds(notebook: nbformat.NotebookNode, names: set[str]) -> float:
     """Return the seconds of an executed notebook's cells that call one of the names.
 
     Raises:
-        ValueError: no cell calls one of them any more.
+        ValueError: no cell calls one of them.
     """
-    found, seconds = set(), 0.0
+    seen, seconds = set(), 0.0
     for cell in notebook.cells:
         if cell.cell_type == "code" and (called := calls(cell.source) & names):
-            found |= called
+            seen |= called
             seconds += cell.metadata.papermill.duration
-    if found != names:
-        raise ValueError(f"No cell calls {', '.join(sorted(names - found))}: mend MODEL_CALLS.")
+    if seen != names:
+        raise ValueError(f"No cell calls {', '.join(sorted(names - seen))}: update MODEL_CALLS.")
     return seconds
 
 
 def main() -> None:
-    """Add up, print a line for each stage, and keep the numbers."""
+    """Add up, print one line per stage, and write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--profile", default="quick")

@@ -21,12 +21,12 @@ WITHOUT_TENSORFLOW = TESTS / "without_tensorflow"
 KEPT = ("OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_FUZZ_CASES")
 
 
-# nbval and training run beside the unit tests, so that no example has a deadline; the same examples each time
+# no deadline, because nbval and training run at the same time; derandomised, so that each run has the same examples
 hypothesis.settings.register_profile("shared machine", deadline=None, derandomize=True)
 
 
 def pytest_configure() -> None:
-    """Forget what the environment says of a project or its folders: tests must not work on somebody's runs."""
+    """Unset the variables of a project and its folders, so that tests never touch a user's runs."""
     hypothesis.settings.load_profile("shared machine")
     for name in [name for name in os.environ if name.startswith("OSEMN_") and name not in KEPT]:
         del os.environ[name]
@@ -116,7 +116,7 @@ EXAMPLES = {
 
 
 class TinyProject:
-    """A project with the real stage table, Snakefile and helpers, but notebooks that only write small files."""
+    """A project with the real table of stages, Snakefile and helpers, whose notebooks only write small files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -162,26 +162,26 @@ class TinyProject:
         return json.loads((self.folder(stage) / "manifest.json").read_text())
 
     def environment(self) -> dict[str, str]:
-        """Return the environment in which commands work on this project, and do not wait for TensorFlow."""
+        """Return the environment for commands on this project, with a stand-in for TensorFlow."""
         places = [str(WITHOUT_TENSORFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {**os.environ, "OSEMN_HOME": str(self.root), "PYTHONPATH": os.pathsep.join(places)}
 
     def osemn(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
-        """Run the command line on this project; `run` and `status` get its data set and profile."""
+        """Run the command line on this project, with its data set and profile for `run`, `status` and `report`."""
         if arguments[0] in ("run", "status", "report"):
             arguments = (arguments[0], "--dataset", "digits", "--profile", "tiny", *arguments[1:])
         return osemn(*arguments, cwd=self.root, env=self.environment(), timeout=timeout)
 
 
 def osemn(*arguments: str, timeout: float = 600, **options: object) -> subprocess.CompletedProcess:
-    """Run the command line in a process of its own."""
+    """Run the command line in a separate process."""
     command = [sys.executable, "-m", "helpers.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
-    """A tiny project, which OSEMN_HOME names."""
+    """A tiny project, to which OSEMN_HOME is set."""
     tiny = TinyProject(tmp_path / "my project, ünïcode")
     monkeypatch.setenv("OSEMN_HOME", str(tiny.root))
     monkeypatch.delenv("OSEMN_OUTPUT_DIR", raising=False)
@@ -191,29 +191,29 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
 
 @pytest.fixture(scope="module")
 def seeded_tensorflow() -> None:
-    """TensorFlow, seeded and deterministic, as a run has it."""
+    """TensorFlow, seeded and deterministic, as in a run."""
     from helpers.series import seeds
 
     seeds.seed_tensorflow(0)
 
 
-@pytest.fixture(scope="module")  # not the session: Playwright keeps an event loop running until it is stopped
+@pytest.fixture(scope="module")  # not "session": Playwright's event loop runs until it is stopped
 def browser():
-    """Chromium, without a window; tests that want it are skipped where there is none."""
+    """Headless Chromium; tests that need it are skipped if it is not installed."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
         pytest.skip(f"there is no Chromium here (looked for {', '.join(BROWSERS)})")
     with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield started
         started.close()
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Return a folder whose registry serves a small version of digits."""
-    import service_support  # ONNX takes long to import, and few tests need it
+    """A folder whose registry serves a small version of digits."""
+    import service_support  # slow, as it imports ONNX, and few tests need it
 
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first")

@@ -1,4 +1,4 @@
-"""A version whose model was trained on scikit-learn's digits for some seconds, for tests of the page that tries it."""
+"""Build a version whose model is trained on scikit-learn's digits for a few seconds, for tests of the page that tries it."""
 
 import json
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from helpers.obtain import data, framing
 from helpers.series import seeds
 
 TRAINED = 1_000
-"""So many of the images are trained on; those after them are the test images."""
+"""The number of training images; those after them are the test images."""
 CARD = f"""# Model card
 
 Only a test.
@@ -34,12 +34,12 @@ Only a test.
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Return all images, `uint8 [N, 8, 8, 1]`, and labels, `int64 [N]`."""
-    found = load_digits()
-    return (found.images * 255 / 16).round().astype(np.uint8)[..., np.newaxis], found.target
+    source = load_digits()
+    return (source.images * 255 / 16).round().astype(np.uint8)[..., np.newaxis], source.target
 
 
 def train() -> keras.Model:
-    """Return a small residual CNN that tells most digits."""
+    """Return a small residual CNN that classifies most digits correctly."""
     seeds.seed_tensorflow(0)
     images, labels = digits()
     model = architectures.residual_cnn(
@@ -51,7 +51,7 @@ def train() -> keras.Model:
 
 
 def publish(model: keras.Model, folder: Path, classes: tuple[str, ...], half_agrees: bool = True) -> Version:
-    """Publish and promote a version of digits; whether half precision is said to agree decides which model the page has."""
+    """Publish and promote a version of digits; `half_agrees` decides which of its two models the page gets."""
     content = registry_versions.content(folder)
     for path in (content / "tfjs").iterdir():
         path.unlink()
@@ -72,7 +72,7 @@ def publish(model: keras.Model, folder: Path, classes: tuple[str, ...], half_agr
         trained_by="09_tuning",
         formats=[{"format": "tfjs_half", "n": 1000, "same_labels": 1000 if half_agrees else 998}],
     )
-    # the registry replays golden outputs by its own small ONNX model, whose classes are others
+    # the golden outputs are those of the registry's own small ONNX model, which has other classes
     registry = Registry("digits")
     version = registry.publish(content, json.loads(json.dumps(known)))
     return registry.promote(version.name)

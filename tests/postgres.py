@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests, from Debian's package `postgresql`, in a folder of its own."""
+"""A PostgreSQL server for tests, from Debian's package `postgresql`, in a temporary folder."""
 
 import contextlib
 import os
@@ -15,20 +15,22 @@ QUOTED = "p%40ss%2Fw%C3%B6rd"
 
 
 def programs() -> Path | None:
-    """The newest folder with `initdb` and `pg_ctl`, or none."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    if found:
-        return found[-1].parent
+    """Return the newest folder with `initdb` and `pg_ctl`, or None."""
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3])
+    )
+    if versions:
+        return versions[-1].parent
     elsewhere = shutil.which("initdb")
     return Path(elsewhere).resolve().parent if elsewhere else None
 
 
 def missing() -> str:
-    """Why there can be no server here; empty where there can."""
+    """Return the reason why a server cannot run here; empty if it can."""
     if programs() is None:
         return "PostgreSQL is not installed (Debian's package: postgresql)"
     if os.geteuid() == 0 and not (_account() and shutil.which("setpriv")):
-        return "PostgreSQL refuses root, and there is no other account or no setpriv"
+        return "PostgreSQL refuses to run as root, and another account or setpriv is missing"
     return ""
 
 
@@ -40,7 +42,7 @@ def _account() -> pwd.struct_passwd | None:
 
 
 def _call(program: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs, as another user where this one is root."""
+    """Run one of PostgreSQL's programs, as another user if this one is root."""
     command = [str(programs() / program), *arguments]
     if os.geteuid() == 0:
         account = _account()
@@ -68,7 +70,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server() -> Iterator[str]:
-    """Start a server; yields the address of its empty database, with user and password."""
+    """Start a server, and yield the address of its empty database, with user and password."""
     folder = Path(tempfile.mkdtemp(prefix="osemn-postgres-"))
     data, secret, port = folder / "data", folder / "password", free_port()
     try:

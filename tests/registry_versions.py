@@ -1,4 +1,4 @@
-"""Versions for tests of the registry and of what reads it: small, real ONNX models, made without TensorFlow."""
+"""Build versions for tests of the registry and its readers: small, real ONNX models, without TensorFlow."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def predict(model: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
-    """Add a drift reference of random pictures to what a version holds, and return the pictures."""
+    """Add a drift reference of random images to the files of a version, and return the images."""
     from helpers.interpret import drift
 
     images = np.random.default_rng(5).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
@@ -56,7 +56,7 @@ def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
 
 
 def content(folder: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Path:
-    """Write what a version holds but its manifest into a new folder and return it."""
+    """Write the files of a version, without its manifest, into a new folder and return it."""
     folder.mkdir(parents=True)
     write_model(folder / "model.onnx", seed, shape)
     images = np.random.default_rng(seed).integers(0, 256, (20, *shape), dtype=np.uint8)
@@ -72,7 +72,7 @@ def content(folder: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Path
 
 
 def facts(accuracy: float = 0.9, test_sha256: str = "t" * 64, **more: Any) -> dict[str, Any]:
-    """Return the facts of a version, as far as the registry and the command line read them."""
+    """Return the facts of a version that the registry and the command line read."""
     return {
         "label": "a linear classifier",
         "candidate": "tuned",

@@ -1,4 +1,4 @@
-"""A faulty local HTTP server, and a small made data set for it to serve."""
+"""A faulty local HTTP server, and a small synthetic data set for it to serve."""
 
 import dataclasses
 import gzip
@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 
 from helpers.obtain import idx
+from helpers.obtain.files import PackageSource
 
 
 def made_content() -> dict[str, bytes]:
@@ -19,19 +20,25 @@ def made_content() -> dict[str, bytes]:
         images = generator.integers(0, 256, (count, 28, 28)).astype(np.uint8)
         labels = np.arange(count, dtype=np.uint8) % 3
         for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
-            header = idx.IdxFile("", values.shape, "").header
-            content[f"{name}-{kind}-ubyte"] = header + values.tobytes()
+            content[f"{name}-{kind}-ubyte"] = idx.header(values.shape) + values.tobytes()
     return content
 
 
-def made_spec(*addresses: str, registry: idx.PackageSource | None = None) -> idx.IdxDataset:
-    """A data set made of `made_content`, to be had at the addresses."""
+def made_spec(*addresses: str, package: PackageSource | None = None) -> idx.IdxDataset:
+    """A data set of `made_content` that the addresses serve."""
     files = tuple(
-        idx.IdxFile(name, _shape(content), hashlib.sha256(content).hexdigest())
+        idx.IdxFile.of(name, _shape(content), hashlib.sha256(content).hexdigest())
         for name, content in made_content().items()
     )
     return idx.IdxDataset(
-        "mnist", "Made data", ("a", "b", "c"), "none", "Made up.", files, addresses, registry
+        "mnist",
+        "Made data",
+        files,
+        addresses,
+        package,
+        class_names=("a", "b", "c"),
+        licence="none",
+        about="Made up.",
     )
 
 
@@ -71,7 +78,7 @@ class FaultyServer:
     def fail_all(self, fault: str) -> None:
         self.faults = dict.fromkeys(made_content(), fault)
 
-    def answer(self, name: str) -> tuple[int, bytes, int, str]:
+    def respond(self, name: str) -> tuple[int, bytes, int, str]:
         """Status, body, the length to announce, and the fault."""
         fault = self.faults.get(name, "")
         if name not in made_content() or fault == "missing":
@@ -93,7 +100,7 @@ class FaultyServer:
             def do_GET(self) -> None:
                 name = self.path.rsplit("/", 1)[-1].removesuffix(".gz")
                 server.requests.append(name)
-                status, body, length, fault = server.answer(name)
+                status, body, length, fault = server.respond(name)
                 self.send_response(status)
                 self.send_header("Content-Length", str(length))
                 self.end_headers()

@@ -1,4 +1,4 @@
-"""A service for tests: the real application, on a small real model, and pictures to send."""
+"""A service for tests: the real application with a small real model, and images to send."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,7 @@ from helpers.serving.settings import Settings
 
 
 def publish(folder: Path, seed: int = 0, *, promote: bool = True, drift: bool = False) -> str:
-    """Publish a version of digits from a new folder, and let it be served; return its name."""
+    """Publish a version of digits from a new folder and promote it; return its name."""
     content = registry_versions.content(folder, seed)
     if drift:
         registry_versions.write_drift_reference(content)
@@ -22,14 +22,14 @@ def publish(folder: Path, seed: int = 0, *, promote: bool = True, drift: bool = 
 
 
 def settings(**changes) -> Settings:
-    """Return settings for tests: digits, a short watch."""
+    """Return settings for tests: digits, frequent checks for promotions."""
     return Settings(
         **{"dataset": "digits", "watch": 0.05, "drift_every": 0.0, "log_requests": False, **changes}
     )
 
 
 def png(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
-    """Return pixels, `uint8 [H, W]` or `[H, W, C]`, as a picture file."""
+    """Return pixels, `uint8 [H, W]` or `[H, W, C]`, as an image file."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **options)
     return stream.getvalue()

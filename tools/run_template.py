@@ -1,4 +1,4 @@
-"""Executes notebooks/template.ipynb, which is no stage of the series, and keeps its outputs, stamped with their code's hash."""
+"""Executes notebooks/template.ipynb, which is not a stage, and saves its outputs in it, stamped with their code's hash."""
 
 import os
 import sys
@@ -16,11 +16,11 @@ NAME = "template"
 
 
 def execute(output: Path, **parameters: object) -> nbformat.NotebookNode:
-    """Execute the template and return it; what it writes lands in `output`.
+    """Execute the template and return it; its files are written to `output`.
 
     Args:
-        output: an existing folder, which stands for the one of runs and reports.
-        **parameters: as papermill injects them.
+        output: an existing folder for runs and reports.
+        **parameters: the values to inject.
 
     Raises:
         papermill.PapermillExecutionError: a cell failed; the error holds its message.
@@ -40,7 +40,7 @@ def execute(output: Path, **parameters: object) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    """Put the outputs of an execution into the template."""
+    """Save the outputs of an execution in the template."""
     source = nbformat.read(paths.notebook(NAME), as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         nbformat.write(with_outputs(source, execute(Path(folder))), paths.notebook(NAME))

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Runs the unit tests, and beside them nbval on the notebooks: neither keeps all cores busy by itself.
-# Called by `make test` with the environment's programs and a folder for what the notebooks write.
+# Runs the unit tests and, at the same time, nbval on the notebooks, because neither keeps all cores busy.
+# Called by `make test` with the environment's programs and a folder for the output of the notebooks.
 set -u
 bin=$1 output=$2
 mkdir -p "$output"
 without=$("$bin/python" tools/missing_weights.py) || exit 1
 log=$output/nbval.log
-echo "nbval runs the notebooks beside the unit tests; what it says comes after theirs."
+echo "nbval runs the notebooks at the same time as the unit tests; its output follows theirs."
 # shellcheck disable=SC2086 # several options, or none
 OSEMN_OUTPUT_DIR=$output "$bin/python" -m pytest --nbval-lax -p no:cacheprovider notebooks/ $without >"$log" 2>&1 &
 notebooks=$!
 trap 'kill "$notebooks" 2>/dev/null; exit 130' INT TERM
-# a file's tests stay in one process, where its fixtures are; more than four processes want more memory than laptops have
+# loadfile: the tests of a file share its fixtures; four processes at most, to fit into the memory of a laptop
 "$bin/python" -m pytest -n logical --maxprocesses=4 --dist loadfile tests
 units=$?
 wait "$notebooks"

@@ -17,7 +17,7 @@ from typing import Any
 from helpers import paths, wording
 from helpers.errors import MissingInputError, OsemnError
 from helpers.report import models as compared
-from helpers.series import manifests, parameters, stages
+from helpers.series import manifests, profiles, stages
 
 RECORD = Path("benchmarks") / "results" / "series.json"
 FOLDER_RUN = RECORD.with_name("folder_run.json")
@@ -263,7 +263,7 @@ def profile_table() -> str:
         about = " ".join(
             line.lstrip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), text)
         )
-        changes = sum(len(values) for values in parameters.load_profile(name).values())
+        changes = sum(len(values) for values in profiles.load(name).values())
         lines.append(f"| `{name}` | {about} ({changes} parameters differ) |")
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
-"""Installs what checks the page in `web/` (Biome, axe-core: pinned in web/package.json), and lints the page with it.
+"""Installs the tools that check the page in `web/` (Biome, axe-core: pinned in web/package.json), and lints it.
 
     python tools/web_tools.py [--fix]
 
-Where npm's registry cannot be reached it says so, and the page goes unchecked; the tests that need axe-core are skipped.
+If npm's registry cannot be reached, a message says that the page is not checked; tests with axe-core are skipped.
 """
 
 import os
@@ -19,7 +19,7 @@ SECONDS = 300.0
 
 
 def install() -> bool:
-    """Install the tools if they are not there as pinned; tell whether they are there now."""
+    """Install the tools if they are missing or outdated; return True if they are installed now."""
     if INSTALLED.is_file() and INSTALLED.stat().st_mtime >= (WEB / "package.json").stat().st_mtime:
         return True
     try:

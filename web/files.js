@@ -1,11 +1,11 @@
-// From a dropped, pasted or chosen file to opaque pixels; what cannot be read is refused with a sentence.
+// Read an image file into opaque pixels; a file that cannot be read gives an error message for people.
 
-import { PictureError } from "./framing.js";
+import { ImageError } from "./framing.js";
 
 const LIMITS = { bytes: 20 * 2 ** 20, side: 4096 };
 const ORIENTATION = 0x0112; // EXIF's tag
 
-/** By the value of that tag, how a picture of width w and height h is drawn upright: the canvas's transformation. */
+/** The canvas transformation that draws an image of width w and height h upright, by the value of that tag. */
 const TURNS = {
   1: () => [1, 0, 0, 1, 0, 0],
   2: (w) => [-1, 0, 0, 1, w, 0],
@@ -17,17 +17,17 @@ const TURNS = {
   8: (w) => [0, -1, 1, 0, 0, w],
 };
 
-/** Return { width, height, data }: RGBA pixels, laid on white; of an animation the first frame. */
+/** Return { width, height, data }: RGBA pixels on a white background; of an animation, the first frame. */
 export async function read(file) {
-  if (file.size > LIMITS.bytes) throw new PictureError(`“${file.name}” is larger than ${LIMITS.bytes / 2 ** 20} MB.`);
+  if (file.size > LIMITS.bytes) throw new ImageError(`“${file.name}” is larger than ${LIMITS.bytes / 2 ** 20} MB.`);
   const bytes = await file.arrayBuffer().catch(() => {
-    throw new PictureError(`“${file.name}” cannot be read. Is it a folder, or gone?`);
+    throw new ImageError(`“${file.name}” cannot be read. Is it a folder, or was it removed?`);
   });
   const size = sizeOf(new DataView(bytes));
-  if (!size) throw new PictureError(`“${file.name}” is no PNG, JPEG, WebP or GIF picture.`);
+  if (!size) throw new ImageError(`“${file.name}” is not a PNG, JPEG, WebP or GIF image.`);
   if (Math.max(...size) > LIMITS.side) {
-    throw new PictureError(
-      `“${file.name}” has ${size.join(" × ")} pixels; at most ${LIMITS.side} a side are read. Make it smaller.`,
+    throw new ImageError(
+      `“${file.name}” has ${size.join(" × ")} pixels; each side may have at most ${LIMITS.side}. Make it smaller.`,
     );
   }
   const turn = takeTurn(new DataView(bytes));
@@ -35,21 +35,21 @@ export async function read(file) {
   try {
     image = await createImageBitmap(turn === 1 ? file : new Blob([bytes]), { colorSpaceConversion: "none" });
   } catch {
-    throw new PictureError(`“${file.name}” is damaged: the picture in it cannot be decoded.`);
+    throw new ImageError(`“${file.name}” is damaged: its image cannot be decoded.`);
   }
   const [width, height] = turn > 4 ? [image.height, image.width] : [image.width, image.height];
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingEnabled = false; // turned pixels stay as they are
+  context.imageSmoothingEnabled = false; // rotation leaves pixel values unchanged
   context.setTransform(...TURNS[turn](image.width, image.height));
   context.drawImage(image, 0, 0);
   image.close();
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-/** Width and height from a file's header, before anything is decoded; null where it is no picture. */
+/** Return width and height from a file's header, before anything is decoded; null if it is not an image. */
 function sizeOf(view) {
   const text = (at, count) => letters(view, at, count);
   try {
@@ -71,9 +71,9 @@ function webp(view, kind) {
 }
 
 /**
- * Return the orientation of a WebP picture, from 1 to 8, and set it to 1 in its bytes; 1 for every other file.
+ * Return the orientation of a WebP image, from 1 to 8, and set it to 1 in its bytes; 1 for every other file.
  *
- * Browsers turn JPEG and PNG pictures by themselves, but not all of them WebP; without the tag none does.
+ * Browsers rotate JPEG and PNG images by themselves, but only some rotate WebP; without the tag none does.
  */
 function takeTurn(view) {
   try {
@@ -88,13 +88,13 @@ function takeTurn(view) {
   }
 }
 
-/** Where a WebP picture has the value of its orientation, and in which order of bytes; null where it has none. */
+/** Return where the orientation of a WebP image is stored, and in which byte order; null if it has none. */
 function orientationOfWebp(view) {
   const isExtended = letters(view, 0, 4) === "RIFF" && letters(view, 8, 8) === "WEBPVP8X";
-  if (!isExtended || !(view.getUint8(20) & 8)) return null; // a flag tells whether there is EXIF data
+  if (!isExtended || !(view.getUint8(20) & 8)) return null; // the flag for EXIF data
   let at = 12;
   while (letters(view, at, 4) !== "EXIF") at += 8 + 2 * Math.ceil(view.getUint32(at + 4, true) / 2);
-  const start = at + 8 + (letters(view, at + 8, 4) === "Exif" ? 6 : 0); // some write a JPEG's heading before it
+  const start = at + 8 + (letters(view, at + 8, 4) === "Exif" ? 6 : 0); // some programs write a JPEG header before it
   const little = letters(view, start, 2) === "II";
   const entries = start + view.getUint32(start + 4, little);
   for (let entry = entries + 2; entry < entries + 2 + 12 * view.getUint16(entries, little); entry += 12) {
@@ -109,7 +109,7 @@ function letters(view, at, count) {
 
 function jpeg(view) {
   for (let at = 2; ; at += 2 + view.getUint16(at + 2)) {
-    while (view.getUint8(at + 1) === 0xff) at++; // bytes that only fill
+    while (view.getUint8(at + 1) === 0xff) at++; // padding
     const marker = view.getUint8(at + 1);
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (view.getUint8(at) !== 0xff) return null;

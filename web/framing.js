@@ -1,7 +1,7 @@
-// Pictures as the model takes them: the same bytes as helpers/obtain/pictures.py and helpers/obtain/framing.py give for the same pixels.
+// Prepare images for the model: the same bytes as helpers/obtain/pictures.py and helpers/obtain/framing.py for the same pixels.
 
 const INK = 25; // grey values above this count as ink, of 255 on black
-const BITS = 22; // of the whole numbers that Pillow's filters are computed in
+const BITS = 22; // precision of the integers that Pillow computes its filters in
 const FILTERS = {
   bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
@@ -14,24 +14,24 @@ const FILTERS = {
   },
 };
 
-/** A picture that is not classified; its message is for people. */
-export class PictureError extends Error {}
+/** An image that cannot be classified; the message is shown to people. */
+export class ImageError extends Error {}
 
 /**
- * Return a picture as the model takes it: a Uint8Array, [height, width, channels].
+ * Return an image as the model takes it: a Uint8Array, [height, width, channels].
  *
- * A picture of the model's own size stays as it is; another is framed as the data set's pictures were, or, where those are
- * photographs (`framing` is null), its middle is cut out and resized.
+ * An image of the model's own size stays unchanged. Any other is framed like the images of the data set; for photographs
+ * (`framing` is null), its middle is cut out and resized.
  *
- * @param picture { width, height, data }: opaque RGBA pixels
+ * @param image { width, height, data }: opaque RGBA pixels
  * @param shape [height, width, channels] of the model
  * @param framing { box, centre }, or null
  */
-export function prepare(picture, [height, width, channels], framing) {
-  const colours = withoutAlpha(picture);
-  if (picture.width === width && picture.height === height) return channels === 1 ? grey(colours) : colours;
-  if (framing) return frame(grey(colours), picture.width, picture.height, framing, height);
-  const fitted = resize(colours, picture.width, picture.height, 3, fit(picture, width / height), width, height, "bicubic");
+export function prepare(image, [height, width, channels], framing) {
+  const colours = withoutAlpha(image);
+  if (image.width === width && image.height === height) return channels === 1 ? grey(colours) : colours;
+  if (framing) return frame(grey(colours), image.width, image.height, framing, height);
+  const fitted = resize(colours, image.width, image.height, 3, fit(image, width / height), width, height, "bicubic");
   return channels === 1 ? grey(fitted) : fitted;
 }
 
@@ -45,17 +45,17 @@ function withoutAlpha({ data }) {
   return colours;
 }
 
-/** Luma (ITU-R BT.601). */
+/** Return luma (ITU-R BT.601). */
 function grey(colours) {
-  const found = new Uint8Array(colours.length / 3);
-  for (let at = 0; at < found.length; at++) {
+  const luma = new Uint8Array(colours.length / 3);
+  for (let at = 0; at < luma.length; at++) {
     const [red, green, blue] = [colours[3 * at], colours[3 * at + 1], colours[3 * at + 2]];
-    found[at] = Math.floor((299 * red + 587 * green + 114 * blue + 500) / 1000);
+    luma[at] = Math.floor((299 * red + 587 * green + 114 * blue + 500) / 1000);
   }
-  return found;
+  return luma;
 }
 
-/** Cut to the ink, light on black, scaled and centred in a square of `side` pixels. */
+/** Return the drawing light on black, cut to its ink, scaled and centred in a square of `side` pixels. */
 function frame(pixels, width, height, framing, side) {
   const light = onBlack(pixels, width, height);
   let [left, top, right, bottom] = [width, height, -1, -1];
@@ -66,7 +66,7 @@ function frame(pixels, width, height, framing, side) {
       [top, bottom] = [Math.min(top, y), y];
     }
   }
-  if (bottom < 0) throw new PictureError("There is nothing on it but its background.");
+  if (bottom < 0) throw new ImageError("The image is empty: it shows only its background.");
   const [wide, high] = [right - left + 1, bottom - top + 1];
   const [w, h] = [wide, high].map((length) => Math.max(1, divided(length * framing.box, Math.max(wide, high))));
   const scaled = resize(light, width, height, 1, [left, top, right + 1, bottom + 1], w, h, "bilinear");
@@ -76,7 +76,7 @@ function frame(pixels, width, height, framing, side) {
   return square;
 }
 
-/** The background is the median of the edge; it becomes black, and the other end of the scale white. */
+/** Return the image light on black. The median of the edge counts as background and becomes black. */
 function onBlack(pixels, width, height) {
   const edge = [...pixels.subarray(0, width), ...pixels.subarray((height - 1) * width)];
   for (let y = 1; y < height - 1; y++) edge.push(pixels[y * width], pixels[(y + 1) * width - 1]);
@@ -86,7 +86,7 @@ function onBlack(pixels, width, height) {
   return pixels.map((value) => divided(Math.max(Math.abs(turned - value) - background, 0) * 255, 255 - background));
 }
 
-/** Column and row of the square at which a scaled picture begins. */
+/** Return the column and row of the square at which a scaled image begins. */
 function place(scaled, width, height, framing, side) {
   if (framing.centre === "box") return [Math.floor((side - width) / 2), Math.floor((side - height) / 2)];
   let [total, acrossMoment, downMoment] = [0, 0, 0];
@@ -105,47 +105,47 @@ function place(scaled, width, height, framing, side) {
   return [start(acrossMoment, width), start(downMoment, height)];
 }
 
-/** A whole number divided and rounded, halves upward. */
+/** Divide an integer and round, halves upward. */
 function divided(value, by) {
   return Math.floor((2 * value + by) / (2 * by));
 }
 
-/** The middle of a picture in the wanted ratio of width to height: its left, top, right and bottom. */
+/** Return the largest centred box with a ratio of width to height: its left, top, right and bottom. */
 function fit({ width, height }, ratio) {
   const [w, h] = width / height >= ratio ? [ratio * height, height] : [width, width / ratio];
   const [left, top] = [(width - w) / 2, (height - h) / 2];
   return [left, top, left + w, top + h];
 }
 
-/** Resize a box of a picture as Pillow does: across, rounded to bytes, then down. */
+/** Resize a box of an image as Pillow does: horizontally, rounded to bytes, then vertically. */
 function resize(pixels, width, height, channels, [left, top, right, bottom], toWidth, toHeight, filter) {
   const row = toWidth * channels;
   const narrow = new Uint8Array(row * height);
-  weights(width, left, right, toWidth, filter).forEach(({ start, shares }, x) => {
+  weights(width, left, right, toWidth, filter).forEach(({ start, factors }, x) => {
     for (let y = 0; y < height; y++) {
       for (let channel = 0; channel < channels; channel++) {
         const from = (y * width + start) * channels + channel;
-        narrow[y * row + x * channels + channel] = summed(pixels, from, channels, shares);
+        narrow[y * row + x * channels + channel] = summed(pixels, from, channels, factors);
       }
     }
   });
-  const found = new Uint8Array(row * toHeight);
-  weights(height, top, bottom, toHeight, filter).forEach(({ start, shares }, y) => {
-    for (let x = 0; x < row; x++) found[y * row + x] = summed(narrow, start * row + x, row, shares);
+  const resized = new Uint8Array(row * toHeight);
+  weights(height, top, bottom, toHeight, filter).forEach(({ start, factors }, y) => {
+    for (let x = 0; x < row; x++) resized[y * row + x] = summed(narrow, start * row + x, row, factors);
   });
-  return found;
+  return resized;
 }
 
-function summed(pixels, from, step, shares) {
+function summed(pixels, from, step, factors) {
   let sum = 1 << (BITS - 1);
-  for (let at = 0; at < shares.length; at++) sum += pixels[from + at * step] * shares[at];
+  for (let at = 0; at < factors.length; at++) sum += pixels[from + at * step] * factors[at];
   return Math.min(Math.max(sum >> BITS, 0), 255);
 }
 
-/** For each place of the result, where its pixels begin and what share each has, in units of 2 to the power of -BITS. */
+/** Return, for each pixel of the result, its first source pixel and the factors of all, in units of 2 to the power of -BITS. */
 function weights(size, begin, to, count, name) {
   const filter = FILTERS[name];
-  const from = Math.fround(begin); // Pillow keeps boxes in single precision
+  const from = Math.fround(begin); // Pillow stores boxes in single precision
   const scale = Math.fround(Math.fround(to) - from) / count;
   const spread = Math.max(scale, 1);
   return Array.from({ length: count }, (_, place) => {
@@ -153,8 +153,8 @@ function weights(size, begin, to, count, name) {
     const start = Math.max(0, Math.trunc(centre - filter.support * spread + 0.5));
     const end = Math.min(size, Math.trunc(centre + filter.support * spread + 0.5));
     const raw = Array.from({ length: end - start }, (__, at) => filter.at((at + start - centre + 0.5) * (1 / spread)));
-    const total = raw.reduce((sum, share) => sum + share, 0);
-    const shares = raw.map((share) => (share / total) * 2 ** BITS);
-    return { start, shares: shares.map((share) => Math.trunc(share < 0 ? share - 0.5 : share + 0.5)) };
+    const total = raw.reduce((sum, factor) => sum + factor, 0);
+    const factors = raw.map((factor) => (factor / total) * 2 ** BITS);
+    return { start, factors: factors.map((factor) => Math.trunc(factor < 0 ? factor - 0.5 : factor + 0.5)) };
   });
 }

@@ -1,27 +1,27 @@
-// The page: what is drawn, dropped, pasted or chosen goes through framing and model, and what came out is shown.
+// The page: classify every drawing and every dropped, pasted or chosen image, and show the prediction.
 
 import { read } from "./files.js";
-import { PictureError, prepare } from "./framing.js";
+import { ImageError, prepare } from "./framing.js";
 import { bytesOf, Model } from "./model.js";
 import { Pad } from "./pad.js";
 
-const SURE = 0.9; // of the calibrated confidence
-const LIKELY = 0.6;
+const CONFIDENT = 0.9; // calibrated confidence from which the class alone is named
+const LIKELY = 0.6; // and from which it is named as probable
 const BARS = 12; // classes shown at most
-const SLOW = 50; // milliseconds of a prediction above which a stroke is classified only when it ends
+const SLOW = 50; // milliseconds per prediction; above it a stroke is classified only at its end, so that drawing stays smooth
 const at = (id) => document.getElementById(id);
-const percent = (share) => (share > 0.99 ? "over 99%" : `${(100 * share).toFixed(share > 0.1 ? 0 : 1)}%`);
+const percent = (fraction) => (fraction > 0.99 ? "over 99%" : `${(100 * fraction).toFixed(fraction > 0.1 ? 0 : 1)}%`);
 
-/** What the model makes of a picture, in words; `order` has the classes, the likeliest first. */
+/** Return the prediction in words; `order` lists the classes, likeliest first. */
 function inWords(classes, confidence, order) {
   const [first, second] = order;
-  if (confidence[first] >= SURE) return `${classes[first]}: ${percent(confidence[first])} sure`;
+  if (confidence[first] >= CONFIDENT) return `${classes[first]}: ${percent(confidence[first])} confidence`;
   if (confidence[first] >= LIKELY) return `Probably ${classes[first]} (${percent(confidence[first])})`;
   const named = order.slice(0, confidence[first] + confidence[second] >= LIKELY ? 2 : 3);
-  return `Unsure: looks like ${named.map((place) => classes[place]).join(" or ")}`;
+  return `Uncertain: perhaps ${named.map((place) => classes[place]).join(" or ")}`;
 }
 
-/** Change a text that is read aloud only where it differs. */
+/** Change a text only if it differs, as screen readers announce each change. */
 function say(id, text) {
   if (at(id).textContent !== text) at(id).textContent = text;
 }
@@ -39,8 +39,8 @@ function showPixels(canvas, pixels, [height, width, channels]) {
   context.putImageData(image, 0, 0);
 }
 
-/** Lay the map of a class over the picture: the stronger, the more it speaks for the class. */
-function showMap(canvas, picture, maps, label) {
+/** Draw the map of a class over the image: the stronger the colour, the more evidence for the class. */
+function showMap(canvas, background, maps, label) {
   const [, height, width, classes] = maps.shape;
   const values = Array.from({ length: height * width }, (_, place) => Math.max(0, maps.values[place * classes + label]));
   const highest = Math.max(...values, 1e-9);
@@ -52,7 +52,7 @@ function showMap(canvas, picture, maps, label) {
   small.getContext("2d").putImageData(image, 0, 0);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.drawImage(background, 0, 0, canvas.width, canvas.height);
   context.imageSmoothingEnabled = true;
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
@@ -70,13 +70,13 @@ class Page {
     const pixels = bytesOf(images);
     const size = pixels.length / labels.length;
     labels.forEach((label, number) => {
-      const picture = pixels.subarray(number * size, (number + 1) * size);
+      const image = pixels.subarray(number * size, (number + 1) * size);
       const button = Object.assign(document.createElement("button"), { type: "button" });
       const truth = this.facts.classes[label];
       button.setAttribute("aria-label", `Test image ${number + 1}, labelled ${truth}`);
       button.title = `labelled ${truth}`;
-      showPixels(button.appendChild(document.createElement("canvas")), picture, this.facts.shape);
-      button.addEventListener("click", () => this.classify(picture, `A test image, labelled ${truth}.`, ++this.turn));
+      showPixels(button.appendChild(document.createElement("canvas")), image, this.facts.shape);
+      button.addEventListener("click", () => this.classify(image, `A test image, labelled ${truth}.`, ++this.turn));
       at("gallery").append(button);
     });
     at("gallery").firstElementChild?.click();
@@ -95,7 +95,7 @@ class Page {
     at("card-open").addEventListener("click", () => at("card").showModal());
   }
 
-  /** Classify the drawing before the next picture on the screen; where that takes long, at the end of the stroke. */
+  /** Classify the drawing before the next screen refresh or, if that takes too long, at the end of the stroke. */
   soon() {
     at("answer").setAttribute("aria-busy", String(this.pad.pointer !== null));
     if (this.waiting) return;
@@ -103,30 +103,30 @@ class Page {
     requestAnimationFrame(() => {
       this.waiting = false;
       if (this.pad.pointer !== null && this.ms > SLOW) return;
-      if (this.pad.strokes.length) this.show(this.pad.picture, "Your drawing.", ++this.turn);
-      else this.refuse("Draw something, or choose a picture.", ++this.turn);
+      if (this.pad.strokes.length) this.show(this.pad.image, "Your drawing.", ++this.turn);
+      else this.refuse("Draw something, or choose an image.", ++this.turn);
     });
   }
 
-  /** Classify a file, unless something else was given meanwhile. */
+  /** Classify a file, unless another input came in the meantime. */
   async take(file) {
     const turn = ++this.turn;
     try {
-      if (!file) throw new PictureError("That is no file. Drop a picture file.");
-      this.show(await read(file), `Your picture “${file.name}”.`, turn);
+      if (!file) throw new ImageError("That is not a file. Drop an image file.");
+      this.show(await read(file), `Your image “${file.name}”.`, turn);
     } catch (error) {
-      if (!(error instanceof PictureError)) throw error;
+      if (!(error instanceof ImageError)) throw error;
       this.refuse(error.message, turn);
     } finally {
       at("file").value = "";
     }
   }
 
-  show(picture, note, turn) {
+  show(image, note, turn) {
     try {
-      this.classify(prepare(picture, this.facts.shape, this.facts.framing), note, turn);
+      this.classify(prepare(image, this.facts.shape, this.facts.framing), note, turn);
     } catch (error) {
-      if (!(error instanceof PictureError)) throw error;
+      if (!(error instanceof ImageError)) throw error;
       this.refuse(error.message, turn);
     }
   }
@@ -147,7 +147,7 @@ class Page {
     say("answer", inWords(classes, confidence, order));
     say(
       "next",
-      `Then ${order
+      `Next: ${order
         .slice(1, 3)
         .map((label) => `${classes[label]} (${percent(confidence[label])})`)
         .join(", ")}.`,
@@ -159,7 +159,7 @@ class Page {
     at("looked").hidden = !maps;
     if (maps) {
       showMap(at("map"), at("seen"), maps, order[0]);
-      at("map").setAttribute("aria-label", `The places that spoke for ${classes[order[0]]}, in orange`);
+      at("map").setAttribute("aria-label", `Evidence for ${classes[order[0]]}, in orange`);
     }
     at("evidence").hidden = false;
     document.body.dataset.label = String(order[0]);
@@ -190,7 +190,7 @@ async function main() {
     document.body.dataset.state = "ready";
   } catch (error) {
     const { rebuild } = at("answer").dataset;
-    at("answer").textContent = `The model in this page does not load (${error.message}). Build the page again: ${rebuild}`;
+    at("answer").textContent = `The model in this page cannot be loaded (${error.message}). Build the page again: ${rebuild}`;
     document.body.dataset.state = "failed";
     throw error;
   }

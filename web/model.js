@@ -1,4 +1,4 @@
-// The model in TensorFlow.js: WebAssembly first, the plain JavaScript back end where that is not allowed.
+// Run the model in TensorFlow.js: with WebAssembly or, if that is not allowed, with the plain JavaScript back end.
 
 const BINARIES = ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm"];
 
@@ -8,7 +8,7 @@ export function bytesOf(text) {
 }
 
 export class Model {
-  /** Load the model of the page's facts; `wasm` is the address of the WebAssembly binary. Throws where it is no model. */
+  /** Load the model of the page's facts; `wasm` is the address of the WebAssembly binary. Throws an error if it is not a model. */
   static async load(facts, wasm) {
     const tf = globalThis.tf;
     tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false); // the binary has one thread
@@ -25,28 +25,28 @@ export class Model {
         made.predict(blank); // the first call is slow
         return Object.assign(made, { backend: name });
       } catch (error) {
-        if (backend === "cpu") throw error; // else not allowed here, or not able
+        if (backend === "cpu") throw error; // WebAssembly is forbidden or unsupported here; try the next
       }
     }
     throw new Error("no back end starts");
   }
 
-  /** Return { probabilities, confidence, maps, ms } of pixels as `framing.prepare` gives them. */
+  /** Return { probabilities, confidence, maps, ms } for pixels from `framing.prepare`. */
   predict(pixels) {
     const tf = globalThis.tf;
     const begun = performance.now();
-    const found = tf.tidy(() => {
+    const results = tf.tidy(() => {
       const input = tf.tensor(Float32Array.from(pixels), [1, ...this.facts.shape], "float32");
       const outputs = [this.graph.execute(input, this.outputs)].flat();
       return outputs.map((output) => ({ shape: output.shape, values: output.dataSync() }));
     });
     const ms = performance.now() - begun;
-    const probabilities = Array.from(found[0].values);
-    return { probabilities, confidence: calibrated(probabilities, this.facts.temperature), maps: found[1] ?? null, ms };
+    const probabilities = Array.from(results[0].values);
+    return { probabilities, confidence: calibrated(probabilities, this.facts.temperature), maps: results[1] ?? null, ms };
   }
 }
 
-/** Probabilities after temperature scaling: those that mean what they say. */
+/** Return probabilities after temperature scaling, which match how often the model is correct. */
 function calibrated(probabilities, temperature) {
   const scaled = probabilities.map((value) => Math.max(value, 1e-12) ** (1 / temperature));
   const total = scaled.reduce((sum, value) => sum + value, 0);

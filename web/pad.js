@@ -1,7 +1,7 @@
-// A drawing pad for mouse, finger and pen: light strokes on black, which can be taken back one by one.
+// A drawing pad for mouse, finger and pen: light strokes on black, which can be undone one by one.
 
 export class Pad {
-  /** Draw on a canvas as wide as a slider says; `changed` is called after every piece of a stroke, and at its end. */
+  /** Draw on a canvas with the brush size of a slider; `changed` is called after every part of a stroke and at its end. */
   constructor(canvas, slider, changed) {
     Object.assign(this, { canvas, slider, changed, strokes: [], pointer: null });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
@@ -12,12 +12,12 @@ export class Pad {
   }
 
   /** RGBA pixels, as `prepare` takes them. */
-  get picture() {
+  get image() {
     return this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
   }
 
   begin(event) {
-    if (event.button !== 0 || this.pointer !== null) return; // another finger's stroke goes on
+    if (event.button !== 0 || this.pointer !== null) return; // another finger is drawing
     event.preventDefault();
     this.pointer = event.pointerId;
     this.canvas.setPointerCapture(this.pointer);

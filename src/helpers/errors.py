@@ -1,14 +1,14 @@
-"""Errors that tell their reader what to do next, without a traceback."""
+"""Errors that say what to do next, shown without a traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class OsemnError(Exception):
-    """A run failed for a reason its user can act on (exit code 1).
+    """A run failed for a reason that its user can act on (exit code 1).
 
     Args:
-        problem: what was wrong, and what was expected.
+        problem: what is wrong, and what was expected.
         remedy: what to do about it.
     """
 
@@ -31,19 +31,19 @@ class UsageError(OsemnError):
 
 
 class MissingInputError(OsemnError):
-    """A stage's input does not exist, or is not whole."""
+    """A stage's input does not exist or is incomplete."""
 
 
 class SealedTestSetError(OsemnError):
-    """A stage other than the evaluation asked for the test set."""
+    """A stage that may not see the test set asked for it."""
 
 
 class DivergedError(OsemnError):
-    """A training's loss became NaN or infinite."""
+    """The training loss became NaN or infinite."""
 
 
 class AcquisitionError(OsemnError):
-    """A data set or a weight file could not be had from any source."""
+    """A data set or a weight file is unavailable from every source."""
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

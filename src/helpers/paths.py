@@ -1,27 +1,27 @@
-"""Where things are; the only module that knows the layout of the project's folders."""
+"""The layout of the project's folders; no other module knows it."""
 
 import os
 import re
 from pathlib import Path
 
-from helpers.errors import OsemnError, UsageError
+from helpers.errors import OsemnError, UsageError, nearest
 
 BUILT_IN_DATASETS = ("fashion_mnist", "mnist", "digits")
 
 
 def project_root() -> Path:
-    """Return the project's root: `OSEMN_HOME`, or the first folder upwards that holds the series.
+    """Return the project's root: `OSEMN_HOME`, or the first folder at or above the working directory with the series.
 
     Raises:
-        OsemnError: `OSEMN_HOME` is no project, or the working directory is outside of one.
+        OsemnError: `OSEMN_HOME` is not a project, or the working directory is outside a project.
     """
     named = os.environ.get("OSEMN_HOME")
     if named:
         root = Path(named).expanduser().resolve()
         if not _is_root(root):
             raise OsemnError(
-                f"OSEMN_HOME names {named}, which holds no notebooks/ and profiles/.",
-                "point OSEMN_HOME at the folder that holds the Snakefile, or unset it",
+                f"OSEMN_HOME is {named}, which does not contain notebooks/, profiles/ and a Snakefile.",
+                "set OSEMN_HOME to the project's folder, or unset it",
             )
         return root
     here = Path.cwd().resolve()
@@ -44,13 +44,13 @@ def _is_root(folder: Path) -> bool:
 
 
 def output_root() -> Path:
-    """Return the folder that holds runs/, reports/ and models/ (`OSEMN_OUTPUT_DIR`, or the root)."""
+    """Return the folder of runs/, reports/ and models/ (`OSEMN_OUTPUT_DIR`, or the root)."""
     named = os.environ.get("OSEMN_OUTPUT_DIR")
     return Path(named).expanduser().resolve() if named else project_root()
 
 
 def cache_root() -> Path:
-    """Return the folder where acquired data sets and weights are kept (`OSEMN_CACHE_DIR`, or data/)."""
+    """Return the folder of downloaded data sets and weights (`OSEMN_CACHE_DIR`, or data/)."""
     named = os.environ.get("OSEMN_CACHE_DIR")
     return Path(named).expanduser().resolve() if named else project_root() / "data"
 
@@ -66,7 +66,7 @@ def profile_file(profile: str) -> Path:
 
 
 def run_folder(dataset: str, profile: str) -> Path:
-    """Return `runs/<dataset>/<profile>`; a folder of images goes by its own name."""
+    """Return `runs/<dataset>/<profile>`; a folder of images is filed under its own name."""
     return output_root() / "runs" / dataset_slug(dataset) / profile
 
 
@@ -81,32 +81,61 @@ def report_folder(dataset: str, profile: str) -> Path:
 
 
 def web_folder() -> Path:
-    """Return the folder of the page that tries a model in the browser: template, style and scripts."""
-    mine = project_root() / "web"
-    return mine if mine.is_dir() else Path(__file__).resolve().parents[2] / "web"
+    """Return the folder of the browser demo: template, style and scripts."""
+    folder = project_root() / "web"
+    return folder if folder.is_dir() else Path(__file__).resolve().parents[2] / "web"
 
 
 def models_folder(dataset: str) -> Path:
-    """Return `models/<dataset>`, where the registry keeps its versions."""
+    """Return `models/<dataset>`, the folder of the registry's versions."""
     return output_root() / "models" / dataset_slug(dataset)
 
 
 def is_image_folder(dataset: str) -> bool:
-    """Tell whether `dataset` means a folder of images rather than a built-in data set."""
+    """Return True if `dataset` is a folder of images rather than a built-in data set."""
     return dataset not in BUILT_IN_DATASETS
 
 
 def image_folder(dataset: str) -> Path:
-    """Return the folder that `dataset` names; a relative path starts at the project's root."""
+    """Return the path of a folder of images; a relative path starts at the project's root."""
     path = Path(dataset).expanduser()
     return path if path.is_absolute() else project_root() / path
+
+
+def project_dataset(dataset: str) -> str:
+    """Convert a data set as typed to its name in the project: a folder relative to the root if inside, else absolute.
+
+    Args:
+        dataset: a built-in data set, or a folder relative to the working directory, or else to the project's root.
+    """
+    folder = Path(dataset).expanduser()
+    if not is_image_folder(dataset) or not (folder.is_absolute() or folder.is_dir()):
+        return dataset
+    folder, root = folder.resolve(), project_root()
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+
+
+def check_dataset(dataset: str) -> None:
+    """Check that a data set is built in, or a folder that exists.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not is_image_folder(dataset) or image_folder(dataset).is_dir():
+        return
+    folder = "name a folder with one sub-folder of images per class"
+    if "/" in dataset or "\\" in dataset:
+        raise UsageError(f"There is no folder '{dataset}'.", folder)
+    raise UsageError(
+        f"There is no data set '{dataset}'.", f"{nearest(dataset, BUILT_IN_DATASETS)}; or {folder}"
+    )
 
 
 def dataset_slug(dataset: str) -> str:
     """Return the name under which a data set's runs and reports are filed.
 
     Raises:
-        UsageError: a folder's name has no letters or digits, or is that of a built-in data set.
+        UsageError: a folder's name has no letters or digits, or is the name of a built-in data set.
     """
     if not is_image_folder(dataset):
         return dataset
@@ -120,7 +149,7 @@ def dataset_slug(dataset: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return a path as it is shown to people: relative to the project where it lies inside."""
+    """Format a path for messages: relative to the project if it is inside."""
     path = Path(path)
     for base in (output_root(), project_root()):
         if path.is_relative_to(base):

@@ -268,11 +268,9 @@ class Mean:
 
 def mean_of(values: np.ndarray) -> Mean:
     """Return the mean of `[N]` values and its interval."""
-    values = np.asarray(values, np.float64)
-    if len(values) == 0:
-        return Mean(0, None, None)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Mean(len(values), mean, None)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return Mean(len(values), mean, (mean - half, mean + half))
+    values, n = np.asarray(values, np.float64), len(values)
+    mean = float(values.mean()) if n else None
+    if n < 2:
+        return Mean(n, mean, None)
+    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values))
+    return Mean(n, mean, (mean - half, mean + half))

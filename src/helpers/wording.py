@@ -1,4 +1,4 @@
-"""Numbers as words, the same way wherever the report shows them."""
+"""Numbers as words: one way for each quantity, in notebooks, report and command line."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,53 +12,66 @@ TITLES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "digits": "Digits"
 
 
 def dataset_title(dataset: str) -> str:
-    """Return what a data set is called in a sentence."""
+    """Return the name of a data set as it is written in a sentence."""
     slug = paths.dataset_slug(dataset)
     return TITLES.get(slug, slug)
 
 
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal."""
-    return f"{100 * share:.1f}%"
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage with one decimal: `93.3%`.
+
+    Example:
+        `wording.percent(0.933)`
+    """
+    return f"{100 * fraction:.1f}%"
 
 
 def interval(low: float, high: float) -> str:
-    """Return two shares as an interval of percentages."""
+    """Return two fractions as an interval of percentages: `92.8 to 93.8%`."""
     return f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
-def score(found: Mapping[str, Any], name: str) -> str:
-    """Return a logged score and its interval, `0.912 (0.905–0.918)`; a dash where it could not be computed."""
-    if found.get(name) is None:
+def score(logged: Mapping[str, Any], name: str) -> str:
+    """Return a logged score and its interval, `0.912 (0.905–0.918)`; a dash if it is undefined."""
+    if logged.get(name) is None:
         return "–"
-    ends = found.get(f"{name}_ci95")
-    return f"{found[name]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")
+    ends = logged.get(f"{name}_ci95")
+    return f"{logged[name]:.3f}" + (f" ({ends[0]:.3f}–{ends[1]:.3f})" if ends else "")
 
 
 def p_value(value: float) -> str:
     """Return a p-value with three decimals: `p = 0.042`, `p < 0.001`."""
-    shown = "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"= {value:.3f}"
-    return f"p {shown}"
+    text = "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"= {value:.3f}"
+    return f"p {text}"
+
+
+def number(value: float, digits: int) -> str:
+    """Return a number with a true minus sign, and zero without a sign."""
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def points(value: float) -> str:
     """Return a difference of two percentages with one decimal and a true minus sign."""
-    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
+    return number(value, 1)
 
 
 def bound(value: float) -> str:
-    """Return what a small number, not below 0, is at most: one digit, rounded up, without an exponent: `0.000002`."""
+    """Return an upper bound of a small positive number: one digit, rounded up, without an exponent: `0.000002`.
+
+    Example:
+        `wording.bound(1.3e-6)`
+    """
     exact = Decimal(repr(float(value)))
     return f"{exact.quantize(Decimal(1).scaleb(exact.adjusted()), ROUND_UP).normalize():f}"
 
 
 def sources(names: Iterable[str]) -> str:
-    """Return the files that a sentence's numbers come from, each once, in the order of their stages."""
+    """Return source files as a list in a sentence, each once, in the order of their stages."""
     return ", ".join(sorted(set(names)))
 
 
 def duration(seconds: float) -> str:
-    """Return a duration with two significant digits or all of its minutes: `0.4 s`, `12 s`, `3.5 min`, `104 min`."""
+    """Return a duration with two or three significant digits: `0.4 s`, `12 s`, `3.5 min`, `104 min`."""
     if seconds < 0.95:
         return f"{seconds:.2g} s"
     if seconds < 100:
@@ -67,7 +80,7 @@ def duration(seconds: float) -> str:
 
 
 def microseconds(value: float) -> str:
-    """Return a time in microseconds with three significant digits, in milliseconds where that reads better."""
+    """Return a time with three significant digits, in microseconds or, from 1,000 on, in milliseconds."""
     return f"{value / 1000:.3g} ms" if value >= 999.5 else f"{value:.3g} µs"
 
 
@@ -77,12 +90,12 @@ def listing(words: Sequence[str]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown shows as it is: class and file names may hold characters that mean something there."""
+    """Return text with Markdown's special characters escaped, because class and file names may contain them."""
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
 
 
 def capital(sentence: str) -> str:
-    """Return words with a capital in front, the rest as it is."""
+    """Return a text with its first letter in upper case."""
     return sentence[:1].upper() + sentence[1:]
 
 
@@ -93,9 +106,9 @@ class ChangeWords:
     Attributes:
         before: the value before.
         after: the value after.
-        difference: what lies between them, signed and with its unit.
-        interval: the 95% interval of the difference; "–" where there is none.
-        p_value: of the test; "–" where there is none.
+        difference: after − before, with its sign and unit.
+        interval: 95% interval of the difference; "–" if there is none.
+        p_value: of the test; "–" if there is none.
     """
 
     before: str
@@ -115,15 +128,15 @@ def change_words(
         after: the value after.
         interval: 95% interval of after − before, or None.
         p: p-value, or None.
-        share: whether the values are shares, to be shown in per cent and their difference in percentage points.
+        share: whether the values are fractions, to be written as percentages with a difference in percentage points.
     """
     scale, digits = (100, 1) if share else (1, 3)
-    shown = percent if share else "{:.3f}".format
+    words = percent if share else "{:.3f}".format
     unit = " points" if share else ""
     ends = [signed(scale * end, digits) for end in interval or ()]
     return ChangeWords(
-        shown(before),
-        shown(after),
+        words(before),
+        words(after),
         f"{signed(scale * (after - before), digits)}{unit}",
         f"{ends[0]} to {ends[1]}{unit}" if ends else "–",
         "–" if p is None else p_value(p),
@@ -131,10 +144,12 @@ def change_words(
 
 
 def signed(value: float, digits: int) -> str:
-    """Return a number with its sign, a true minus, and one digit more where it would else be rounded to nothing."""
-    if value == 0:
-        return "±0"
-    shown = f"{value:+.{digits}f}"
-    if not shown.strip("+-0."):
-        shown = f"{value:+.{digits + 1}f}"
-    return shown.replace("-", "−") if shown.strip("+-0.") else "±0"
+    """Return a number with its sign and a true minus, and with one more digit if it would be rounded to zero.
+
+    Example:
+        `wording.signed(-0.04, 1)` is `"−0.04"`
+    """
+    for text in (f"{value:+.{digits}f}", f"{value:+.{digits + 1}f}"):
+        if text.strip("+-0."):
+            return text.replace("-", "−")
+    return "±0"

@@ -28,8 +28,8 @@ from helpers.series import stages
         (["status", "--profile", "quik"], "did you mean 'quick'"),
         (["report", "--dataset", "mnits"], "did you mean 'mnist'"),
         (["rum"], "run"),
-        (["serve", "--timeout", "nan"], "greater than or equal to 0.1"),
-        (["serve", "--drift-every", "inf"], "inf is no number of seconds"),
+        (["serve", "--timeout", "nan"], "less than or equal to"),
+        (["serve", "--drift-every", "inf"], "less than or equal to"),
     ],
 )
 def test_wrong_call_ends_with_2_and_says_what_to_do(call, said, tmp_path):
@@ -78,7 +78,7 @@ def test_folder_whose_files_are_no_images_ends_with_1_and_names_them(tmp_path):
 
 
 def test_no_network_and_no_registry_is_one_clear_error_with_1(tmp_path):
-    """Proxies that nobody answers take the network away, an empty PATH the package tools."""
+    """Dead proxies simulate a missing network, and an empty PATH missing package tools."""
     environment = {
         **os.environ,
         "OSEMN_OUTPUT_DIR": str(tmp_path / "output"),
@@ -165,8 +165,8 @@ def test_folders_named_from_the_working_directory_are_the_same_for_every_process
     (place / "mine").mkdir(parents=True)
     environment = {**project.environment(), "OSEMN_OUTPUT_DIR": "out", "OSEMN_CACHE_DIR": "mine"}
     environment["OSEMN_HOME"] = os.path.relpath(project.root, place)
-    told = 'from helpers import paths\nrun.path("cache.txt").write_text(str(paths.cache_root()))'
-    project.write("01_acquire", extra=told)
+    write_cache = 'from helpers import paths\nrun.path("cache.txt").write_text(str(paths.cache_root()))'
+    project.write("01_acquire", extra=write_cache)
     call = ("--dataset", "digits", "--profile", "tiny", "--until", "01_acquire")
     done = osemn("run", *call, cwd=place, env=environment)
     assert done.returncode == 0, done.stderr
@@ -176,12 +176,12 @@ def test_folders_named_from_the_working_directory_are_the_same_for_every_process
     assert not (project.root / "runs").exists()
 
 
-def test_output_folder_that_cannot_be_made_is_told_in_a_sentence(project, monkeypatch):
+def test_output_folder_that_cannot_be_created_is_reported_in_a_sentence(project, monkeypatch):
     (project.root / "file").write_text("")
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(project.root / "file" / "out"))
     done = project.osemn("run", "--until", "01_acquire")
     assert done.returncode == 1
-    assert "cannot be made or written to: not a directory" in done.stderr
+    assert "cannot be created or written to: not a directory" in done.stderr
     assert "OSEMN_OUTPUT_DIR" in done.stderr
     assert "Traceback" not in done.stderr
 

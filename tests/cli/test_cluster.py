@@ -22,7 +22,7 @@ def snakemake(project, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def put_on_path(folder, monkeypatch, **exit_codes: int) -> None:
-    """Have commands of these names that print nothing, and no others."""
+    """Replace PATH by a folder with only these commands, which print nothing."""
     folder.mkdir()
     for name, code in exit_codes.items():
         (folder / name).write_text(f"#!/bin/sh\nexit {code}\n")
@@ -73,7 +73,7 @@ def test_slurm_without_accounting_is_asked_by_squeue(programs, polled_by_squeue,
 def test_words_that_are_no_options_are_refused_and_unknown_options_end_with_2(project):
     done = project.osemn("run", "01_acquire")
     assert done.returncode == 2
-    assert "'01_acquire' is no option" in done.stderr
+    assert "'01_acquire' is not an option" in done.stderr
     done = project.osemn("run", *FIRST, "--", "--no-such-option")
     assert done.returncode == 2
     assert "--no-such-option" in done.stderr
@@ -89,19 +89,19 @@ def test_arguments_after_two_dashes_reach_snakemake(project):
 def test_every_rule_carries_the_threads_and_the_memory_of_its_stage(project):
     shown = snakemake(project, "--dry-run", "--cores", "7", "--config", "dataset=digits", "profile=tiny")
     assert shown.returncode == 0, shown.stderr
-    found = {}
+    rules = {}
     for block in re.split(r"\n(?=(?:local)?rule )", shown.stdout + shown.stderr):
         rule = re.match(r"(?:local)?rule (\S+):", block)
         threads, memory = re.search(r"threads: (\d+)", block), re.search(r"mem_mb=(\d+)", block)
         if rule and memory:
-            found[rule[1]] = (int(threads[1]) if threads else 1, int(memory[1]))
+            rules[rule[1]] = (int(threads[1]) if threads else 1, int(memory[1]))
     wanted = {stage.slug: (stage.threads or 7, stage.memory_mb) for stage in stages.STAGES}
-    assert {rule: found.get(rule) for rule in wanted} == wanted
-    assert found["report"] == (1, 1_000)
+    assert {rule: rules.get(rule) for rule in wanted} == wanted
+    assert rules["report"] == (1, 1_000)
 
 
 def test_job_on_another_machine_leaves_the_markers_of_other_stages_alone(project):
-    """Run a stage's job as plug-ins do: by Snakemake in a process of its own, while `--from` forces its input, too."""
+    """Run a stage's job as plug-ins do, in a separate Snakemake process, while `--from` also forces its input."""
     assert project.osemn("run", *FIRST).returncode == 0
     request = graph.Request("digits", "tiny", until="02_explore", from_stage="01_acquire")
     marker, log = (request.graph_folder / name for name in ("01_acquire.done", "02_explore.log"))
@@ -118,7 +118,7 @@ def test_job_on_another_machine_leaves_the_markers_of_other_stages_alone(project
     assert marker.exists()
     assert unfinished.exists()
     assert "[2/2] 02_explore: done in" in log.read_text(), (
-        "its output is kept for the machine that submitted it"
+        "its output is saved for the machine that submitted it"
     )
 
 
@@ -129,11 +129,11 @@ def test_failed_job_is_reported_by_its_own_words_and_its_log(project):
     logs["02_explore"].write_text("[2/9] started\nFailed: an earlier try\nFailed: no images\n  → look\n")
     logs["03_preprocess"].write_text("[3/9] 03_preprocess: started\n")
     logs["04_baseline"].touch()
-    assert cluster.last_words(logs) == [
+    assert cluster.last_messages(logs) == [
         "Failed: no images\n  → look\n  → its output: logs/02_explore.log",
-        "03_preprocess: its job ended without a word; it was refused, cancelled, or out of time or memory\n"
+        "03_preprocess: its job ended without an error message; it was refused, cancelled, or exceeded its time or memory\n"
         "  → its output: logs/03_preprocess.log",
-        "04_baseline: its job ended without a word; it was refused, cancelled, or out of time or memory",
+        "04_baseline: its job ended without an error message; it was refused, cancelled, or exceeded its time or memory",
     ]
 
 
@@ -152,7 +152,7 @@ def no_cluster() -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(bool(no_cluster()), reason=no_cluster() or "there is a cluster")
 def test_stage_runs_on_slurm(project):
-    """Needs a temporary folder that the nodes see: on a real cluster, `--basetemp` in a shared one."""
+    """On a real cluster, this needs a temporary folder that the nodes share: `--basetemp`."""
     quickly = ("--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "5")
     done = project.osemn("run", *FIRST, "--executor", "slurm", "--cores", "1", "--", *quickly, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import registry_versions
 import service_support
 from helpers import paths
-from helpers.cli import datasets, main
+from helpers.cli import main
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_page
 from helpers.export.registry import Registry
@@ -17,7 +17,7 @@ from helpers.serving import server
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory that is not the project's root, and a registry of pets whose images are not here."""
+    """A working directory outside the project's root, and a registry of pets without their images."""
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     content = registry_versions.content(tmp_path / "content")
     registry_versions.write_drift_reference(content)
@@ -44,7 +44,7 @@ def picture(folder: Path) -> str:
 
 @pytest.fixture(params=["without its images", "with its images"])
 def named(request: pytest.FixtureRequest, place: Path) -> str:
-    """The data set as it is typed: by name where there is no folder, and as a folder of the working directory."""
+    """The data set as typed: a name without a folder, and a folder in the working directory."""
     if request.param == "with its images":
         for name in ("cat", "dog"):
             (place / "pets" / name).mkdir(parents=True)
@@ -53,10 +53,10 @@ def named(request: pytest.FixtureRequest, place: Path) -> str:
 
 def test_models_are_listed_and_checked(named):
     assert "* " in call("models", "--dataset", named)
-    assert "is whole" in call("models", "check", "--dataset", named)
+    assert "is complete" in call("models", "check", "--dataset", named)
 
 
-def test_pictures_are_predicted(named, place):
+def test_images_are_predicted(named, place):
     assert len(call("predict", picture(place), "--dataset", named).splitlines()) == 2
 
 
@@ -72,7 +72,7 @@ def test_page_is_written(named, place, monkeypatch):
     assert "mine.html" in call("demo", "--dataset", named, "--output", str(place / "mine.html"))
 
 
-def test_page_whose_folder_cannot_be_made_is_told_in_a_sentence(place):
+def test_page_whose_folder_cannot_be_created_is_reported_in_a_sentence(place):
     (place / "file").write_text("")
     for target in (("--files", "file/files"), ("--output", "file/page.html")):
         with pytest.raises(OsemnError, match=r"Nothing can be written to .*: (not a directory|file exists)"):
@@ -109,7 +109,7 @@ def test_folder_is_named_from_the_root_inside_of_the_project_and_in_full_outside
     inside.mkdir(parents=True)
     outside.mkdir()
     monkeypatch.chdir(inside.parent)
-    assert datasets.known("pets") == "pictures/pets"
-    assert datasets.known("pictures/pets") == "pictures/pets"
-    assert datasets.known(str(outside)) == outside.as_posix()
-    assert datasets.known("digits") == "digits"
+    assert paths.project_dataset("pets") == "pictures/pets"
+    assert paths.project_dataset("pictures/pets") == "pictures/pets"
+    assert paths.project_dataset(str(outside)) == outside.as_posix()
+    assert paths.project_dataset("digits") == "digits"

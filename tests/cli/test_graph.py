@@ -13,16 +13,17 @@ from filelock import FileLock
 
 from conftest import TinyProject, osemn
 from helpers import paths
-from helpers.cli import graph as pipeline
+from helpers.cli import graph
 from helpers.errors import UsageError
-from helpers.series import manifests, parameters
+from helpers.series import manifests, profiles
+from helpers.series.resolve import resolve
 
 UNTIL = ("--until", "02_explore")
 
 
 def words(project, **options) -> dict[str, str]:
-    request = pipeline.Request("digits", "tiny", until="02_explore", **options)
-    return {state.stage: state.word for state in pipeline.states(request)}
+    request = graph.Request("digits", "tiny", until="02_explore", **options)
+    return {state.stage: state.word for state in graph.states(request)}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def finished_once(tmp_path_factory):
 
 @pytest.fixture
 def finished(project, finished_once):
-    """A tiny project whose first two stages are done: a copy, which must not matter."""
+    """A copy of a tiny project whose first two stages are done; copying must not outdate them."""
     shutil.copytree(finished_once.root, project.root, dirs_exist_ok=True)
     return project
 
@@ -59,7 +60,7 @@ def test_output_folder_with_braces_is_refused_before_anything_is_made(project, m
     folder = project.root / "{out}"
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(folder))
     with pytest.raises(UsageError, match="braces") as refused:
-        pipeline.run(pipeline.Request("digits", "tiny"))
+        graph.run(graph.Request("digits", "tiny"))
     assert "OSEMN_OUTPUT_DIR" in refused.value.remedy
     assert not folder.exists()
 
@@ -107,8 +108,8 @@ def test_stage_runs_again_when_an_input_came_out_different(finished):
 
 
 def test_changed_parameter_outdates_only_its_stage_and_is_named(finished):
-    request = pipeline.Request("digits", "tiny", overrides={"02_explore": {"samples_per_class": 5}})
-    state = pipeline.stage_state(request, request.stages[2])
+    request = graph.Request("digits", "tiny", overrides={"02_explore": {"samples_per_class": 5}})
+    state = graph.stage_state(request, request.stages[2])
     assert state.word == "outdated"
     assert "samples_per_class was 2, is 5" in state.reason
     done = finished.osemn("run", *UNTIL, "--set", "02_explore.samples_per_class=5")
@@ -150,7 +151,7 @@ def test_failed_stage_ends_the_run_with_1_and_the_next_run_goes_on_there(project
     assert done.returncode == 1
     assert "ValueError: a bad cell" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "without a word" not in done.stderr
+    assert "without an error message" not in done.stderr
     assert words(project) == {"01_acquire": "done", "02_explore": "not run"}
     assert "see failed.ipynb" in project.osemn("status").stdout
     (project.root / "notebooks" / "02_explore.ipynb").write_text(good)
@@ -169,7 +170,7 @@ def test_folder_of_images_may_have_braces_in_its_name(project):
     assert (project.root / "runs" / "br_x" / "tiny" / "01_acquire" / "manifest.json").is_file()
 
 
-def test_stage_run_by_hand_is_told_apart(finished):
+def test_stage_run_by_hand_is_distinguished(finished):
     folder = finished.folder("01_acquire")
     manifest = manifests.read(folder)
     del manifest["outputs"]["notebook.ipynb"]
@@ -183,7 +184,7 @@ def test_two_runs_of_the_same_series_do_not_mix(project):
     with FileLock(folder / ".run.lock"):
         done = project.osemn("run", *UNTIL)
     assert done.returncode == 1
-    assert "Another 'osemn run' is at work in runs/digits/tiny" in done.stderr
+    assert "Another 'osemn run' is in progress in runs/digits/tiny" in done.stderr
 
 
 def test_two_profiles_run_at_once(project):
@@ -212,9 +213,9 @@ def test_request_refuses_wrong_names_before_anything_runs(project):
         {"overrides": {"02_explore": {"samples_per_clas": 3}}},
     ):
         with pytest.raises(UsageError):
-            pipeline.Request(**{"dataset": "digits", "profile": "tiny", **options})
+            graph.Request(**{"dataset": "digits", "profile": "tiny", **options})
     with pytest.raises(UsageError, match="no setting 'datset'"):
-        pipeline.Request.from_config({"datset": "mnist"})
+        graph.Request.from_config({"datset": "mnist"})
 
 
 def descendants(process: subprocess.Popen) -> list[psutil.Process]:
@@ -262,7 +263,7 @@ def test_run_killed_at_random_moments_resumes_by_the_same_command(project, whole
         assert words(project) == {"01_acquire": "done", "02_explore": "done"}
         psutil.wait_procs(family, timeout=10)
         assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], (
-            "nothing works on unseen"
+            "no process is left behind"
         )
     leftovers = {file.name for file in project.folder("01_acquire").parent.iterdir()}
     assert not {name for name in leftovers if name.endswith((".old", ".partial", ".ipynb"))}
@@ -289,7 +290,7 @@ def test_run_ended_by_ctrl_c_says_so_and_resumes_by_the_same_command(project):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Stopped: The run was stopped by Ctrl+C.\n  → the same command goes on where it stopped" in said
+    assert "Stopped: The run was stopped by Ctrl+C.\n  → the same command resumes it" in said
     assert "Traceback" not in said
     psutil.wait_procs(family, timeout=10)
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
@@ -302,17 +303,17 @@ def test_run_ended_by_ctrl_c_says_so_and_resumes_by_the_same_command(project):
 
 
 def test_broken_lock_or_marker_files_do_not_confuse_the_graph(finished):
-    graph = finished.root / "runs" / "digits" / "tiny" / ".graph"
-    for marker in graph.glob("*.done"):
+    folder = finished.root / "runs" / "digits" / "tiny" / ".graph"
+    for marker in folder.glob("*.done"):
         marker.unlink()
     done = finished.osemn("run", *UNTIL)
     assert done.returncode == 0, done.stderr
     assert "started" not in done.stdout
-    (graph / "03_preprocess.done").touch()
-    request = pipeline.Request("digits", "tiny", until="03_preprocess")
-    pipeline.steps(request)
-    assert not (graph / "03_preprocess.done").exists(), "a marker without a manifest is removed"
-    assert (graph / "01_acquire.done").exists(), "a manifest without a marker gets one"
+    (folder / "03_preprocess.done").touch()
+    request = graph.Request("digits", "tiny", until="03_preprocess")
+    graph.steps(request)
+    assert not (folder / "03_preprocess.done").exists(), "a marker without a manifest is removed"
+    assert (folder / "01_acquire.done").exists(), "a manifest without a marker gets one"
 
 
 def test_unknown_executor_is_an_error_that_says_so(project):
@@ -336,20 +337,20 @@ def test_evaluation_runs_again_when_a_candidate_to_compare_with_appears(project)
     assert state_of(project, "07_evaluation/transfer").word == "done"
 
 
-def state_of(project, stage: str) -> pipeline.State:
-    return pipeline.states(pipeline.Request("digits", "tiny", until=stage))[-1]
+def state_of(project, stage: str) -> graph.State:
+    return graph.states(graph.Request("digits", "tiny", until=stage))[-1]
 
 
 def test_parameters_of_one_candidate_may_be_set(project):
-    given = parameters.parse_overrides(["07_evaluation.seed=3", "07_evaluation/tuned.seed=4"])
-    found = {
-        name: parameters.resolve(f"07_evaluation/{name}", "digits", "tiny", given)
+    given = profiles.parse_overrides(["07_evaluation.seed=3", "07_evaluation/tuned.seed=4"])
+    values = {
+        name: resolve(f"07_evaluation/{name}", "digits", "tiny", given).parameters
         for name in ("transfer", "tuned")
     }
-    assert (found["transfer"]["seed"], found["tuned"]["seed"]) == (3, 4)
-    assert (found["transfer"]["candidate"], found["tuned"]["candidate"]) == ("transfer", "tuned")
+    assert (values["transfer"]["seed"], values["tuned"]["seed"]) == (3, 4)
+    assert (values["transfer"]["candidate"], values["tuned"]["candidate"]) == ("transfer", "tuned")
     with pytest.raises(UsageError, match="runs for every candidate"):
-        parameters.parse_overrides(["07_evaluation.candidate=tuned"])
+        profiles.parse_overrides(["07_evaluation.candidate=tuned"])
 
 
 def test_a_state_leaves_a_publish_alone_that_is_under_way(finished):

@@ -1,4 +1,4 @@
-"""`osemn models` lists, promotes, checks, rolls back and prunes, and tells what to do where it cannot."""
+"""`osemn models` lists, promotes, checks, rolls back and prunes, and says what to do if it cannot."""
 
 import shutil
 from pathlib import Path
@@ -34,11 +34,11 @@ def test_versions_are_listed_promoted_checked_and_rolled_back(names):
     listing = call("--dataset", "digits")
     assert listing.index(newer) < listing.index(older)
     assert "on test  a linear classifier  [smoke]" in listing
-    assert "None is served yet" in listing
+    assert "No version is served yet" in listing
     assert f"{older} is served now" in call("promote", older, "--dataset", "digits")
     assert f"* {older}" in call("--dataset", "digits")
     call("--dataset", "digits", "promote", newer)
-    assert f"{newer} is whole: 9 files; golden outputs within 0" in call("check", "--dataset", "digits")
+    assert f"{newer} is complete: 9 files; golden outputs within 0" in call("check", "--dataset", "digits")
     assert f"{older} is served again" in call("rollback", "--dataset", "digits")
     assert f"Removed: {newer}" in call("prune", "--keep", "1", "--dataset", "digits")
     assert call("prune", "--dataset", "digits") == "Nothing to remove\n"
@@ -61,13 +61,13 @@ def test_served_version_that_is_missing_is_said(names):
 
 def test_empty_registry_says_how_to_make_a_version(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    assert "fashion_mnist has no versions yet; 'osemn run --until 10_export' makes one" in call()
+    assert "fashion_mnist has no versions yet; 'osemn run --until 10_export' creates one" in call()
 
 
 def test_wrong_names_are_errors(names):
     with pytest.raises(UsageError, match="There is no data set 'digit'"):
         call("--dataset", "digit")
-    with pytest.raises(UsageError, match="no name of a version"):
+    with pytest.raises(UsageError, match="is not a version name"):
         call("promote", "../../etc", "--dataset", "digits")
     with pytest.raises(OsemnError, match="No version of digits is promoted yet"):
         call("check", "--dataset", "digits")

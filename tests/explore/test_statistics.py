@@ -6,8 +6,8 @@ from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
 from helpers.errors import OsemnError
-from helpers.explore import statistics
-from helpers.obtain import duplicates
+from helpers.explore import conclusions, similarity, statistics
+from helpers.obtain import data, duplicates
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,11 @@ def random_images(count: int, shape: tuple[int, int, int] = (12, 10, 3), seed: i
 def test_equal_classes_are_called_equal() -> None:
     balance = statistics.balance(np.array([50, 50, 50]))
     assert (balance.statistic, balance.p_value, balance.effect_size, balance.ratio) == (0.0, 1.0, 0.0, 1.0)
-    assert "equally frequent" in balance.in_words()
+    assert "the same number" in balance.in_words()
 
 
 def test_chance_differences_are_not_called_real() -> None:
-    assert "no more than chance" in statistics.balance(np.array([48, 52, 50])).in_words()
+    assert "not differ significantly" in statistics.balance(np.array([48, 52, 50])).in_words()
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_class_moments_equal_numpys() -> None:
 
 def test_chunks_do_not_change_the_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = random_images(40), np.zeros(40, np.int64)
-    whole = statistics.class_moments(images, labels, 1)
-    monkeypatch.setattr(statistics, "_CHUNK_VALUES", 1000)
-    np.testing.assert_allclose(statistics.class_moments(images, labels, 1), whole)
+    at_once = statistics.class_moments(images, labels, 1)
+    monkeypatch.setattr(data, "_CHUNK_VALUES", 1000)
+    np.testing.assert_allclose(statistics.class_moments(images, labels, 1), at_once)
 
 
 def test_channel_statistics_are_per_channel_and_exact() -> None:
@@ -93,7 +93,7 @@ def test_constant_and_nearly_blank_images_are_found() -> None:
 def test_correlation_ignores_brightness_and_survives_a_flat_mean() -> None:
     image = random_images(1).astype(np.float64)[0]
     means = np.stack([image, 0.5 * image + 20, 255 - image, np.full_like(image, 9.0)])
-    correlation = statistics.class_correlation(means)
+    correlation = similarity.class_correlation(means)
     assert correlation[0, 1] == pytest.approx(1.0)
     assert correlation[0, 2] == pytest.approx(-1.0)
     assert correlation[0, 3] == 0.0
@@ -101,7 +101,7 @@ def test_correlation_ignores_brightness_and_survives_a_flat_mean() -> None:
 
 def test_pairs_are_ranked_from_most_to_least_alike() -> None:
     scores = np.array([[1.0, 0.2, 0.9], [0.2, 1.0, 0.5], [0.9, 0.5, 1.0]])
-    assert statistics.ranked_pairs(scores, ["a", "b", "c"]) == [
+    assert similarity.rank_pairs(scores, ["a", "b", "c"]) == [
         ("a", "c", 0.9),
         ("b", "c", 0.5),
         ("a", "b", 0.2),
@@ -112,7 +112,7 @@ def test_confusion_is_high_for_classes_that_cannot_be_told_apart() -> None:
     images, labels = random_images(300, (8, 8, 1)) // 8, np.arange(300) % 3
     images[labels == 2] += 100
     images[labels == 2, :4] += 90
-    rates = statistics.confusion_rates(images, labels, 3, seed=0)
+    rates = similarity.confusion_rates(images, labels, 3, seed=0)
     assert rates[0, 1] > 0.3
     assert rates[0, 2] < 0.05
     np.testing.assert_allclose(rates, rates.T)
@@ -121,36 +121,36 @@ def test_confusion_is_high_for_classes_that_cannot_be_told_apart() -> None:
 def test_a_class_with_a_single_image_is_left_out_of_the_confusion() -> None:
     images, labels = random_images(41, (8, 8, 1)) // 8, np.append(np.arange(40) % 2, 2)
     images[labels == 1] += 100
-    rates = statistics.confusion_rates(images, labels, 3, seed=0)
+    rates = similarity.confusion_rates(images, labels, 3, seed=0)
     assert rates[2].sum() == 0
     assert rates[0, 1] < 0.1
-    assert not statistics.confusion_rates(images[39:], labels[39:], 3, seed=0).any()
+    assert not similarity.confusion_rates(images[39:], labels[39:], 3, seed=0).any()
 
 
 def test_rank_agreement_handles_short_and_constant_lists() -> None:
-    assert statistics.rank_agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
-    assert statistics.rank_agreement([1, 2, 3], [1, 1, 1]) == 0.0
-    assert statistics.rank_agreement([1], [2]) is None
+    assert similarity.rank_agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
+    assert similarity.rank_agreement([1, 2, 3], [1, 1, 1]) == 0.0
+    assert similarity.rank_agreement([1], [2]) is None
 
 
 def test_embedding_keeps_digits_apart_better_than_chance(digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = digits[0][:250], digits[1][:250]
-    pca, tsne, shares = statistics.embed(images, labels, seed=0)
+    pca, tsne, variance = statistics.embed(images, labels, seed=0)
     assert pca.points.shape == tsne.points.shape == (250, 2)
     assert tsne.agreement > 0.7
     assert tsne.trustworthiness > pca.trustworthiness
-    assert 0 < shares[:2].sum() < 1
+    assert 0 < variance[:2].sum() < 1
     again = statistics.embed(images, labels, seed=0)[1]
     assert np.array_equal(tsne.points, again.points)
 
 
 def test_embedding_is_the_same_however_many_threads_there_are() -> None:
     images, labels = random_images(400), np.arange(400) % 2
-    found = []
+    embedded = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            found.append(statistics.embed(images, labels, seed=0))
-    one, other = found
+            embedded.append(statistics.embed(images, labels, seed=0))
+    one, other = embedded
     assert np.array_equal(one[0].points, other[0].points)
     assert np.array_equal(one[1].points, other[1].points)
 
@@ -239,10 +239,50 @@ def test_a_thousand_copies_of_one_image_are_not_compared_with_one_another(monkey
         "_distances",
         lambda pixels, pairs: measured.append(len(pairs)) or distances(pixels, pairs),
     )
-    found = duplicates.near_pairs(images, 0.2)
-    assert (found.first.tolist(), found.second.tolist()) == ([0], [1])
+    pairs = duplicates.near_pairs(images, 0.2)
+    assert (pairs.first.tolist(), pairs.second.tolist()) == ([0], [1])
     assert sum(measured) < 1_100
 
 
 def test_two_images_of_each_class_are_too_few_for_a_classifier_and_say_so() -> None:
-    assert not statistics.confusion_rates(random_images(6), np.repeat(np.arange(3), 2), 3, seed=0).any()
+    assert not similarity.confusion_rates(random_images(6), np.repeat(np.arange(3), 2), 3, seed=0).any()
+
+
+def test_intensities_agree_with_numpy() -> None:
+    images, labels = random_images(40), np.arange(40) % 2
+    images[labels == 1] //= 3
+    pixels = statistics.intensities(images, labels, ("bright", "dark"))
+    assert list(pixels.brightness) == ["dark", "bright"]
+    assert pixels.brightness["dark"] == pytest.approx(images[labels == 1].mean())
+    assert pixels.proportions[7] == pytest.approx((images == 7).mean())
+    np.testing.assert_allclose(pixels.by_class, statistics.intensity_by_class(images, labels, 2))
+
+
+def test_rankings_of_the_same_pairs_are_compared_pair_by_pair() -> None:
+    alike = [("a", "b", 0.9), ("a", "c", 0.5), ("b", "c", 0.1)]
+    confused = [("b", "c", 0.3), ("a", "c", 0.2), ("a", "b", 0.1)]
+    classes = similarity.Similarity(alike, confused)
+    assert classes.rank_agreement == pytest.approx(-1.0)
+    assert classes.table()[0] == ("a", "b", 0.9, 0.1)
+
+
+def test_duplicates_are_counted_once_and_their_conflicts_with_them() -> None:
+    near = duplicates.Pairs(np.array([3]), np.array([5]), np.array([0.05]))
+    labels = np.array([0, 0, 1, 1, 0, 1, 0, 0])
+    counts = duplicates.summarise([np.array([1, 2, 3])], near, labels)
+    assert list(counts.values()) == [2, 1, 1, 0, False, 4]
+    assert "50.00% of it" in conclusions.duplicates(counts, len(labels), 0.08).text
+    assert "check duplicates.csv" in conclusions.duplicates(counts, len(labels), 0.08).text
+
+
+def test_conclusions_say_significant_only_where_the_test_does() -> None:
+    equal, unequal = (statistics.balance(np.array(counts)) for counts in ([48, 52, 50], [60, 140, 50]))
+    assert "do not differ significantly" in conclusions.balance(equal, ("a", "b", "c")).text
+    assert "Class sizes differ significantly" in conclusions.balance(unequal, ("a", "b", "c")).text
+
+
+def test_the_boundary_is_concluded_from_intervals() -> None:
+    scores = {"network": (0.97, 0.96, 0.98), "line": (0.87, 0.85, 0.89), "Bayes rule": (0.975, 0.97, 0.98)}
+    assert "do not overlap" in conclusions.boundary(scores, 2000).text
+    scores["line"] = (0.96, 0.94, 0.97)
+    assert "the intervals overlap" in conclusions.boundary(scores, 2000).text

@@ -1,4 +1,4 @@
-"""The page that tries a version: what is in it, and how it behaves in a real browser, offline and served."""
+"""The page that tries a version: its content, and its behaviour in a real browser, offline and served."""
 
 import contextlib
 import functools
@@ -66,7 +66,7 @@ def page_file(version, output) -> Path:
 
 
 class Visitor:
-    """Opens the page, and remembers what went wrong and what was asked for."""
+    """Opens the page and records its errors and requests."""
 
     def __init__(
         self, browser, address: str, *, size: str = "desk", scheme: str = "light", wasm: bool = True
@@ -103,7 +103,7 @@ class Visitor:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until what was drawn is classified."""
+        """Wait until the drawing is classified."""
         self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def choose(self, name: str, content: bytes) -> None:
@@ -117,8 +117,8 @@ class Visitor:
     def labels(self, images: np.ndarray) -> np.ndarray:
         """Return the labels that the page's model gives to pixels."""
         script = """(images) => images.map((pixels) => {
-            const found = osemn.model.predict(Uint8Array.from(pixels)).probabilities;
-            return found.indexOf(Math.max(...found));
+            const probabilities = osemn.model.predict(Uint8Array.from(pixels)).probabilities;
+            return probabilities.indexOf(Math.max(...probabilities));
         })"""
         return np.array(self.page.evaluate(script, [image.ravel().tolist() for image in images]))
 
@@ -138,7 +138,7 @@ def visit(browser, page_file) -> Iterator:
 
 @contextlib.contextmanager
 def served(folder: Path, **headers: str) -> Iterator[str]:
-    """Serve a folder, with further headers in every answer; yield its address."""
+    """Serve a folder, with further headers in every response; yield its address."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def end_headers(self) -> None:
@@ -170,7 +170,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 
 def expected(model, image: Image.Image) -> int:
-    """Return the label that Keras gives to a picture that Python prepared."""
+    """Return the label that Keras predicts for an image that Python prepared."""
     pixels = pictures.prepare(image, 8, 8, 1, framed=framing.FRAMINGS["digits"])
     return int(np.argmax(model(pixels[np.newaxis].astype(np.float32), training=False)))
 
@@ -188,7 +188,7 @@ def test_modules_become_one_script_without_clashes():
     assert not re.search("^(import|export) ", script, re.MULTILINE)
     names = re.findall(r"^(?:async )?(?:function|class|const) (\w+)", script, re.MULTILINE)
     assert len(names) > 30
-    assert len(set(names)) == len(names), "two functions of one name would be one, without a word"
+    assert len(set(names)) == len(names), "two functions of one name would silently become one"
 
 
 def test_half_precision_is_taken_only_where_it_keeps_the_labels(version):
@@ -214,7 +214,7 @@ def test_version_from_before_the_page_says_to_export_again(version, tmp_path):
         browser_page.facts(Version(version.name, tmp_path, version.manifest))
 
 
-def test_gallery_holds_the_most_doubtful_images_of_every_class(version, model):
+def test_gallery_holds_the_least_certain_images_of_every_class(version, model):
     images, labels = (part[demo_versions.TRAINED :] for part in demo_versions.digits())
     with np.load(version.folder / versions.GALLERY) as content:
         shown, of_class = content["images"], content["labels"]
@@ -254,7 +254,7 @@ def test_report_has_the_page_of_the_version_that_it_is_about(version, tmp_path):
     assert version.name in (tmp_path / browser_page.NAME).read_text(encoding="utf-8")
 
 
-def test_command_writes_a_page_or_a_folder_and_refuses_what_is_neither(version, output, tmp_path):
+def test_command_writes_a_page_or_a_folder_and_refuses_other_targets(version, output, tmp_path):
     done = osemn("demo", "--dataset", "digits", cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert (output / done.stdout.strip()).is_file()
@@ -265,9 +265,9 @@ def test_command_writes_a_page_or_a_folder_and_refuses_what_is_neither(version, 
     (tmp_path / "file").write_text("", encoding="utf-8")
     (tmp_path / "d.html").mkdir()
     for page, folder, words in (
-        (Path("page.txt"), None, r"end in \.html"),
+        (Path("page.txt"), None, r"ends in \.html"),
         (Path("page.html"), tmp_path, "not both"),
-        (None, tmp_path / "file", "is a file"),
+        (None, tmp_path / "file", "not a directory"),
         (tmp_path / "d.html", None, "is a folder"),
         (tmp_path / "file" / "page.html", None, "not a directory"),
         (Path("/proc/page.html"), None, "Nothing can be written to /proc"),
@@ -321,35 +321,35 @@ def test_both_precisions_give_the_labels_of_keras(visit, model, tmp_path, monkey
 
 @pytest.mark.browser
 @pytest.mark.parametrize("size", SIZES)
-def test_strokes_are_answered_while_they_are_drawn_and_taken_back(visit, size):
+def test_strokes_are_classified_while_they_are_drawn_and_undone(visit, size):
     visitor = visit(size=size)
     visitor.stroke(BAR)
     assert visitor.label == "1"
     assert "one" in visitor.answer
     visitor.page.click("#clear")
     visitor.settle()
-    assert visitor.answer == "Draw something, or choose a picture."
+    assert visitor.answer == "Draw something, or choose an image."
     visitor.stroke(SEVEN)
     assert visitor.label == "7"
     assert visitor.page.inner_text("#note") == "Your drawing."
     visitor.stroke([(40, 40), (240, 240)])
-    crossed = visitor.page.evaluate("Array.from(osemn.page.pad.picture.data)")
+    crossed = visitor.page.evaluate("Array.from(osemn.page.pad.image.data)")
     visitor.page.click("#undo")
     visitor.settle()
     assert visitor.label == "7"
-    assert visitor.page.evaluate("Array.from(osemn.page.pad.picture.data)") != crossed
+    assert visitor.page.evaluate("Array.from(osemn.page.pad.image.data)") != crossed
     assert visitor.problems == []
 
 
 @pytest.mark.browser
-def test_the_pixels_of_the_pad_are_those_that_python_makes_of_its_picture(visit, model):
+def test_the_pad_is_prepared_to_the_same_pixels_as_in_python(visit, model):
     visitor = visit()
     visitor.stroke(RING)
-    rgba = np.array(visitor.page.evaluate("Array.from(osemn.page.pad.picture.data)"), np.uint8).reshape(
+    rgba = np.array(visitor.page.evaluate("Array.from(osemn.page.pad.image.data)"), np.uint8).reshape(
         280, 280, 4
     )
     wanted = pictures.prepare(Image.fromarray(rgba), 8, 8, 1, framed=framing.FRAMINGS["digits"])
-    script = "Array.from(osemn.prepare(osemn.page.pad.picture, osemn.facts.shape, osemn.facts.framing))"
+    script = "Array.from(osemn.prepare(osemn.page.pad.image, osemn.facts.shape, osemn.facts.framing))"
     np.testing.assert_array_equal(np.array(visitor.page.evaluate(script)), wanted.ravel())
 
 
@@ -381,7 +381,7 @@ def test_controls_are_reached_and_used_by_the_keyboard(visit):
 
 
 @pytest.mark.browser
-def test_pictures_are_answered_as_python_answers_them(visit, model):
+def test_images_are_classified_as_in_python(visit, model):
     visitor = visit()
     random = np.random.default_rng(0)
     colour = Image.merge("RGB", [drawn(RING, 200, paper=245, ink=shade) for shade in (10, 40, 20)])
@@ -411,7 +411,7 @@ def test_pictures_are_answered_as_python_answers_them(visit, model):
 
 
 @pytest.mark.browser
-def test_webp_pictures_are_turned_upright_to_the_pixel_as_in_python(visit):
+def test_webp_images_are_rotated_to_the_pixel_as_in_python(visit):
     visitor = visit()
     shades = [drawn(SEVEN, 200, paper=245, ink=ink).crop((0, 0, 150, 200)) for ink in (9, 90, 40)]
     for orientation in range(1, 9):
@@ -429,10 +429,10 @@ def test_webp_pictures_are_turned_upright_to_the_pixel_as_in_python(visit):
 
 
 @pytest.mark.browser
-def test_webp_picture_whose_exif_data_is_cut_or_odd_is_answered_as_it_is(visit, model):
+def test_webp_image_with_truncated_or_odd_exif_data_is_not_rotated(visit, model):
     visitor = visit()
     picture = drawn(SEVEN, 200).crop((0, 0, 150, 200)).convert("RGB")
-    nine = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x09\0\0\0\0\0\0"  # an orientation that there is not
+    nine = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x09\0\0\0\0\0\0"  # an orientation that does not exist
     for exif in (b"II", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x09\0", nine):
         visitor.choose("odd.webp", encoded(picture, "WEBP", lossless=True, exif=exif))
         assert visitor.label == str(expected(model, picture)), exif
@@ -452,13 +452,17 @@ def seen(visitor: Visitor) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("text.png", b"this is no picture", "is no PNG, JPEG, WebP or GIF picture"),
-        ("empty.png", b"", "is no PNG"),
-        ("huge.png", encoded(Image.new("L", (12_000, 12_000))), "has 12000 × 12000 pixels; at most 4096"),
+        ("text.png", b"this is not an image", "is not a PNG, JPEG, WebP or GIF image"),
+        ("empty.png", b"", "is not a PNG"),
+        (
+            "huge.png",
+            encoded(Image.new("L", (12_000, 12_000))),
+            "has 12000 × 12000 pixels; each side may have at most 4096",
+        ),
         ("half.png", encoded(drawn(RING))[:300], "is damaged"),
-        ("header.jpg", b"\xff\xd8\xff", "is no PNG"),
+        ("header.jpg", b"\xff\xd8\xff", "is not a PNG"),
         ("large.png", b"\x89PNG" + bytes(21 * 2**20), "is larger than 20 MB"),
-        ("white.png", encoded(Image.new("L", (50, 50), 255)), "nothing on it but its background"),
+        ("white.png", encoded(Image.new("L", (50, 50), 255)), "only its background"),
     ],
 )
 def test_bad_file_gives_a_sentence_and_the_page_goes_on(visit, name, content, sentence):
@@ -473,7 +477,7 @@ def test_bad_file_gives_a_sentence_and_the_page_goes_on(visit, name, content, se
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("event", "field"), [("drop", "dataTransfer"), ("paste", "clipboardData")])
-def test_picture_may_be_dropped_and_pasted(visit, model, event, field):
+def test_image_may_be_dropped_and_pasted(visit, model, event, field):
     visitor = visit()
     image = drawn(BAR)
     script = """([event, field, bytes]) => {
@@ -492,7 +496,7 @@ def test_second_finger_neither_joins_nor_ends_a_stroke(visit):
     visitor = visit()
     visitor.page.evaluate(
         "HTMLElement.prototype.setPointerCapture = () => {}"
-    )  # knows no fingers made by scripts
+    )  # it refuses fingers from scripts
     touch = """([kind, pointerId, x, y]) => {
         const shown = document.querySelector("#pad").getBoundingClientRect();
         const place = { clientX: shown.left + x, clientY: shown.top + y };
@@ -513,10 +517,10 @@ def test_second_finger_neither_joins_nor_ends_a_stroke(visit):
 
 
 @pytest.mark.browser
-def test_folder_or_nothing_dropped_gives_a_sentence_and_the_newest_picture_wins(visit, model):
+def test_folder_or_nothing_dropped_gives_a_sentence_and_the_newest_image_wins(visit, model):
     visitor = visit()
     visitor.page.evaluate("osemn.page.take(undefined)")
-    assert "Drop a picture file" in visitor.answer
+    assert "Drop an image file" in visitor.answer
     gone = "Object.assign(new File([], 'folder'), { arrayBuffer: () => Promise.reject(new Error('gone')) })"
     visitor.page.evaluate(f"osemn.page.take({gone})")
     assert "“folder” cannot be read" in visitor.answer
@@ -533,7 +537,7 @@ def test_folder_or_nothing_dropped_gives_a_sentence_and_the_newest_picture_wins(
 
 
 @pytest.mark.browser
-def test_answer_is_in_words_that_tell_how_sure_it_is(visit):
+def test_prediction_is_worded_by_its_confidence(visit):
     visitor = visit()
     visitor.page.locator("#gallery button").first.click()
     assert "labelled zero" in visitor.page.inner_text("#note")
@@ -544,20 +548,20 @@ def test_answer_is_in_words_that_tell_how_sure_it_is(visit):
     }"""
     rest = [0.0] * 7
     said = {
-        (0.97, 0.02, 0.01): "zero: 97% sure Then one (2.0%), two (1.0%).",
-        (0.9996, 0.0004, 0.0): "zero: over 99% sure Then one (0.0%), two (0.0%).",
-        (0.1, 0.7, 0.2): "Probably one (70%) Then two (20%), zero (10.0%).",
-        (0.4, 0.15, 0.45): "Unsure: looks like two or zero Then zero (40%), one (15%).",
+        (0.97, 0.02, 0.01): "zero: 97% confidence Next: one (2.0%), two (1.0%).",
+        (0.9996, 0.0004, 0.0): "zero: over 99% confidence Next: one (0.0%), two (0.0%).",
+        (0.1, 0.7, 0.2): "Probably one (70%) Next: two (20%), zero (10.0%).",
+        (0.4, 0.15, 0.45): "Uncertain: perhaps two or zero Next: zero (40%), one (15%).",
     }
     for confidence, words in said.items():
         assert visitor.page.evaluate(say, [*confidence, *rest]) == words
     nasty = visitor.page.evaluate(say, [0.25, 0.2, 0.25, 0.3, *rest[1:]])
-    assert nasty.startswith("Unsure: looks like </script><b>three or zero or two")
-    assert visitor.page.locator("#looked").is_hidden(), "no map, no picture of one"
+    assert nasty.startswith("Uncertain: perhaps </script><b>three or zero or two")
+    assert visitor.page.locator("#looked").is_hidden(), "without a map there is no figure"
 
 
 @pytest.mark.browser
-def test_map_shows_the_places_that_spoke_for_the_answer(visit, model):
+def test_map_shows_the_evidence_for_the_prediction(visit, model):
     visitor = visit()
     visitor.stroke(BAR)
     assert "one" in visitor.page.get_attribute("#map", "aria-label")
@@ -609,7 +613,7 @@ def test_model_that_does_not_load_says_so_and_how_to_build_it_again(visit, page_
     (tmp_path / "broken.html").write_text(broken, encoding="utf-8")
     visitor = visit((tmp_path / "broken.html").as_uri())
     assert visitor.page.get_attribute("body", "data-state") == "failed"
-    assert "does not load" in visitor.answer
+    assert "cannot be loaded" in visitor.answer
     assert "osemn demo --dataset digits" in visitor.answer
 
 
@@ -627,8 +631,7 @@ def test_axe_finds_no_violation(browser, version, tmp_path, size, scheme):
         for opened in ("page", "card"):
             if opened == "card":
                 visitor.page.click("#card-open")
-            found = visitor.page.evaluate("axe.run()")["violations"]
-            assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in found] == [], (
-                opened
-            )
+            violations = visitor.page.evaluate("axe.run()")["violations"]
+            listed = [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in violations]
+            assert listed == [], opened
         visitor.context.close()

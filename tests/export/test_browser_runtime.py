@@ -1,5 +1,6 @@
-"""TensorFlow.js comes from the first source that has it whole, and is verified each time."""
+"""TensorFlow.js comes from the first source that has it complete, and is verified each time."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -15,7 +16,7 @@ def files():
     try:
         return browser_runtime.folder()
     except AcquisitionError as error:
-        pytest.skip(f"TensorFlow.js cannot be had here: {error.problem.splitlines()[0]}")
+        pytest.skip(f"TensorFlow.js is unavailable here: {error.problem.splitlines()[0]}")
 
 
 @pytest.fixture
@@ -29,11 +30,16 @@ def offline(*arguments):
     raise SourceFailedError("npm failed: no network")
 
 
-def test_named_folder_comes_first_and_what_it_has_is_kept(files, empty_cache, tmp_path, monkeypatch):
+OFFLINE = dataclasses.replace(
+    browser_runtime.RUNTIME, package=dataclasses.replace(browser_runtime.RUNTIME.package, fetch=offline)
+)
+
+
+def test_named_folder_comes_first_and_its_files_go_into_the_cache(files, empty_cache, tmp_path, monkeypatch):
     named = tmp_path / "named"
     shutil.copytree(files, named)
     monkeypatch.setenv("OSEMN_DATA_DIR", str(named))
-    monkeypatch.setattr(package_registries, "fetch_npm", offline)
+    monkeypatch.setattr(browser_runtime, "RUNTIME", OFFLINE)
     assert browser_runtime.folder() == empty_cache
     monkeypatch.delenv("OSEMN_DATA_DIR")
     assert browser_runtime.folder() == empty_cache, "from the cache, without any source"
@@ -43,12 +49,12 @@ def test_altered_file_is_named_and_fetched_again(files, empty_cache, tmp_path, m
     named = tmp_path / "named"
     shutil.copytree(files, named)
     monkeypatch.setenv("OSEMN_DATA_DIR", str(named))
-    kept = browser_runtime.folder()
+    folder = browser_runtime.folder()
     name = browser_runtime.FILES[0].name
-    (kept / name).write_text("altered", encoding="utf-8")
+    (folder / name).write_text("altered", encoding="utf-8")
     with pytest.warns(UserWarning, match=name):
         browser_runtime.folder()
-    assert (kept / name).read_bytes() == (named / name).read_bytes()
+    assert (folder / name).read_bytes() == (named / name).read_bytes()
 
 
 def test_altered_source_is_not_taken(files, empty_cache, tmp_path, monkeypatch):
@@ -57,10 +63,10 @@ def test_altered_source_is_not_taken(files, empty_cache, tmp_path, monkeypatch):
     name = browser_runtime.FILES[-1].name
     (named / name).write_bytes(b"altered")
     monkeypatch.setenv("OSEMN_DATA_DIR", str(named))
-    monkeypatch.setattr(package_registries, "fetch_npm", offline)
+    monkeypatch.setattr(browser_runtime, "RUNTIME", OFFLINE)
     with pytest.raises(AcquisitionError) as caught:
         browser_runtime.folder()
-    assert f"OSEMN_DATA_DIR: {name} is altered" in str(caught.value)
+    assert f"OSEMN_DATA_DIR: {name} has the wrong content" in str(caught.value)
     assert "npm: npm failed: no network" in str(caught.value)
     assert "set OSEMN_DATA_DIR" in str(caught.value)
 

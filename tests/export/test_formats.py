@@ -1,4 +1,4 @@
-"""Every format of a model predicts what Keras does, in a process of its own; what differs stops the export."""
+"""Every format predicts what Keras predicts, in its own process; a difference stops the export."""
 
 import dataclasses
 import filecmp
@@ -34,7 +34,7 @@ def runtime() -> None:
     try:
         browser_runtime.folder()
     except AcquisitionError as error:
-        pytest.skip(f"TensorFlow.js cannot be had here: {error.problem.splitlines()[0]}")
+        pytest.skip(f"TensorFlow.js is unavailable here: {error.problem.splitlines()[0]}")
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +52,17 @@ def test_format_agrees_with_keras_in_its_own_process(exported, item, tmp_path, r
         request.getfixturevalue("runtime")
     model, version = exported
     images = pictures(300)
-    scored = parity.score_apart(item, version, parity.raw_images("own", images, tmp_path))
+    scored = parity.score_format(item, version, parity.write_raw_images("own", images, tmp_path))
     expected = model(images.astype(np.float32), training=False).numpy()
     assert scored.probabilities.shape == (300, 4)
     assert scored.probabilities.dtype == np.float32
-    found = parity.agreement(expected, scored.probabilities, expected.argmax(axis=1))
+    agreement = parity.compare(expected, scored.probabilities, expected.argmax(axis=1))
     if item.exact:
-        assert found.equal
-        assert found.largest_difference < 1e-5
+        assert agreement.equal
+        assert agreement.largest_difference < 1e-5
     else:
-        assert found.accuracy > 0.97
-        assert found.largest_difference < 0.05, (
-            "an integer view that is scaled wrongly is further off than that"
-        )
+        assert agreement.accuracy > 0.97
+        assert agreement.largest_difference < 0.05, "an integer view with the wrong scale is further off"
     assert 0 < scored.latency_ms["1"] < scored.latency_ms["64"]
     assert scored.seconds_to_first > 0
 
@@ -119,7 +117,7 @@ def test_tfjs_keeps_weights_that_two_views_share_once_and_cuts_them_into_shards(
 def test_tfjs_refuses_an_operation_that_the_browser_lacks_by_name(tmp_path):
     image = keras.Input((4,))
     model = keras.Model(image, layers.Dense(2)(layers.Activation("gelu")(image)))
-    with pytest.raises(OsemnError, match="no such operations: Erfc"):
+    with pytest.raises(OsemnError, match="does not support these operations: Erfc"):
         tfjs.write(formats.browser_graph(model), tmp_path / "tfjs")
     assert not (tmp_path / "tfjs").exists()
 
@@ -135,23 +133,26 @@ def test_format_that_cannot_be_written_is_named(tmp_path):
 
 def test_raw_images_are_read_back_as_they_are(tmp_path):
     for images in (pictures(7), pictures(7, channels=3)):
-        path = parity.raw_images("own", images, tmp_path)
+        path = parity.write_raw_images("own", images, tmp_path)
         assert np.array_equal(score.read_idx(path), images)
 
 
 def test_test_images_are_the_third_file_of_a_data_set_whatever_its_name(tmp_path, monkeypatch):
     images = pictures(7)[..., 0]
     names = ("emnist-train-images", "emnist-train-labels", "emnist-test-images", "emnist-test-labels")
-    files = tuple(idx.IdxFile(name, images.shape, "") for name in names)
+    files = tuple(
+        dataclasses.replace(file, name=name)
+        for file, name in zip(idx.DATASETS["mnist"].files, names, strict=True)
+    )
     mine = dataclasses.replace(idx.DATASETS["mnist"], name="emnist", files=files)
     monkeypatch.setitem(idx.DATASETS, "emnist", mine)
     monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
-    made = parity.raw_images("emnist", images[..., np.newaxis], tmp_path)
+    made = parity.write_raw_images("emnist", images[..., np.newaxis], tmp_path)
     assert made.parent == tmp_path, "there is no such file in the cache yet"
-    kept = tmp_path / "cache" / "emnist" / "emnist-test-images"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(files[2].header + images.tobytes())
-    assert parity.raw_images("emnist", images[..., np.newaxis], tmp_path) == kept
+    cached = tmp_path / "cache" / "emnist" / "emnist-test-images"
+    cached.parent.mkdir(parents=True)
+    made.rename(cached)
+    assert parity.write_raw_images("emnist", images[..., np.newaxis], tmp_path) == cached
 
 
 def probabilities(*rows: tuple[float, ...]) -> np.ndarray:
@@ -160,12 +161,12 @@ def probabilities(*rows: tuple[float, ...]) -> np.ndarray:
 
 def test_agreement_counts_ties_apart_from_disagreements():
     expected = probabilities((0.6, 0.4), (0.50002, 0.49998), (0.9, 0.1))
-    found = parity.agreement(
+    close = parity.compare(
         expected, probabilities((0.6, 0.4), (0.49999, 0.50001), (0.9, 0.1)), np.array([0, 0, 1])
     )
-    assert (found.same_labels, found.ties, found.equal) == (2, 1, True)
-    assert found.accuracy == pytest.approx(1 / 3)
-    far = parity.agreement(
+    assert (close.same_labels, close.ties, close.equal) == (2, 1, True)
+    assert close.accuracy == pytest.approx(1 / 3)
+    far = parity.compare(
         expected, probabilities((0.6, 0.4), (0.50002, 0.49998), (0.1, 0.9)), np.array([0, 0, 1])
     )
     assert (far.same_labels, far.ties, far.equal) == (2, 0, False)
@@ -175,43 +176,64 @@ def test_float_format_that_disagrees_stops_the_export():
     expected = probabilities(*[(0.6, 0.4)] * 50)
     labels = np.zeros(50, np.int64)
     onnx_format = next(item for item in formats.FORMATS if item.name == "onnx")
-    parity.check(onnx_format, parity.agreement(expected, expected.copy(), labels), 0.0)
+    parity.check(onnx_format, parity.compare(expected, expected.copy(), labels), 0.0)
     moved = expected + probabilities((2e-4, -2e-4))
     with pytest.raises(
         OsemnError, match=r"ONNX disagrees with Keras: 0 of 50 labels differ .* by up to 0\.0002"
     ):
-        parity.check(onnx_format, parity.agreement(expected, moved, labels), 0.5)
+        parity.check(onnx_format, parity.compare(expected, moved, labels), 0.5)
 
 
-def test_integer_variant_may_lose_only_so_much():
+def test_integer_variant_may_lose_only_what_is_allowed():
     expected = probabilities(*[(0.6, 0.4)] * 100)
     small = next(item for item in formats.FORMATS if not item.exact)
 
     def losing(count: int) -> parity.Agreement:
-        found = expected.copy()
-        found[:count] = (0.4, 0.6)
-        return parity.agreement(expected, found, np.zeros(100, np.int64))
+        actual = expected.copy()
+        actual[:count] = (0.4, 0.6)
+        return parity.compare(expected, actual, np.zeros(100, np.int64))
 
     parity.check(small, losing(8), 0.08)
     with pytest.raises(OsemnError, match=r"loses 8\.00 points of accuracy \(p = 0\.008; allowed: 1\)"):
         parity.check(small, losing(8), 0.01)
-    parity.check(small, losing(4), 0.01)  # p = 0.125: not shown
+    parity.check(small, losing(4), 0.01)  # p = 0.125: not significant
 
 
-@pytest.mark.parametrize("found", [probabilities((0.6, 0.4, 0.0)), probabilities((np.nan, 0.4))])
-def test_other_shapes_and_what_is_no_number_are_errors(found):
-    with pytest.raises(OsemnError, match="all of them numbers"):
-        parity.agreement(probabilities((0.6, 0.4)), found, np.array([0]))
+@pytest.mark.parametrize("actual", [probabilities((0.6, 0.4, 0.0)), probabilities((np.nan, 0.4))])
+def test_other_shapes_and_values_that_are_not_finite_are_errors(actual):
+    with pytest.raises(OsemnError, match="all of them finite numbers"):
+        parity.compare(probabilities((0.6, 0.4)), actual, np.array([0]))
+
+
+def test_conclusions_name_the_formats_the_ties_and_the_cost_of_integers():
+    row = {"n": 100, "ties": 0, "largest_difference": 2e-6, "bytes": 400_000}
+    rows = [{**row, "format": item.name} for item in formats.FORMATS]
+    small = next(row for row in rows if row["format"] == "litert_int8")
+    small |= {
+        "bytes": 100_000,
+        "accuracy_change": -0.002,
+        "accuracy_change_ci95": [-0.005, 0.001],
+        "p_value": 0.5,
+    }
+    same, sizes = parity.conclusions(rows)
+    assert (same.id, sizes.id) == ("parity", "sizes")
+    assert "All 5 floating-point formats" in same.text
+    assert "apart from" not in same.text
+    assert "at most 0.000002" in same.text
+    assert "25% as large as" in sizes.text
+    assert "−0.2 points (95% interval −0.5 to 0.1, p = 0.500)" in sizes.text
+    rows[1]["ties"] = 2
+    assert "apart from 2 ties" in parity.conclusions(rows)[0].text
 
 
 def test_process_that_fails_says_why(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     item = next(item for item in formats.FORMATS if item.name == "onnx")
-    with pytest.raises(OsemnError, match=r"Scoring ONNX in a process of its own failed: .*model.onnx"):
-        parity.score_apart(item, tmp_path, parity.raw_images("own", pictures(2), tmp_path))
+    with pytest.raises(OsemnError, match=r"Scoring ONNX in its own process failed: .*model.onnx"):
+        parity.score_format(item, tmp_path, parity.write_raw_images("own", pictures(2), tmp_path))
 
 
-def test_what_converters_print_is_kept_away_unless_asked_for(capfd):
+def test_output_of_converters_is_discarded(capfd):
     import os
 
     with formats.quiet():

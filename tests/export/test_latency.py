@@ -1,4 +1,6 @@
-"""A model's latency is that of calls in a row, whatever models it is compared with."""
+"""A model's latency is that of calls in a row, whichever models it is compared with."""
+
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,13 +13,13 @@ FIRST_CALL, NEXT_CALL = 10.0, 1.0  # in ms
 
 
 class Machine:
-    """A machine whose caches hold one model at a time; its clock goes on by what a call costs."""
+    """A machine whose caches hold one model at a time; its clock advances by the cost of each call."""
 
     def __init__(self) -> None:
         self.now, self.cached, self.calls = 0.0, None, []
 
-    def session(self, path: object, *_: object, **__: object) -> "Session":
-        return Session(self, path.stem)
+    def session(self, path: str, *_: object, **__: object) -> "Session":
+        return Session(self, Path(path).stem)
 
 
 class Session:
@@ -40,8 +42,8 @@ def test_latency_is_that_of_calls_in_a_row_beside_other_models(monkeypatch, call
     monkeypatch.setattr(latency, "perf_counter", lambda: machine.now)
     monkeypatch.setattr(latency.formats, "write_onnx", lambda model, path: None)
     image = np.zeros((4, 4, 1), np.uint8)
-    found = latency.of_one_image({"small": None, "large": None}, image, calls)
-    assert found == {"small": pytest.approx(NEXT_CALL), "large": pytest.approx(NEXT_CALL)}
+    medians = latency.of_one_image({"small": None, "large": None}, image, calls)
+    assert medians == {"small": pytest.approx(NEXT_CALL), "large": pytest.approx(NEXT_CALL)}
     turns = [
         name for name, before in zip(machine.calls, [None, *machine.calls], strict=False) if name != before
     ]
@@ -58,6 +60,6 @@ def test_a_larger_model_takes_longer():
         return keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
 
     models = {"large": network(64), "small": network(2)}  # some 500 times the operations
-    found = latency.of_one_image(models, np.zeros((28, 28, 1), np.uint8), 20)
-    assert found.keys() == models.keys()
-    assert 0 < found["small"] < found["large"]
+    medians = latency.of_one_image(models, np.zeros((28, 28, 1), np.uint8), 20)
+    assert medians.keys() == models.keys()
+    assert 0 < medians["small"] < medians["large"]

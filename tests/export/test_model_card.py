@@ -1,11 +1,13 @@
-"""The model card says what the numbers say, and changes with them."""
+"""The model card prints the conclusions and the numbers of a version, and changes with them."""
 
 import copy
 
+import mistune
 import pytest
 
 from helpers.export import model_card
 from helpers.export.formats import FORMATS
+from helpers.series import manifests
 
 FACTS = {
     "candidate": "tuned",
@@ -32,7 +34,6 @@ FACTS = {
             "ece_scaled": 0.012,
             "temperature": 0.66,
             "confusion": [[45, 7], [3, 45]],
-            "recommendations": ["Collect shirts."],
             "per_class": {
                 "Shirt": {
                     "precision": 0.94,
@@ -46,6 +47,14 @@ FACTS = {
                 "Coat": {"precision": None, "recall": 0.94, "f1": None, "support": 48},
             },
         }
+    },
+    "conclusions": {
+        "test_accuracy": "90.0% of 100 test images are classified correctly.",
+        "champion": "The rule chooses the tuned network.",
+        "confusions": "Shirt is predicted as Coat 7 times.",
+        "recommendation_1": "Collect shirts.",
+        "recommendation_2": "Collect coats.",
+        "parity": "All formats predict the same label.",
     },
     "formats": [
         {"format": item.name, "bytes": 500_000, "accuracy": 0.9, "same_labels": 100, "n": 100}
@@ -67,28 +76,58 @@ def test_card_has_every_section_and_its_numbers():
         "## Data",
         "## Accuracy by class",
         "## Calibration",
+        "## Where it looks",
         "## Limits",
-        "## Watching it at work",
+        "## Monitoring",
         "## Formats",
-        "## Where it comes from",
+        "## Provenance",
     ):
         assert title in text
-    assert "90.0% of 100 test images are told right (95% interval 82.6 to 94.5%)" in text
     assert "| Shirt | 0.940 (0.830–0.980) | 0.870 (0.750–0.940) | 0.900 (0.830–0.960) | 52 |" in text
     assert "| Coat | – | 0.940 | – | 48 |" in text
-    assert "Its most frequent mistakes among 10: 7 × Shirt taken for Coat; 3 × Coat taken for Shirt." in text
     assert "Shirt 48.0%, Coat 52.0%" in text
     assert "28 × 28 grey pixels" in text
-    assert "chosen by rule" in text
+    assert "\n\n\n" not in text
+
+
+def test_template_belongs_to_the_source_of_the_export():
+    _, files = manifests.source_files("10_export")
+    assert "model_card.md.j2" in {file.name for file in files}
+
+
+def test_card_prints_the_conclusions_of_the_stages():
+    text = model_card.render(FACTS)
+    for conclusion in FACTS["conclusions"].values():
+        assert conclusion in text
+    assert "- Collect shirts.\n- Collect coats.\n" in text
+    assert "Grad-CAM checks of this model had not been run" in text
+    looked = FACTS["conclusions"] | {"where_it_looks": "Most of the heat lies on the garment."}
+    text = model_card.render({**FACTS, "conclusions": looked})
+    assert "Most of the heat lies on the garment." in text
+    assert "had not been run" not in text
+
+
+def test_class_names_and_conclusions_have_no_meaning_to_markdown():
+    names = ["a|b*c", "<i>\n# Coat"]
+    facts = copy.deepcopy(FACTS)
+    scores = facts["metrics"]["test"]["per_class"]
+    facts["metrics"]["test"]["per_class"] = dict(zip(names, scores.values(), strict=True))
+    facts |= {"classes": names, "conclusions": {"confusions": "[a|b*c] is predicted as <i>."}}
+    text = model_card.render(facts)
+    assert "| a\\|b\\*c | 0.940" in text
+    assert "| \\<i\\> \\# Coat | – |" in text
+    assert "\\[a\\|b\\*c\\] is predicted as \\<i\\>." in text
+    html = mistune.create_markdown(escape=True, plugins=["table"])(text)
+    assert "<td>a|b*c</td>" in html
+    assert "<td>&lt;i&gt; # Coat</td>" in html
 
 
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("metrics", "test", "accuracy"), 0.5, "50.0% of 100 test images"),
+        (("conclusions", "test_accuracy"), "50.0% of 100 test images", "50.0% of 100 test images"),
         (("metrics", "test", "temperature"), 2.5, "temperature 2.500"),
-        (("metrics", "test", "confusion"), [[52, 0], [0, 48]], "No test image is told wrong."),
-        (("champion", "overridden"), True, "**chosen by hand**; the rule would have chosen tuned"),
+        (("metrics", "test", "confusion"), [[52, 0], [0, 48]], "Shirt 52.0%, Coat 48.0%"),
         (("signature", "input", "shape"), [None, 64, 48, 3], "64 × 48 colour (red, green, blue) pixels"),
         (("profile",), "standard", "Profile of the run: standard."),
     ],

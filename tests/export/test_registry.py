@@ -1,4 +1,4 @@
-"""A version is whole or not there, what is served was proven, and no accident changes it."""
+"""A version is complete or absent, a served version has passed its checks, and no accident changes it."""
 
 import errno
 import json
@@ -55,7 +55,7 @@ def test_version_holds_every_file_and_says_so_in_its_name(registry, content):
     assert sorted(version.manifest["files"]) == sorted(FILES)
     assert version.manifest["dataset"] == "digits"
     assert checks.faults(version) == []
-    assert [found.name for found in registry.versions()] == [version.name]
+    assert [one.name for one in registry.versions()] == [version.name]
     assert [path.name for path in registry.folder.iterdir() if path.name != ".lock"] == [version.name]
 
 
@@ -97,7 +97,7 @@ def test_file_that_is_missing_cut_or_not_listed_is_refused_by_name(registry, con
     assert registry.current().name == served
 
 
-def test_link_is_refused_whether_a_file_or_the_whole_version(registry, content, served, tmp_path):
+def test_link_is_refused_whether_a_file_or_a_version(registry, content, served, tmp_path):
     version = registry.publish(content, registry_versions.facts())
     outside = tmp_path / "outside.onnx"
     shutil.copy(version.folder / "model.onnx", outside)
@@ -105,9 +105,9 @@ def test_link_is_refused_whether_a_file_or_the_whole_version(registry, content, 
     (version.folder / "model.onnx").symlink_to(outside)
     with pytest.raises(OsemnError, match=r"model.onnx is a link"):
         registry.promote(version.name)
-    whole = registry.find(served)
-    shutil.move(whole.folder, tmp_path / served)
-    whole.folder.symlink_to(tmp_path / served)
+    intact = registry.find(served)
+    shutil.move(intact.folder, tmp_path / served)
+    intact.folder.symlink_to(tmp_path / served)
     with pytest.raises(OsemnError, match="lead out of the registry"):
         registry.promote(served)
 
@@ -116,8 +116,8 @@ def test_link_is_refused_whether_a_file_or_the_whole_version(registry, content, 
     "name",
     ["..", "../digits", "/etc", "current", "", "20260101-000000-0000000g", "20260101-000000-00000000/.."],
 )
-def test_what_is_no_name_of_a_version_never_reaches_the_disk(registry, served, name):
-    with pytest.raises(UsageError, match="no name of a version"):
+def test_bad_version_name_never_reaches_the_disk(registry, served, name):
+    with pytest.raises(UsageError, match="is not a version name"):
         registry.promote(name)
     assert registry.current().name == served
 
@@ -169,7 +169,7 @@ def test_file_of_the_served_versions_that_names_something_else_is_an_error(regis
 
 def test_file_of_the_served_versions_that_is_no_text_is_an_error(registry, served):
     (registry.folder / "current").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(OsemnError, match="which is no version") as caught:
+    with pytest.raises(OsemnError, match="which is not a version") as caught:
         registry.current()
     assert "osemn models promote VERSION" in caught.value.remedy
     registry.promote(served)
@@ -247,6 +247,19 @@ def test_better_version_is_not_replaced_unasked(registry, content):
     assert "other images" in reason
 
 
+def test_new_version_is_promoted_unless_worse_and_says_why(registry, content):
+    good = registry.publish(content, registry_versions.facts(accuracy=0.95)).name
+    first = registry.promote_new(good, "unless_worse")
+    assert first.id == "promotion"
+    assert "is served now (promote is unless_worse): no version was served before." in first.text
+    worse = registry.publish(content, registry_versions.facts(accuracy=0.90)).name
+    assert "not served" in registry.promote_new(worse, "unless_worse").text
+    assert registry.promote_new(worse, "never").numbers["promoted"] is False
+    assert registry.current().name == good
+    assert registry.promote_new(worse, "always").numbers["promoted"] is True
+    assert registry.current().name == worse
+
+
 def test_a_difference_is_significant_although_the_two_intervals_overlap(registry, content):
     def publish(accuracy):
         facts = registry_versions.facts(accuracy=accuracy)
@@ -263,28 +276,28 @@ def test_a_difference_is_significant_although_the_two_intervals_overlap(registry
     assert registry.worth_promoting(publish(0.93)[0])[0]
 
 
-def told_right(registry, content, right):
+def publish_with(registry, content, right):
     facts = registry_versions.facts(accuracy=float(right.mean()))
     ends = scoring.wilson_interval(int(right.sum()), len(right))
     facts["metrics"]["test"] |= {"n": len(right), "accuracy_ci95": list(ends), "right": checks.packed(right)}
     return registry.publish(content, facts).name
 
 
-def test_versions_are_compared_image_by_image_where_their_manifests_tell(registry, content):
+def test_versions_are_compared_image_by_image_where_their_manifests_allow(registry, content):
     good = np.arange(10_001) >= 700
     little_worse = good & (np.arange(10_001) < 9_941)  # 60 of 10,001, of which none the other way
-    registry.promote(told_right(registry, content, good))
-    worth, reason = registry.worth_promoting(told_right(registry, content, little_worse))
+    registry.promote(publish_with(registry, content, good))
+    worth, reason = registry.worth_promoting(publish_with(registry, content, little_worse))
     assert not worth
     assert "significantly better" in reason
     assert "different images" not in reason
-    mixed = np.roll(good, 300) & (np.arange(10_001) < 9_971)  # 30 worse in all, but 630 told otherwise
-    assert registry.worth_promoting(told_right(registry, content, mixed))[0]
+    mixed = np.roll(good, 300) & (np.arange(10_001) < 9_971)  # 30 worse in all, but 630 predictions differ
+    assert registry.worth_promoting(publish_with(registry, content, mixed))[0]
 
 
-@pytest.mark.parametrize("right", ["", "AAAA", "no base64!", 5, None])
-def test_manifest_that_tells_wrongly_which_were_right_is_compared_by_its_intervals(registry, content, right):
-    registry.promote(told_right(registry, content, np.arange(1_000) >= 70))
+@pytest.mark.parametrize("right", ["", "AAAA", "not base64!", 5, None])
+def test_manifest_with_bad_correct_predictions_is_compared_by_its_intervals(registry, content, right):
+    registry.promote(publish_with(registry, content, np.arange(1_000) >= 70))
     facts = registry_versions.facts(accuracy=0.9)
     facts["metrics"]["test"] |= {"n": 1_000, "accuracy_ci95": [0.88, 0.92], "right": right}
     worth, reason = registry.worth_promoting(registry.publish(content, facts).name)
@@ -346,7 +359,7 @@ PUBLISHING = """
 
 
 @pytest.mark.parametrize("what", ["kill", "ENOSPC", "EROFS"])
-def test_export_that_is_killed_or_cannot_write_leaves_no_half_version(registry, content, served, what):
+def test_export_that_is_killed_or_cannot_write_leaves_no_partial_version(registry, content, served, what):
     program = textwrap.dedent(PUBLISHING).format(
         tests=str(TESTS),
         inside=str(registry.folder),
@@ -356,11 +369,11 @@ def test_export_that_is_killed_or_cannot_write_leaves_no_half_version(registry, 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert len(found["ends"]) == MOMENTS
-    assert set(found["ends"]) <= ({-9, 0} if what == "kill" else {3, 0}), found
-    assert found["ends"].count(-9 if what == "kill" else 3) >= MOMENTS - 5, (
-        "locks try again, and the last moments may come after the version has appeared"
+    ends = json.loads(done.stdout)["ends"]
+    assert len(ends) == MOMENTS
+    assert set(ends) <= ({-9, 0} if what == "kill" else {3, 0}), ends
+    assert ends.count(-9 if what == "kill" else 3) >= MOMENTS - 5, (
+        "locks are tried again, and the last moments may come after the version has appeared"
     )
     for version in registry.versions():
         checks.verify(version)
@@ -370,10 +383,10 @@ def test_export_that_is_killed_or_cannot_write_leaves_no_half_version(registry, 
     left = [
         path.name for path in registry.folder.iterdir() if path.name.startswith(".") and path.name != ".lock"
     ]
-    assert left == [], "what killed exports left was cleared"
+    assert left == [], "leftovers of killed exports were cleared"
 
 
-def test_two_exports_at_once_give_two_whole_versions(registry, content):
+def test_two_exports_at_once_give_two_complete_versions(registry, content):
     program = (
         f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
         "import registry_versions; from pathlib import Path; from helpers.export.registry import Registry\n"

@@ -32,7 +32,7 @@ def test_wilson_interval_holds_the_true_proportion_about_as_often_as_it_says():
 
 
 @pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_what_is_no_proportion_is_refused(successes, n):
+def test_invalid_proportions_are_refused(successes, n):
     with pytest.raises(OsemnError, match="is not a proportion"):
         scoring.wilson_interval(successes, n)
 
@@ -46,7 +46,7 @@ def test_score_agrees_with_scikit_learn():
     assert result.accuracy_ci95[0] < result.accuracy < result.accuracy_ci95[1]
 
 
-def test_class_that_nobody_predicts_lowers_macro_f1():
+def test_class_that_is_never_predicted_lowers_macro_f1():
     labels = np.array([0, 0, 1, 1, 2, 2])
     assert scoring.score(labels, np.array([0, 0, 1, 1, 1, 1]), 3).macro_f1 < 0.6
 
@@ -66,7 +66,7 @@ def test_parameters_are_counted_by_what_was_fitted():
     assert baselines.count_parameters(forest) == sum(tree.tree_.node_count for tree in forest.estimators_)
 
 
-def test_measure_times_and_scores_one_prediction_of_the_whole_part():
+def test_measure_times_and_scores_one_prediction_of_all_images():
     labels, calls = np.array([0, 1, 1, 0]), []
 
     def predict():
@@ -83,7 +83,7 @@ def test_measure_times_and_scores_one_prediction_of_the_whole_part():
     )
 
 
-def test_comparison_counts_the_images_that_only_one_got_right():
+def test_comparison_counts_the_images_that_only_one_classifies_correctly():
     labels = np.zeros(10, np.int64)
     one, other = np.array([0] * 8 + [1] * 2), np.array([0] * 3 + [1] * 6 + [0])
     result = scoring.compare(labels, one, other)

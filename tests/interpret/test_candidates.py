@@ -1,4 +1,4 @@
-"""Candidates are loaded for their stage, checked against the data, and looked into."""
+"""Candidates are loaded for their stage, checked against the data, and compared with each other."""
 
 import json
 
@@ -40,18 +40,17 @@ def run_for(tmp_path, monkeypatch, candidate: str, model: keras.Model | None, **
     upstream = {stage: {"outputs": manifests.describe_files(folder, files)}}
     spec = stages.find(f"07_evaluation/{candidate}")
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, "candidate": candidate}
-    final = paths.stage_folder("digits", "smoke", spec.name)
-    return Run(spec, values, final, final.with_name("x.partial"), None, "0" * 64, upstream=upstream)
+    return Run(spec, values, upstream=upstream)
 
 
 @pytest.mark.parametrize("candidate", stages.CANDIDATES)
 def test_candidate_is_loaded_with_its_history_and_the_hash_of_its_file(tmp_path, monkeypatch, candidate):
     run = run_for(tmp_path, monkeypatch, candidate, network())
-    found = candidates.load(run, NAMES, SHAPE)
-    assert (found.name, found.stage) == (candidate, stages.CANDIDATES[candidate])
-    assert found.history == {"loss": [1.0, 0.5]}
-    assert found.sha256 == manifests.sha256(run.root / found.stage / "models" / f"{candidate}.keras")
-    assert found.further == ()
+    result = candidates.load(run, NAMES, SHAPE)
+    assert (result.name, result.stage) == (candidate, stages.CANDIDATES[candidate])
+    assert result.history == {"loss": [1.0, 0.5]}
+    assert result.sha256 == manifests.sha256(run.root / result.stage / "models" / f"{candidate}.keras")
+    assert result.further == ()
 
 
 def test_models_of_other_seeds_come_with_it(tmp_path, monkeypatch):
@@ -62,16 +61,19 @@ def test_models_of_other_seeds_come_with_it(tmp_path, monkeypatch):
 def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch):
     run = run_for(tmp_path, monkeypatch, "tuned", network(classes=4))
     with pytest.raises(
-        OsemnError, match=r"tells 4 classes; the data have 3: a, b, c(?s:.)*osemn run --from 09_tuning"
+        OsemnError,
+        match=r"has 4 classes and takes images of shape \[8, 8, 1\]; the data have 3 \(a, b, c\)(?s:.)*osemn run --from 09_tuning",
     ):
         candidates.load(run, NAMES, SHAPE)
-    with pytest.raises(OsemnError, match=r"takes images \[8, 8, 1\]; the data's are \[9, 8, 1\]"):
+    with pytest.raises(
+        OsemnError, match=r"takes images of shape \[8, 8, 1\]; the data have 4 \(a, b, c, d\) and \[9, 8, 1\]"
+    ):
         candidates.load(run, (*NAMES, "d"), (9, 8, 1))
 
 
 def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):
     run = run_for(tmp_path, monkeypatch, "tuned", None)
-    with pytest.raises(MissingInputError, match=r"09_tuning left no file 'models/tuned\.keras'"):
+    with pytest.raises(MissingInputError, match=r"09_tuning has no output 'models/tuned\.keras'"):
         candidates.load(run, NAMES, SHAPE)
 
 
@@ -98,5 +100,5 @@ def test_embeddings_are_what_the_last_layer_sees(views):
 def test_model_without_a_dense_layer_for_the_classes_is_refused():
     image = keras.Input(SHAPE)
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 3)(image))
-    with pytest.raises(OsemnError, match="ends in no dense layer of 3 units"):
+    with pytest.raises(OsemnError, match="does not end in a dense layer of 3 units"):
         candidates.scorer(keras.Model(image, keras.layers.Softmax()(x)))

@@ -1,4 +1,4 @@
-"""Drift is found where there is some, and false alarms stay at the stated rate."""
+"""Drift is detected where there is some, and false alarms stay at the stated rate."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from helpers.interpret import drift
 def predictions(
     n: int, seed: int, sharpness: float = 3.0, prior: np.ndarray | None = None, brightness: float = 0.0
 ):
-    """Return made-up predictions of five classes, with embeddings and pictures that go with them."""
+    """Return made-up predictions of five classes, with matching embeddings and brightness."""
     generator = np.random.default_rng(seed)
     classes = generator.choice(5, n, p=prior)
     embeddings = np.eye(5)[classes] * sharpness + generator.normal(0, 1, (n, 5))
@@ -57,10 +57,10 @@ def test_each_kind_of_drift_is_found_by_its_test(reference, options, test):
     assert test in finding.sentence
 
 
-def test_no_drift_is_said_as_such(reference):
+def test_absence_of_drift_is_stated(reference):
     finding = reference.examine(predictions(200, seed=8))
     assert not finding.drifted
-    assert finding.sentence == "No drift shown in 200 pictures."
+    assert finding.sentence == "No significant drift in 200 images."
     assert set(finding.p_values) == {
         "softmax outputs",
         "predicted classes",
@@ -73,15 +73,15 @@ def test_no_drift_is_said_as_such(reference):
 
 def test_tests_agree_with_scipy(reference):
     window = predictions(150, seed=9, sharpness=2.5)
-    found = reference.p_values(window)
+    result = reference.p_values(window)
     expected = stats.ks_2samp(reference.known.contrast, window.contrast, method="asymp")
     sizes = len(reference.known), len(window)
     scale = np.sqrt(np.prod(sizes) / np.sum(sizes))
-    assert found["contrast"] == pytest.approx(special.kolmogorov(expected.statistic * scale), rel=1e-6)
+    assert result["contrast"] == pytest.approx(special.kolmogorov(expected.statistic * scale), rel=1e-6)
     counts = [
         np.bincount(part.probabilities.argmax(axis=1), minlength=5) for part in (reference.known, window)
     ]
-    assert found["predicted classes"] == pytest.approx(
+    assert result["predicted classes"] == pytest.approx(
         stats.chi2_contingency(np.array(counts)).pvalue, rel=1e-6
     )
 
@@ -108,19 +108,19 @@ def test_window_is_examined_on_one_thread_which_the_caller_s_setting_outlives(re
     assert seen == [{1}, {1}]
 
 
-def test_it_is_saved_and_loaded_whole(reference, tmp_path):
+def test_reference_is_saved_and_loaded_completely(reference, tmp_path):
     reference.save(tmp_path / "reference.npz")
     loaded = drift.DriftReference.load(tmp_path / "reference.npz")
     window = predictions(60, seed=3)
     assert loaded.examine(window) == reference.examine(window)
     assert loaded.thresholds == reference.thresholds
     (tmp_path / "reference.npz").write_bytes(b"else")
-    with pytest.raises(OsemnError, match="no drift reference"):
+    with pytest.raises(OsemnError, match="not a drift reference"):
         drift.DriftReference.load(tmp_path / "reference.npz")
 
 
-def test_too_few_pictures_are_errors(reference):
-    with pytest.raises(OsemnError, match="49 pictures are too few"):
+def test_too_few_images_are_errors(reference):
+    with pytest.raises(OsemnError, match="49 images are too few"):
         reference.examine(predictions(49, seed=0))
     with pytest.raises(OsemnError, match="100 predictions are too few"):
         drift.DriftReference.made_from(predictions(100, seed=0), seed=0)
@@ -130,6 +130,6 @@ def test_one_class_alone_and_constant_embeddings_are_no_error():
     known = predictions(400, seed=0)
     known.embeddings[:] = 0
     known.probabilities[:] = np.eye(5, dtype=np.float32)[0]
-    found = drift.DriftReference(known).p_values(known.rows(np.arange(60)))
-    assert found["predicted classes"] == 1.0
-    assert found["embeddings"] == 1.0
+    result = drift.DriftReference(known).p_values(known.rows(np.arange(60)))
+    assert result["predicted classes"] == 1.0
+    assert result["embeddings"] == 1.0

@@ -1,15 +1,25 @@
-"""The sentences of an evaluation follow its numbers."""
+"""The conclusions and tables of an evaluation follow its numbers."""
 
 import numpy as np
 import pytest
 
-from helpers import paths
-from helpers.interpret import calibration, conclusions, confusion
+from helpers import figures, paths
+from helpers.interpret import (
+    calibration,
+    candidates,
+    conclusions,
+    confusion,
+    error_analysis,
+    plots,
+    tables,
+)
+from helpers.interpret.confusion import Confused
 from helpers.obtain import data
 from helpers.series import manifests, stages
 from helpers.series.runs import Run
 
-NAMES = ("a", "b", "c")
+NAMES = ("shirt", "coat", "boot")
+NET = "small net"
 
 
 def predictions(seed: int = 0, n: int = 300, skill: float = 0.8):
@@ -21,17 +31,24 @@ def predictions(seed: int = 0, n: int = 300, skill: float = 0.8):
     return labels, predicted, probabilities
 
 
-def test_accuracy_stands_beside_majority_top_two_and_people():
+def slices(worst: float) -> list[error_analysis.Slice]:
+    """Return slices by contrast; in the lowest one the accuracy is `worst`, elsewhere 0.95."""
+    generator = np.random.default_rng(3)
+    values = generator.random(2_000)
+    correct = generator.random(2_000) < np.where(values < 0.25, worst, 0.95)
+    return error_analysis.slices({"contrast": values}, correct, np.zeros(2_000, np.int64))
+
+
+def test_accuracy_stands_next_to_majority_top_two_and_people():
     labels, predicted, probabilities = predictions()
-    rows = {row[0]: row for row in conclusions.references("fashion_mnist", labels, predicted, probabilities)}
-    assert rows["accuracy"][1] == pytest.approx(np.mean(labels == predicted))
-    assert rows["majority class"][1] == pytest.approx(np.bincount(labels).max() / 300)
-    assert rows["accuracy"][1] <= rows["top-2 accuracy"][1] <= 1
-    assert rows["people"][1] == 0.835
-    assert "H. Xiao" in rows["people"][3]
-    assert "people" not in [
-        row[0] for row in conclusions.references("digits", labels, predicted, probabilities)
-    ]
+    table = tables.references("fashion_mnist", labels, predicted, probabilities)
+    values = table["value"]
+    assert values["accuracy"] == pytest.approx(np.mean(labels == predicted))
+    assert values["majority class"] == pytest.approx(np.bincount(labels).max() / 300)
+    assert values["accuracy"] <= values["top-2 accuracy"] <= 1
+    assert values["people"] == 0.835
+    assert "H. Xiao" in table.loc["people", "remark"]
+    assert "people" not in tables.references("digits", labels, predicted, probabilities).index
 
 
 def test_top_two_is_scikit_learns():
@@ -39,49 +56,63 @@ def test_top_two_is_scikit_learns():
 
     labels, predicted, _ = predictions()
     probabilities = np.random.default_rng(5).dirichlet(np.ones(3), 300)
-    row = conclusions.references("digits", labels, predicted, probabilities)[2]
-    assert row[1] == pytest.approx(top_k_accuracy_score(labels, probabilities, k=2), abs=1e-9)
+    table = tables.references("digits", labels, predicted, probabilities)
+    expected = top_k_accuracy_score(labels, probabilities, k=2)
+    assert table.loc["top-2 accuracy", "value"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_two_classes_have_a_top_two_of_one():
     labels = np.array([0, 1, 1])
-    rows = conclusions.references("pets", labels, labels, np.eye(2)[labels])
-    assert rows[2][1] == 1.0
+    table = tables.references("pets", labels, labels, np.eye(2)[labels])
+    assert table.loc["top-2 accuracy", "value"] == 1.0
 
 
-def test_spread_over_seeds_is_not_mixed_up_with_the_interval_over_images():
-    one = conclusions.spread([0.92], (0.91, 0.93))
-    assert "this run trained one" in one
-    several = conclusions.spread([0.92, 0.93, 0.94], (0.91, 0.93))
-    assert "91.0% to 93.0% (95% interval over images)" in several
-    assert "Over 3 seeds of training, accuracy is 93.00% on average, 92.00% to 94.00%" in several
+def test_spread_over_seeds_is_not_confused_with_the_interval_over_images():
+    one = conclusions.seed_spread(NET, [0.92], (0.91, 0.93))
+    assert "this run trained one seed only" in one.text
+    several = conclusions.seed_spread(NET, [0.92, 0.93, 0.94], (0.91, 0.93))
+    assert "the interval over images, 91.0 to 93.0%, measures this one model" in several.text
+    assert (
+        "Over 3 seeds of training, the small net reaches a mean test accuracy of 93.00% (92.00 to 94.00%"
+        in (several.text)
+    )
 
 
 @pytest.mark.parametrize(
-    ("confidence", "said"), [(0.95, "too sure"), (0.6, "not sure enough"), (0.8, "about as sure")]
+    ("confidence", "verdict"),
+    [(0.95, "is overconfident"), (0.6, "is underconfident"), (0.8, "about as confident as it is accurate")],
 )
-def test_calibration_is_called_by_its_sign(confidence, said):
+def test_calibration_is_named_by_its_sign(confidence, verdict):
     labels = np.zeros(1_000, int)
     probabilities = np.full((1_000, 2), confidence)
     probabilities[:, 1] = 1 - confidence
-    wrong = np.arange(1_000) < 200
-    probabilities[wrong] = probabilities[wrong][:, ::-1]
+    incorrect = np.arange(1_000) < 200
+    probabilities[incorrect] = probabilities[incorrect][:, ::-1]
     before = calibration.reliability(probabilities, labels)
     temperature = calibration.fit_temperature(probabilities, labels)
     after = calibration.reliability(calibration.at_temperature(probabilities, temperature), labels)
-    text = conclusions.calibration_sentence(before, after, temperature)
-    assert said in text
-    helps = after.error < before.error
-    assert ("does not help" in text) != helps
+    text = conclusions.calibration(NET, before, after, temperature).text
+    assert verdict in text
+    assert ("does not reduce" in text) != (after.error < before.error)
 
 
-def test_a_few_images_do_not_tell_whether_a_model_is_too_sure():
+def test_a_few_images_are_too_few_to_call_a_model_overconfident():
     probabilities = np.tile([0.85, 0.15], (40, 1))
     labels = (np.arange(40) < 8).astype(int)
-    found = calibration.reliability(probabilities, labels)
-    assert found.gap.value == pytest.approx(0.05)
-    text = conclusions.calibration_sentence(found, found, 1.0)
-    assert "not shown to be too sure or not sure enough" in text
+    result = calibration.reliability(probabilities, labels)
+    assert result.gap.value == pytest.approx(0.05)
+    text = conclusions.calibration(NET, result, result, 1.0).text
+    assert "neither significantly overconfident nor significantly underconfident" in text
+
+
+def test_calibration_names_the_bin_in_which_confidence_is_furthest_too_high():
+    generator = np.random.default_rng(3)
+    confidence, accuracy = np.repeat([[0.55, 0.75, 0.95], [0.55, 0.55, 0.95]], 2_000, axis=1)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    result = calibration.reliability(probabilities, (generator.random(6_000) >= accuracy).astype(int))
+    conclusion = conclusions.calibration(NET, result, result, 1.0)
+    assert "furthest too high: 75.0% on 2,000 predictions" in conclusion.text
+    assert conclusion.numbers["worst_bin"]["n"] == 2_000
 
 
 def evaluated(tmp_path, monkeypatch, *others: tuple[str, np.ndarray]) -> Run:
@@ -91,55 +122,92 @@ def evaluated(tmp_path, monkeypatch, *others: tuple[str, np.ndarray]) -> Run:
         stage = f"07_evaluation/{candidate}"
         folder = paths.stage_folder("digits", "smoke", stage)
         folder.mkdir(parents=True)
-        np.savez(folder / conclusions.PREDICTIONS, label=candidate.replace("_", " "), predicted=predicted)
+        np.savez(folder / candidates.PREDICTIONS, label=candidate.replace("_", " "), predicted=predicted)
         upstream[stage] = {"outputs": manifests.describe_files(folder, list(folder.iterdir()))}
     spec = stages.find("07_evaluation/tuned")
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, "candidate": "tuned"}
-    final = paths.stage_folder("digits", "smoke", spec.name)
-    return Run(spec, values, final, final.with_name("x.partial"), None, "0" * 64, upstream=upstream)
+    return Run(spec, values, upstream=upstream)
 
 
-def test_others_that_exist_are_compared_and_those_that_do_not_are_passed_over(tmp_path, monkeypatch):
+def test_others_that_were_evaluated_are_compared_and_missing_ones_skipped(tmp_path, monkeypatch):
     labels, predicted, _ = predictions(skill=0.9)
     poor = np.where(np.arange(300) < 120, (labels + 1) % 3, labels)
     run = evaluated(tmp_path, monkeypatch, ("baseline_cnn", poor), ("fine_tuned", predicted))
-    found = conclusions.against_others(run, labels, predicted)
-    assert [one["other"] for one in found] == ["baseline_cnn", "fine_tuned"]
-    text = conclusions.comparison_text(found)
-    assert "against the **baseline cnn**" in text
-    assert "**better**" in text.splitlines()[0]
-    assert "**no difference shown**" in text.splitlines()[1]
-    assert "nothing to compare" in conclusions.comparison_text([])
+    rows = candidates.compare_with_others(run, labels, predicted)
+    assert [row["other"] for row in rows] == ["baseline_cnn", "fine_tuned"]
+    text = conclusions.against_others(NET, rows).text
+    assert "the small net is significantly better than the baseline cnn (+" in text
+    assert "and not significantly different from the fine tuned (±0 points" in text
+    assert "nothing to compare" in conclusions.against_others(NET, []).text
 
 
-def test_lessons_name_the_weakest_class_and_what_differs():
-    labels, predicted, probabilities = predictions()
-    counts = confusion.matrix(labels, predicted, 3)
-    scores = confusion.scores(counts, NAMES)
-    reliability = calibration.reliability(probabilities, labels)
-    compared = [
-        {"label": "frozen network", "points": -2.0, "shown": True},
-        {"label": "plain network", "points": 0.1, "shown": False},
-        {"label": "small network", "points": 0.2, "shown": False},
-    ]
-    text = conclusions.learned("small net", scores, scores.classes[1], reliability, reliability, compared)
-    assert (
-        "not shown to differ from the plain network and the small network; worse than the frozen network"
-        in text
+def test_accuracy_and_weakest_class_are_named_with_their_intervals():
+    labels, predicted, _ = predictions()
+    scores = confusion.scores(confusion.matrix(labels, predicted, 3), NAMES)
+    assert f"The small net classifies {scores.accuracy:.1%} of 300 test images correctly" in (
+        conclusions.test_accuracy(NET, scores).text
     )
-    assert "weakest class is **b**" in text
-    report = conclusions.classification_report(scores)
+    weakest = min(scores.classes, key=lambda one: one.f1)
+    conclusion = conclusions.weakest_class(NET, scores)
+    assert f"weakest class of the small net is {weakest.name}: F1 {weakest.f1:.3f}" in conclusion.text
+    assert conclusion.numbers["name"] == weakest.name
+    report = tables.classification_report(scores)
     assert f"{scores.accuracy:.3f}" in report
     assert all(name in report for name in NAMES)
 
 
-def test_metrics_have_the_names_that_others_look_for():
+def test_confusions_name_groups_and_collapse():
+    names = (*NAMES, "sandal", "dress")
+    counts = np.diag([80] * 5)
+    counts[:3, :3] += 10
+    counts[3:, 3:] += 6
+    text = conclusions.confusions(NET, counts, names).text
+    assert "does not collapse" in text
+    assert "83% stay within {shirt, coat, boot} and 17% stay within {sandal, dress}" in text
+    collapsed = conclusions.confusions(NET, np.array([[90, 10], [85, 15]]), NAMES[:2]).text
+    assert (
+        "It collapses into one class: shirt, the most overpredicted class, is 87.5% of its predictions"
+        in (collapsed)
+    )
+    rare = conclusions.confusions(NET, np.array([[95, 0], [5, 0]]), NAMES[:2]).text
+    assert "100.0% of its predictions and 95.0% of the images" in rare
+    perfect = conclusions.confusions(NET, np.diag([4, 5]), NAMES[:2]).text
+    assert perfect == "The small net classifies all 9 test images correctly."
+
+
+def test_slices_name_the_worst_one():
+    text = conclusions.slices(NET, slices(worst=0.6)).text
+    assert "of 4 slices by contrast, the accuracy of the small net differs significantly" in text
+    assert "The worst is contrast 0.000" in text
+    assert "In none of 4 slices" in conclusions.slices(NET, slices(worst=0.95)).text
+
+
+def test_recommendations_come_from_the_numbers():
+    counts = np.array([[70, 30, 0], [20, 80, 0], [0, 5, 95]])
+    confused = confusion.most_confused(counts, NAMES)
+    first, second = conclusions.recommendations(NET, confused, slices(worst=0.6), 55)
+    assert "shirt and coat, or check their labels: 50 of 55 mistakes (91%) confuse the two" in first.text
+    assert "contrast is between" in second.text
+    _, second = conclusions.recommendations(NET, confused, slices(worst=0.95), 55)
+    assert "classifies boot as coat (5 images" in second.text
+    assert "no mistake" in conclusions.recommendations(NET, [], [], 0)[0].text
+    assert not conclusions.recommendations(NET, [Confused("a", "b", 9, 0.1)], slices(worst=0.95), 9)[1:]
+
+
+def test_fraction_of_a_rare_mistake_is_not_rounded_to_zero():
+    rare = [Confused("4", "9", 5, 0.0051), Confused("5", "3", 4, 0.0045)]
+    equal = error_analysis.Slice("brightness", 0.0, 9.0, 1_000, 0.99, (0.98, 0.995), 0.99, 1.0)
+    _, second = conclusions.recommendations(NET, rare, [equal], 34)
+    assert "classifies 5 as 3 (4 images, 0.4% of the class)" in second.text
+
+
+def test_metrics_have_the_names_that_others_read():
     labels, predicted, probabilities = predictions()
     counts = confusion.matrix(labels, predicted, 3)
     scores = confusion.scores(counts, NAMES)
     reliability = calibration.reliability(probabilities, labels)
-    found = conclusions.metrics("tuned", scores, counts, NAMES, reliability, reliability, 1.1, predicted)
-    wanted = {
+    logged = tables.metrics("tuned", scores, counts, NAMES, reliability, reliability, 1.1, predicted)
+    expected = {
         "candidate",
         "n",
         "accuracy",
@@ -147,18 +215,49 @@ def test_metrics_have_the_names_that_others_look_for():
         "macro_f1",
         "weighted_f1",
         "ece",
+        "boldest_bin",
         "per_class",
         "confusion",
     }
-    assert wanted <= set(found)
-    assert {"precision", "recall", "f1", "support"} <= set(found["per_class"]["a"])
-    assert found["predictions_sha256"] == data.array_sha256(predicted.astype(np.int64))
+    assert expected <= set(logged)
+    assert {"precision", "recall", "f1", "support"} <= set(logged["per_class"]["shirt"])
+    assert logged["predictions_sha256"] == data.array_sha256(predicted.astype(np.int64))
 
 
-def test_absent_class_is_said_in_report_and_lessons():
+def test_absent_class_is_named_in_report_and_conclusion():
     labels, predicted = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])
     scores = confusion.scores(confusion.matrix(labels, predicted, 3), NAMES)
-    assert "no image of: c" in conclusions.classification_report(scores)
-    reliability = calibration.reliability(np.eye(3)[predicted], labels)
-    text = conclusions.learned("net", scores, scores.classes[0], reliability, reliability, [])
-    assert "No test image shows c" in text
+    assert "no image of: boot" in tables.classification_report(scores)
+    assert "No test image shows boot" in conclusions.test_accuracy(NET, scores).text
+
+
+def test_figures_carry_their_finding_as_alt_text():
+    labels, predicted, probabilities = predictions()
+    counts = confusion.matrix(labels, predicted, 3)
+    scores, table = confusion.scores(counts, NAMES), confusion.areas(probabilities, labels, NAMES)
+    before = calibration.reliability(probabilities, labels)
+    images = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 1), dtype=np.uint8)
+    part = data.Dataset(images, labels, NAMES)
+    rows = error_analysis.confident_mistakes(probabilities, labels, 4)
+    label_errors = error_analysis.possible_label_errors(
+        np.eye(3)[labels], labels, labels, np.eye(3), np.arange(3)
+    )
+    drawn = {
+        "misclassifies": plots.confusion_matrix(counts, NAMES),
+        "weakest class of the model": plots.scores_by_class(scores),
+        "The model is": plots.reliability(before, before, 1.0),
+        "Lowest average precision": plots.curves(probabilities, labels, NAMES, table),
+        "slices by contrast": plots.slices(slices(worst=0.6), scores.accuracy),
+        "The 4 most confident mistakes": plots.mistakes(part, rows, probabilities, "most confident"),
+        "No image is misclassified": plots.mistakes(part, rows[:0], probabilities, "most confident"),
+        "No label contradicts": plots.possible_label_errors(part, label_errors, 4),
+    }
+    for words, figure in drawn.items():
+        assert words in figures.alt_text(figure)
+
+
+def test_class_without_a_test_image_has_no_curve():
+    labels, probabilities = np.array([0, 1, 1, 0]), np.eye(3)[[0, 1, 0, 0]]
+    areas = confusion.areas(probabilities, labels, NAMES)
+    figure = plots.curves(probabilities, labels, NAMES, areas)
+    assert "curves of 2 classes" in figures.alt_text(figure)

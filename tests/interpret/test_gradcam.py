@@ -1,4 +1,4 @@
-"""Maps are right where the right one is known, for every way in which models are put together."""
+"""Maps are correct where the correct one is known, for every way of building a model."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
 
 def detector() -> keras.Model:
-    """Return a model whose class 0 looks at dark-to-bright pixel values alone, class 1 at their negative: a known map."""
+    """Return a model whose class 0 depends on the pixel values, and class 1 on their negative: its maps are known."""
     image = keras.Input((6, 6, 1))
     x = layers.Conv2D(2, 1, use_bias=False, name="copy")(image)
     x = layers.GlobalAveragePooling2D()(x)
@@ -32,25 +32,25 @@ def spots() -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", gradcam.METHODS)
-def test_known_map_is_found_exactly(method):
+def test_known_map_is_reproduced_exactly(method):
     images = spots()
-    found = gradcam.GradCam(detector(), method=method)(images, np.array([0, 0]))
+    result = gradcam.GradCam(detector(), method=method)(images, np.array([0, 0]))
     wanted = images[..., 0] / images.max(axis=(1, 2, 3))[:, None, None]
-    assert found.maps == pytest.approx(wanted, abs=1e-6)
-    assert found.layer == "copy"
+    assert result.maps == pytest.approx(wanted, abs=1e-6)
+    assert result.layer == "copy"
 
 
-def test_class_that_nothing_speaks_for_has_an_empty_map():
-    found = gradcam.GradCam(detector())(spots(), np.array([1, 1]))
-    assert np.abs(found.maps).max() == 0.0
+def test_class_without_support_has_an_empty_map():
+    result = gradcam.GradCam(detector())(spots(), np.array([1, 1]))
+    assert np.abs(result.maps).max() == 0.0
 
 
 def test_without_classes_the_predicted_one_is_explained():
-    found = gradcam.GradCam(detector())(spots())
-    assert found.classes.tolist() == [0, 0]
+    result = gradcam.GradCam(detector())(spots())
+    assert result.classes.tolist() == [0, 0]
 
 
-def test_blocks_too_coarse_to_point_anywhere_are_passed_over():
+def test_blocks_that_are_too_coarse_are_skipped():
     def halving(side: int) -> keras.Model:
         image = keras.Input((side, side, 1))
         fine = layers.Conv2D(2, 3, strides=2, padding="same", name="fine")(image)
@@ -61,7 +61,7 @@ def test_blocks_too_coarse_to_point_anywhere_are_passed_over():
     assert gradcam.target_layer(halving(16)).name == "coarse"
     assert gradcam.target_layer(halving(12)).name == "fine_end"
     assert gradcam.target_layer(halving(12), "coarse").name == "coarse"
-    assert gradcam.target_layer(halving(4)).name == "coarse", "none is fine enough: the last it is"
+    assert gradcam.target_layer(halving(4)).name == "coarse", "none is fine enough, so the last one is used"
 
 
 def residual(views: bool = False) -> keras.Model:
@@ -103,23 +103,23 @@ BUILDERS = {
 }
 
 
-def pictures(n: int, seed: int = 0) -> np.ndarray:
+def random_images(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 28, 28, 1), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_layer_is_found_in_every_kind_of_model_and_the_model_stays_as_it_was(kind):
     build, name = BUILDERS[kind]
-    model, images = build(), pictures(5)
+    model, images = build(), random_images(5)
     before = model(images.astype("float32")).numpy()
     cam = gradcam.GradCam(model)
-    found = cam(images)
-    assert found.layer == name
-    assert found.maps.shape == (5, 28, 28)
-    assert found.maps.dtype == np.float32
-    assert found.maps.min() >= 0.0
-    assert found.maps.max() <= 1.0 + 1e-6
-    assert found.classes.tolist() == before.argmax(axis=1).tolist()
+    result = cam(images)
+    assert result.layer == name
+    assert result.maps.shape == (5, 28, 28)
+    assert result.maps.dtype == np.float32
+    assert result.maps.min() >= 0.0
+    assert result.maps.max() <= 1.0 + 1e-6
+    assert result.classes.tolist() == before.argmax(axis=1).tolist()
     after = model(images.astype("float32")).numpy()
     assert np.array_equal(before, after)
     assert after.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
@@ -127,9 +127,9 @@ def test_layer_is_found_in_every_kind_of_model_and_the_model_stays_as_it_was(kin
 
 @pytest.mark.parametrize("kind", ["residual", "sequential", "nested"])
 def test_weights_are_the_gradients_of_the_logit_by_finite_differences(kind):
-    model, images = BUILDERS[kind][0](), pictures(1).astype(np.float32)
+    model, images = BUILDERS[kind][0](), random_images(1).astype(np.float32)
     cam = gradcam.GradCam(model)
-    found = cam(images, np.array([2]))
+    result = cam(images, np.array([2]))
     layer = cam.target
 
     def logit(channel: int, added: float) -> float:
@@ -145,12 +145,12 @@ def test_weights_are_the_gradients_of_the_logit_by_finite_differences(kind):
     positions = np.prod(layer.output.shape[1:3])
     for channel in range(3):
         slope = (logit(channel, 1e-2) - logit(channel, -1e-2)) / 2e-2
-        assert found.weights[0, channel] * positions == pytest.approx(slope, rel=2e-2, abs=1e-3)
+        assert result.weights[0, channel] * positions == pytest.approx(slope, rel=2e-2, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_batch_gives_each_image_the_map_that_it_gets_alone(kind):
-    cam, images = gradcam.GradCam(BUILDERS[kind][0](), method="grad_cam_plus_plus"), pictures(7)
+    cam, images = gradcam.GradCam(BUILDERS[kind][0](), method="grad_cam_plus_plus"), random_images(7)
     together = cam(images, batch_size=4)
     alone = np.concatenate([cam(images[row : row + 1]).maps for row in range(7)])
     assert together.maps == pytest.approx(alone, abs=1e-4)
@@ -158,7 +158,7 @@ def test_batch_gives_each_image_the_map_that_it_gets_alone(kind):
 
 def test_named_layer_is_used_and_unknown_ones_are_refused():
     model = nested()
-    assert gradcam.GradCam(model, "inner_convolution")(pictures(1)).layer == "inner_convolution"
+    assert gradcam.GradCam(model, "inner_convolution")(random_images(1)).layer == "inner_convolution"
     with pytest.raises(
         OsemnError, match=r"no layer 'inner_convolutoin'(?s:.)*did you mean 'inner_convolution'"
     ):

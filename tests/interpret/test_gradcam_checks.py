@@ -1,4 +1,4 @@
-"""The checks tell a map that shows what the model uses from one that shows the image, or nothing."""
+"""The checks distinguish maps of what the model uses from maps of the image and from empty maps."""
 
 import keras
 import numpy as np
@@ -12,37 +12,37 @@ from helpers.interpret import gradcam, gradcam_checks
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
 
-def test_energy_is_the_share_of_the_map_on_the_object():
+def test_energy_is_the_fraction_of_the_map_on_the_object():
     maps = np.zeros((3, 4, 4), np.float32)
     maps[0, :2], maps[1, 0, 0], maps[1, 3, 3] = 1.0, 0.75, 0.25
     objects = np.zeros((3, 4, 4), bool)
     objects[:, 0] = True
-    found = gradcam_checks.energy_on_object(maps, objects)
-    assert found[:2] == pytest.approx([0.5, 0.75])
-    assert np.isnan(found[2])
+    result = gradcam_checks.energy_on_object(maps, objects)
+    assert result[:2] == pytest.approx([0.5, 0.75])
+    assert np.isnan(result[2])
 
 
 def test_mean_has_students_interval_and_few_values_have_none():
     values = np.array([1.0, 2.0, 4.0])
-    found = scoring.mean_of(values)
+    result = scoring.mean_of(values)
     half = 4.302652729911275 * values.std(ddof=1) / 3**0.5
-    assert found.ci95 == pytest.approx((values.mean() - half, values.mean() + half))
+    assert result.ci95 == pytest.approx((values.mean() - half, values.mean() + half))
     assert scoring.mean_of(values[:1]) == scoring.Mean(1, 1.0, None)
     assert scoring.mean_of(values[:0]) == scoring.Mean(0, None, None)
 
 
 def centre_predict(images: np.ndarray) -> np.ndarray:
     """Predict class 0 by the brightness of the centre alone."""
-    sure = images[:, 3:5, 3:5].mean(axis=(1, 2, 3)) / 255
-    return np.stack([sure, 1 - sure], axis=1)
+    confidence = images[:, 3:5, 3:5].mean(axis=(1, 2, 3)) / 255
+    return np.stack([confidence, 1 - confidence], axis=1)
 
 
-def test_deletion_and_insertion_tell_the_right_order_from_a_random_and_a_wrong_one():
+def test_deletion_and_insertion_rank_the_best_order_before_random_and_worst():
     images, classes = np.full((20, 8, 8, 1), 255, np.uint8), np.zeros(20, int)
-    right = np.zeros((20, 8, 8))
-    right[:, 3:5, 3:5] = 1.0
+    best = np.zeros((20, 8, 8))
+    best[:, 3:5, 3:5] = 1.0
     generator = np.random.default_rng(0)
-    orders = {"right": right, "random": generator.random((20, 8, 8)), "wrong": -right}
+    orders = {"best": best, "random": generator.random((20, 8, 8)), "worst": -best}
     deletion = {
         name: gradcam_checks.perturbed(centre_predict, images, order, classes).areas.mean()
         for name, order in orders.items()
@@ -51,11 +51,11 @@ def test_deletion_and_insertion_tell_the_right_order_from_a_random_and_a_wrong_o
         name: gradcam_checks.perturbed(centre_predict, images, order, classes, insert=True).areas.mean()
         for name, order in orders.items()
     }
-    assert deletion["right"] < 0.1 < deletion["random"] < 0.9 < deletion["wrong"]
-    assert insertion["right"] > 0.9 > insertion["random"] > 0.1 > insertion["wrong"]
+    assert deletion["best"] < 0.1 < deletion["random"] < 0.9 < deletion["worst"]
+    assert insertion["best"] > 0.9 > insertion["random"] > 0.1 > insertion["worst"]
 
 
-def test_curves_begin_and_end_with_the_whole_and_the_black_image():
+def test_curves_begin_and_end_with_the_original_and_the_black_image():
     images = np.full((2, 8, 8, 1), 255, np.uint8)
     gone = gradcam_checks.perturbed(centre_predict, images, np.zeros((2, 8, 8)), np.zeros(2, int), steps=4)
     assert gone.share.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -72,30 +72,32 @@ def network() -> keras.Model:
     return keras.Model(image, layers.Dense(3, activation="softmax")(x))
 
 
-def test_randomised_weights_change_the_maps_and_are_given_back():
+def test_randomised_weights_change_the_maps_and_are_restored():
     model = network()
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 1), dtype=np.uint8)
     before = model.get_weights()
-    found = gradcam_checks.randomise_weights(gradcam.GradCam(model), images, steps=4)
-    assert found.layers == (1, 2, 3, 4)
-    assert found.names[-1] == "convolution_0"
-    assert all(-1 <= one.value <= 1 for one in found.similarity)
+    result = gradcam_checks.randomise_weights(gradcam.GradCam(model), images, steps=4)
+    assert result.layers == (1, 2, 3, 4)
+    assert result.names[-1] == "convolution_0"
+    assert all(-1 <= one.value <= 1 for one in result.similarity)
     assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
 
 
 def test_maps_that_do_not_depend_on_the_weights_are_called_unfit():
     class ImageAsMap(gradcam.GradCam):
         def __call__(self, images, classes=None, *, batch_size=256):
-            found = super().__call__(images, classes)
-            return gradcam.Maps(images[..., 0] / np.float32(255), found.weights, found.classes, found.layer)
+            result = super().__call__(images, classes)
+            return gradcam.Maps(
+                images[..., 0] / np.float32(255), result.weights, result.classes, result.layer
+            )
 
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 1), dtype=np.uint8)
-    found = gradcam_checks.randomise_weights(ImageAsMap(network()), images)
-    assert found.similarity[-1].value == pytest.approx(1.0)
-    assert not found.fit
+    result = gradcam_checks.randomise_weights(ImageAsMap(network()), images)
+    assert result.similarity[-1].value == pytest.approx(1.0)
+    assert not result.fit
 
 
-def test_weights_are_given_back_when_a_map_fails():
+def test_weights_are_restored_when_a_map_fails():
     model = network()
     before = model.get_weights()
     cam = gradcam.GradCam(model)
@@ -128,16 +130,16 @@ def test_rank_correlation_is_scipys_and_zero_for_a_flat_map():
 
     generator = np.random.default_rng(0)
     one, other = generator.random((2, 5, 4, 4))
-    found = gradcam_checks.rank_correlations(one, other)
+    result = gradcam_checks.rank_correlations(one, other)
     wanted = [stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, other, strict=True)]
-    assert found == pytest.approx(wanted, abs=1e-9)
+    assert result == pytest.approx(wanted, abs=1e-9)
     assert gradcam_checks.rank_correlations(one, np.ones_like(one)).tolist() == [0.0] * 5
 
 
-def test_values_are_split_by_class_and_by_right_and_wrong():
+def test_values_are_split_by_class_and_by_correctness():
     values = np.array([0.1, 0.3, np.nan, 0.5, 0.9])
-    labels, right = np.array([0, 0, 0, 1, 1]), np.array([True, True, False, False, True])
-    found = gradcam_checks.by_class(values, labels, right, ("a", "b"))
-    assert found["a"]["right"].value == pytest.approx(0.2)
-    assert found["a"]["wrong"].n == 0
-    assert found["b"]["wrong"].value == pytest.approx(0.5)
+    labels, correct = np.array([0, 0, 0, 1, 1]), np.array([True, True, False, False, True])
+    result = gradcam_checks.by_class(values, labels, correct, ("a", "b"))
+    assert result.loc[("a", "correct"), "value"] == pytest.approx(0.2)
+    assert result.loc[("a", "incorrect"), "n"] == 0
+    assert result.loc[("b", "incorrect"), "value"] == pytest.approx(0.5)

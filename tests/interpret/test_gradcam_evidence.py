@@ -1,15 +1,19 @@
-"""The notebook's evidence goes on without maps where there can be none, and says why."""
+"""Measurements on the maps, their figures and conclusions; a model without maps gets the reason instead."""
 
 from dataclasses import replace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
+from helpers import figures
 from helpers.errors import OsemnError
+from helpers.interpret import gradcam_conclusions as conclusions
 from helpers.interpret import gradcam_evidence
 from helpers.interpret import gradcam_plots as plots
+from helpers.interpret.gradcam_checks import Randomised
+from helpers.interpret.gradcam_evidence import Unmeasured
 from helpers.model import architectures
 from helpers.obtain import data
 from helpers.scoring import Mean
@@ -31,44 +35,43 @@ def network(channels: int = 1) -> keras.Model:
     return architectures.residual_cnn((12, 12, channels), 3, **statistics, width=8)
 
 
-def test_model_without_convolution_has_no_maps_and_no_evidence_but_figures():
-    found = gradcam_evidence.explain(architectures.dense_network((12, 12, 1), 3), rows())
-    assert "no convolutional layer" in found.reason
-    assert "There are no maps" in found.sentence
-    chosen = gradcam_evidence.examples(found, right=True)
+def test_model_without_convolution_gets_a_reason_in_place_of_maps_and_measurements():
+    explained = gradcam_evidence.explain(architectures.dense_network((12, 12, 1), 3), rows())
+    assert "no convolutional layer" in explained.reason
+    assert "There are no Grad-CAM maps of the net" in conclusions.maps("net", explained).text
+    chosen = gradcam_evidence.examples(explained, correct=True)
     assert len(chosen) == 0
-    assert isinstance(
-        plots.panel(rows().images[chosen], *gradcam_evidence.panel(found, chosen), nothing=found.nothing),
-        Figure,
-    )
-    for evidence in (
-        gradcam_evidence.energy(found),
-        gradcam_evidence.perturb(found, 5, seed=0),
-        gradcam_evidence.randomise(found, 5, seed=0),
+    assert "no convolutional layer" in figures.alt_text(plots.panel(explained, chosen))
+    for measured, draw, conclude in (
+        (gradcam_evidence.measure_energy(explained), plots.energy, conclusions.where_it_looks),
+        (gradcam_evidence.perturb(explained, 5, seed=0), plots.perturbation, conclusions.perturbation),
+        (gradcam_evidence.randomise(explained, 5, seed=0), plots.randomisation, conclusions.randomisation),
     ):
-        assert "no convolutional layer" in evidence.sentence
-        assert evidence.metrics == {}
-        assert isinstance(evidence.figure(), Figure)
+        assert measured.as_metrics() == {}
+        assert "no convolutional layer" in figures.alt_text(draw(measured))
+        assert "no convolutional layer" in conclude("net", measured).text
 
 
-def test_layer_that_was_asked_for_and_does_not_exist_is_an_error():
+def test_layer_that_does_not_exist_is_an_error():
     with pytest.raises(OsemnError, match="no layer 'nowhere'"):
         gradcam_evidence.explain(network(), rows(), layer="nowhere")
 
 
-def test_evidence_of_a_convolutional_model_has_figures_numbers_and_words():
-    found = gradcam_evidence.explain(network(), rows())
-    energy = gradcam_evidence.energy(found)
-    assert 0 <= energy.metrics["pixels"] <= 1
-    assert energy.metrics["pixels"] == pytest.approx(0.25)
+def test_measurements_of_a_convolutional_model_have_figures_numbers_and_conclusions():
+    explained = gradcam_evidence.explain(network(), rows())
+    energy = gradcam_evidence.measure_energy(explained)
+    assert energy.as_metrics()["pixels"] == pytest.approx(0.25)
     assert len(energy.table) == 6
-    perturbed = gradcam_evidence.perturb(found, 8, seed=0)
-    assert set(perturbed.metrics) == {"deletion", "insertion"}
-    randomised = gradcam_evidence.randomise(found, 6, seed=0)
-    assert isinstance(randomised.metrics["fit"], bool)
-    for evidence in (energy, perturbed, randomised):
-        assert isinstance(evidence.figure(), Figure)
-        assert evidence.sentence.replace("**", "") in evidence.alt
+    perturbed = gradcam_evidence.perturb(explained, 8, seed=0)
+    assert set(perturbed.as_metrics()) == {"deletion", "insertion"}
+    randomised = gradcam_evidence.randomise(explained, 6, seed=0)
+    assert isinstance(randomised.as_metrics()["fit"], bool)
+    for figure, conclusion in (
+        (plots.energy(energy), conclusions.where_it_looks("model", energy)),
+        (plots.perturbation(perturbed), conclusions.perturbation("model", perturbed)),
+        (plots.randomisation(randomised), conclusions.randomisation("model", randomised)),
+    ):
+        assert conclusion.text in figures.alt_text(figure)
 
 
 @pytest.mark.parametrize(
@@ -76,47 +79,102 @@ def test_evidence_of_a_convolutional_model_has_figures_numbers_and_words():
     [(0, "no map is empty."), (1, "one map is empty, because"), (2, "2 maps are empty, because")],
 )
 def test_empty_maps_are_counted_in_words(empty, words):
-    found = gradcam_evidence.explain(network(), rows())
-    maps = np.ones_like(found.maps)
+    explained = gradcam_evidence.explain(network(), rows())
+    maps = np.ones_like(explained.maps)
     maps[:empty] = 0
-    assert words in replace(found, maps=maps).sentence
+    assert words in conclusions.maps("net", replace(explained, maps=maps)).text
 
 
 @pytest.mark.parametrize(
-    ("mean", "wanted", "words"),
+    ("deletion", "words"),
     [
         (
             Mean(9, -0.15, (-0.19, -0.11)),
-            -1,
-            "0.150 smaller than in random order (-0.190 to -0.110), as it should be",
+            "deletion lowers the area under the confidence curve significantly (−0.150, 95% interval −0.190 to −0.110), as expected of good maps",
         ),
         (
             Mean(9, 0.15, (0.11, 0.19)),
-            -1,
-            "0.150 larger than in random order (+0.110 to +0.190), **the wrong way round**",
+            "deletion raises the area under the confidence curve significantly (+0.150, 95% interval +0.110 to +0.190), the opposite of what",
         ),
         (
             Mean(9, 0.02, (-0.01, 0.05)),
-            1,
-            "**not shown to differ** from random order (+0.020, -0.010 to +0.050)",
+            "deletion does not change the area under the confidence curve significantly (+0.020, 95% interval −0.010 to +0.050)",
+        ),
+        (
+            Mean(1, 0.02, None),
+            "deletion changes the area under the confidence curve by +0.020 (too few images for an interval)",
         ),
     ],
 )
-def test_perturbation_is_worded_by_its_interval(mean, wanted, words):
-    assert gradcam_evidence.gain_words(mean, wanted) == words
+def test_perturbation_is_worded_by_its_interval(deletion, words, monkeypatch):
+    gains = {"deletion": deletion, "insertion": Mean(9, 0.1, (0.05, 0.15))}
+    monkeypatch.setattr(gradcam_evidence.Perturbation, "gains", gains)
+    assert words in conclusions.perturbation("net", gradcam_evidence.Perturbation(9, {})).text
 
 
-def test_where_the_background_is_not_black_energy_says_so():
-    found = gradcam_evidence.explain(network(3), rows(black=False, channels=3))
-    assert "no black background" in gradcam_evidence.energy(found).sentence
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        (
+            Mean(9, 0.1, (0.05, 0.15)),
+            "lie on the object significantly more than chance would place them (fraction on the object minus its pixels: +10.0",
+        ),
+        (Mean(9, -0.1, (-0.15, -0.05)), "lie on the background significantly more than chance"),
+        (Mean(9, 0.01, (-0.05, 0.06)), "do not lie on the object significantly more than chance"),
+        (Mean(1, 0.1, None), "too few maps"),
+    ],
+)
+def test_where_it_looks_is_worded_by_its_interval(over, words):
+    energy = gradcam_evidence.Energy(
+        pd.DataFrame(), Mean(9, 0.6, (0.5, 0.7)), Mean(0, None, None), 0.25, over
+    )
+    text = conclusions.where_it_looks("net", energy).text
+    assert words in text
+    assert "unknown fraction (no such prediction) where it is incorrect" in text
 
 
-def test_wrong_predictions_have_a_map_for_the_true_class_beside_the_other():
-    found = gradcam_evidence.explain(network(), rows())
-    chosen = gradcam_evidence.examples(found, right=False)
-    maps, captions = gradcam_evidence.panel(found, chosen, true_class=True)
-    assert len(maps) == 2
-    assert all(values.shape == (len(chosen), 12, 12) for values in maps)
-    assert all(len(texts) == 3 for texts in captions)
-    assert isinstance(plots.panel(rows().images[chosen], maps, captions, nothing=""), Figure)
-    assert not found.right[chosen].any()
+@pytest.mark.parametrize(
+    ("correlation", "deletion", "words"),
+    [
+        (
+            Mean(9, 0.1, (0.0, 0.2)),
+            Mean(9, -0.1, (-0.15, -0.05)),
+            "are fit for evidence: they depend on its weights",
+        ),
+        (
+            Mean(9, 0.8, (0.7, 0.9)),
+            Mean(9, -0.1, (-0.15, -0.05)),
+            "are not fit for evidence: they do not depend",
+        ),
+        (
+            Mean(9, 0.1, (0.0, 0.2)),
+            Mean(9, -0.1, (-0.25, 0.05)),
+            "are not fit for evidence: deleting what they mark",
+        ),
+    ],
+)
+def test_maps_are_evidence_only_if_they_pass_both_checks(correlation, deletion, words, monkeypatch):
+    monkeypatch.setattr(gradcam_evidence.Perturbation, "gains", {"deletion": deletion})
+    randomised = Randomised((3,), ("first",), (correlation,))
+    conclusion = conclusions.evidence("net", gradcam_evidence.Perturbation(9, {}), randomised)
+    assert words in conclusion.text
+    assert conclusion.numbers["fit"] == ("are fit" in words)
+    assert "no Grad-CAM maps" in conclusions.evidence("net", Unmeasured("None."), randomised).text
+
+
+def test_where_the_background_is_not_black_energy_is_not_measured():
+    explained = gradcam_evidence.explain(network(3), rows(black=False, channels=3))
+    energy = gradcam_evidence.measure_energy(explained)
+    assert isinstance(energy, Unmeasured)
+    assert "no black background" in energy.reason
+
+
+def test_misclassified_images_have_a_map_for_the_true_class_next_to_the_other():
+    explained = gradcam_evidence.explain(network(), rows())
+    chosen = gradcam_evidence.examples(explained, correct=False)
+    assert not explained.correct[chosen].any()
+    figure = plots.panel(explained, chosen, true_class=True)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert sum(title.startswith("→ ") for title in titles) == len(chosen)
+    assert sum(title.startswith("for ") for title in titles) == len(chosen)
+    assert f"{len(chosen)} misclassified images" in figures.alt_text(figure)

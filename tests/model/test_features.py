@@ -44,25 +44,25 @@ def no_pass(monkeypatch):
     """Make a pass through the network an error."""
 
     def forget():
-        monkeypatch.setattr(features.freezing, "freeze", lambda model: pytest.fail("a pass was made"))
+        monkeypatch.setattr(features.frozen_graph, "freeze", lambda model: pytest.fail("a pass was made"))
 
     return forget
 
 
 def test_features_are_what_the_network_computes():
     network, images = source(), pictures()
-    found = features.extract(network, images, batch_size=16)
+    values = features.extract(network, images, batch_size=16).values
     expected = network.pooled().predict(images.astype("float32"), verbose=0)
-    assert found.values.dtype == np.float32
-    assert found.values.shape == (50, 5)
-    assert np.allclose(found.values, expected, rtol=1e-4, atol=1e-4)
+    assert values.dtype == np.float32
+    assert values.shape == (50, 5)
+    assert np.allclose(values, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_features_are_streamed_to_disk_and_memory_mapped(cache):
-    found = features.extract(source(), pictures(), batch_size=16)
-    assert isinstance(found.values, np.memmap)
-    assert not found.values.flags.writeable
-    assert sorted(file.name for file in found.folder.iterdir()) == [".lock", "features.json", "features.npy"]
+    result = features.extract(source(), pictures(), batch_size=16)
+    assert isinstance(result.values, np.memmap)
+    assert not result.values.flags.writeable
+    assert sorted(file.name for file in result.folder.iterdir()) == [".lock", "features.json", "features.npy"]
 
 
 def test_second_call_makes_no_pass_and_gives_the_same(no_pass):
@@ -86,8 +86,8 @@ def test_everything_that_features_depend_on_makes_another_cache():
         features.extract(source(), pictures(), view=features.View(POLICY, 0, 2)),
         features.extract(source(), pictures(), view=features.View(POLICY, 7, 1)),
     ]
-    assert len({found.folder for found in made}) == len(made)
-    assert not any(found.from_cache for found in made)
+    assert len({result.folder for result in made}) == len(made)
+    assert not any(result.from_cache for result in made)
 
 
 def test_augmented_views_differ_from_the_images_and_from_each_other_but_repeat():
@@ -118,13 +118,16 @@ def rewrite_record(folder, **changes):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: flip_a_byte(folder / "features.npy"), "not whole, or were altered"),
-        (lambda folder: (folder / "features.npy").write_bytes(b"short"), "not whole, or were altered"),
-        (lambda folder: (folder / "features.npy").unlink(), "not whole, or were altered"),
-        (lambda folder: (folder / "features.json").write_text("{"), "no readable record"),
-        (lambda folder: rewrite_record(folder, weights_sha256="0" * 64), "made from other weights"),
-        (lambda folder: rewrite_record(folder, images_sha256="0" * 64), "made from other images"),
-        (lambda folder: rewrite_record(folder, layout=0), "made from another layout"),
+        (lambda folder: flip_a_byte(folder / "features.npy"), "incomplete or were modified"),
+        (lambda folder: (folder / "features.npy").write_bytes(b"short"), "incomplete or were modified"),
+        (lambda folder: (folder / "features.npy").unlink(), "incomplete or were modified"),
+        (
+            lambda folder: (folder / "features.json").write_text("{"),
+            "record of the cached features .* cannot be read",
+        ),
+        (lambda folder: rewrite_record(folder, weights_sha256="0" * 64), "computed from other weights"),
+        (lambda folder: rewrite_record(folder, images_sha256="0" * 64), "computed from other images"),
+        (lambda folder: rewrite_record(folder, layout=0), "computed from another layout"),
     ],
 )
 def test_cache_that_does_not_belong_is_an_error_and_left_as_it_is(spoil, message, no_pass):
@@ -151,15 +154,15 @@ def test_pass_that_was_cut_off_leaves_nothing_that_counts(monkeypatch):
 
 
 def test_two_processes_do_not_make_the_same_features_twice():
-    network, images, found = source(), pictures(400), []
+    network, images, results = source(), pictures(400), []
     threads = [
-        threading.Thread(target=lambda: found.append(features.extract(network, images))) for _ in range(2)
+        threading.Thread(target=lambda: results.append(features.extract(network, images))) for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(each.from_cache for each in found) == [False, True]
+    assert sorted(each.from_cache for each in results) == [False, True]
 
 
 def test_cache_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):

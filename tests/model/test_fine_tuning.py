@@ -1,4 +1,4 @@
-"""Fine-tuning on a network small enough to train in a second; its layers are named as a backbone's are."""
+"""Fine-tuning of a network small enough to train in a second, with layer names like those of a backbone."""
 
 import os
 import signal
@@ -110,7 +110,7 @@ def test_training_stops_when_patience_is_spent(tmp_path):
     assert len(result.fit.history["loss"]) == result.best_epoch + 1 + 2
 
 
-def test_gradient_norms_are_kept_by_block_for_the_trained_blocks_only(tmp_path):
+def test_gradient_norms_are_stored_by_block_for_the_trained_blocks_only(tmp_path):
     _, result = tune(tmp_path, unfrozen=2)
     norms = result.gradient_norms
     assert list(norms["blocks"]) == ["block1", "top", "classifier"], "from the image to the head"
@@ -146,8 +146,8 @@ def test_gradient_norms_are_those_of_the_gradient(tmp_path):
     settings = fine_tuning.FineTuningSettings(1, **{**SETTINGS, "label_smoothing": 0.0})
     result = fine_tuning.fine_tune(model, train, train, settings, unfrozen=None, folder=tmp_path)
     with tf.GradientTape() as tape:
-        found = by_hand(train.images.astype("float32"), training=False)
-        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(train.labels, found))
+        probabilities = by_hand(train.images.astype("float32"), training=False)
+        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(train.labels, probabilities))
     gradient = tape.gradient(loss, by_hand.get_layer("stem_conv").kernel)
     assert result.gradient_norms["blocks"]["stem"][0] == pytest.approx(float(tf.norm(gradient)), rel=1e-4)
 
@@ -196,18 +196,18 @@ from helpers.series import seeds
 seeds.seed_tensorflow(0)
 import test_fine_tuning as tests
 
-keep = checkpoints.EpochCheckpoints._keep
-def keep_and_tell(self, epoch, is_best):
-    keep(self, epoch, is_best)
-    print(f"epoch {epoch} kept", flush=True)
-checkpoints.EpochCheckpoints._keep = keep_and_tell
+save = checkpoints.EpochCheckpoints._save
+def save_and_report(self, epoch, is_best):
+    save(self, epoch, is_best)
+    print(f"epoch {epoch} saved", flush=True)
+checkpoints.EpochCheckpoints._save = save_and_report
 tests.tune(Path(sys.argv[1]), epochs=8, policy=tests.POLICY)
 """
 POLICY = augment.AugmentationPolicy(shift_fraction=0.2, erase_fraction=0.1, erase_probability=0.5)
 
 
 def kill_after_epochs(folder: Path, script: str, epochs: int) -> None:
-    places = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    places = [str(Path(__file__).parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), str(folder)],
@@ -217,7 +217,7 @@ def kill_after_epochs(folder: Path, script: str, epochs: int) -> None:
     )
     try:
         for line in process.stdout:
-            if line.startswith(f"epoch {epochs - 1} kept"):
+            if line.startswith(f"epoch {epochs - 1} saved"):
                 time.sleep(0.03)  # somewhere inside the next epoch
                 process.send_signal(signal.SIGKILL)
                 break
@@ -230,19 +230,19 @@ def kill_after_epochs(folder: Path, script: str, epochs: int) -> None:
 
 def last_state(folder: Path) -> dict[str, np.ndarray]:
     """Return the weights and the optimizer's state after the last epoch, which need not be the best."""
-    found = {}
+    arrays = {}
     with h5py.File(next(folder.glob("epoch-0008/training.weights.h5"))) as file:
         file.visititems(
-            lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
         )
-    assert any("optimizer" in name for name in found)
-    return found
+    assert any("optimizer" in name for name in arrays)
+    return arrays
 
 
-def test_killed_training_goes_on_and_ends_with_the_same_bits(tmp_path):
+def test_killed_training_resumes_and_ends_with_the_same_bits(tmp_path):
     kill_after_epochs(tmp_path / "killed", KILLED, 3)
     done = len(list((tmp_path / "killed").glob("epoch-*[0-9]")))
-    assert done == 1, "one state is kept, the newest"
+    assert done == 1, "only the newest state remains"
     resumed, after_kill = tune(tmp_path / "killed", epochs=8, policy=POLICY)
     whole, undisturbed = tune(tmp_path / "whole", epochs=8, policy=POLICY)
     assert 3 <= after_kill.resumed_after < 8
@@ -275,7 +275,7 @@ def test_state_that_was_altered_is_named_and_not_used(tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.warns(UserWarning, match="epoch-0003 is not whole"):
+    with pytest.warns(UserWarning, match="epoch-0003 is damaged"):
         _, result = tune(tmp_path)
     assert result.resumed_after == 0
 
@@ -287,7 +287,7 @@ def test_diverged_training_is_an_error_that_says_what_to_do(tmp_path):
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     with pytest.raises(OsemnError, match="smaller learning_rate"):
         tune(tmp_path, model)
-    assert not list(tmp_path.glob("epoch-*")), "nothing to go on from"
+    assert not list(tmp_path.glob("epoch-*")), "nothing to resume from"
 
 
 def test_too_many_blocks_is_a_clear_error(tmp_path):
@@ -296,7 +296,7 @@ def test_too_many_blocks_is_a_clear_error(tmp_path):
 
 
 def test_model_of_other_classes_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="tells 3 classes"):
+    with pytest.raises(UsageError, match="predicts 3 classes"):
         tune(tmp_path, network(classes=3))
 
 
@@ -329,7 +329,7 @@ def test_weights_hash_sees_a_single_changed_number():
     assert networks.weights_sha256(model) != before
 
 
-def test_rate_that_would_wash_out_the_network_is_refused():
+def test_rate_that_would_destroy_the_network_is_refused():
     fine_tuning.check_rate(0.0004, 0.004)
     with pytest.raises(UsageError, match=r"0.0005 is too high.*\n.*0.0004 or less"):
         fine_tuning.check_rate(0.0005, 0.004)

@@ -90,5 +90,5 @@ def test_convolution_that_feeds_two_layers_is_not_folded():
 def test_a_fold_that_changes_the_function_is_refused(monkeypatch):
     right = fold_batch_norm._folded
     monkeypatch.setattr(fold_batch_norm, "_folded", lambda *pair: [2 * weight for weight in right(*pair)])
-    with pytest.raises(OsemnError, match="changed what"):
+    with pytest.raises(OsemnError, match="changed the output of"):
         fold_batch_norm.fold(small())

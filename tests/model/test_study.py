@@ -3,7 +3,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import optuna
 import pandas as pd
-import psutil
 import pytest
 from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from helpers import figures
 from helpers.errors import OsemnError, UsageError
-from helpers.model.tuning import plots, sampler
-from helpers.model.tuning import storage as study_storage
+from helpers.model.tuning import conclusions, plots, sampler, storage
 from helpers.model.tuning import study as tuning
 from helpers.model.tuning.sampler import Search
 
@@ -45,7 +43,7 @@ DEFAULTS = {
     "augmentation": 1.0,
 }
 EPOCHS = 9
-FAST = {"poll": 0.02, "heartbeat": 0.2, "grace": 5.0}
+FAST = {"poll": 0.02, "heartbeat": 1, "grace": 5}
 
 
 def search(trials: int = 14, **changes) -> Search:
@@ -59,13 +57,15 @@ def search(trials: int = 14, **changes) -> Search:
 
 @dataclass
 class Toy:
-    """A training in miniature, which may hang once: the worker that moves `trap` away leaves its process number."""
+    """A training in miniature. It may hang once: the worker that moves `trap` away writes its process number there."""
 
     pause: float = 0.0
     trap: Path | None = None
 
     def __call__(self, trial: optuna.Trial) -> float:
         params = trial.params
+        if self.pause:
+            trial.set_user_attr("pid", os.getpid())
         final = (
             0.9
             - 0.02 * (math.log10(params["learning_rate"]) + 2.5) ** 2
@@ -93,22 +93,33 @@ class Toy:
 
 
 def facts(study: optuna.Study) -> list[tuple]:
-    """All that must not depend on who ran a study."""
+    """Return what must not depend on which workers ran a study."""
     return [
         (trial.number, trial.state.name, trial.value, trial.params, trial.intermediate_values)
         for trial in study.trials
     ]
 
 
-def work(objective: Toy, wanted: Search, folder: Path, storage: str, results) -> None:
-    results.put(facts(tuning.run(objective, wanted, "toy", folder=folder, storage=storage, **FAST)))
+def stored_trials(
+    folder: Path, wanted: Search | None = None, address: str = ""
+) -> list[optuna.trial.FrozenTrial]:
+    """Return a study's trials as the storage has them, the lost ones included."""
+    name = tuning.full_name("toy", wanted or search())
+    store = storage.open_storage(address, folder, name)
+    trials = optuna.load_study(study_name=name, storage=store).trials
+    storage.close(store)
+    return trials
 
 
-def start_workers(count: int, objective: Toy, wanted: Search, folder: Path, storage: str = ""):
-    """Start workers as processes of their own."""
+def work(objective: Toy, wanted: Search, folder: Path, address: str, results) -> None:
+    results.put(facts(tuning.run(objective, wanted, "toy", folder=folder, address=address, **FAST)))
+
+
+def start_workers(count: int, objective: Toy, wanted: Search, folder: Path, address: str = ""):
+    """Start each worker as a process."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    arguments = (objective, wanted, folder, storage, results)
+    arguments = (objective, wanted, folder, address, results)
     workers = [context.Process(target=work, args=arguments, daemon=True) for _ in range(count)]
     for worker in workers:
         worker.start()
@@ -130,7 +141,7 @@ def kill_the_hanging_one(workers, trap: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> optuna.Study:
-    """The study as one worker runs it without a stop."""
+    """Return the study as one worker runs it without interruption."""
     return tuning.run(Toy(), search(), "toy", folder=tmp_path_factory.mktemp("alone"), **FAST)
 
 
@@ -141,7 +152,7 @@ def _close_figures():
 
 
 def test_tuning_does_not_load_tensorflow():
-    code = "import sys, helpers.model.tuning.study, helpers.model.tuning.plots; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, helpers.model.tuning.plots, helpers.model.tuning.conclusions; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -172,8 +183,7 @@ def test_three_workers_finish_the_same_study_as_one(alone, tmp_path):
     assert finished == 3 * [facts(alone)]
     for worker in workers:
         worker.join(10)
-    stored = optuna.load_study(study_name="toy", storage=study_storage.open_storage("", tmp_path, "toy"))
-    pids = {trial.user_attrs["_beat"]["pid"] for trial in stored.trials if "_beat" in trial.user_attrs}
+    pids = {trial.user_attrs["pid"] for trial in stored_trials(tmp_path) if "pid" in trial.user_attrs}
     assert len(pids) > 1  # they did share the work
 
 
@@ -183,12 +193,12 @@ def test_a_worker_killed_in_mid_trial_loses_that_trial_only_and_another_repeats_
     workers, results = start_workers(2, Toy(pause=0.1, trap=trap), search(), tmp_path)
     kill_the_hanging_one(workers, trap)
     assert results.get(timeout=60) == facts(alone)
-    stored = optuna.load_study(study_name="toy", storage=study_storage.open_storage("", tmp_path, "toy"))
-    lost = [trial for trial in stored.trials if trial.state.name == "FAIL" and trial.intermediate_values]
+    stored = stored_trials(tmp_path)
+    lost = [trial for trial in stored if trial.state.name == "FAIL" and trial.intermediate_values]
     assert len(lost) == 1
     again = [
         t
-        for t in stored.trials
+        for t in stored
         if t.user_attrs["_number"] == lost[0].user_attrs["_number"] and t.state.name != "FAIL"
     ]
     assert [trial.params for trial in again] == [lost[0].params]
@@ -209,84 +219,45 @@ def test_the_only_worker_killed_is_followed_by_one_that_goes_on_where_it_was(alo
     assert 0 < len(ran) < 14
 
 
-def test_a_worker_elsewhere_is_dead_when_its_heartbeat_stands_still(alone, tmp_path, monkeypatch):
-    class Crash(BaseException):
-        pass
-
-    def crash(trial):
-        raise Crash
-
-    with monkeypatch.context() as patched:  # dies without a word, on another machine
-        patched.setattr(study_storage, "_host", lambda: "another machine")
-        patched.setattr(tuning._Worker, "_give_back", lambda self, trial: None)
-        with pytest.raises(Crash):
-            tuning.run(crash, search(), "toy", folder=tmp_path, **FAST)
-    began = time.monotonic()
-    study = tuning.run(Toy(), search(), "toy", folder=tmp_path, **FAST | {"grace": 1.0})
-    assert facts(study) == facts(alone)
-    assert time.monotonic() - began > 1.0
+def claim(folder: Path) -> optuna.storages.BaseStorage:
+    """Queue a trial of an otherwise empty study, claim it, and return the storage."""
+    store = storage.open_storage("", folder, "claimed")
+    study = optuna.create_study(study_name="claimed", storage=store, load_if_exists=True)
+    study.enqueue_trial({})
+    [trial] = study.trials
+    assert store.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.RUNNING)
+    return store
 
 
-def test_a_process_on_this_machine_is_dead_as_soon_as_it_ended_even_if_nobody_waits_for_it():
-    watch = study_storage.Watch(grace=1e9)
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(process.pid).create_time()
-    beat = {"host": study_storage._host(), "pid": process.pid, "started": started, "count": 1}
-    state = optuna.trial.TrialState.RUNNING
-    trial = optuna.create_trial(state=state, user_attrs={"_beat": beat})
-    reused = optuna.create_trial(state=state, user_attrs={"_beat": beat | {"started": started - 1000}})
+def test_a_worker_is_dead_as_soon_as_its_process_ended_even_if_nobody_waits_for_it(tmp_path):
+    code = f"import test_study, pathlib; store = test_study.claim(pathlib.Path({str(tmp_path)!r})); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, **pipes)
     try:
-        assert not watch.is_dead(trial)
-        assert watch.is_dead(reused)  # the number is another process's now
+        process.stdout.readline()
+        store = storage.open_storage("", tmp_path, "claimed")
+        study_id = store.get_study_id_from_name("claimed")
+        [trial] = store.get_all_trials(study_id)
+        assert store._get_stale_trial_ids(study_id) == []
+        assert not store.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.RUNNING)
         process.kill()
         deadline = time.monotonic() + 10
-        while not watch.is_dead(trial):
+        while not store._get_stale_trial_ids(study_id):
             assert time.monotonic() < deadline
         assert process.returncode is None  # a zombie
+        storage.close(store)
     finally:
         process.communicate()
-    assert watch.is_dead(trial)
 
 
-def test_a_heartbeat_that_cannot_be_written_warns_and_beats_on():
-    beats, enough = [], threading.Event()
-
-    class Storage:
-        def set_trial_user_attr(self, trial_id, key, value):
-            beats.append((trial_id, key, value["count"]))
-            if len(beats) == 2:
-                raise ConnectionError("of p@ss")
-            if len(beats) == 4:
-                enough.set()
-
-    missed = pytest.warns(UserWarning, match="sign of life was not written: ConnectionError$")
-    with missed as warned, study_storage.Heartbeat(Storage(), 7, seconds=0.01):
-        assert enough.wait(30)
-    assert beats[:4] == [(7, study_storage.BEAT, count) for count in (1, 2, 3, 4)]
-    assert len(warned) == 1
-
-
-def test_a_slow_worker_elsewhere_is_not_taken_for_dead(monkeypatch):
-    watch = study_storage.Watch(grace=10.0)
-    clock = iter([0.0, 8.0, 16.0, 25.0, 27.0])
-    monkeypatch.setattr(study_storage.time, "monotonic", lambda: next(clock))
-
-    def trial(count):
-        beat = {"host": "another machine", "pid": 1, "started": 0.0, "count": count}
-        return optuna.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"_beat": beat})
-
-    assert [watch.is_dead(trial(count)) for count in (1, 1, 2, 2, 2)] == [False, False, False, False, True]
-
-
-def test_a_worker_taken_for_dead_by_mistake_changes_nothing(alone, tmp_path):
-    storage = study_storage.open_storage("", tmp_path, "toy")
+def test_a_worker_counted_as_dead_by_mistake_changes_nothing(alone, tmp_path):
     mistaken = []
 
     def objective(trial):
         value = Toy()(trial)
         if not mistaken:
             mistaken.append(trial.number)
-            storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
+            trial.study._storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
         return value
 
     assert facts(tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)) == facts(alone)
@@ -304,9 +275,9 @@ def test_an_error_comes_up_and_the_trial_is_repeated_by_the_next_call(alone, tmp
 
     with pytest.raises(error):
         tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)
-    stored = optuna.load_study(study_name="toy", storage=study_storage.open_storage("", tmp_path, "toy"))
-    assert [trial.state.name for trial in stored.trials].count("FAIL") == 1
-    assert not [trial for trial in stored.trials if trial.state.name == "RUNNING"]
+    states = [trial.state.name for trial in stored_trials(tmp_path)]
+    assert states.count("FAIL") == 1
+    assert "RUNNING" not in states
     assert facts(tuning.run(objective, search(), "toy", folder=tmp_path, **FAST)) == facts(alone)
     assert len(calls) == 15
 
@@ -352,42 +323,21 @@ def test_more_trials_go_on_with_the_same_study(alone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    "changes",
     [
-        ({"seed": 7}, "seed is 0 there and 7 here"),
-        ({"generation": 5}, "generation is 4 there and 5 here"),
-        ({"space": SPACE | {"dropout": FloatDistribution(0.0, 0.4)}}, "space dropout is"),
-        ({"fingerprint": {"data": "xyz"}}, "fingerprint data is abc there and xyz here"),
-        ({"fingerprint": {}}, "fingerprint data is abc there and missing here"),
-        ({"rungs": ()}, "rungs is"),
+        {"seed": 7},
+        {"generation": 5},
+        {"space": SPACE | {"dropout": FloatDistribution(0.0, 0.4)}},
+        {"fingerprint": {"data": "xyz"}},
+        {"fingerprint": {}},
+        {"rungs": ()},
     ],
 )
-def test_a_study_of_other_settings_is_refused_by_what_differs(tmp_path, changes, words):
-    tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
-    with pytest.raises(UsageError) as refused:
-        tuning.run(Toy(), search(2, **changes), "toy", folder=tmp_path, **FAST)
-    assert words in refused.value.problem
-    assert "rm " in refused.value.remedy
-    assert "another name" in refused.value.remedy
-    assert refused.value.problem.count(" there and ") == 1
-    tuning.run(Toy(), search(2, **changes), "toy 2", folder=tmp_path, **FAST)
-
-
-def test_a_study_made_by_another_program_is_refused(tmp_path):
-    storage = study_storage.open_storage("", tmp_path, "toy")
-    optuna.create_study(study_name="toy", storage=storage).optimize(lambda trial: 1.0, n_trials=1)
-    with pytest.raises(UsageError, match="another program"):
-        tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
-
-
-def test_workers_with_other_settings_that_start_in_the_same_moment_are_not_mixed(tmp_path):
-    storage = study_storage.open_storage("", tmp_path, "toy")
-    study = optuna.create_study(study_name="toy", storage=storage, direction="maximize")
-    study.set_user_attr("_settings", search().agreement)
-    other = {"_number": 0, "_settings": search(seed=7).digest}
-    study.add_trial(optuna.create_trial(value=0.99, params=DEFAULTS, distributions=SPACE, user_attrs=other))
-    with pytest.raises(UsageError, match="other settings"):
-        tuning.run(Toy(), search(), "toy", folder=tmp_path, **FAST)
+def test_studies_of_other_settings_are_never_mixed(tmp_path, changes):
+    first = tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
+    tuning.run(Toy(), search(2, **changes), "toy", folder=tmp_path, **FAST)
+    assert len(list(tmp_path.glob("*.journal"))) == 2
+    assert facts(tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)) == facts(first)
 
 
 def test_numpy_numbers_and_tuples_in_a_fingerprint_are_the_same_after_storage(tmp_path):
@@ -451,7 +401,7 @@ def test_trials_are_compared_at_rungs_only_and_with_those_that_came_so_far():
 def test_pruning_spares_epochs_and_only_after_the_first_generation(alone, tmp_path):
     table = tuning.summary(alone)
     assert (table["state"][:4] == "complete").all()
-    assert 0 < tuning.share_pruned(alone) < 1
+    assert 0 < tuning.fraction_pruned(alone) < 1
     pruned = table[table["state"] == "pruned"]
     assert set(pruned["epochs"]) <= {1, 3}
     whole = tuning.summary(tuning.run(Toy(), search(rungs=()), "toy", folder=tmp_path, **FAST))
@@ -476,28 +426,35 @@ def test_the_summary_has_one_row_a_trial(alone):
 
 def test_importances_rest_on_complete_trials_and_say_so(tmp_path):
     study = tuning.run(Toy(), search(30, rungs=()), "toy", folder=tmp_path, **FAST)
-    found = tuning.importances(study)
-    assert set(found.shares) == set(SPACE)
-    assert sum(found.shares.values()) == pytest.approx(1.0)
-    assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
-    assert "30 complete trials" in found.note
-    assert tuning.importances(study) == found
+    fractions = tuning.importances(study)
+    assert set(fractions) == set(SPACE)
+    assert sum(fractions.values()) == pytest.approx(1.0)
+    assert list(fractions.values()) == sorted(fractions.values(), reverse=True)
+    text = conclusions.importances(study).text
+    assert "30 complete trials." in text
+    assert all(name.replace("_", " ") in text for name in list(fractions)[:3])
+    assert tuning.importances(study) == fractions
 
 
-def test_importances_of_too_few_trials_are_a_sentence(tmp_path):
-    found = tuning.importances(tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST))
-    assert found.shares == {}
-    assert "too few" in found.note
+def test_importances_of_a_few_trials_are_called_rough(pictured):
+    assert "rank them only roughly" in conclusions.importances(pictured).text
+
+
+def test_importances_of_too_few_trials_are_a_sentence_and_no_figure(tmp_path):
+    study = tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST)
+    assert tuning.importances(study) == {}
+    assert plots.parameter_figures(study) == {}
+    assert "The 3 complete trials are too few (5 are needed)" in conclusions.importances(study).text
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{folder}/study.db"])
 def test_a_database_holds_the_same_study(alone, tmp_path, address):
-    storage = address.format(folder=tmp_path)
+    address = address.format(folder=tmp_path)
     assert (
-        facts(tuning.run(Toy(), search(6), "toy", folder=tmp_path, storage=storage, **FAST))
+        facts(tuning.run(Toy(), search(6), "toy", folder=tmp_path, address=address, **FAST))
         == facts(alone)[:6]
     )
-    again = tuning.run(Toy(), search(), "toy", folder=tmp_path, storage=storage, **FAST)
+    again = tuning.run(Toy(), search(), "toy", folder=tmp_path, address=address, **FAST)
     assert facts(again) == facts(alone)
     assert not list(tmp_path.glob("*.journal"))
 
@@ -510,14 +467,14 @@ def test_a_database_holds_the_same_study(alone, tmp_path, address):
         ("postgresql://user:hunter2@127.0.0.1:1/studies", OsemnError, "refused"),
         ("postgres://user:hunter2@127.0.0.1:1/studies", OsemnError, "refused"),
         ("postgresql+psycopg://user:hunter2@127.0.0.1:1/studies?nonsense=1", OsemnError, "nonsense"),
-        ("postgresql+psycopg2://user:hunter2@127.0.0.1:1/studies", UsageError, "no driver"),
-        ("nonsense://user:hunter2@127.0.0.1/studies", UsageError, "no driver"),
+        ("postgresql+psycopg2://user:hunter2@127.0.0.1:1/studies", UsageError, "is not installed"),
+        ("nonsense://user:hunter2@127.0.0.1/studies", UsageError, "is not installed"),
         ("sqlite:////no/such/folder/study.db", OsemnError, "unable to open"),
     ],
 )
 def test_a_wrong_address_says_what_to_do_and_not_the_password(tmp_path, address, error, words):
     with pytest.raises(error) as refused:
-        tuning.run(Toy(), search(2), "toy", folder=tmp_path, storage=address, **FAST)
+        tuning.run(Toy(), search(2), "toy", folder=tmp_path, address=address, **FAST)
     assert type(refused.value) is error
     assert words in refused.value.problem
     assert refused.value.remedy
@@ -527,13 +484,13 @@ def test_a_wrong_address_says_what_to_do_and_not_the_password(tmp_path, address,
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="is not writable"):
         tuning.run(Toy(), search(2), "toy", folder=tmp_path / "file", **FAST)
 
 
 def test_a_damaged_journal_is_named(tmp_path):
     tuning.run(Toy(), search(2), "toy", folder=tmp_path, **FAST)
-    path = study_storage.journal_path(tmp_path, "toy")
+    path = storage.journal_path(tmp_path, tuning.full_name("toy", search()))
     path.write_bytes(path.read_bytes()[:100] + b"\n" + path.read_bytes()[200:])
     with pytest.raises(OsemnError, match="damaged"):
         tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST)
@@ -544,11 +501,11 @@ def test_a_study_needs_a_name(tmp_path):
         tuning.run(Toy(), search(2), "", folder=tmp_path)
 
 
-def test_a_study_writes_nothing_on_the_page_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
+def test_a_study_prints_nothing_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
     before = optuna.logging.get_verbosity()
-    study = tuning.run(Toy(), search(6), "toy", folder=tmp_path, **FAST)
-    for figure in (plots.history, plots.importances, plots.parallel_coordinates, plots.slices):
-        figure(study)
+    study = tuning.run(Toy(), search(8, rungs=()), "toy", folder=tmp_path, **FAST)
+    plots.history(study)
+    plots.parameter_figures(study)
     assert capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == before
 
@@ -564,7 +521,7 @@ def test_the_keras_callback_reports_each_epoch_and_ends_a_pruned_fit(tmp_path, s
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
         callback = tuning.pruning_callback(trial)
-        # the first generation is right on every image, later trials on none: they are pruned
+        # the first generation classifies every image correctly, later trials none: they are pruned
         truth = labels if trial.number < 2 else labels + 1
         model.fit(images, labels, validation_data=(images, truth), epochs=4, verbose=0, callbacks=[callback])
         return 1.0
@@ -599,7 +556,7 @@ def test_history_draws_complete_trials_the_best_so_far_and_pruned_ones(pictured)
     assert {
         "complete trial",
         "best so far",
-        "pruned trial (its value is not drawn)",
+        "pruned trial (without a value)",
         plots.VALUE,
         "trial",
     } <= texts(figure)
@@ -610,15 +567,16 @@ def test_history_draws_complete_trials_the_best_so_far_and_pruned_ones(pictured)
 
 
 def test_importances_draw_one_bar_a_parameter(pictured):
-    figure = plots.importances(pictured)
+    figure = plots.parameter_figures(pictured)["importances"]
     assert len(figure.axes[0].patches) == len(SPACE)
     assert set(SPACE) <= texts(figure)
-    shares = tuning.importances(pictured).shares
-    assert max(bar.get_width() for bar in figure.axes[0].patches) == pytest.approx(max(shares.values()))
+    fractions = tuning.importances(pictured)
+    assert max(bar.get_width() for bar in figure.axes[0].patches) == pytest.approx(max(fractions.values()))
+    assert figures.alt_text(figure).startswith(f"Importance of each parameter: {next(iter(fractions))}")
 
 
 def test_parallel_coordinates_name_each_axis_by_the_parameter_it_shows(pictured):
-    figure = plots.parallel_coordinates(pictured)
+    figure = plots.parameter_figures(pictured)["parallel_coordinates"]
     figure.canvas.draw()
     axis, _, *twins = figure.axes
     names = [label.get_text() for label in axis.get_xticklabels()]
@@ -631,7 +589,7 @@ def test_parallel_coordinates_name_each_axis_by_the_parameter_it_shows(pictured)
 
 
 def test_slices_draw_one_panel_a_parameter_in_the_order_of_the_space(pictured):
-    figure = plots.slices(pictured)
+    figure = plots.parameter_figures(pictured)["slices"]
     places = {axis: axis.get_subplotspec() for axis in figure.axes[: len(SPACE)]}
     panels = sorted(places, key=lambda axis: (places[axis].rowspan.start, places[axis].colspan.start))
     assert [panel.get_xlabel() for panel in panels] == list(SPACE)
@@ -643,31 +601,33 @@ def test_slices_draw_one_panel_a_parameter_in_the_order_of_the_space(pictured):
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
 
 
-@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize("trials", [1, 5])
 @pytest.mark.parametrize("names", [["dropout"], ["learning_rate", "width"]])
 def test_small_studies_are_drawn_without_a_warning(tmp_path, trials, names):
     wanted = Search({name: SPACE[name] for name in names}, trials)
     study = tuning.run(lambda trial: 0.5, wanted, "toy", folder=tmp_path, **FAST)
-    for draw in (plots.history, plots.importances, plots.parallel_coordinates, plots.slices):
-        assert isinstance(draw(study), Figure)
-        draw(study).canvas.draw()
+    drawn = plots.parameter_figures(study)
+    assert len(drawn) == (2 if trials == 5 else 0)
+    for figure in (plots.history(study), *drawn.values()):
+        assert figures.alt_text(figure)
+        figure.canvas.draw()
 
 
 def test_a_study_without_a_complete_trial_is_drawn_as_a_sentence(tmp_path):
     study = tuning.run(lambda trial: math.nan, search(3), "toy", folder=tmp_path, **FAST)
-    for draw in (plots.history, plots.parallel_coordinates, plots.slices):
-        assert texts(draw(study)) >= {"No trial is complete: there is nothing to draw."}
-    assert any("too few" in words for words in texts(plots.importances(study)))
+    assert texts(plots.history(study)) >= {"No trial is complete, so there is nothing to draw."}
+    assert "too few" in conclusions.importances(study).text
 
 
 def test_importances_of_equal_trials_are_a_sentence(tmp_path):
     study = tuning.run(lambda trial: 0.5, search(8), "toy", folder=tmp_path, **FAST)
-    assert tuning.importances(study) == tuning.Importances({}, tuning.importances(study).note)
-    assert "too alike" in tuning.importances(study).note
+    assert tuning.importances(study) == {}
+    assert "importances" not in plots.parameter_figures(study)
+    assert "too similar" in conclusions.importances(study).text
 
 
 def test_drawing_leaves_matplotlibs_settings_as_they_were(pictured):
     before = plt.rcParams.copy(), dict(plt.style.library["ggplot"])
-    plots.slices(pictured)
+    plots.parameter_figures(pictured)
     plots.history(pictured)
     assert (plt.rcParams, dict(plt.style.library["ggplot"])) == before

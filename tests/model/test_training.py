@@ -22,7 +22,7 @@ def numbered(n: int, shape=(8, 8, 1)) -> data.Dataset:
 
 
 def halves(n: int = 120, shape=(8, 8, 1)) -> data.Dataset:
-    """Two classes that a glance tells apart: the upper or the lower half is bright."""
+    """Two classes that are easy to tell apart: the upper or the lower half is bright."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 60, (n, *shape)).astype(np.uint8)
     labels = np.arange(n, dtype=np.int64) % 2
@@ -33,8 +33,8 @@ def halves(n: int = 120, shape=(8, 8, 1)) -> data.Dataset:
 
 def epochs(dataset, batch_size, count=1, **options):
     """Return the batches of the first epochs."""
-    found, steps = training.batches(dataset, batch_size, **options)
-    return list(found.take(count * steps))
+    stream, steps = training.batches(dataset, batch_size, **options)
+    return list(stream.take(count * steps))
 
 
 def order(batches) -> list[int]:
@@ -74,7 +74,7 @@ def test_one_cycle_warms_up_to_its_peak_and_ends_at_zero():
     assert rates[100] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_cnn_learns_what_a_glance_tells_and_repeats_bit_for_bit():
+def test_cnn_learns_easy_classes_and_repeats_bit_for_bit():
     train, validation = halves(), halves(40)
 
     def fitted():
@@ -130,14 +130,14 @@ def curves(accuracy, val_accuracy, val_loss) -> dict[str, list[float]]:
 @pytest.mark.parametrize(
     ("history", "said"),
     [
-        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.84], [0.5, 0.4, 0.6]), "overfitting: validation loss was lowest after epoch 2"),
+        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.84], [0.5, 0.4, 0.6]), "overfitting, as the validation loss was lowest after epoch 2"),
         (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.851], [0.5, 0.40, 0.402]), "high variance"),
         (curves([0.8, 0.95], [0.8, 0.85], [0.5, 0.4]), "high variance"),
-        (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "still improving"),
-        (curves([0.8, 0.85, 0.86], [0.8, 0.852, 0.854], [0.5, 0.42, 0.4]), "still improving in its last epochs"),
-        (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "no overfitting to see"),
+        (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "further improvement"),
+        (curves([0.8, 0.85, 0.86], [0.8, 0.852, 0.854], [0.5, 0.42, 0.4]), "further improvement in the last epochs"),
+        (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "no overfitting"),
         (curves([0.80, 0.81], [0.85, 0.852], [0.5, 0.49]), "high bias"),
-        (curves([0.5], [0.5], [0.7]), "too short to tell"),
+        (curves([0.5], [0.5], [0.7]), "too little to tell"),
     ],
 )  # fmt: skip
 def test_diagnosis_is_made_from_the_numbers(history, said):
@@ -146,7 +146,7 @@ def test_diagnosis_is_made_from_the_numbers(history, said):
     assert f"{history['val_accuracy'][-1]:.1%}" in text
 
 
-def test_diagnosis_says_an_accuracy_as_all_else_does():
+def test_diagnosis_rounds_an_accuracy_like_the_rest_of_the_project():
     accuracy = float(np.float32(0.9085))
     assert wording.percent(accuracy) != wording.percent(0.9085), "no example of what is meant"
     text = training.diagnose(curves([0.9], [accuracy], [0.5]))
@@ -167,8 +167,8 @@ def test_an_epoch_depends_on_seed_and_number_alone(policy):
     dataset = halves(50)
 
     def epoch(number, first_epoch=0, seed=3):
-        found, steps = training.batches(dataset, 16, seed=seed, policy=policy, first_epoch=first_epoch)
-        skipped = found.skip((number - first_epoch) * steps).take(steps)
+        stream, steps = training.batches(dataset, 16, seed=seed, policy=policy, first_epoch=first_epoch)
+        skipped = stream.skip((number - first_epoch) * steps).take(steps)
         return [(images.numpy(), labels.numpy()) for images, labels in skipped]
 
     def same(one, other):
@@ -183,9 +183,9 @@ def test_an_epoch_depends_on_seed_and_number_alone(policy):
 
 
 def test_an_epoch_holds_every_image_once_with_its_own_label():
-    found, steps = training.batches(numbered(50), 16, seed=1)
+    stream, steps = training.batches(numbered(50), 16, seed=1)
     assert steps == 4
-    batches = list(found.take(steps))
+    batches = list(stream.take(steps))
     assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
     assert sorted(order(batches)) == list(range(50))
     for images, labels in batches:
@@ -193,7 +193,7 @@ def test_an_epoch_holds_every_image_once_with_its_own_label():
         assert np.array_equal(images.numpy()[:, 0, 0, 0].astype(int) % 2, labels.numpy())
 
 
-def test_a_change_is_told_the_rows_and_the_step():
+def test_a_change_receives_the_rows_and_the_step():
     seen = epochs(
         numbered(10),
         4,
@@ -201,6 +201,6 @@ def test_a_change_is_told_the_rows_and_the_step():
         seed=1,
         change=lambda images, rows, step: tf.cast(rows, tf.float32) + 100.0 * tf.cast(step, tf.float32),
     )
-    found = [images.numpy() for images, _ in seen]
-    assert sorted(np.concatenate(found) % 100) == sorted([*range(10), *range(10)])
-    assert [int(images[0] // 100) for images in found] == [0, 1, 2, 3, 4, 5]
+    values = [images.numpy() for images, _ in seen]
+    assert sorted(np.concatenate(values) % 100) == sorted([*range(10), *range(10)])
+    assert [int(images[0] // 100) for images in values] == [0, 1, 2, 3, 4, 5]

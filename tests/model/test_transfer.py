@@ -48,9 +48,17 @@ def test_head_has_the_layers_of_the_issue_in_order():
     kinds = [type(layer).__name__ for layer in top.layers[1:]]
     assert kinds == ["BatchNormalization", "Dropout", "Dense", "Dropout", "Dense"]
     assert [layer.rate for layer in top.layers if isinstance(layer, layers.Dropout)] == [0.3, 0.3]
-    found = top.predict(rows(), verbose=0)
-    assert found.shape == (40, 3)
-    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    probabilities = top.predict(rows(), verbose=0)
+    assert probabilities.shape == (40, 3)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert transfer.describe_head(top) == [
+        ("global average pooling", "6 features"),
+        ("batch normalisation", ""),
+        ("dropout", "0.3"),
+        ("dense, ReLU", "16 units"),
+        ("dropout", "0.3"),
+        ("softmax", "3 classes"),
+    ]
 
 
 @pytest.mark.parametrize("classes", [0, 1])
@@ -105,18 +113,18 @@ def test_features_and_labels_of_different_length_are_refused():
 
 def test_joined_model_gives_from_pixels_what_the_head_gives_from_features():
     train, held_out = shades(128), shades(60, 1)
-    trial = transfer.trial(source(), train, held_out, SETTINGS)
-    model = transfer.join(trial.source.base, trial.top, "transfer")
+    result = transfer.train_on_features(source(), train, held_out, SETTINGS)
+    model = transfer.join(result.source.base, result.top, "transfer")
     from_pixels = model.predict(held_out.images.astype("float32"), verbose=0)
-    assert np.allclose(from_pixels, trial.top.predict(trial.held_out.values, verbose=0), atol=1e-4)
-    assert np.array_equal(from_pixels.argmax(1), trial.predicted)
-    assert trial.score.accuracy > 0.9, "dark and bright, which a glance tells apart"
+    assert np.allclose(from_pixels, result.top.predict(result.held_out.values, verbose=0), atol=1e-4)
+    assert np.array_equal(from_pixels.argmax(1), result.predicted)
+    assert result.score.accuracy > 0.9, "dark and bright are easy to tell apart"
 
 
 def test_training_the_head_leaves_the_backbone_as_it_is():
     network = source()
     before = [weight.copy() for weight in network.base.get_weights()]
-    transfer.trial(network, shades(64), shades(20, 1), SETTINGS)
+    transfer.train_on_features(network, shades(64), shades(20, 1), SETTINGS)
     assert all(
         np.array_equal(one, other) for one, other in zip(before, network.base.get_weights(), strict=True)
     )
@@ -133,7 +141,7 @@ def test_few_images_are_enough_for_the_statistics_of_batch_normalisation():
     assert np.allclose(norm.moving_variance, values.var(axis=0), rtol=1e-2)
 
 
-def test_heads_of_one_seed_begin_alike_and_of_another_do_not():
+def test_heads_start_from_the_same_weights_by_seed():
     keras.utils.set_random_seed(5)
     first, again, other = (transfer.head(6, 3, seed=seed).get_weights() for seed in (0, 0, 1))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
@@ -143,30 +151,30 @@ def test_heads_of_one_seed_begin_alike_and_of_another_do_not():
 def test_same_seed_gives_the_same_head_whatever_was_drawn_before():
     def weights():
         keras.random.normal((3,))
-        return transfer.trial(source(), shades(64), shades(20, 1), SETTINGS).top.get_weights()
+        return transfer.train_on_features(source(), shades(64), shades(20, 1), SETTINGS).top.get_weights()
 
     assert all(np.array_equal(one, other) for one, other in zip(weights(), weights(), strict=True))
 
 
-def test_trial_can_be_judged_on_some_of_its_validation_images():
+def test_result_can_be_scored_on_a_subset_of_its_validation_images():
     held_out = shades(20, 1)
-    whole = transfer.trial(source(), shades(64), held_out, SETTINGS)
+    every = transfer.train_on_features(source(), shades(64), held_out, SETTINGS)
     rows = np.array([1, 4, 7, 8])
-    part = whole.judged_on(rows, held_out.labels[rows], 2)
-    assert np.array_equal(part.predicted, whole.predicted[rows])
+    part = every.rescore(rows, held_out.labels[rows], 2)
+    assert np.array_equal(part.predicted, every.predicted[rows])
     assert part.score.n == 4
-    assert part.score.accuracy == np.mean(whole.predicted[rows] == held_out.labels[rows])
-    assert part.as_row()["extraction_seconds"] == whole.as_row()["extraction_seconds"]
+    assert part.score.accuracy == np.mean(every.predicted[rows] == held_out.labels[rows])
+    assert part.as_row()["extraction_seconds"] == every.as_row()["extraction_seconds"]
 
 
 def test_row_of_the_table_holds_cost_and_score():
-    row = transfer.trial(source(), shades(64), shades(20, 1), SETTINGS).as_row()
+    row = transfer.train_on_features(source(), shades(64), shades(20, 1), SETTINGS).as_row()
     assert row["samples"] == 64
     assert row["n"] == 20
     assert row["parameters"] == (25 * 12 + 12) + 4 * 12 + 4 * 12 + (12 * 16 + 16) + (16 * 2 + 2)
     assert row["extraction_seconds"] > 0
     assert not row["from_cache"]
-    assert transfer.trial(source(), shades(64), shades(20, 1), SETTINGS).as_row()["from_cache"]
+    assert transfer.train_on_features(source(), shades(64), shades(20, 1), SETTINGS).as_row()["from_cache"]
 
 
 # blocks
@@ -194,15 +202,15 @@ def test_blocks_are_found_by_the_names_of_their_layers():
 )
 def test_blocks_of_keras_applications_cover_all_their_weights(build, count, first, last):
     model = getattr(keras.applications, build)(include_top=False, weights=None, input_shape=(32, 32, 3))
-    found = blocks.blocks(model)
-    assert (len(found), found[0].name, found[-1].name) == (count, first, last)
-    covered = {name for block in found for name in block.layers}
+    parts = blocks.blocks(model)
+    assert (len(parts), parts[0].name, parts[-1].name) == (count, first, last)
+    covered = {name for block in parts for name in block.layers}
     left = [layer.name for layer in model.layers if layer.weights and layer.name not in covered]
     assert not [name for name in left if not name.startswith("normalization")]
 
 
 def test_model_without_a_backbone_is_refused():
-    with pytest.raises(UsageError, match="holds no blocks of a backbone"):
+    with pytest.raises(UsageError, match="contains no blocks of a known backbone"):
         blocks.blocks(transfer.head(6, 2))
 
 
@@ -214,15 +222,14 @@ def test_depthwise_kernels_can_be_left_frozen():
     (part,) = blocks.unfreeze(model, None, train_depthwise=False)
     assert {v.path.partition("/")[0] for v in model.trainable_variables} == {"block0_project_conv"}
     assert (part.trained, part.parameters) == (3 * 4 + 4, 3 * 9 + 3 + 3 * 4 + 4)
-    (whole,) = blocks.unfreeze(model, None)
+    (full,) = blocks.unfreeze(model, None)
     assert len(model.trainable_variables) == 4
-    assert whole.trained == whole.parameters
+    assert full.trained == full.parameters
 
 
 def test_rates_fall_by_one_factor_from_block_to_block():
     model = joined()
-    found = blocks.unfreeze(model, None)
-    factors = blocks.rates(model, found, 0.5)
+    factors = blocks.rates(model, blocks.unfreeze(model, None), 0.5)
     assert factors["stem_conv/kernel"] == 0.5
     assert factors["probabilities/kernel"] == 1.0
     assert set(factors) == {variable.path for variable in model.trainable_variables}

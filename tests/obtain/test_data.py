@@ -39,10 +39,7 @@ def make_run(tmp_path, monkeypatch, stage, reads=("01_acquire", "03_preprocess")
         upstream[name] = {"outputs": manifests.describe_files(folder / name, files)}
     spec = stages.Stage(stage, stage, "–", reads=reads, writes=())
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, **parameters}
-    final = folder / stage
-    return Run(
-        spec, values, final, final.with_name(f"{final.name}.partial"), None, "0" * 64, upstream=upstream
-    )
+    return Run(spec, values, upstream=upstream)
 
 
 def ledger(run):
@@ -87,7 +84,7 @@ def test_a_file_that_is_no_data_set_is_a_clear_error(tmp_path):
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(images, labels, names):
-    with pytest.raises(OsemnError, match="no labelled images"):
+    with pytest.raises(OsemnError, match="not labelled images"):
         data.Dataset(images, labels, names)
 
 
@@ -145,12 +142,12 @@ def test_an_opening_is_on_record_even_if_reading_fails(tmp_path, monkeypatch):
 
 def test_a_split_is_whole_disjoint_sorted_and_keeps_the_shares():
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [100, 50, 10])).astype(np.int64)
-    kept, held_out = data.stratified_split(labels, 0.2, seed=1)
-    assert sorted([*kept, *held_out]) == list(range(160))
+    rest, held_out = data.stratified_split(labels, 0.2, seed=1)
+    assert sorted([*rest, *held_out]) == list(range(160))
     assert np.bincount(labels[held_out]).tolist() == [20, 10, 2]
-    assert (np.diff(kept) > 0).all()
+    assert (np.diff(rest) > 0).all()
     assert (np.diff(held_out) > 0).all()
-    assert kept.dtype == held_out.dtype == np.int64
+    assert rest.dtype == held_out.dtype == np.int64
 
 
 def test_a_split_depends_on_its_seed_alone():
@@ -164,8 +161,8 @@ def test_a_split_depends_on_its_seed_alone():
 
 def test_each_side_of_a_split_has_each_class():
     labels = np.repeat([0, 1], [2, 30])
-    kept, held_out = data.stratified_split(labels, 0.01, seed=0)
-    assert set(labels[kept]) == set(labels[held_out]) == {0, 1}
+    rest, held_out = data.stratified_split(labels, 0.01, seed=0)
+    assert set(labels[rest]) == set(labels[held_out]) == {0, 1}
 
 
 def test_a_class_with_one_image_cannot_be_split():

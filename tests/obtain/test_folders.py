@@ -70,7 +70,7 @@ def test_images_of_any_size_are_resized(folder, size):
     assert (odd == [10, 20, 30]).all()
 
 
-def test_the_largest_centred_square_is_kept(tmp_path):
+def test_the_largest_centred_square_is_used(tmp_path):
     image = np.zeros((10, 30, 3), np.uint8)
     image[:, 10:20] = 255
     Image.fromarray(image).save(tmp_path / "wide.png")
@@ -139,7 +139,7 @@ def damage(folder):
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")
-    (folder / "cat" / "text.png").write_text("this is no picture")
+    (folder / "cat" / "text.png").write_text("this is not an image")
     (folder / "cat" / "empty.png").write_bytes(b"")
     (folder / "cat" / "short.png").write_bytes(whole[: len(whole) // 2])
     (folder / "cat" / "short.jpg").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
@@ -155,7 +155,7 @@ def test_unreadable_files_are_listed_and_not_fatal(folder):
     assert set(reasons) == {f"cat/{name}" for name in names}
     assert all(reasons.values())
     assert not any(str(folder) in reason for reason in reasons.values())
-    assert reasons["cat/text.png"] == "it is no image"
+    assert reasons["cat/text.png"] == "it is not an image"
     assert reasons["cat/empty.png"] == "the file is empty"
     assert len(content.dataset) == 20
 
@@ -213,9 +213,9 @@ def test_a_folder_without_two_classes_is_a_wrong_call(tmp_path, function, make, 
 
 def test_a_class_left_without_images_is_named_with_the_unreadable_files(folder):
     for path in (folder / "dog").iterdir():
-        path.write_text("no picture")
+        path.write_text("not an image")
     with pytest.raises(
-        AcquisitionError, match=r"'dog' has 0; at least 3 .* 10 could not be read \(dog/0.JPG: it is no"
+        AcquisitionError, match=r"'dog' has 0; at least 3 .* Unreadable: 10 \(dog/0.JPG: it is not"
     ):
         load(folder)
 
@@ -232,7 +232,7 @@ def test_a_class_with_too_few_images_for_three_parts_is_named(folder):
 def test_a_folder_in_which_nothing_can_be_read_says_so(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "x.png").write_text("no picture")
+        (tmp_path / name / "x.png").write_text("not an image")
     with pytest.raises(AcquisitionError, match="holds no readable image in its 2 sub-folders"):
         load(tmp_path)
 
@@ -241,10 +241,10 @@ def test_a_folder_in_which_nothing_can_be_read_says_so(tmp_path):
 
 
 def test_a_folder_is_split_by_class_and_seed(folder):
-    (folder / "cat" / "text.png").write_text("this is no picture")
+    (folder / "cat" / "text.png").write_text("this is not an image")
     first = sources.acquire(str(folder), image_size=8, test_fraction=0.3, seed=1)
     assert first.card["class_counts"] == {"train": {"cat": 7, "dog": 7}, "test": {"cat": 3, "dog": 3}}
-    assert first.card["unreadable"] == [{"file": "cat/text.png", "reason": "it is no image"}]
+    assert first.card["unreadable"] == [{"file": "cat/text.png", "reason": "it is not an image"}]
     assert first.card["dataset"] == "my_photos"
     assert (
         first.card["sha256"]

@@ -47,12 +47,12 @@ def in_javascript(images: list[Image.Image], jobs: list[tuple], folder: Path) ->
     program = Path(__file__).with_name("framing_run.mjs")
     files = [folder / name for name in ("pictures.bin", "jobs.json", "prepared.bin")]
     subprocess.run([package_registries.node(), program, SCRIPT, *files], check=True, timeout=300)
-    found, flat, start = [], np.fromfile(files[2], np.uint8), 0
+    results, flat, start = [], np.fromfile(files[2], np.uint8), 0
     for shape, _ in jobs:
         size = int(np.prod(shape))
-        found.append(flat[start : start + size].reshape(shape))
+        results.append(flat[start : start + size].reshape(shape))
         start += size
-    return found
+    return results
 
 
 def in_python(image: Image.Image, shape: tuple[int, int, int], framed: Framing | None) -> np.ndarray:
@@ -72,9 +72,9 @@ def test_browser_gives_the_same_bytes_for_a_thousand_pictures(tmp_path):
         ((28, 20, 1), None),
     ]
     jobs = [kinds[number % len(kinds)] for number in range(len(images))]
-    found = in_javascript(images, jobs, tmp_path)
+    results = in_javascript(images, jobs, tmp_path)
     wanted = [in_python(image, *job) for image, job in zip(images, jobs, strict=True)]
-    differences = [np.abs(one.astype(int) - other).max() for one, other in zip(found, wanted, strict=True)]
+    differences = [np.abs(one.astype(int) - other).max() for one, other in zip(results, wanted, strict=True)]
     assert max(differences) == 0
     assert sum(picture.max() > 1 for picture in wanted) > 900
 

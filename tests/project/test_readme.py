@@ -1,4 +1,4 @@
-"""The README's table of the original experiments, and the links of the documents, name what exists."""
+"""The table of the original experiments, and the links of the documents, name what exists."""
 
 import re
 import shlex
@@ -23,7 +23,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "notebooks/README.md",
     "deploy/README.md",
-    "docs/scale.md",
+    *(f"docs/{file.name}" for file in sorted((REPOSITORY / "docs").glob("*.md"))),
 )
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]+\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
@@ -39,9 +39,8 @@ ELSEWHERE = {
 
 def rows() -> list[list[str]]:
     """The cells of the table of the original experiments."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    section = text.split("## Where the original experiments went\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    text = (REPOSITORY / "docs" / "original_experiments.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -76,7 +75,7 @@ def test_the_table_has_every_thing_of_the_five_experiments():
 @pytest.mark.parametrize("link", sorted({link for row in rows() for link in targets(row[1])}))
 def test_each_section_of_the_table_is_in_its_notebook(link):
     path, anchor = link.split("#")
-    notebook = nbformat.read(REPOSITORY / path, as_version=4)
+    notebook = nbformat.read(REPOSITORY / "docs" / path, as_version=4)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     headings = [line.lstrip("# ") for text in prose for line in text.splitlines() if line.startswith("#")]
     assert anchor in {heading.replace(" ", "-") for heading in headings}
@@ -114,8 +113,8 @@ def test_each_command_of_the_table_can_be_called(call):
 def test_links_lead_to_files_that_exist(document):
     path = REPOSITORY / document
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    found = [link for link in targets(text) if not link.startswith(("http", "#", "mailto:"))]
-    for link in found:
+    links = [link for link in targets(text) if not link.startswith(("http", "#", "mailto:"))]
+    for link in links:
         place = path.parent / urllib.parse.unquote(link.split("#")[0])
         assert place.exists(), f"{document} links to {link}"
 
@@ -136,3 +135,8 @@ def test_citation_and_licence_agree_with_the_package():
     assert citation["license"] == project["license"] == "MIT"
     assert (REPOSITORY / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
     assert f"({project['version']})" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_readme_can_be_read_in_five_minutes():
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 1_500

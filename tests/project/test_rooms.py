@@ -1,4 +1,4 @@
-"""Each notebook imports the helpers of its own room, and of those below that it may use."""
+"""Each notebook imports only helpers of its own room, and of the other rooms that it may use."""
 
 import ast
 import json
@@ -28,15 +28,15 @@ ROOMS = {
 
 def rooms(source: str) -> set[str]:
     """Return the rooms, or files of the ground, that a notebook's code imports."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "helpers":
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
-            found.add(node.module.split(".")[1])
+            names.add(node.module.split(".")[1])
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("helpers.")}
-    return found
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("helpers.")}
+    return names
 
 
 def code(notebook: str) -> str:

@@ -1,4 +1,4 @@
-"""The check of spelling: it reads documents, code and notebooks' cells, and nothing else."""
+"""The spelling check reads documents, code and notebook cells, and nothing else."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import nbformat
 import pytest
 import spelling
 
-WRONG = "rec" + "ieve"  # put together, so that the check of this file does not find it
+WRONG = "rec" + "ieve"  # in two parts, so that the check does not report this file
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder that stands for the project's root, with its settings."""
+    """A folder in place of the project's root, with the same settings."""
     (tmp_path / "pyproject.toml").write_text((spelling.ROOT / "pyproject.toml").read_text())
     monkeypatch.setattr(spelling, "ROOT", tmp_path)
     return tmp_path
@@ -76,11 +76,41 @@ def test_house_word_is_named_with_what_to_write_instead(project):
         "There is no such file.",
         "Make sure that it exists.",
         "Stages share the machine.",
+        "Layers that share weights; two share a name.",
+        "The best is right above the others.",
+        "It may be that nothing changed.",
+        "Copies are kept together.",
+        "It avoids a look-up and is sure to end.",
+        "A person who uses it, and who serves it?",
+        "{% if width > 640 %}",
     ],
 )
 def test_plain_english_is_no_house_word(project, sentence):
     (project / "README.md").write_text(f"{sentence}\n")
     assert spelling.house_words(["README.md"]) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The gain is not shown.",
+        "No source has them whole.",
+        "Predictions that are wrong are drawn.",
+        "The digit was predicted rightly.",
+        "The share of the pixels; that share is small.",
+        "For who reads it. Who uses it should know.",
+        "It ends, be that killed.",
+        "It is 93.3 % of them.",
+    ],
+)
+def test_words_of_the_house_are_noticed(project, sentence):
+    (project / "README.md").write_text(f"{sentence}\n")
+    assert spelling.house_words(["README.md"])
+
+
+def test_names_in_braces_are_code(project):
+    (project / "a.py").write_text('text = f"the value {kept:.1f} is {mended} here"\n')
+    assert spelling.house_words(["a.py"]) == []
 
 
 def test_of_code_only_comments_and_sentences_are_read(project):

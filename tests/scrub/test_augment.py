@@ -43,7 +43,7 @@ def test_shift_moves_pixels_exactly_and_brings_in_black(images: np.ndarray) -> N
     height, width = images.shape[1:3]
     result = augment_batch(images, 5, AugmentationPolicy(shift_fraction=2 / min(height, width))).numpy()
     most_down, most_right = round(2 * height / min(height, width)), round(2 * width / min(height, width))
-    found = set()
+    shifts = set()
     for before, after in zip(images, result, strict=True):
         padded = np.pad(before, ((most_down, most_down), (most_right, most_right), (0, 0)))
         matches = [
@@ -59,10 +59,10 @@ def test_shift_moves_pixels_exactly_and_brings_in_black(images: np.ndarray) -> N
             )
         ]
         assert len(matches) == 1
-        found.update(matches)
-    assert len(found) > 10
-    assert max(down for down, _ in found) == most_down
-    assert min(right for _, right in found) == -most_right
+        shifts.update(matches)
+    assert len(shifts) > 10
+    assert max(down for down, _ in shifts) == most_down
+    assert min(right for _, right in shifts) == -most_right
 
 
 def test_rotation_by_a_right_angle_turns_a_square_image_exactly() -> None:
@@ -84,7 +84,7 @@ def test_zoom_changes_the_size_of_what_is_shown() -> None:
     assert areas.max() > 100 * 1.25**2
 
 
-def test_erasing_covers_the_stated_share_on_average() -> None:
+def test_erasing_covers_the_stated_fraction_on_average() -> None:
     white = np.full((4000, 28, 28, 1), 255, np.uint8)
     policy = AugmentationPolicy(erase_fraction=64 / 784, erase_probability=0.5)
     erased = (augment_batch(white, 7, policy).numpy() == 0).mean(axis=(1, 2, 3))
@@ -193,3 +193,11 @@ def test_images_too_small_to_augment_are_refused() -> None:
 def test_each_demonstration_shows_one_kind_alone() -> None:
     for kind, policy in augment.demonstrations(policy_for("digits")).items():
         assert [name for name, on in policy.active().items() if on] == [kind]
+
+
+def test_the_demonstration_starts_with_the_originals_and_says_what_is_used(images: np.ndarray) -> None:
+    rows = augment.demonstrate(images[:2], policy_for("digits"), seed=0)
+    assert len(rows) == len(augment.KINDS) + 2
+    assert np.array_equal(rows["original"], images[:2])
+    assert "rotation\n(used)" in rows
+    assert "flip\n(not used)" in rows

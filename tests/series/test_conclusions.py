@@ -1,4 +1,4 @@
-"""What a stage establishes: logged once, read by others."""
+"""Conclusions of a stage: logged once with their numbers, and read by others."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def test_conclusion_is_logged_with_its_numbers_and_read_back(run: runs.Run) -> N
     for name in run.stage.writes:
         run.path(name).write_text(name)
     run.finish()
-    metrics = json.loads((run.final / "metrics.json").read_text())
+    metrics = json.loads((run.folder / "metrics.json").read_text())
     logged = conclusions.read(metrics)["balance"]
     assert logged == BALANCE.from_file("01_acquire/metrics.json")
     assert shown == (logged,)
@@ -47,7 +47,7 @@ def test_cell_that_is_run_twice_logs_its_conclusion_once(run: runs.Run) -> None:
 def test_unknown_conclusion_is_an_error_with_the_nearest_id(run: runs.Run) -> None:
     run.conclude(BALANCE)
     with pytest.raises(OsemnError, match="balance"):
-        run.concluded("ballance")
+        run.concluded("balanse")
 
 
 def test_number_that_is_not_finite_is_refused(run: runs.Run) -> None:
@@ -56,7 +56,7 @@ def test_number_that_is_not_finite_is_refused(run: runs.Run) -> None:
 
 
 def test_names_in_a_conclusion_are_never_markup() -> None:
-    text = "Most confused: <b>bold and A$\\frac$ with _x_ and [y](z)."
+    text = "Most confused: <b>strong and A$\\frac$ with _x_ and [y](z)."
     (line,) = conclusions.Conclusions([Conclusion("x", text)])._repr_markdown_().splitlines()
     assert line == f"- {wording.escape_markdown(text)}"
     for sign in ("<", "$", "_", "[", "\\frac"):

@@ -8,7 +8,7 @@ import pytest
 from conftest import EXAMPLES
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, UsageError
-from helpers.series import execute, locks, manifests, parameters, runs
+from helpers.series import execute, locks, manifests, parameters, runs, seal
 
 ACQUIRE = {name: EXAMPLES[name] for name in parameters.MODELS["01_acquire"].model_fields}
 
@@ -180,6 +180,7 @@ def end_runs() -> None:
         for lock in run.locks:
             lock.release()
     runs._open_runs.clear()
+    seal._running.clear()
 
 
 def test_start_refuses_while_another_process_runs_the_stage(project, monkeypatch):
@@ -194,7 +195,7 @@ def test_start_refuses_while_another_process_runs_the_stage(project, monkeypatch
     try:
         assert other.stdout.readline().strip() == "locked"
         monkeypatch.setenv("OSEMN_LOCK_SECONDS", "0.2")
-        with pytest.raises(OsemnError, match="Another run of 01_acquire is at work"):
+        with pytest.raises(OsemnError, match="Another run of 01_acquire is in progress"):
             runs.Run.start("01_acquire", ACQUIRE)
         other.kill()
         other.wait()
@@ -217,7 +218,7 @@ def test_start_by_hand_leaves_a_finished_run_alone_that_the_executor_has_not_put
             run.path(name).write_text(name)
         run.finish()
         monkeypatch.delenv(runs.EXECUTOR_VARIABLE)
-        with pytest.raises(OsemnError, match="Another run of 01_acquire is at work"):
+        with pytest.raises(OsemnError, match="Another run of 01_acquire is in progress"):
             runs.Run.start("01_acquire", ACQUIRE)
         assert manifests.read(run.partial)["stage"] == "01_acquire"
     runs.Run.start("01_acquire", ACQUIRE)
@@ -229,8 +230,21 @@ def test_run_by_hand_keeps_the_executor_out_before_a_kernel_is_started(project, 
     monkeypatch.setattr(execute, "_execute", lambda *_: pytest.fail("a kernel was started"))
     runs.Run.start("01_acquire", ACQUIRE)
     try:
-        with pytest.raises(OsemnError, match="Another run of 01_acquire is at work"):
+        with pytest.raises(OsemnError, match="Another run of 01_acquire is in progress"):
             execute.execute("01_acquire", "digits", "tiny", progress=False)
+    finally:
+        end_runs()
+
+
+def test_start_resolves_its_stage_and_checks_its_parameters_once(project, monkeypatch):
+    calls = []
+    genuine = parameters.check
+    monkeypatch.setattr(parameters, "check", lambda *given: calls.append(given) or genuine(*given))
+    run = runs.Run.start("01_acquire", ACQUIRE)
+    try:
+        assert [stage for stage, _ in calls] == ["01_acquire"]
+        assert run.folder == project.folder("01_acquire")
+        assert run.partial.is_dir()
     finally:
         end_runs()
 
@@ -268,14 +282,14 @@ def test_after_the_end_pictures_are_shown_but_nothing_is_written(project):
     for name in run.stage.writes:
         run.path(name).write_text(name)
     run.finish()
-    before = manifests.require(run.final, "01_acquire")
+    before = manifests.require(run.folder, "01_acquire")
     picture = run.show(plt.figure(), "another", alt="an empty figure")
     assert picture.data.startswith(b"\x89PNG")
     for attempt in (run.finish, lambda: run.path("x.txt"), lambda: run.log(accuracy=1.0)):
         with pytest.raises(OsemnError, match=r"finished.*\n.*run cell"):
             attempt()
     assert not run.partial.exists()
-    assert manifests.require(run.final, "01_acquire") == before
+    assert manifests.require(run.folder, "01_acquire") == before
 
 
 def test_run_cell_can_be_run_again_before_the_end(project):
@@ -287,7 +301,7 @@ def test_run_cell_can_be_run_again_before_the_end(project):
         second.path(name).write_text("second")
     second.finish()
     assert first.finished
-    assert (second.final / "train.npz").read_text() == "second"
+    assert (second.folder / "train.npz").read_text() == "second"
 
 
 def test_the_code_on_record_is_the_one_that_ran_not_what_it_was_edited_to_meanwhile(project):
@@ -297,5 +311,5 @@ def test_the_code_on_record_is_the_one_that_ran_not_what_it_was_edited_to_meanwh
     for name in run.stage.writes:
         run.path(name).write_text(name)
     run.finish()
-    assert manifests.read(run.final)["source_sha256"] == run.source_sha256
+    assert manifests.read(run.folder)["source_sha256"] == run.source_sha256
     assert run.source_sha256 != manifests.source_sha256("01_acquire")

@@ -1,4 +1,4 @@
-"""The environment check and the warm-up's points."""
+"""The inspection of the machine, and what is set up when helpers is imported."""
 
 import json
 import math
@@ -7,18 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import helpers
-from helpers.explore import moons
-from helpers.series import machine as environment
+from helpers.series import machine
 
 TOO_EARLY = "import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow')"
 
 
 def test_report_names_machine_and_packages_and_is_plain_json(tmp_path: Path) -> None:
-    facts = environment.inspect(tmp_path)
+    facts = machine.inspect(tmp_path)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["cores"] >= 1
     assert facts["memory_gib"] > 0
@@ -26,61 +24,29 @@ def test_report_names_machine_and_packages_and_is_plain_json(tmp_path: Path) -> 
 
 
 def test_this_installation_lacks_no_package() -> None:
-    assert environment.check_packages(environment.requirements())[1] == []
+    assert machine.check_packages(machine.requirements())[1] == []
 
 
-def test_missing_and_old_packages_are_said() -> None:
-    versions, problems = environment.check_packages(["numpy>=999", "no-such-package-here>=1"])
-    assert list(versions) == ["numpy"]
-    assert any("numpy>=999" in problem and "is installed" in problem for problem in problems)
-    assert any("no-such-package-here>=1 is not installed" in problem for problem in problems)
+def test_missing_and_old_packages_are_reported() -> None:
+    versions, (missing, old) = machine.check_packages(["numpy>=999", "no-such-package-here>=1"])
+    assert versions["no-such-package-here"] == "missing"
+    assert "no-such-package-here>=1 is required (installed: missing)" in missing
+    assert f"numpy>=999 is required (installed: {versions['numpy']})" in old
 
 
 def test_shortages_name_what_is_small() -> None:
-    assert environment.shortages({"cores": 8, "memory_gib": 16.0, "disk_free_gib": 50.0}) == []
-    found = environment.shortages({"cores": 1, "memory_gib": 1.5, "disk_free_gib": 50.0})
-    assert len(found) == 2
-    assert "1 core" in found[0]
-    assert "1.5 GiB of memory" in found[1]
+    assert machine.shortages({"cores": 8, "memory_gib": 16.0, "disk_free_gib": 50.0}) == []
+    cores, memory = machine.shortages({"cores": 1, "memory_gib": 1.5, "disk_free_gib": 50.0})
+    assert cores.startswith("1 core")
+    assert "1.5 GiB of memory" in memory
 
 
-def test_container_limits_are_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "memory.max").write_text("1073741824\n")
-    (tmp_path / "cpu.max").write_text("50000 100000\n")
-    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
-    facts = environment.inspect(tmp_path)
-    assert facts["memory_gib"] == 1.0
-    assert facts["cores"] == 1
-
-
-def test_no_limit_is_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "memory.max").write_text("max\n")
-    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
-    assert environment._memory_limit() == math.inf
-    assert environment.usable_cores() >= 1
-
-
-def test_moons_are_split_stratified_and_repeat_by_seed() -> None:
-    first, again, other = moons.make(800, 0.2, 0), moons.make(800, 0.2, 0), moons.make(800, 0.2, 1)
-    assert first.train_points.shape == (600, 2)
-    assert np.bincount(first.test_labels).tolist() == [100, 100]
-    assert np.array_equal(first.train_points, again.train_points)
-    assert not np.array_equal(first.train_points, other.train_points)
-
-
-@pytest.mark.parametrize(("noise", "low", "high"), [(0.0, 1.0, 1.0), (0.2, 0.955, 0.985), (0.4, 0.84, 0.89)])
-def test_bayes_rule_does_as_well_as_the_noise_allows(noise: float, low: float, high: float) -> None:
-    points = moons.make(8000, noise, 0)
-    accuracy = np.mean(moons.best_labels(points.test_points, noise) == points.test_labels)
-    assert low <= accuracy <= high
-
-
-def test_surface_covers_all_points_and_keeps_rows_for_y() -> None:
-    points = moons.make(400, 0.1, 0).test_points
-    surface = moons.surface(lambda places: places[:, 1], points, steps=20)
-    assert surface.x[0] < points[:, 0].min()
-    assert surface.y[-1] > points[:, 1].max()
-    np.testing.assert_allclose(surface.probability[:, 0], surface.y)
+@pytest.mark.parametrize(("content", "limit"), [("1073741824\n", 2.0**30), ("max\n", math.inf)])
+def test_memory_limit_of_a_container_is_honoured(tmp_path, monkeypatch, content, limit) -> None:
+    (tmp_path / "memory.max").write_text(content)
+    monkeypatch.setattr(machine, "_MEMORY_LIMIT", tmp_path / "memory.max")
+    assert machine._memory_limit() == limit
+    assert machine.inspect(tmp_path)["memory_gib"] <= limit / 2**30
 
 
 def test_onnx_runtime_keeps_no_record_of_its_use(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError
-from helpers.series import notebook_cells, parameters, stages
+from helpers.series import notebook_cells, parameters, profiles, stages
+from helpers.series.resolve import resolve
 
 ALL = list(stages.NOTEBOOKS)
 
@@ -36,16 +37,20 @@ def test_every_parameter_is_read_by_its_notebook(stage):
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "standard", "full"])
-@pytest.mark.parametrize("stage", ALL)
+@pytest.mark.parametrize("stage", stages.BY_NAME)
 def test_every_profile_gives_valid_parameters(stage, profile):
-    values = parameters.resolve(stage, "fashion_mnist", profile)
+    values = resolve(stage, "fashion_mnist", profile).parameters
     assert values["profile"] == profile
 
 
 def test_quick_profile_is_the_notebooks_own_defaults():
-    assert parameters.load_profile("quick") == {}
-    for stage in ALL:
-        assert parameters.resolve(stage, "fashion_mnist", "quick") == notebook_cells.defaults(stage)
+    assert profiles.load("quick") == {}
+    for stage in stages.STAGES:
+        defaults = notebook_cells.defaults(stage.notebook)
+        if stage.candidate:
+            assert defaults["candidate"] in stages.CANDIDATES
+            defaults["candidate"] = stage.candidate
+        assert resolve(stage.name, "fashion_mnist", "quick").parameters == defaults
 
 
 def parameters_source(stage: str) -> str:
@@ -59,14 +64,14 @@ def parameters_source(stage: str) -> str:
     ("call", "said"),
     [
         (lambda: stages.find("04_basline"), "did you mean '04_baseline'"),
-        (lambda: parameters.load_profile("quik"), "did you mean 'quick'"),
-        (lambda: parameters.check_dataset("fashion-mnist"), "did you mean 'fashion_mnist'"),
-        (lambda: parameters.check_dataset("no/such/folder"), "There is no folder 'no/such/folder'"),
-        (lambda: parameters.parse_overrides(["cnn_epochs=3"]), "STAGE.parameter=value"),
-        (lambda: parameters.parse_overrides(["04_baseline.cnn_epochs"]), "STAGE.parameter=value"),
-        (lambda: parameters.parse_overrides(["04_basline.cnn_epochs=3"]), "did you mean '04_baseline'"),
-        (lambda: parameters.parse_overrides(["04_baseline.dataset=mnist"]), "use --dataset"),
-        (lambda: parameters.parse_overrides(["04_baseline.seed=[1"]), "cannot be read"),
+        (lambda: profiles.load("quik"), "did you mean 'quick'"),
+        (lambda: paths.check_dataset("fashion-mnist"), "did you mean 'fashion_mnist'"),
+        (lambda: paths.check_dataset("no/such/folder"), "There is no folder 'no/such/folder'"),
+        (lambda: profiles.parse_overrides(["cnn_epochs=3"]), "STAGE.parameter=value"),
+        (lambda: profiles.parse_overrides(["04_baseline.cnn_epochs"]), "STAGE.parameter=value"),
+        (lambda: profiles.parse_overrides(["04_basline.cnn_epochs=3"]), "did you mean '04_baseline'"),
+        (lambda: profiles.parse_overrides(["04_baseline.dataset=mnist"]), "use --dataset"),
+        (lambda: profiles.parse_overrides(["04_baseline.seed=[1"]), "cannot be read"),
     ],
 )
 def test_wrong_name_is_refused_with_the_nearest_right_one(call, said):
@@ -77,16 +82,16 @@ def test_wrong_name_is_refused_with_the_nearest_right_one(call, said):
 def test_unknown_backbone_is_refused_before_a_kernel_starts():
     overrides = {"05_transfer_learning": {"compared_backbones": ["efficientnet_lite3"]}}
     with pytest.raises(UsageError, match="no backbone 'efficientnet_lite3'"):
-        parameters.resolve("05_transfer_learning", "digits", "smoke", overrides)
+        resolve("05_transfer_learning", "digits", "smoke", overrides)
 
 
 def test_password_of_a_database_is_refused_because_parameters_are_written_down():
     overrides = {"09_tuning": {"storage": "postgresql://user:secret@host/studies"}}
     with pytest.raises(UsageError, match="PGPASSWORD") as caught:
-        parameters.resolve("09_tuning", "digits", "smoke", overrides)
+        resolve("09_tuning", "digits", "smoke", overrides)
     assert "secret" not in str(caught.value)
     overrides["09_tuning"]["storage"] = "postgresql://user@host:5432/studies"
-    assert parameters.resolve("09_tuning", "digits", "smoke", overrides)["storage"]
+    assert resolve("09_tuning", "digits", "smoke", overrides).parameters["storage"]
 
 
 def test_missing_parameter_is_named():
@@ -97,13 +102,13 @@ def test_missing_parameter_is_named():
 
 
 def test_overrides_are_stronger_than_the_profile():
-    values = parameters.resolve("04_baseline", "digits", "smoke", {"04_baseline": {"cnn_epochs": 9}})
+    values = resolve("04_baseline", "digits", "smoke", {"04_baseline": {"cnn_epochs": 9}}).parameters
     assert values["cnn_epochs"] == 9
-    assert values["dense_epochs"] == parameters.load_profile("smoke")["04_baseline"]["dense_epochs"]
+    assert values["dense_epochs"] == profiles.load("smoke")["04_baseline"]["dense_epochs"]
 
 
 def test_override_values_keep_their_types():
-    found = parameters.parse_overrides(
+    overrides = profiles.parse_overrides(
         [
             "00_warm_up.noise_levels=[0.1, 0.2]",
             "01_acquire.color_mode=rgb",
@@ -111,7 +116,7 @@ def test_override_values_keep_their_types():
             "04_baseline.learning_rate=3e-4",
         ]
     )
-    assert found == {
+    assert overrides == {
         "04_baseline": {"learning_rate": 3e-4},
         "00_warm_up": {"noise_levels": [0.1, 0.2], "epochs": 3},
         "01_acquire": {"color_mode": "rgb"},
@@ -127,13 +132,13 @@ def test_parameters_cell_may_hold_only_literals(source):
 def test_profile_with_an_unknown_stage_or_broken_yaml_is_refused(project):
     (project.root / "profiles" / "odd.yaml").write_text("04_basline:\n  seed: 1\n")
     with pytest.raises(UsageError, match="did you mean '04_baseline'"):
-        parameters.load_profile("odd")
+        profiles.load("odd")
     (project.root / "profiles" / "odd.yaml").write_text("04_baseline: [")
     with pytest.raises(UsageError, match="not readable YAML"):
-        parameters.load_profile("odd")
+        profiles.load("odd")
     (project.root / "profiles" / "odd.yaml").write_text("04_baseline: 3\n")
     with pytest.raises(UsageError, match="parameter: value"):
-        parameters.load_profile("odd")
+        profiles.load("odd")
 
 
 def test_stage_without_a_notebook_is_an_error_that_says_so(monkeypatch, tmp_path):

@@ -1,70 +1,59 @@
-"""While a stage is at work that may not see the test images, no way leads to them."""
+"""A stage that may not see the test images can load neither their file nor the data set's source."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from helpers.errors import SealedTestSetError
-from helpers.obtain import data, sources
-from helpers.series import manifests, seal, stages
+from helpers.obtain import sources
+from helpers.series import seal, stages
+from helpers.series.runs import Run
 
-MAY_NOT = sorted(set(stages.NOTEBOOKS) - {*seal.TEST_STAGES, seal.SOURCE_STAGE})
-WAYS = {
-    "the loader": data.load,
-    "NumPy": np.load,
-    "a path": lambda path: path.read_bytes(),
-    "text of a path": lambda path: open(str(path), "rb"),  # noqa: PTH123, SIM115 - this way, too
-    "memory map": lambda path: np.load(str(path), mmap_mode="r"),
-}
+SEALED = [stage for stage in stages.STAGES if stage.notebook not in seal.TEST_STAGES]
+MAY_NOT = sorted({stage.notebook for stage in SEALED} - {seal.SOURCE_STAGE})
+UPSTREAM = {"01_acquire": {"outputs": {"test.npz": {"sha256": "0" * 64}}}}
 
 
-@pytest.fixture
-def sealed(tmp_path: Path) -> Path:
-    path = tmp_path / "runs" / "digits" / "smoke" / "01_acquire" / "test.npz"
-    path.parent.mkdir(parents=True)
-    rows = data.Dataset(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"))
-    data.save(path, rows)
-    return path
+def make_run(stage: stages.Stage) -> Run:
+    """Return a run that could read everything that 01_acquire wrote."""
+    return Run(stage, {"dataset": "digits", "profile": "smoke", "seed": 0}, upstream=UPSTREAM)
 
 
 @pytest.fixture
-def at_work(monkeypatch: pytest.MonkeyPatch):
-    """Says that a stage is at work in this process; forgotten after the test."""
-    monkeypatch.setattr(seal, "_at_work", [])
+def running(monkeypatch: pytest.MonkeyPatch):
+    """Records that a stage is running in this process; forgotten after the test."""
+    monkeypatch.setattr(seal, "_running", [])
     return seal.begin
 
 
-@pytest.mark.parametrize("stage", MAY_NOT)
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_is_shut_for_every_stage_that_may_not(sealed, at_work, stage, way):
-    at_work(stage)
-    with pytest.raises(SealedTestSetError, match=f"{stage} opened 01_acquire/test.npz"):
-        WAYS[way](sealed)
+@pytest.mark.parametrize("stage", SEALED, ids=lambda stage: stage.name)
+def test_test_images_are_refused_to_every_stage_that_may_not_see_them(stage: stages.Stage) -> None:
+    run = make_run(stage)
+    with pytest.raises(SealedTestSetError, match=f"{stage.name} asked for the test set"):
+        run.input(*seal.FILE)
+    assert not run.inputs
 
 
-@pytest.mark.parametrize("stage", MAY_NOT)
-def test_source_of_the_test_images_is_shut_too(at_work, stage):
-    at_work(stage)
-    with pytest.raises(SealedTestSetError, match=f"{stage} asked the data set's source"):
+def test_test_images_are_open_to_the_stages_that_may_see_them() -> None:
+    for stage in stages.STAGES:
+        if stage.notebook in seal.TEST_STAGES:
+            run = make_run(stage)
+            assert run.input(*seal.FILE) == run.root / "01_acquire" / "test.npz"
+            assert list(run.inputs) == ["01_acquire/test.npz"]
+
+
+@pytest.mark.parametrize("notebook", MAY_NOT)
+def test_source_of_the_test_images_is_refused_too(running, notebook: str) -> None:
+    running(notebook)
+    with pytest.raises(SealedTestSetError, match=f"{notebook} asked for the data set's source"):
         sources.acquire("digits")
 
 
-@pytest.mark.parametrize("stage", [*seal.TEST_STAGES, seal.SOURCE_STAGE])
-def test_evaluation_and_acquisition_open_it(sealed, at_work, stage):
-    at_work(stage)
-    assert len(data.load(sealed)) == 3
+@pytest.mark.parametrize("notebook", [*seal.TEST_STAGES, seal.SOURCE_STAGE])
+def test_source_is_open_to_evaluation_and_acquisition(running, notebook: str) -> None:
+    running(notebook)
+    seal.refuse_source()
 
 
-def test_hash_is_still_verified_and_other_files_stay_open(sealed, at_work):
-    at_work("04_baseline")
-    assert len(manifests.sha256(sealed)) == 64
-    other = sealed.with_name("train.npz")
-    data.save(other, data.Dataset(np.zeros((1, 8, 8, 1), np.uint8), np.array([0]), ("a", "b")))
-    assert len(data.load(other)) == 1
-
-
-def test_it_opens_when_the_stage_has_ended(sealed, at_work):
-    at_work("04_baseline")
+def test_source_is_open_again_when_the_stage_has_ended(running) -> None:
+    running("04_baseline")
     seal.end("04_baseline")
-    assert len(data.load(sealed)) == 3
+    seal.refuse_source()

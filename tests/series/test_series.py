@@ -14,9 +14,9 @@ from missing_weights import FIRST, notebooks_from, notebooks_left_out
 
 from conftest import REPOSITORY, osemn
 from helpers.cli import graph
-from helpers.series import manifests, parameters, seal, stages
+from helpers.series import manifests, profiles, seal, stages
 
-SECONDS = 2_400  # for the whole series, on a slow machine that is busy with other tests
+SECONDS = 2_400  # for the complete series, on a slow machine that runs other tests too
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 100)]  # the first test waits for the series
 
 
@@ -27,7 +27,7 @@ def registry() -> bool:
 
 @pytest.fixture
 def weights(registry):
-    """Leave a test out that needs ImageNet weights, where they cannot be had; never with random ones instead."""
+    """Skip a test that needs ImageNet weights if they cannot be downloaded; never replace them by random ones."""
     if not registry:
         pytest.skip("skipped: no registry")
 
@@ -42,7 +42,7 @@ def stage(request, registry):
 
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory, registry):
-    """Run the series, and at the same time in another place what trains; return what was printed, and the folders."""
+    """Run the series and, at the same time in another folder, its training stages; return the outputs and folders."""
     whole = [()] if registry else [("--until", "04_baseline")]
     training = [("--until", "09_tuning"), ("--until", "06_fine_tuning")] if registry else whole
     folders = [tmp_path_factory.mktemp(name) for name in ("series", "again")]
@@ -56,7 +56,7 @@ def twice(tmp_path_factory, registry):
 
 
 def finished(output: Path, *arguments: str) -> str:
-    """Run the series, or a part of it; return what was printed."""
+    """Run the series, or a part of it, and return its output."""
     command = [sys.executable, "-m", "helpers.cli", "run", "--dataset", "digits", "--profile", "smoke"]
     done = subprocess.run(
         [*command, *arguments],
@@ -74,7 +74,7 @@ def finished(output: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def series(twice):
-    """What the command printed, the output folder and its environment."""
+    """The command's output, the output folder and its environment."""
     printed, output = twice[0]
     return printed, output, environment(output)
 
@@ -175,7 +175,7 @@ MODELS = (
 
 @pytest.mark.parametrize(("stage_of_model", "name"), MODELS)
 def test_saved_models_take_raw_pixels_without_this_package(series, registry, stage_of_model, name):
-    """A model's saved predictions come out again from the file and the raw images alone."""
+    """The model file and the raw images alone reproduce the saved predictions."""
     import keras
     import numpy as np
 
@@ -193,7 +193,7 @@ def test_saved_models_take_raw_pixels_without_this_package(series, registry, sta
 
 
 def test_fine_tuning_trains_what_it_says_and_keeps_the_rest(series, weights):
-    """Between 05's model and 06's: top blocks or all, by the metrics' own word; the frozen ones are the same bits."""
+    """Compare 06's model with 05's: the chosen blocks differ, and the frozen blocks are identical bit for bit."""
     import keras
     import numpy as np
 
@@ -223,7 +223,7 @@ def test_scratch_is_gone_when_a_stage_is_done(series):
 
 
 def test_same_seed_gives_the_same_models_bit_for_bit(twice, registry):
-    """Two runs at once in processes of their own: equal predictions."""
+    """Two simultaneous runs in separate processes make equal predictions."""
     files = ["01_acquire/train.npz", "03_preprocess/split.npz", "04_baseline/validation_predictions.npz"]
     if registry:
         files += [
@@ -236,7 +236,7 @@ def test_same_seed_gives_the_same_models_bit_for_bit(twice, registry):
 
 
 def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
-    """Every file of every stage, one byte each, with its time stamp put back."""
+    """Flip one byte in every file of every stage, and restore its time stamp."""
     copy = tmp_path / "output"
     shutil.copytree(series[1], copy)
     checked = 0
@@ -251,9 +251,8 @@ def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
             middle = len(original) // 2
             file.write_bytes(original[:middle] + bytes([original[middle] ^ 1]) + original[middle + 1 :])
             os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-            found = manifests.faults(place, manifest)
-            assert len(found) == 1
-            assert name in found[0]
+            (message,) = manifests.faults(place, manifest)
+            assert name in message
             file.write_bytes(original)
             checked += 1
     assert checked > 40
@@ -261,12 +260,12 @@ def test_flipped_byte_in_any_artifact_is_noticed_and_named(series, tmp_path):
 
 def test_changed_parameter_outdates_all_that_depends_on_it(series, weights, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(series[1]))
-    changed = parameters.parse_overrides(["04_baseline.forest_trees=11"])
+    changed = profiles.parse_overrides(["04_baseline.forest_trees=11"])
     request = graph.Request("digits", "smoke", overrides=changed)
     assert {state.stage for state in graph.states(request) if not state.done} == {
         "04_baseline",
         "09_tuning",
-        # those of the other candidates compare themselves with the first, and run if it comes out different
+        # the other candidates are compared with the first, and run again if it changes
         *(stage.name for stage in stages.of_notebook("07_evaluation")),
         "08_grad_cam/baseline_cnn",
         "08_grad_cam/tuned",

@@ -1,6 +1,6 @@
-"""Whatever is sent, the service answers with a status of its description, and never with a defect of its own.
+"""Whatever is sent, the service responds with a status of its description, and never with an error of its own.
 
-`OSEMN_FUZZ_CASES` sets how many cases are tried of each kind; `benchmarks/serving_fuzz.py` runs ten thousand.
+`OSEMN_FUZZ_CASES` sets the number of cases of each kind; `benchmarks/serving_fuzz.py` runs ten thousand.
 """
 
 import os
@@ -58,7 +58,7 @@ def client(application):
 
 @st.composite
 def mutated(draw) -> tuple[bytes, str]:
-    """A picture file with bytes changed, cut, doubled or put in."""
+    """Draw an image file with bytes changed, removed, doubled or inserted."""
     content, kind = draw(st.sampled_from(BASES))
     content = bytearray(content)
     for _ in range(draw(st.integers(1, 6))):
@@ -77,16 +77,16 @@ def mutated(draw) -> tuple[bytes, str]:
     return bytes(content), draw(st.sampled_from((kind, *KINDS.values(), "application/octet-stream")))
 
 
-def test_mutated_pictures_are_answered_or_refused(client):
+def test_mutated_images_are_classified_or_refused(client):
     seen = set()
 
     @RELAXED
     @given(mutated())
     def send(case):
         content, kind = case
-        answer = client.post("/v1/predict", content=content, headers={"Content-Type": kind})
-        assert answer.status_code in (200, 400, 413, 415, 422), answer.text
-        seen.add(answer.status_code)
+        response = client.post("/v1/predict", content=content, headers={"Content-Type": kind})
+        assert response.status_code in (200, 400, 413, 415, 422), response.text
+        seen.add(response.status_code)
 
     send()
     assert {200, 422} <= seen
@@ -97,15 +97,15 @@ def test_any_bytes_as_json_or_multipart_are_refused(client):
     @given(st.binary(max_size=400), st.sampled_from(("application/json", "multipart/form-data; boundary=b")))
     def send(content, kind):
         for body in (content, b"--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n" + content):
-            answer = client.post("/v1/predict", content=body, headers={"Content-Type": kind})
-            assert 400 <= answer.status_code < 500, answer.text
+            response = client.post("/v1/predict", content=body, headers={"Content-Type": kind})
+            assert 400 <= response.status_code < 500, response.text
 
     send()
 
 
-def test_requests_made_from_the_description_get_answers_of_the_description(application, client):
+def test_requests_generated_from_the_description_get_responses_of_the_description(application, client):
     schema = schemathesis.openapi.from_asgi("/openapi.json", application)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations()]
     assert {operation.path for operation in operations} >= {"/v1/predict", "/v1/model", "/health/ready"}
     statuses: set[int] = set()
     for operation in operations:
@@ -113,10 +113,10 @@ def test_requests_made_from_the_description_get_answers_of_the_description(appli
         @settings(RELAXED, max_examples=CASES if operation.path == "/v1/predict" else 5)
         @given(operation.as_strategy())
         def send(case):
-            answer = case.call(session=client)
-            assert answer.status_code < 500, case.as_curl_command()
-            case.validate_response(answer, checks=CHECKS)
-            statuses.add(answer.status_code)
+            response = case.call(session=client)
+            assert response.status_code < 500, case.as_curl_command()
+            case.validate_response(response, checks=CHECKS)
+            statuses.add(response.status_code)
 
         send()
-    assert {200, 415, 422} <= statuses, "the description leads to answers and refusals"
+    assert {200, 415, 422} <= statuses, "the description leads to predictions and refusals"

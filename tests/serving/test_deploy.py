@@ -1,4 +1,4 @@
-"""What deploy/ promises: the service needs no more than its requirements, and the manifest asks for what there is."""
+"""The service needs no more than the requirements in deploy/, and the manifest matches the service."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ IMPORTED = """
 import json, sys
 at_start = set(sys.modules)  # what .pth files of the environment import
 from starlette.testclient import TestClient
-from helpers.cli import datasets as cli_datasets, main as cli
+from helpers.cli import main as cli
 from helpers.series import processes as parent
 from helpers.serving import app, server
 from helpers.serving.settings import Settings
@@ -23,26 +23,26 @@ import service_support
 parent.end_with()  # as the command does
 with TestClient(app.create(Settings(dataset="digits"))) as client:
     client.post("/v1/predict", content=service_support.png(service_support.pixels()), headers={"Content-Type": "image/png"})
-# None stands for what is kept from being imported
+# None stands for modules whose import is blocked
 imported = {name for name, module in sys.modules.items() if module is not None} - at_start
 print(json.dumps(sorted({name.partition(".")[0] for name in imported})))
 """
 
 
 def closure(names: set[str]) -> set[str]:
-    """Return distributions and all that they need, extras left out."""
-    found, pending = set(), {name.lower() for name in names}
+    """Return distributions and all their dependencies, without extras."""
+    closed, pending = set(), {name.lower() for name in names}
     while pending:
         name = pending.pop()
-        if name in found:
+        if name in closed:
             continue
-        found.add(name)
+        closed.add(name)
         try:
             needed = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue
         pending |= {re.match(r"[\w.-]+", line)[0].lower() for line in needed if "extra ==" not in line}
-    return {name.replace("_", "-") for name in found}
+    return {name.replace("_", "-") for name in closed}
 
 
 def test_service_imports_nothing_beyond_its_requirements(tmp_path, monkeypatch):
@@ -54,7 +54,7 @@ def test_service_imports_nothing_beyond_its_requirements(tmp_path, monkeypatch):
     modules = yaml.safe_load(done.stdout)
     lines = (DEPLOY / "requirements.txt").read_text(encoding="utf-8").splitlines()
     allowed = closure({line for line in lines if not line.startswith("#")})
-    of_tests = closure({"httpx2", "onnx"})  # the test's own client, and the maker of its model
+    of_tests = closure({"httpx2", "onnx"})  # the test's own client, and the package that builds its model
     homes = metadata.packages_distributions()
     missing = {
         module: homes[module]
@@ -66,7 +66,7 @@ def test_service_imports_nothing_beyond_its_requirements(tmp_path, monkeypatch):
     assert not missing
 
 
-def test_manifest_probes_what_the_service_answers_and_waits_for_its_drain():
+def test_manifest_probes_the_health_routes_and_waits_for_the_drain():
     documents = {item["kind"]: item for item in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
     assert set(documents) == {"Deployment", "Service", "HorizontalPodAutoscaler"}
     pod = documents["Deployment"]["spec"]["template"]["spec"]
@@ -95,13 +95,13 @@ def serving_container() -> dict:
     return container
 
 
-def test_manifest_takes_the_image_that_the_dockerfile_says_how_to_build_and_looks_for_no_other():
+def test_manifest_uses_the_image_that_the_dockerfile_builds_and_pulls_no_other():
     container = serving_container()
     name, _, tag = container["image"].partition(":")
-    assert tag not in ("", "latest"), "nodes would not know one from the next"
-    said = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-    assert f"-t {name}:{tag} ." in said
-    assert f"docker run -p 8000:8000 {name}:{tag}" in said
+    assert tag not in ("", "latest"), "nodes could not tell two builds apart"
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert f"-t {name}:{tag} ." in dockerfile
+    assert f"docker run -p 8000:8000 {name}:{tag}" in dockerfile
     assert container["imagePullPolicy"] == "IfNotPresent"
 
 

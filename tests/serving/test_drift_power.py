@@ -1,12 +1,11 @@
-"""Pictures are changed as it is said, power is counted, and a change is noticed the sooner the stronger it is."""
+"""Images are changed as stated, and stronger changes and larger windows raise more alarms."""
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from helpers import paths
+from helpers import figures, paths
 from helpers.interpret import drift
-from helpers.serving import drift_power, plots
+from helpers.serving import conclusions, drift_power, plots
 
 
 def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +15,7 @@ def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32), parts.astype(np.float32)
 
 
-def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def images_of_three_classes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     images = generator.integers(0, 120, (n, 12, 12, 1))
@@ -27,32 +26,32 @@ def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def reference() -> drift.DriftReference:
-    images, _ = pictures(1200, seed=0)
+    images, _ = images_of_three_classes(1200, seed=0)
     return drift.DriftReference.made_from(drift.sample(*predict(images), images), seed=0, windows=(30, 200))
 
 
 def test_changes_are_what_they_are_called():
-    images, _ = pictures(5, seed=1)
-    assert np.array_equal(drift_power.rotated(images, 90.0, 0), np.rot90(images, axes=(1, 2)))
-    assert drift_power.noisy(images, 10.0, 0).astype(int).std() > images.std()
-    assert drift_power.blurred(images, 1.0, 0).std() < images.std()
-    assert drift_power.brightened(images, 0.5, 0) == pytest.approx(images // 2)
+    images, _ = images_of_three_classes(5, seed=1)
+    assert np.array_equal(drift_power.rotate(images, 90.0, 0), np.rot90(images, axes=(1, 2)))
+    assert drift_power.add_noise(images, 10.0, 0).astype(int).std() > images.std()
+    assert drift_power.blur(images, 1.0, 0).std() < images.std()
+    assert drift_power.scale_brightness(images, 0.5, 0) == pytest.approx(images // 2)
     for change, strengths, _ in drift_power.CHANGES.values():
         changed = change(images, strengths[-1], 0)
         assert changed.dtype == np.uint8
         assert changed.shape == images.shape
 
 
-def test_stronger_changes_and_larger_windows_are_noticed_more_often(reference):
-    images, labels = pictures(600, seed=2)
-    found = drift_power.measure(reference, images, labels, predict, windows=12, seed=0)
-    rate = {(power.kind, power.strength, power.window): power.rate for power in found}
-    assert len(found) == 2 * (sum(len(strengths) for _, strengths, _ in drift_power.CHANGES.values()) + 3)
+def test_stronger_changes_and_larger_windows_are_detected_more_often(reference):
+    images, labels = images_of_three_classes(600, seed=2)
+    result = drift_power.measure(reference, images, labels, predict, windows=12, seed=0)
+    rate = {(power.kind, power.strength, power.window): power.rate for power in result}
+    assert len(result) == 2 * (sum(len(strengths) for _, strengths, _ in drift_power.CHANGES.values()) + 3)
     assert rate["brightness", "× 0.5", 200] == 1.0
     assert rate["one class", "41%", 30] < rate["one class", "78%", 200]
     assert rate["one class", "78%", 200] == 1.0
-    assert all(0 <= power.ci95[0] <= power.rate <= power.ci95[1] <= 1 for power in found)
-    figure = plots.drift_power(found)
+    assert all(0 <= power.ci95[0] <= power.rate <= power.ci95[1] <= 1 for power in result)
+    figure = plots.drift_power(result)
     assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == [
         *drift_power.CHANGES,
         "one class",
@@ -60,63 +59,66 @@ def test_stronger_changes_and_larger_windows_are_noticed_more_often(reference):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
-def test_one_class_has_the_share_of_the_window_that_its_name_says(reference, classes, monkeypatch):
-    images, _ = pictures(120, seed=6)
-    labels, shares = np.arange(120) % classes, {}
+def test_one_class_makes_up_the_proportion_of_the_window_that_its_name_states(
+    reference, classes, monkeypatch
+):
+    images, _ = images_of_three_classes(120, seed=6)
+    labels, proportions = np.arange(120) % classes, {}
 
     class Spy:
         def __init__(self):
             self.thresholds = {100: 0.0}
 
         def examine(self, window, seed):
-            shares[len(shares)] = window
+            proportions[len(proportions)] = window
             return type("Finding", (), {"drifted": False})
 
     monkeypatch.setattr(drift.Sample, "rows", lambda self, rows: np.mean(labels[rows] == 0))
-    found = drift_power.measure(Spy(), images, labels, predict, windows=30, seed=0)
-    shown = [(power.strength, power.windows) for power in found if power.kind == "one class"]
-    drawn = np.array([*shares.values()]).reshape(-1, 30).mean(axis=1)[-len(shown) :]
+    result = drift_power.measure(Spy(), images, labels, predict, windows=30, seed=0)
+    shown = [(power.strength, power.windows) for power in result if power.kind == "one class"]
+    drawn = np.array([*proportions.values()]).reshape(-1, 30).mean(axis=1)[-len(shown) :]
     stated = [float(strength.rstrip("%")) / 100 for strength, _ in shown]
     assert drawn == pytest.approx(stated, abs=0.04)
-    assert all(share > 1 / classes for share in stated)
+    assert all(proportion > 1 / classes for proportion in stated)
 
 
-def test_false_alarms_are_rare_and_said(reference):
-    images, labels = pictures(600, seed=3)
-    none = drift_power.false_alarms(reference, images, predict, windows=100, seed=0)
-    assert [power.window for power in none] == [30, 200]
-    assert all(power.detected <= 3 for power in none)
-    found = drift_power.measure(reference, images, labels, predict, windows=5, seed=0)
-    text = drift_power.sentence(none, found)
-    alarms = sum(power.detected for power in none)
-    assert f"{alarms} false alarm{'s' * (alarms != 1)} in 200 windows" in text
-    assert f"in {drift_power.turned(found).rate:.0%} of windows of 200" in text
+def test_false_alarms_are_rare_and_stated(reference):
+    images, labels = images_of_three_classes(600, seed=3)
+    alarms = drift_power.false_alarms(reference, images, predict, windows=100, seed=0)
+    assert [power.window for power in alarms] == [30, 200]
+    assert all(power.detected <= 3 for power in alarms)
+    power = drift_power.measure(reference, images, labels, predict, windows=5, seed=0)
+    conclusion = conclusions.drift(alarms, power)
+    false = sum(one.detected for one in alarms)
+    assert f"{false} of 200 windows without drift raised a false alarm" in conclusion.text
+    assert conclusion.numbers["detected"]["brightness"]
+    assert "brightness (×" in conclusion.text
 
 
-def test_without_a_reference_nothing_is_found_and_said_so():
-    images, labels = pictures(10, seed=4)
-    none = drift_power.false_alarms(None, images, predict, windows=5, seed=0)
-    found = drift_power.measure(None, images, labels, predict, windows=5, seed=0)
-    assert none == found == []
-    assert "too few validation images" in drift_power.sentence(none, found)
-    assert isinstance(plots.drift_power(found), Figure)
+def test_without_a_reference_nothing_is_measured_and_the_conclusion_says_why():
+    images, labels = images_of_three_classes(10, seed=4)
+    alarms = drift_power.false_alarms(None, images, predict, windows=5, seed=0)
+    power = drift_power.measure(None, images, labels, predict, windows=5, seed=0)
+    assert alarms == power == []
+    assert "too few validation images" in conclusions.drift(alarms, power).text
+    assert "too few validation images" in figures.alt_text(plots.drift_power(power))
 
 
-def test_chunks_give_what_the_whole_gives():
-    images, _ = pictures(20, seed=5)
+def test_chunks_give_the_same_as_all_images_at_once():
+    images, _ = images_of_three_classes(20, seed=5)
     for part, whole in zip(drift_power.in_chunks(predict, 7)(images), predict(images), strict=True):
         assert part == pytest.approx(whole)
 
 
-def test_other_pictures_come_from_another_data_set_of_the_same_shape_if_it_is_here(monkeypatch, tmp_path):
+def test_other_images_come_from_another_data_set_of_the_same_shape_if_it_is_here(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "cache_root", lambda: tmp_path)
-    assert drift_power.other_pictures((28, 28, 1), "fashion_mnist", 10) == {}
+    assert drift_power.other_images((28, 28, 1), "fashion_mnist", 10) == {}
     file = drift_power.idx.DATASETS["mnist"].files[0]
     (tmp_path / "mnist").mkdir()
     content = np.random.default_rng(0).integers(0, 256, np.prod(file.shape), dtype=np.uint8).tobytes()
     (tmp_path / "mnist" / file.name).write_bytes(bytes(16) + content)
-    (name, images), *_ = drift_power.other_pictures((28, 28, 1), "fashion_mnist", 10).items()
+    (name, images), *_ = drift_power.other_images((28, 28, 1), "fashion_mnist", 10).items()
     assert name == "MNIST"
     assert images.shape == (10, 28, 28, 1)
-    assert drift_power.other_pictures((64, 64, 3), "fashion_mnist", 10) == {}
-    assert drift_power.other_pictures((28, 28, 1), "mnist", 10) == {}
+    assert drift_power.other_images((64, 64, 3), "fashion_mnist", 10) == {}
+    assert drift_power.other_images((28, 28, 1), "mnist", 10) == {}

@@ -1,4 +1,4 @@
-"""What a connection may send and how long it may wait before it has made a request."""
+"""Request headers are limited in size and in the time to receive them."""
 
 import contextlib
 import http.client
@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import service_support
-from helpers.serving import load_test
+from helpers.serving import load_test, service_process
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 TIMEOUT = 2.0
@@ -21,30 +21,30 @@ def service(tmp_path_factory):
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("OSEMN_OUTPUT_DIR", str(folder / "out"))
         service_support.publish(folder / "first")
-        with load_test.running(
-            load_test.serve_command("digits", "--quiet", "--timeout", str(TIMEOUT))
-        ) as found:
-            yield found
+        with service_process.running(
+            service_process.serve_command("digits", "--quiet", "--timeout", str(TIMEOUT))
+        ) as service:
+            yield service
 
 
 @pytest.fixture
 def connection(service):
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as found:
-        yield found
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        yield connection
 
 
-def answer(connection: socket.socket) -> bytes:
+def receive(connection: socket.socket) -> bytes:
     """Return what comes until the service closes the connection."""
-    found = b""
-    with contextlib.suppress(ConnectionResetError):  # closed while more was on its way
+    received = b""
+    with contextlib.suppress(ConnectionResetError):  # closed while more was arriving
         while piece := connection.recv(65_536):
-            found += piece
-    return found
+            received += piece
+    return received
 
 
 def test_head_of_60_kib_is_taken(connection):
     connection.sendall(LIVE + b"a: " + b"b" * 60_000 + b"\r\nConnection: close\r\n\r\n")
-    assert answer(connection)[9:12] == b"200"
+    assert receive(connection)[9:12] == b"200"
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_head_of_60_kib_is_taken(connection):
 )
 def test_larger_head_is_refused_in_the_form_of_all_errors(connection, head):
     connection.sendall(head + (b" HTTP/1.1" if b" HTTP" not in head else b"") + b"\r\n\r\n")
-    found = answer(connection)
-    assert found.startswith(b"HTTP/1.1 431 ")
-    assert b'"reason": "head"' in found
+    response = receive(connection)
+    assert response.startswith(b"HTTP/1.1 431 ")
+    assert b'"reason": "head"' in response
 
 
 TRAILED = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
@@ -76,7 +76,7 @@ TRAILED = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nT
 def test_20_mb_before_or_after_a_request_cost_no_memory(service, connection, begin, more):
     process = psutil.Process(service.process.pid)
     before, megabyte = process.memory_info().rss, more * (1_000_000 // len(more))
-    with contextlib.suppress(OSError):  # the service hung up
+    with contextlib.suppress(OSError):  # the service closed the connection
         connection.sendall(begin)
         for _ in range(20):
             connection.sendall(megabyte)
@@ -96,14 +96,14 @@ def test_connection_that_makes_no_request_is_closed_after_the_timeout(connection
     connection.sendall(first + end)
     time.sleep(0.2)
     connection.sendall(later)
-    answer(connection)
+    receive(connection)
     assert TIMEOUT - 0.5 < time.monotonic() - began < 3 * TIMEOUT
 
 
 def test_head_that_trickles_is_not_waited_for_any_longer(connection):
     began = time.monotonic()
     connection.sendall(LIVE)
-    with contextlib.suppress(OSError):  # the service hung up
+    with contextlib.suppress(OSError):  # the service closed the connection
         while time.monotonic() - began < 5 * TIMEOUT:
             connection.sendall(b"a:b\r\n")
             time.sleep(0.2)
@@ -111,7 +111,7 @@ def test_head_that_trickles_is_not_waited_for_any_longer(connection):
 
 
 def status_of(connection: socket.socket) -> int:
-    with http.client.HTTPResponse(connection) as response:  # an answer may come in several pieces
+    with http.client.HTTPResponse(connection) as response:  # a response may come in several pieces
         response.begin()
         response.read()
         return response.status

@@ -13,14 +13,14 @@ from helpers.serving import model
 def holder(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first")
-    found = model.Holder("digits")
-    found.load()
-    return found
+    holder = model.Holder("digits")
+    holder.load()
+    return holder
 
 
 @pytest.fixture
 def damaged(holder, tmp_path):
-    """The model of a second version, which is current but not whole."""
+    """The model of a second version, which is current but damaged."""
     name = service_support.publish(tmp_path / "second", seed=1)
     file = holder.registry.folder / name / "model.onnx"
     file.write_bytes(file.read_bytes() + b"!")
@@ -32,38 +32,38 @@ def repair(file):
 
 
 def test_version_that_failed_is_tried_again_when_it_is_promoted_again(holder, damaged):
-    assert not holder.look()
+    assert not holder.update()
     repair(damaged)
-    assert not holder.look(), "not at each look"
+    assert not holder.update(), "not at each check"
     name = damaged.parent.name
     Registry("digits").promote(name)
-    assert holder.look()
+    assert holder.update()
     assert holder.served.version.name == name
 
 
 def test_version_that_failed_is_tried_again_after_a_while(holder, damaged, monkeypatch):
-    assert not holder.look()
+    assert not holder.update()
     repair(damaged)
-    monkeypatch.setattr(model, "AGAIN_SECONDS", 0.0)
-    assert holder.look()
+    monkeypatch.setattr(model, "RETRY_SECONDS", 0.0)
+    assert holder.update()
     assert holder.served.version.name == damaged.parent.name
 
 
 def test_same_failure_is_counted_and_logged_once_and_another_one_again(holder, damaged, monkeypatch, caplog):
     monkeypatch.setattr(logging.getLogger("osemn.serving"), "propagate", True)
-    monkeypatch.setattr(model, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(model, "RETRY_SECONDS", 0.0)
     for _ in range(3):
-        assert not holder.look()
+        assert not holder.update()
     assert holder.refused == 1
     assert [record.message for record in caplog.records] == ["version refused"]
     damaged.unlink()
     for _ in range(3):
-        assert not holder.look()
+        assert not holder.update()
     assert holder.refused == 2
     assert holder.served is not None
 
 
-def test_failure_that_nobody_foresaw_is_not_met_at_each_look(holder, damaged, monkeypatch):
+def test_unexpected_failure_does_not_recur_at_each_check(holder, damaged, monkeypatch):
     calls = []
 
     def fail(version):
@@ -72,6 +72,6 @@ def test_failure_that_nobody_foresaw_is_not_met_at_each_look(holder, damaged, mo
 
     monkeypatch.setattr(model.Served, "load", fail)
     with pytest.raises(ValueError, match="unforeseen"):
-        holder.look()
-    assert not holder.look()
+        holder.update()
+    assert not holder.update()
     assert len(calls) == 1

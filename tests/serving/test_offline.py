@@ -1,4 +1,4 @@
-"""`osemn predict` and `osemn drift` answer on the registry's current version, and say what they could not read."""
+"""`osemn predict` and `osemn drift` use the registry's current version, and name what they could not read."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def call(*arguments: str):
     return CliRunner().invoke(main.app, [*arguments, "--dataset", "digits"], catch_exceptions=False)
 
 
-def test_files_are_answered_in_order_and_drawn(home):
+def test_files_are_classified_in_order_and_drawn(home):
     files = [home / f"{name}.png" for name in ("one", "two")]
     for seed, file in enumerate(files):
         file.write_bytes(service_support.png(service_support.pixels(seed)))
@@ -49,14 +49,14 @@ def test_files_are_answered_in_order_and_drawn(home):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
-def test_full_disk_is_said_in_a_sentence_and_the_answers_are_given(home):
+def test_full_disk_is_one_sentence_and_the_predictions_are_printed(home):
     file, full = home / "one.png", home / "grid.png"
     file.write_bytes(service_support.png(service_support.pixels()))
     full.symlink_to("/dev/full")
     done = osemn("predict", str(file), "--grid", str(full), "--dataset", "digits")
     assert done.returncode == 1
     assert done.stdout.splitlines()[1].startswith(str(file))
-    assert done.stderr.startswith("Failed: there is no room left on the disk")
+    assert done.stderr.startswith("Failed: there is no space left on the disk")
     assert "Make some" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -64,19 +64,19 @@ def test_full_disk_is_said_in_a_sentence_and_the_answers_are_given(home):
 def test_first_second_and_third_are_scaled_alike(home):
     """The three classes of these versions sum to one; the model's own probabilities beside a scaled first would not."""
     file = home / "one.png"
-    dark = service_support.pixels() // 16  # which these models are less sure of
+    dark = service_support.pixels() // 16  # in which these models are less confident
     file.write_bytes(service_support.png(dark))
     served = offline.current("digits")
     own = served.predict(dark[None, ..., None])[0][0]
     scaled = own ** (1 / served.temperature) / np.sum(own ** (1 / served.temperature))
     first, second, third = np.sort(scaled)[::-1]
     assert abs(second - np.sort(own)[-2]) > 0.001
-    found = call("predict", str(file)).stdout.splitlines()[1].split(",")
-    assert [cell.split()[-1] for cell in found[2:5]] == [f"{share:.3f}" for share in (first, second, third)]
-    assert float(found[2]) + sum(float(cell.split()[1]) for cell in found[3:5]) == pytest.approx(1, abs=0.002)
+    cells = call("predict", str(file)).stdout.splitlines()[1].split(",")
+    assert [cell.split()[-1] for cell in cells[2:5]] == [f"{value:.3f}" for value in (first, second, third)]
+    assert float(cells[2]) + sum(float(cell.split()[1]) for cell in cells[3:5]) == pytest.approx(1, abs=0.002)
 
 
-def test_file_that_cannot_be_read_is_named_and_the_others_are_answered(home):
+def test_file_that_cannot_be_read_is_named_and_the_others_are_classified(home):
     good, bad = home / "good.png", home / "bad.png"
     good.write_bytes(service_support.png(service_support.pixels()))
     bad.write_text("text", encoding="utf-8")
@@ -93,11 +93,11 @@ def test_every_format_that_the_series_reads_is_read(home, kind):
     np.testing.assert_array_equal(offline.read(offline.current("digits"), path)[..., 0], pixels)
 
 
-def test_photograph_of_24_million_pixels_is_answered(home):
+def test_photograph_of_24_million_pixels_is_classified(home):
     Image.new("L", (6_000, 4_000), 200).save(home / "large.jpg")
-    (answer,) = offline.of_files(offline.current("digits"), [home / "large.jpg"])
-    assert not answer.problem
-    assert answer.image.shape == (8, 8, 1)
+    (prediction,) = offline.of_files(offline.current("digits"), [home / "large.jpg"])
+    assert not prediction.problem
+    assert prediction.image.shape == (8, 8, 1)
 
 
 def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkeypatch):
@@ -107,13 +107,13 @@ def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkey
     for name, written in content.items():
         (home / name).write_bytes(written)
     files = [home / name for name in (*content, "missing")]
-    found = [answer.problem for answer in offline.of_files(offline.current("digits"), files)]
-    assert found[:3] == ["the file is empty", "it is no image", "it has 11 × 11 pixels, more than 100"]
-    assert found[3]
-    assert found[4] == "no such file or directory"
+    problems = [prediction.problem for prediction in offline.of_files(offline.current("digits"), files)]
+    assert problems[:3] == ["the file is empty", "it is not an image", "it has 11 × 11 pixels, more than 100"]
+    assert problems[3]
+    assert problems[4] == "no such file or directory"
 
 
-def test_drawing_is_framed_unless_unwished(home):
+def test_drawing_is_framed_unless_switched_off(home):
     content = registry_versions.content(home / "framed")
     registry = Registry("digits")
     registry.promote(
@@ -128,8 +128,8 @@ def test_drawing_is_framed_unless_unwished(home):
     np.testing.assert_array_equal(offline.read(served, home / "drawing.png")[..., 0], wanted)
     cut = offline.read(served, home / "drawing.png", ImageOptions(frame=False))
     assert not np.array_equal(cut[..., 0], wanted)
-    (answer,) = offline.of_files(served, [home / "blank.png"])
-    assert "blank" in answer.problem
+    (prediction,) = offline.of_files(served, [home / "blank.png"])
+    assert "blank" in prediction.problem
 
 
 def test_samples_come_with_their_true_class(home):
@@ -152,7 +152,7 @@ def test_samples_come_with_their_true_class(home):
 def test_nothing_to_predict_and_samples_of_a_run_that_is_gone_are_errors(home):
     with pytest.raises(UsageError, match="nothing to predict"):
         call("predict")
-    with pytest.raises(OsemnError, match="not here"):
+    with pytest.raises(OsemnError, match="are missing"):
         call("predict", "--samples", "3")
 
 
@@ -169,7 +169,7 @@ def test_grid_that_cannot_be_written_is_refused_before_anything_is_predicted(hom
     with pytest.raises(UsageError, match="is a folder"):
         call("predict", "x.png", "--grid", str(home))
     for name in ("grid", "grid.xyz", "grid.png.jpg"):
-        with pytest.raises(UsageError, match=rf"{name} is no name of a PNG file"):
+        with pytest.raises(UsageError, match=rf"{name} is not the name of a PNG file"):
             call("predict", "x.png", "--grid", str(home / name))
     with pytest.raises(UsageError, match="Nothing can be written to /proc"):
         call("predict", "x.png", "--grid", "/proc/out.png")
@@ -203,26 +203,26 @@ def test_folder_like_the_reference_shows_no_drift(home):
     images = np.random.default_rng(5).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
     done = call("drift", folder_of(home, images[:60]), "--check")
     assert done.exit_code == 0
-    assert done.stdout.startswith("No drift shown in 60 pictures.")
+    assert done.stdout.startswith("No significant drift in 60 images.")
     assert "embeddings: p = " in done.stdout
 
 
-def test_pictures_in_the_order_of_their_classes_show_no_drift(home):
+def test_images_in_the_order_of_their_classes_show_no_drift(home):
     images = np.random.default_rng(5).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
     model = Registry("digits").current().folder / "model.onnx"
     order = registry_versions.predict(model, images)[0][:, 0].argsort()
     done = call("drift", folder_of(home, images[order]), "--check")
     assert done.exit_code == 0
-    assert done.stdout.startswith("No drift shown in 600 pictures.")
+    assert done.stdout.startswith("No significant drift in 600 images.")
 
 
-def test_folder_of_darker_pictures_shows_drift_and_the_check_fails(home):
+def test_folder_of_darker_images_shows_drift_and_the_check_fails(home):
     images = np.random.default_rng(6).integers(0, 64, (60, 8, 8, 1), dtype=np.uint8)
     folder = folder_of(home, images)
     done = call("drift", folder)
     assert done.exit_code == 0
     assert "brightness" in done.stdout.splitlines()[0]
-    with pytest.raises(OsemnError, match="Drift in 60 pictures"):
+    with pytest.raises(OsemnError, match="Drift in 60 images"):
         call("drift", folder, "--check")
 
 
@@ -230,7 +230,7 @@ def test_folder_that_is_not_there_empty_or_too_small_is_an_error(home):
     with pytest.raises(UsageError, match="There is no folder"):
         call("drift", str(home / "nowhere"))
     (home / "empty").mkdir()
-    with pytest.raises(OsemnError, match="no picture that can be read"):
+    with pytest.raises(OsemnError, match="holds no readable image"):
         call("drift", str(home / "empty"))
     with pytest.raises(OsemnError, match="10 pictures are too few"):
         call("drift", folder_of(home, np.zeros((10, 8, 8, 1), np.uint8)))

@@ -1,4 +1,4 @@
-"""The service as a process: it starts without TensorFlow, ends without leaving anybody, and workers share the load."""
+"""The service as a process starts without TensorFlow, answers what it accepted before it ends, and distributes load over workers."""
 
 import contextlib
 import json
@@ -16,14 +16,14 @@ from starlette.testclient import TestClient
 
 import service_support
 from helpers.errors import OsemnError
-from helpers.serving import app, load_test
+from helpers.serving import app, load_test, service_process
 
 PNG = service_support.png(service_support.pixels())
 
 
 def test_it_is_ready_soon_and_answers_every_request_that_it_took_when_told_to_end(home):
     large = service_support.png(service_support.pixels(side=600))
-    with load_test.running(load_test.serve_command("digits", "--quiet")) as service:
+    with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
         assert service.seconds_to_ready < 10  # the figure to reach is measured by notebook 11
         connections = [socket.create_connection(("127.0.0.1", service.port), timeout=20) for _ in range(20)]
         for connection in connections:
@@ -52,41 +52,45 @@ def test_it_never_imports_tensorflow(home):
 
 
 def test_workers_answer_and_their_counts_are_added_up(home):
-    with load_test.running(load_test.serve_command("digits", "--quiet", "--workers", "2")) as service:
-        found = load_test.load(service.port, [load_test.post(PNG)], connections=8, seconds=1.0, warm_up=0.0)
-        assert set(found.statuses) == {200}
+    with service_process.running(
+        service_process.serve_command("digits", "--quiet", "--workers", "2")
+    ) as service:
+        result = load_test.load(service.port, [load_test.post(PNG)], connections=8, seconds=1.0, warm_up=0.0)
+        assert set(result.statuses) == {200}
         status, _ = load_test.send(service.address, b"")
         assert status == 400
-        text = load_test.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
+        text = service_process.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
         counted = [
             float(line.split()[-1]) for line in text.splitlines() if line.startswith("osemn_pictures_total{")
         ]
-        assert sum(counted) >= sum(found.statuses.values())
+        assert sum(counted) >= sum(result.statuses.values())
         assert 'osemn_refused_total{reason="empty"} 1.0' in text
         assert service.stop() == 0
 
 
 def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(home, monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
-    with load_test.running(load_test.serve_command("digits", "--quiet")) as service:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+    with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
         assert load_test.send(service.address, PNG)[0] == 200
 
 
 def test_too_many_connections_are_told_to_come_again_not_dropped(home):
-    with load_test.running(load_test.serve_command("digits", "--quiet")) as service:
-        found = load_test.load(service.port, [load_test.post(PNG)], connections=600, seconds=1.0, warm_up=0.0)
-        assert set(found.statuses) <= {200, 503}
-        assert found.statuses[200] > 0
+    with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
+        result = load_test.load(
+            service.port, [load_test.post(PNG)], connections=600, seconds=1.0, warm_up=0.0
+        )
+        assert set(result.statuses) <= {200, 503}
+        assert result.statuses[200] > 0
         assert load_test.send(service.address, PNG)[0] == 200
 
 
 def test_logs_are_json_with_the_request_id_and_without_the_picture(home):
-    port = load_test._free_port()
-    command = [part.format(port=port) for part in load_test.serve_command("digits")]
+    port = service_process._free_port()
+    command = [part.format(port=port) for part in service_process.serve_command("digits")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 30
-        while not load_test._is_ready(port) and time.monotonic() < deadline:
+        while not service_process._is_ready(port) and time.monotonic() < deadline:
             time.sleep(0.05)
         _, answer = load_test.send(f"http://127.0.0.1:{port}", PNG)
         process.terminate()
@@ -158,7 +162,7 @@ def test_service_that_does_not_start_is_an_error_that_says_why(home, monkeypatch
     (folder / "current").write_text("20260101-000000-00000000\n", encoding="utf-8")
     with (
         pytest.raises(OsemnError, match="There is no version '20260101-000000-00000000'"),
-        load_test.running(load_test.serve_command("digits")),
+        service_process.running(service_process.serve_command("digits")),
     ):
         pass
 
@@ -168,7 +172,7 @@ def test_load_counts_what_it_meets():
 
     def answer():
         connection, _ = server.accept()
-        server.close()  # who comes again is refused
+        server.close()  # the next connection is refused
         for status in (b"200 OK", b"503 Busy"):
             connection.recv(65_536)
             connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
@@ -177,35 +181,38 @@ def test_load_counts_what_it_meets():
 
     thread = threading.Thread(target=answer)
     thread.start()
-    found = load_test.load(
+    result = load_test.load(
         server.getsockname()[1], [load_test.post(b"x")], connections=1, seconds=0.5, warm_up=0.0
     )
     thread.join()
-    assert found.statuses == {200: 1, 503: 1, 0: 1}
-    assert len(found.latency_ms) == 1
+    assert result.statuses == {200: 1, 503: 1, 0: 1}
+    assert len(result.latency_ms) == 1
 
 
 @pytest.mark.parametrize(("workers", "seconds"), [("1", 0.1), ("1", 0.4), ("1", 0.7), ("2", 0.5), ("2", 1.0)])
 def test_service_that_is_told_to_end_while_it_starts_ends_well(home, workers, seconds):
     process = subprocess.Popen(
-        [part.format(port=0) for part in load_test.serve_command("digits", "--quiet", "--workers", workers)],
+        [
+            part.format(port=0)
+            for part in service_process.serve_command("digits", "--quiet", "--workers", workers)
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout.readline().startswith("Serving")
     time.sleep(seconds)
     process.terminate()
-    assert process.wait(20) in (0, -signal.SIGTERM)  # by the signal itself where it came before all else
+    assert process.wait(20) in (0, -signal.SIGTERM)  # by the signal itself if it came first
 
 
 def test_a_service_that_answers_and_hangs_up_is_counted_and_no_error():
     listening = socket.create_server(("127.0.0.1", 0))
 
     def answer():
-        with contextlib.suppress(OSError):  # until it is shut
+        with contextlib.suppress(OSError):  # until the socket is closed
             while True:
                 connection, _ = listening.accept()
-                connection.recv(100)  # not all that is sent
+                connection.recv(100)  # only a part of the request
                 connection.sendall(
                     b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
                 )
@@ -213,11 +220,11 @@ def test_a_service_that_answers_and_hangs_up_is_counted_and_no_error():
 
     threading.Thread(target=answer, daemon=True).start()
     large = [load_test.post(b"x" * 3_000_000)]
-    found = load_test.load(listening.getsockname()[1], large, connections=2, seconds=0.5, warm_up=0.0)
+    result = load_test.load(listening.getsockname()[1], large, connections=2, seconds=0.5, warm_up=0.0)
     listening.shutdown(socket.SHUT_RDWR)
     listening.close()
-    assert not len(found.latency_ms)
-    assert set(found.statuses) <= {0, 413}
+    assert not len(result.latency_ms)
+    assert set(result.statuses) <= {0, 413}
 
 
 def test_few_answers_are_waited_for_but_not_for_ever():
@@ -236,7 +243,7 @@ def test_few_answers_are_waited_for_but_not_for_ever():
 
     thread = threading.Thread(target=answer)
     thread.start()
-    found = load_test.load(
+    result = load_test.load(
         listening.getsockname()[1],
         [load_test.post(b"x")],
         connections=1,
@@ -245,21 +252,21 @@ def test_few_answers_are_waited_for_but_not_for_ever():
         at_least=7,
     )
     thread.join()
-    assert len(found.latency_ms) >= 7
-    assert 0.6 < found.seconds < 3.0
-    assert found.per_second == pytest.approx(len(found.latency_ms) / found.seconds)
+    assert len(result.latency_ms) >= 7
+    assert 0.6 < result.seconds < 3.0
+    assert result.per_second == pytest.approx(len(result.latency_ms) / result.seconds)
 
 
 def test_the_service_of_a_measurement_wants_no_key_whatever_the_environment_says(home, monkeypatch):
     monkeypatch.setenv("OSEMN_API_KEY", "secret")
-    with load_test.running(load_test.serve_command("digits", "--quiet")) as service:
+    with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
         assert load_test.send(service.address, PNG)[0] == 200
 
 
 def test_it_ends_when_the_kernel_that_started_it_was_killed(home):
     code = (
-        "import time\nfrom helpers.serving import load_test as trial\n"
-        "with trial.running(trial.serve_command('digits', '--quiet', '--workers', '2')) as service:\n"
+        "import time\nfrom helpers.serving import service_process\n"
+        "with service_process.running(service_process.serve_command('digits', '--quiet', '--workers', '2')) as service:\n"
         "    print(service.process.pid, flush=True)\n"
         "    time.sleep(60)"
     )

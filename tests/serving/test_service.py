@@ -1,4 +1,4 @@
-"""The API answers what the model predicts, and refuses the rest with a reason and without harm."""
+"""The API returns what the model predicts, and refuses everything else with a reason and without harm."""
 
 import asyncio
 import io
@@ -71,29 +71,37 @@ def post(client, content, kind="image/png", **options):
 
 def refused(answer, status: int, reason: str) -> str:
     assert answer.status_code == status, answer.text
-    found = answer.json()
-    assert found["error"]["reason"] == reason
-    assert found["request_id"] == answer.headers["x-request-id"]
-    return found["error"]["message"]
+    content = answer.json()
+    assert content["error"]["reason"] == reason
+    assert content["request_id"] == answer.headers["x-request-id"]
+    return content["error"]["message"]
 
 
 def test_picture_is_answered_with_the_models_own_probabilities(client, version):
     answer = post(client, service_support.png(service_support.pixels()))
     assert answer.status_code == 200
     content = answer.json()
-    (found,) = content["predictions"]
+    (prediction,) = content["predictions"]
     (wanted,) = expected(service_support.pixels())
-    assert list(found["probabilities"]) == list(registry_versions.CLASSES)
-    assert list(found["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-6)
-    assert found["label"] == int(wanted.argmax())
-    assert found["class"] == registry_versions.CLASSES[found["label"]] == found["top"][0]["class"]
-    assert [entry["probability"] for entry in found["top"]] == sorted(
-        found["calibrated"].values(), reverse=True
+    assert list(prediction["probabilities"]) == list(registry_versions.CLASSES)
+    assert list(prediction["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-6)
+    assert prediction["label"] == int(wanted.argmax())
+    assert (
+        prediction["class"] == registry_versions.CLASSES[prediction["label"]] == prediction["top"][0]["class"]
+    )
+    assert [entry["probability"] for entry in prediction["top"]] == sorted(
+        prediction["calibrated"].values(), reverse=True
     )
     scaled = wanted ** (1 / 1.2)
-    assert list(found["calibrated"]) == list(registry_versions.CLASSES)
-    assert list(found["calibrated"].values()) == pytest.approx((scaled / scaled.sum()).tolist(), abs=1e-5)
-    assert found["confidence"] == found["top"][0]["probability"] == max(found["calibrated"].values())
+    assert list(prediction["calibrated"]) == list(registry_versions.CLASSES)
+    assert list(prediction["calibrated"].values()) == pytest.approx(
+        (scaled / scaled.sum()).tolist(), abs=1e-5
+    )
+    assert (
+        prediction["confidence"]
+        == prediction["top"][0]["probability"]
+        == max(prediction["calibrated"].values())
+    )
     assert content["model"] == {"dataset": "digits", "version": version}
     assert content["request_id"] == answer.headers["x-request-id"]
 
@@ -109,7 +117,7 @@ def test_several_files_and_json_pixels_are_answered_in_order(client):
         "predictions"
     ]
     assert by_files == by_json == with_channel
-    assert [found["label"] for found in by_files] == expected(images).argmax(axis=1).tolist()
+    assert [prediction["label"] for prediction in by_files] == expected(images).argmax(axis=1).tolist()
 
 
 def test_any_picture_is_prepared_as_for_training(shared):
@@ -147,7 +155,7 @@ def test_any_picture_is_prepared_as_for_training(shared):
 
 
 def header_of(width: int, height: int) -> bytes:
-    """Return a PNG that announces a size and holds next to nothing."""
+    """Return a PNG whose header announces a size that its pixels do not have."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return (
@@ -171,7 +179,7 @@ JPEG = service_support.png(np.kron(service_support.pixels(), np.ones((8, 8), np.
 TIFF = service_support.png(service_support.pixels(), "TIFF")
 BAD = {
     "empty": (b"", "image/png", 400, "empty"),
-    "text called png": (b"hello, I am no picture", "image/png", 415, "format"),
+    "text called png": (b"hello, I am not an image", "image/png", 415, "format"),
     "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png", 415, "format"),
     "TIFF": (TIFF, "image/png", 415, "format"),
     "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image/png", 415, "format"),
@@ -188,7 +196,7 @@ BAD = {
     "no JSON": (b"{", "application/json", 400, "json"),
     "NaN in JSON": (b'{"images": [[[NaN]]]}', "application/json", 400, "json"),
     "deep nesting": (b"[" * 100_000, "application/json", 400, "json"),
-    "text that is no UTF-8": (b'{"images": "\xff"}', "application/json", 400, "json"),
+    "text that is not UTF-8": (b'{"images": "\xff"}', "application/json", 400, "json"),
     "another object": (b'{"pictures": []}', "application/json", 422, "json"),
     "more in it": (b'{"images": [], "more": 1}', "application/json", 422, "json"),
     "no images": (b'{"images": []}', "application/json", 422, "count"),
@@ -222,7 +230,7 @@ def test_many_requests_at_a_time_leave_the_filters_of_warnings_as_they_were():
 
     def read(_):
         with pytest.raises(decode.RefusedError, match="Each image must be"):
-            decode.arrays(ragged, (64, 64, 1), service_support.settings())
+            decode.read_json(ragged, (64, 64, 1), service_support.settings())
 
     sys.setswitchinterval(1e-6)
     try:
@@ -239,7 +247,7 @@ def test_text_in_place_of_pixels_takes_no_more_memory_than_its_json():
     tracemalloc.start()
     try:
         with pytest.raises(decode.RefusedError, match="Each image must be"):
-            decode.arrays(body, (8, 8, 1), service_support.settings())
+            decode.read_json(body, (8, 8, 1), service_support.settings())
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -278,13 +286,13 @@ def test_number_of_parts_is_bounded(shared, count, status):
 
 
 def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
-    opened, threads = decode.opened, []
+    opened, threads = decode.open_image, []
 
     def spied(*arguments):
         threads.append(threading.current_thread().name.partition("_")[0])
         return opened(*arguments)
 
-    monkeypatch.setattr(decode, "opened", spied)
+    monkeypatch.setattr(decode, "open_image", spied)
     # a picture of few pixels, with much behind them
     for content in (PNG, PNG + bytes(100_000), LARGE):
         assert post(client, content).status_code == 200
@@ -293,7 +301,7 @@ def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
 
 
 def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
-    opened, prepared, seen, alive = decode.opened, decode.prepared, [], []
+    opened, prepared, seen, alive = decode.open_image, decode.prepare, [], []
 
     def spied(*arguments):
         image = opened(*arguments)
@@ -305,8 +313,8 @@ def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
         alive.append(sum(image() is not None for image in seen))
         return pixels
 
-    monkeypatch.setattr(decode, "opened", spied)
-    monkeypatch.setattr(decode, "prepared", counting)
+    monkeypatch.setattr(decode, "open_image", spied)
+    monkeypatch.setattr(decode, "prepare", counting)
     files = [("files", (f"{k}.png", LARGE, "image/png")) for k in range(12)]
     answer = client.post("/v1/predict", files=files)
     assert answer.status_code == 200, answer.text
@@ -314,7 +322,7 @@ def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):
 
 
 def test_nothing_is_decoded_where_one_file_of_several_has_a_bad_header(client, monkeypatch):
-    monkeypatch.setattr(decode, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+    monkeypatch.setattr(decode, "prepare", lambda *_: pytest.fail("a picture was decoded"))
     files = [("files", ("a.png", content, "image/png")) for content in (LARGE, header_of(4_097, 10))]
     refused(client.post("/v1/predict", files=files), 413, "pixels")
 
@@ -331,7 +339,7 @@ def test_bad_file_of_several_is_named(shared, bad):
 
 
 def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
-    monkeypatch.setattr(decode, "TOGETHER", 2)
+    monkeypatch.setattr(decode, "TOTAL_PIXELS", 2)
     with TestClient(app.create(service_support.settings(max_pixels=90_000))) as client:
 
         def answer(count):
@@ -339,7 +347,7 @@ def test_pixels_of_all_files_of_a_request_are_bounded(version, monkeypatch):
             return client.post("/v1/predict", files=files)
 
         assert answer(2).status_code == 200
-        monkeypatch.setattr(decode, "prepared", lambda *_: pytest.fail("a picture was decoded"))
+        monkeypatch.setattr(decode, "prepare", lambda *_: pytest.fail("a picture was decoded"))
         assert "180,000 pixels together" in refused(answer(3), 413, "pixels")
 
 
@@ -367,10 +375,10 @@ def test_drawing_is_framed_as_the_data_sets_pictures_were(home):
     drawing[20:80, 50:70] = 5
     framed = framing.frame(drawing, framing.Framing(8, "box"), 8)
     with TestClient(app.create(service_support.settings())) as client:
-        found = post(client, service_support.png(drawing)).json()["predictions"]
-        assert found == post(client, service_support.png(framed)).json()["predictions"]
+        predictions = post(client, service_support.png(drawing)).json()["predictions"]
+        assert predictions == post(client, service_support.png(framed)).json()["predictions"]
         cut = post(client, service_support.png(drawing), params={"frame": "false"}).json()["predictions"]
-        assert cut != found
+        assert cut != predictions
         assert "blank" in refused(
             post(client, service_support.png(np.full((50, 50), 9, np.uint8))), 422, "blank"
         )
@@ -429,9 +437,9 @@ def json_examples(client) -> dict[str, dict]:
 @pytest.mark.parametrize(
     ("shape", "name"),
     [
-        ((8, 8, 1), "one picture of 8 × 8 grey pixels"),
-        ((6, 5, 3), "one picture of 6 × 5 coloured pixels"),
-        ((64, 64, 3), "one picture of 64 × 64 coloured pixels"),
+        ((8, 8, 1), "one image of 8 × 8 grey pixels"),
+        ((6, 5, 3), "one image of 6 × 5 coloured pixels"),
+        ((64, 64, 3), "one image of 64 × 64 coloured pixels"),
     ],
 )
 def test_example_of_the_description_is_answered_by_the_served_model(home, shape, name):
@@ -444,14 +452,14 @@ def test_example_of_the_description_is_answered_by_the_served_model(home, shape,
 
 
 def test_example_follows_a_promotion_and_is_left_out_where_it_would_be_long(client, home):
-    assert list(json_examples(client)) == ["one picture of 8 × 8 grey pixels"]
-    for shape, names in (((6, 5, 3), ["one picture of 6 × 5 coloured pixels"]), ((100, 100, 3), [])):
+    assert list(json_examples(client)) == ["one image of 8 × 8 grey pixels"]
+    for shape, names in (((6, 5, 3), ["one image of 6 × 5 coloured pixels"]), ((100, 100, 3), [])):
         version = publish_of_shape(home / str(shape), *shape)
         wait_for(lambda version=version: client.get("/health/ready").json()["version"] == version)
         assert list(json_examples(client)) == names
 
 
-def test_key_is_wanted_where_one_is_set(version, monkeypatch):
+def test_key_is_required_if_one_is_set(version, monkeypatch):
     monkeypatch.setenv(API_KEY, "secret")
     with TestClient(app.create(service_support.settings())) as client:
         refused(post(client, PNG), 401, "key")
@@ -464,16 +472,16 @@ def test_key_is_wanted_where_one_is_set(version, monkeypatch):
 def test_description_names_the_key_only_where_one_is_wanted(version, monkeypatch, key):
     monkeypatch.setenv(API_KEY, key)
     with TestClient(app.create(service_support.settings())) as client:
-        found = client.get("/openapi.json").json()
-        schemes = found.get("components", {}).get("securitySchemes", {})
-        wanted = [path for path, operations in found["paths"].items() if "security" in str(operations)]
+        description = client.get("/openapi.json").json()
+        schemes = description.get("components", {}).get("securitySchemes", {})
+        wanted = [path for path, operations in description["paths"].items() if "security" in str(operations)]
         if not key:
             assert (schemes, wanted) == ({}, [])
             return
         ((name, scheme),) = schemes.items()
         assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-API-Key")
         assert set(wanted) == {"/v1/predict", "/v1/model", "/v1/drift"}
-        assert found["paths"]["/v1/predict"]["post"]["security"] == [{name: []}]
+        assert description["paths"]["/v1/predict"]["post"]["security"] == [{name: []}]
 
 
 def wait_for(condition, seconds: float = 10.0):
@@ -482,7 +490,7 @@ def wait_for(condition, seconds: float = 10.0):
         if condition():
             return
         time.sleep(0.02)
-    raise AssertionError("it did not come about in time")
+    raise AssertionError("the condition was not met in time")
 
 
 def test_promotion_is_taken_over_and_a_damaged_one_refused_while_serving(client, version, home):
@@ -532,7 +540,7 @@ def test_no_request_fails_while_good_and_damaged_versions_come(client, version, 
     assert set(statuses) == {200}
 
 
-def test_full_queue_and_slow_work_are_told_to_come_again(version):
+def test_full_queue_and_slow_work_ask_the_sender_to_try_again(version):
     made = app.create(service_support.settings(threads=1, queue=1, timeout=0.3))
     service = made.state.service
     with TestClient(made) as client:
@@ -564,7 +572,7 @@ def test_full_queue_and_slow_work_are_told_to_come_again(version):
 
 
 async def call(made, receive) -> list[dict]:
-    """Call the application as a server does, with a client of one's own making."""
+    """Call the application as a server does, with a client that the test controls."""
     sent: list[dict] = []
 
     async def send(message):
@@ -605,7 +613,7 @@ def test_slow_client_is_given_up_and_one_that_leaves_is_counted(version):
         assert made.state.service.buffered == 0
 
 
-def test_requests_at_work_are_bounded(version):
+def test_requests_in_progress_are_bounded(version):
     made = app.create(service_support.settings(max_requests=1, timeout=0.5))
     with TestClient(made) as client:
         sent = []
@@ -694,7 +702,7 @@ def test_workers_together_examine_no_more_windows_a_day_than_the_thresholds_allo
                 for _ in range(7):
                     service.predict(service.current(), images)
     for service in services:
-        service.monitor._apart.shutdown(wait=True)
+        service.monitor._thread.shutdown(wait=True)
     assert len(examined) == drift.WINDOWS_PER_DAY
 
 

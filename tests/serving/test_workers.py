@@ -1,4 +1,4 @@
-"""Several workers: who ends them, who replaces them, and what becomes of the requests that they have."""
+"""Several workers: how they end, how they are replaced, and what becomes of their requests."""
 
 import contextlib
 import json
@@ -16,34 +16,34 @@ import pytest
 
 import service_support
 from helpers.errors import OsemnError
-from helpers.serving import load_test
+from helpers.serving import load_test, service_process
 from helpers.serving import workers as supervisor
 
 PNG = service_support.png(service_support.pixels())
 
 
-def workers(service: load_test.Running) -> dict[int, psutil.Process]:
+def workers(service: service_process.Running) -> dict[int, psutil.Process]:
     children = psutil.Process(service.process.pid).children()
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
     return {child.pid: child for child in alive if "resource_tracker" not in " ".join(child.cmdline())}
 
 
-def metric(service: load_test.Running, name: str) -> float:
-    text = load_test.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
+def metric(service: service_process.Running, name: str) -> float:
+    text = service_process.DIRECT.open(f"{service.address}/metrics", timeout=30).read().decode()
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
 def wait_for(condition, seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.1)
 
 
 @contextlib.contextmanager
-def in_a_terminal(command: list[str]) -> Iterator[load_test.Running]:
+def in_a_terminal(command: list[str]) -> Iterator[service_process.Running]:
     """Start a service as the leader of a process group, which is what a terminal's Ctrl+C is sent to."""
-    port = load_test._free_port()
+    port = service_process._free_port()
     process = subprocess.Popen(
         [part.format(port=port) for part in command],
         start_new_session=True,
@@ -52,8 +52,8 @@ def in_a_terminal(command: list[str]) -> Iterator[load_test.Running]:
         text=True,
     )
     try:
-        wait_for(lambda: load_test._is_ready(port), 60.0)
-        yield load_test.Running(process, port, 0.0)
+        wait_for(lambda: service_process._is_ready(port), 60.0)
+        yield service_process.Running(process, port, 0.0)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -62,7 +62,7 @@ def in_a_terminal(command: list[str]) -> Iterator[load_test.Running]:
 
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_ctrl_c_lets_a_request_finish_whose_body_is_still_arriving(home, count):
-    command = load_test.serve_command("digits", "--quiet", "--workers", count, "--timeout", "60")
+    command = service_process.serve_command("digits", "--quiet", "--workers", count, "--timeout", "60")
     with in_a_terminal(command) as service:
         wait_for(lambda: len(workers(service)) == (2 if count == "2" else 0))
         with socket.create_connection(("127.0.0.1", service.port), timeout=30) as slow:
@@ -79,7 +79,7 @@ def test_ctrl_c_lets_a_request_finish_whose_body_is_still_arriving(home, count):
 
 
 def test_second_ctrl_c_ends_workers_that_wait_for_a_request_at_once(home):
-    command = load_test.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
+    command = service_process.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
     with in_a_terminal(command) as service, socket.create_connection(("127.0.0.1", service.port)) as held:
         held.sendall(load_test.post(PNG)[:-1])
         time.sleep(1.0)
@@ -93,7 +93,7 @@ def test_second_ctrl_c_ends_workers_that_wait_for_a_request_at_once(home):
 
 
 def test_workers_end_when_their_supervisor_was_killed(home):
-    with in_a_terminal(load_test.serve_command("digits", "--quiet", "--workers", "2")) as service:
+    with in_a_terminal(service_process.serve_command("digits", "--quiet", "--workers", "2")) as service:
         before = workers(service)
         assert len(before) == 2
         service.process.kill()
@@ -102,14 +102,14 @@ def test_workers_end_when_their_supervisor_was_killed(home):
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_workers_listen_on_an_ipv6_address(home):
-    command = load_test.serve_command("digits", "--quiet", "--workers", "2", "--host", "::1")
+    command = service_process.serve_command("digits", "--quiet", "--workers", "2", "--host", "::1")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen([part.format(port=port) for part in command], stdout=subprocess.DEVNULL)
 
     def is_ready() -> bool:
         with contextlib.suppress(OSError):
-            return load_test.DIRECT.open(f"http://[::1]:{port}/health/ready", timeout=2.0).status == 200
+            return service_process.DIRECT.open(f"http://[::1]:{port}/health/ready", timeout=2.0).status == 200
         return process.poll() is not None
 
     try:
@@ -125,7 +125,7 @@ def test_workers_listen_on_an_ipv6_address(home):
 def test_workers_that_cannot_start_end_the_service_and_say_why(home, count):
     (model,) = (home / "out").rglob("model.onnx")
     model.write_bytes(model.read_bytes()[:-1] + b"!")
-    command = [part.format(port=0) for part in load_test.serve_command("digits", "--workers", count)]
+    command = [part.format(port=0) for part in service_process.serve_command("digits", "--workers", count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "model.onnx was changed" in done.stderr
@@ -153,12 +153,12 @@ def test_workers_that_take_long_to_fail_are_not_started_again_for_ever():
     assert time.monotonic() - began < 60
 
 
-def test_worker_that_cannot_be_replaced_leaves_the_others_at_work(home):
-    with in_a_terminal(load_test.serve_command("digits", "--quiet", "--workers", "2")) as service:
+def test_worker_that_cannot_be_replaced_leaves_the_others_running(home):
+    with in_a_terminal(service_process.serve_command("digits", "--quiet", "--workers", "2")) as service:
         wait_for(lambda: metric(service, "osemn_workers") == 2, 60.0)  # both have read the model
         (model,) = (home / "out").rglob("model.onnx")
-        whole = model.read_bytes()
-        model.write_bytes(whole[:-1] + b"!")
+        complete = model.read_bytes()
+        model.write_bytes(complete[:-1] + b"!")
         before = workers(service)
         victim, other = before.values()
         victim.kill()
@@ -167,14 +167,14 @@ def test_worker_that_cannot_be_replaced_leaves_the_others_at_work(home):
         wait_for(lambda: attempt not in workers(service), 30.0)
         assert service.process.poll() is None
         assert load_test.send(service.address, PNG)[0] == 200
-        model.write_bytes(whole)
+        model.write_bytes(complete)
         wait_for(lambda: metric(service, "osemn_workers") == 2, 30.0)
         assert other.pid in workers(service)
 
 
-def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(home):
-    command = load_test.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
-    with load_test.running(command) as service:
+def test_worker_that_is_killed_is_replaced_and_its_requests_are_no_longer_in_flight(home):
+    command = service_process.serve_command("digits", "--quiet", "--workers", "2", "--timeout", "60")
+    with service_process.running(command) as service:
         assert load_test.send(service.address, PNG)[0] == 200
         before = workers(service)
         with socket.create_connection(("127.0.0.1", service.port)) as held:
@@ -189,26 +189,26 @@ def test_worker_that_is_killed_is_replaced_and_its_requests_are_at_work_no_more(
             wait_for(lambda: len(workers(service).keys() - before.keys()) == 1)
             assert load_test.send(service.address, PNG)[0] == 200
             assert metric(service, "osemn_requests_in_flight") == 1
-            assert metric(service, "osemn_pictures_total") == 2, "what the dead one counted still counts"
+            assert metric(service, "osemn_pictures_total") == 2, "the counts of the dead worker remain"
         assert service.stop() == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_work_that_goes_on_after_its_refusal_does_not_keep_the_service_from_ending(home, tmp_path, workers):
-    port = load_test._free_port()
+    port = service_process._free_port()
     program = tmp_path / "endless.py"
     program.write_text(
         "import time\n"
-        "from helpers.serving import decode as reading, server\n"
+        "from helpers.serving import decode, server\n"
         "from helpers.serving.settings import Settings\n"
-        "reading.prepared = lambda *_: time.sleep(3600)\n"
+        "decode.prepare = lambda *_: time.sleep(3600)\n"
         "if __name__ == '__main__':\n"
         f"    server.run(Settings(dataset='digits', port={port}, timeout=0.2, workers={workers}))\n",
         encoding="utf-8",
     )
     process = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: load_test._is_ready(port), 60.0)
+        wait_for(lambda: service_process._is_ready(port), 60.0)
         # large enough for a thread
         status, answer = load_test.send(
             f"http://127.0.0.1:{port}", service_support.png(service_support.pixels(side=300))
@@ -220,22 +220,22 @@ def test_work_that_goes_on_after_its_refusal_does_not_keep_the_service_from_endi
         process.kill()
 
 
-def test_drift_is_told_by_worker_and_alarms_of_all_workers_are_added_up(tmp_path, monkeypatch):
+def test_drift_is_reported_by_worker_and_alarms_of_all_workers_are_added_up(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first", drift=True)
-    command = load_test.serve_command("digits", "--quiet", "--workers", "2", "--drift-every", "0")
-    with load_test.running(command) as service:
-        found = {}
+    command = service_process.serve_command("digits", "--quiet", "--workers", "2", "--drift-every", "0")
+    with service_process.running(command) as service:
+        examined = {}
 
-        def is_told_by_both():
+        def is_reported_by_both():
             # many connections at a time, so that both workers get some; black pictures are drift
             black = load_test.post(service_support.png(np.zeros((8, 8), np.uint8)))
             load_test.load(service.port, [black], connections=8, seconds=0.3, warm_up=0.0)
-            with load_test.DIRECT.open(f"{service.address}/v1/drift", timeout=30) as answer:
+            with service_process.DIRECT.open(f"{service.address}/v1/drift", timeout=30) as answer:
                 state = json.load(answer)
-            found[state["worker"]] = state["examined"]
-            return len(found) == 2 and min(found.values()) > 0
+            examined[state["worker"]] = state["examined"]
+            return len(examined) == 2 and min(examined.values()) > 0
 
-        wait_for(is_told_by_both, 60.0)
-        assert found.keys() == workers(service).keys()
-        assert metric(service, 'osemn_drift_windows_total{drifted="yes"}') >= sum(found.values())
+        wait_for(is_reported_by_both, 60.0)
+        assert examined.keys() == workers(service).keys()
+        assert metric(service, 'osemn_drift_windows_total{drifted="yes"}') >= sum(examined.values())

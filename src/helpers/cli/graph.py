@@ -1,19 +1,16 @@
-"""The series as a graph: which stages are done, which must run, and how Snakemake is told.
+"""The series as a graph: decides which stages are done and which must run, and runs them with Snakemake.
 
-Whether a stage is done is decided by content: its manifest verifies, and its code, parameters and inputs
-are what they would be today. Snakemake sees that as one marker file a stage, brought up to date whenever
-the Snakefile is read; so a copied, cloned or half-killed project never confuses it.
+A stage is done if its manifest verifies and its code, parameters and inputs are unchanged. Snakemake sees one marker
+file per stage, which is updated whenever the Snakefile is read. So copied, cloned and killed projects resume correctly.
 """
 
-import contextlib
 import json
 import os
 import shlex
-import shutil
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,8 @@ from helpers import paths
 from helpers.cli import cluster
 from helpers.errors import OsemnError, UsageError
 from helpers.obtain import sources
-from helpers.series import execute, manifests, parameters, processes, stages
+from helpers.series import execute, locks, manifests, profiles, stages
+from helpers.series.resolve import ResolvedStage, resolve
 
 DONE = "done"
 REPORT = "report"
@@ -32,12 +30,12 @@ REPORT = "report"
 
 @dataclass(frozen=True)
 class State:
-    """Whether a stage is done.
+    """The status of a stage.
 
     Attributes:
         stage: the stage's name.
         word: "done", "not run", "damaged", "outdated", "by hand" or "waiting".
-        reason: why it is not done, in words.
+        reason: why it is not done.
     """
 
     stage: str
@@ -52,12 +50,12 @@ class State:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for.
+    """A user's request to run the series.
 
     Attributes:
         dataset: a built-in data set, or a folder of images.
         profile: the profile's name.
-        until: the last stage wanted; empty for the whole series and the report.
+        until: the last stage to run; empty for the complete series and the report.
         from_stage: a stage that runs again, with all that depend on it, even if done; empty for none.
         overrides: `{stage: {parameter: value}}`.
     """
@@ -74,44 +72,48 @@ class Request:
         Raises:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
-        parameters.load_profile(self.profile)
-        resolved = {
-            stage.name: parameters.resolve(stage.name, self.dataset, self.profile, self.overrides)
-            for stage in stages.STAGES
-        }
+        profiles.load(self.profile)
+        given = self.resolved["01_acquire"].parameters
         of_source = ("image_size", "color_mode", "test_fraction")
-        sources.check(self.dataset, **{name: resolved["01_acquire"][name] for name in of_source})
-        wanted = self.stages
-        if self.from_stage and not set(stages.of_notebook(self.from_stage)) <= set(wanted):
+        sources.check(self.dataset, **{name: given[name] for name in of_source})
+        names = {stage.name for stage in self.stages}
+        if self.from_stage and not {stage.name for stage in stages.of_notebook(self.from_stage)} <= names:
             raise UsageError(
                 f"{self.from_stage} does not come before {self.until}.",
-                "choose --from before --until, or leave one out",
+                "choose --from before --until, or omit one of them",
             )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Request":
-        """Make a request from Snakemake's `--config` (unknown keys are refused)."""
-        known = set(cls.__dataclass_fields__)
+        """Create a request from Snakemake's `--config`.
+
+        Raises:
+            UsageError: a key is unknown, or as for the request itself.
+        """
+        known = sorted(item.name for item in fields(cls))
         for name in config:
             if name not in known:
-                raise UsageError(f"There is no setting '{name}'.", f"use: {', '.join(sorted(known))}")
+                raise UsageError(f"There is no setting '{name}'.", f"use: {', '.join(known)}")
         return cls(**config)
 
-    def as_config(self) -> dict[str, Any]:
-        """Return the request as Snakemake's configuration."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+    @cached_property
+    def resolved(self) -> dict[str, ResolvedStage]:
+        """Every stage with its checked parameters, by name."""
+        return {
+            stage.name: resolve(stage.name, self.dataset, self.profile, self.overrides)
+            for stage in stages.STAGES
+        }
 
-    @property
+    @cached_property
     def stages(self) -> tuple[stages.Stage, ...]:
-        """The stages wanted, in order."""
+        """The stages to run, in order."""
         return stages.until(self.until) if self.until else stages.STAGES
 
-    @property
+    @cached_property
     def forced(self) -> frozenset[str]:
         """The stages that run even if they are done."""
-        return (
-            frozenset(s.name for s in stages.downstream(self.from_stage)) if self.from_stage else frozenset()
-        )
+        again = stages.downstream(self.from_stage) if self.from_stage else ()
+        return frozenset(stage.name for stage in again)
 
     @property
     def folder(self) -> Path:
@@ -120,43 +122,30 @@ class Request:
 
     @property
     def graph_folder(self) -> Path:
-        """Where Snakemake keeps its own files and the markers."""
+        """The folder of Snakemake's own files and the markers."""
         return self.folder / ".graph"
 
-    @cached_property
-    def command(self) -> list[str]:
-        """The command that runs one stage of this request, without the stage's name."""
-        command = [
-            sys.executable,
-            "-m",
-            "helpers.cli",
-            "stage",
-            "--dataset",
-            self.dataset,
-            "--profile",
-            self.profile,
-        ]
-        for stage, values in self.overrides.items():
-            for name, value in values.items():
-                command += ["--set", f"{stage}.{name}={json.dumps(value)}"]
-        return command
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """Return the command line of a subcommand of `osemn` for this data set and profile."""
+        of_request = ["--dataset", self.dataset, "--profile", self.profile]
+        return [sys.executable, "-m", "helpers.cli", name, *of_request, *arguments]
 
 
 def stage_state(request: Request, stage: stages.Stage) -> State:
-    """Return whether one stage is done, by its own manifest and those it read from."""
+    """Return whether one stage is done, from its own manifest and those of its inputs."""
     folder = request.folder / stage.name
-    _recover(folder)
+    locks.recover(folder)
     manifest = manifests.read(folder)
     if manifest is None:
         failed = (folder / execute.FAILED).is_file()
         return State(stage.name, "not run", "its last run failed: see failed.ipynb" if failed else "")
-    found = manifests.faults(folder, manifest)
-    if found:
-        return State(stage.name, "damaged", "; ".join(found))
-    wanted = parameters.resolve(stage.name, request.dataset, request.profile, request.overrides)
+    damaged = manifests.faults(folder, manifest)
+    if damaged:
+        return State(stage.name, "damaged", "; ".join(damaged))
+    wanted = request.resolved[stage.name].parameters
     if manifest["parameters"] != wanted:
         return State(stage.name, "outdated", _changed_parameters(manifest["parameters"], wanted))
-    if manifest["source_sha256"] != manifests.source_sha256(stage.name):
+    if manifest["source_sha256"] != manifests.source_sha256(stage.notebook):
         return State(stage.name, "outdated", "its notebook or a helper it uses has changed")
     changed = [name for name, digest in manifest["inputs"].items() if digest != _current_input(request, name)]
     if changed:
@@ -166,21 +155,10 @@ def stage_state(request: Request, stage: stages.Stage) -> State:
     return State(stage.name, DONE)
 
 
-def _recover(folder: Path) -> None:
-    """Undo a publish that was killed, but leave one alone that is under way: whoever publishes holds the lock."""
-    if not folder.with_name(f"{folder.name}.old").exists():
-        return
-    with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-        manifests.recover(folder)
-
-
 def _changed_parameters(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    changes = [
-        f"{name} was {before.get(name)!r}, is {wanted[name]!r}"
-        for name in wanted
-        if before.get(name) != wanted[name]
-    ]
-    return f"its parameters have changed: {'; '.join(changes) or 'one is gone'}"
+    names = [name for name, value in wanted.items() if before.get(name) != value]
+    changes = (f"{name} was {before.get(name)!r}, is {wanted[name]!r}" for name in names)
+    return f"its parameters have changed: {'; '.join(changes) or 'one was removed'}"
 
 
 def _current_input(request: Request, name: str) -> str | None:
@@ -191,22 +169,22 @@ def _current_input(request: Request, name: str) -> str | None:
 
 
 def states(request: Request) -> list[State]:
-    """Return the state of every wanted stage, in order; "waiting" where an earlier stage must run first."""
-    found: dict[str, State] = {}
+    """Return the state of every stage to run, in order; "waiting" if an earlier stage must run first."""
+    by_stage: dict[str, State] = {}
     for stage in request.stages:
         state = stage_state(request, stage)
         if stage.name in request.forced and state.done:
-            state = State(stage.name, "outdated", "asked for by --from")
-        waits_for = [name for name in stage.looks_at if name in found and not found[name].done]
+            state = State(stage.name, "outdated", "requested by --from")
+        waits_for = [name for name in stage.looks_at if name in by_stage and not by_stage[name].done]
         if state.done and waits_for:
             state = State(stage.name, "waiting", f"on {', '.join(waits_for)}")
-        found[stage.name] = state
-    return list(found.values())
+        by_stage[stage.name] = state
+    return list(by_stage.values())
 
 
 @dataclass(frozen=True)
 class Step:
-    """One rule of the graph: a stage, or the report; `threads` 0 means all that a job may take."""
+    """A rule of the graph: a stage, or the report; `threads` 0 means all that a job may use."""
 
     name: str
     inputs: list[str]
@@ -226,26 +204,32 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
 
     Args:
         request: what to run.
-        refresh: whether to bring the markers up to date with the manifests first; for one process of a run only.
+        refresh: whether to update the markers from the manifests first; only one process of a run may do so.
     """
     if refresh:
         _synchronise(request, {state.stage: state.done for state in states(request)})
-    total = len(request.stages)
     names = {stage.name for stage in request.stages}
-    found = []
+    rules = []
     for position, stage in enumerate(request.stages, start=1):
-        force = ["--force"] if stage.name in request.forced else []
-        command = [*request.command, "--position", f"{position}/{total}", *force, stage.name]
+        command = shlex.join(_stage_command(request, stage, f"{position}/{len(names)}"))
         inputs = [_marker(request, name).as_posix() for name in stage.looks_at if name in names]
         marker = _marker(request, stage.name).as_posix()
-        found.append(Step(stage.slug, inputs, marker, shlex.join(command), stage.threads, stage.memory_mb))
+        rules.append(Step(stage.slug, inputs, marker, command, stage.threads, stage.memory_mb))
     if not request.until:
-        inputs = [step.marker for step in found]
-        of_request = ["--dataset", request.dataset, "--profile", request.profile]
-        command = [sys.executable, "-m", "helpers.cli", "report", "--quiet", *of_request]
+        command = shlex.join(request.command("report", "--quiet"))
         marker = _marker(request, REPORT).as_posix()
-        found.append(Step(REPORT, inputs, marker, shlex.join(command), 1, 1_000))
-    return found
+        rules.append(Step(REPORT, [rule.marker for rule in rules], marker, command, 1, 1_000))
+    return rules
+
+
+def _stage_command(request: Request, stage: stages.Stage, position: str) -> list[str]:
+    settings = [
+        f"--set={name}.{parameter}={json.dumps(value)}"
+        for name, values in request.overrides.items()
+        for parameter, value in values.items()
+    ]
+    force = ["--force"] if stage.name in request.forced else []
+    return request.command("stage", *settings, "--position", position, *force, stage.name)
 
 
 def _marker(request: Request, name: str) -> Path:
@@ -253,7 +237,7 @@ def _marker(request: Request, name: str) -> Path:
 
 
 def _synchronise(request: Request, done: Mapping[str, bool]) -> None:
-    """Make the markers say what the manifests say."""
+    """Update the markers from the manifests."""
     request.graph_folder.mkdir(parents=True, exist_ok=True)
     finished = dict(done)
     if not request.until:
@@ -264,11 +248,11 @@ def _synchronise(request: Request, done: Mapping[str, bool]) -> None:
             marker.unlink(missing_ok=True)
         elif not marker.exists():
             marker.touch()
-            os.utime(marker, (0, 0))
+            os.utime(marker, (0, 0))  # older than any marker of a stage that runs from now on
 
 
 def report_is_current(request: Request) -> bool:
-    """Tell whether the rendered report shows the finished stages as they are."""
+    """Return True if the rendered report shows the finished stages as they are."""
     from helpers.report import render
 
     return render.is_current(request.dataset, request.profile)
@@ -281,36 +265,23 @@ def run(
     executor: str = cluster.LOCAL,
     extra: tuple[str, ...] = (),
 ) -> None:
-    """Run what is not done, side by side where `cores` allow, and render the report.
+    """Run the stages that are not done, in parallel where `cores` allow, and render the report.
 
     Args:
         request: what to run.
-        cores: how many cores the stages may use together, or each of them on a cluster; None for all, or 4.
+        cores: the number of cores for all stages together, or for each of them on a cluster; None for all, or 4.
         executor: a Snakemake executor: "local", or the name of an installed plug-in such as "slurm".
-        extra: further arguments for Snakemake, stronger than those given here.
+        extra: more arguments for Snakemake, which override those given here.
 
     Raises:
         UsageError: the executor is not installed, Snakemake does not know an argument, or the output folder has braces.
-        OsemnError: a stage failed, another run of the same data set and profile is at work, or its folder cannot be written to.
+        OsemnError: a stage failed, the folder cannot be written to, or another run of the same data set and profile is
+            in progress.
     """
     cluster.check(executor)
-    _refuse_braces(request.folder)
-    cores = cores or cluster.default_cores(executor)
-    lock = FileLock(request.folder / ".run.lock")
-    try:
-        request.folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise OsemnError(
-            f"Another 'osemn run' is at work in {paths.shown(request.folder)}.", "wait until it has ended"
-        ) from None
-    except OSError as error:
-        raise OsemnError(
-            f"The folder {paths.shown(request.folder)} cannot be made or written to: {(error.strerror or str(error)).lower()}.",
-            "set OSEMN_OUTPUT_DIR to a folder that you may write to",
-        ) from None
-    with lock:
-        _sweep(request)
+    with _lock_of_run(request):
+        for stage in request.stages:
+            locks.sweep(request.folder / stage.name)
         pending = [state for state in states(request) if not state.done]
         for state in pending:
             if state.word == "damaged":
@@ -318,59 +289,47 @@ def run(
         if not pending and (request.until or report_is_current(request)):
             return
         waiting = sum(state.word == "waiting" for state in pending)
-        more = f"; {waiting} more if what they wait for comes out different" if waiting else ""
+        more = f"; {waiting} more if their inputs change" if waiting else ""
         print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
         _snakemake(request, cores, executor, extra)
 
 
-def _refuse_braces(folder: Path) -> None:
+def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
+    """Take the lock of this data set and profile, to be released at the end of a `with` block."""
+    folder = request.folder
     if {"{", "}"} & set(str(folder)):
         raise UsageError(
             f"The folder {folder} has braces in its name, which Snakemake takes for wildcards.",
             "set OSEMN_OUTPUT_DIR to a folder without them",
         )
-
-
-def _sweep(request: Request) -> None:
-    """Remove what killed runs left half-written, but not what somebody is at work on.
-
-    A kernel whose executor was killed notices within a second or two, and holds its lock until then.
-    """
-    for stage in request.stages:
-        folder = request.folder / stage.name
-        _recover(folder)
-        leftovers = (
-            folder.with_name(f"{folder.name}.partial"),
-            folder.with_name(f".{folder.name}.executing.ipynb"),
-        )
-        if not any(path.exists() for path in leftovers):
-            continue
-        with contextlib.suppress(Timeout), FileLock(folder.with_name(f".{folder.name}.lock"), timeout=5):
-            shutil.rmtree(leftovers[0], ignore_errors=True)
-            leftovers[1].unlink(missing_ok=True)
-
-
-def _snakemake(request: Request, cores: int, executor: str, extra: tuple[str, ...]) -> None:
-    """Run the Snakefile; locks and leftovers of a killed run do not stop it."""
-    request.graph_folder.mkdir(parents=True, exist_ok=True)
-    configuration = request.graph_folder / "request.json"
-    manifests.write_json(configuration, request.as_config())
-    os.environ.setdefault("OSEMN_HOME", str(paths.project_root()))
-    os.environ["OSEMN_STARTED"] = str(time.time())
-    if executor == cluster.LOCAL:
-        os.environ[processes.VARIABLE] = processes.token()
-    for log in request.graph_folder.glob("*.log"):
-        log.unlink()
-    if not cluster.run_snakemake(request.graph_folder, configuration, executor, cores, extra):
-        problem = f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} stopped before its end."
-        said = [] if executor == cluster.LOCAL else cluster.last_words(_logs(request))
+    lock = FileLock(folder / ".run.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return lock.acquire(timeout=0)
+    except Timeout:
         raise OsemnError(
-            "\n\n".join([problem, *said]),
-            "the message above says why; the same command goes on where it stopped",
+            f"Another 'osemn run' is in progress in {paths.shown(folder)}.", "wait until it has ended"
+        ) from None
+    except OSError as error:
+        raise OsemnError(
+            f"The folder {paths.shown(folder)} cannot be created or written to: {(error.strerror or str(error)).lower()}.",
+            "set OSEMN_OUTPUT_DIR to a folder that you may write to",
+        ) from None
+
+
+def _snakemake(request: Request, cores: int | None, executor: str, extra: tuple[str, ...]) -> None:
+    """Run the Snakefile.
+
+    Raises:
+        OsemnError: it did not complete; the message ends with those of jobs on other machines.
+    """
+    if not cluster.run_snakemake(request.graph_folder, asdict(request), executor, cores, extra):
+        problem = (
+            f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} did not complete."
         )
-
-
-def _logs(request: Request) -> dict[str, Path]:
-    """Return the logs of the steps that are not finished; those of local ones stay empty."""
-    found = steps(request, refresh=False)
-    return {step.name: Path(step.log) for step in found if not Path(step.marker).exists()}
+        unfinished = [step for step in steps(request, refresh=False) if not Path(step.marker).exists()]
+        logs = {step.name: Path(step.log) for step in unfinished if executor != cluster.LOCAL}
+        raise OsemnError(
+            "\n\n".join([problem, *cluster.last_messages(logs)]),
+            "see the message above; the same command resumes the run",
+        )

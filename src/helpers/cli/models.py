@@ -1,34 +1,48 @@
-"""`osemn models`: list a data set's versions, choose which is served, remove old ones."""
+"""`osemn models`: list a data set's versions, choose the served one, remove old ones."""
 
 from typing import Annotated
 
 import typer
 
+from helpers import paths
+
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 
 Dataset = Annotated[
-    str, typer.Option(help="The data set whose versions are meant, as for 'osemn run'.", show_default=True)
+    str,
+    typer.Option(
+        callback=paths.project_dataset,
+        help="fashion_mnist, mnist, digits, or a folder with one sub-folder of images per class.",
+    ),
 ]
+"""The data set of every command, converted from the name as typed."""
+Version = Annotated[str, typer.Argument(help="A name that 'osemn models' lists.")]
 
 
-Version = Annotated[str, typer.Argument(help="As 'osemn models' lists it.")]
-OwnDataset = Annotated[
-    str, typer.Option("--dataset", help="As for 'osemn models'.", show_default="fashion_mnist")
-]
+def check_dataset(dataset: str) -> None:
+    """Check that a data set exists or has a folder in the registry, which does not need the images.
+
+    Raises:
+        UsageError: it is neither built in nor a folder, and the registry does not know its name.
+    """
+    if not paths.models_folder(dataset).is_dir():
+        paths.check_dataset(dataset)
 
 
 def _registry(dataset: str):
-    from helpers.cli import datasets
     from helpers.export.registry import Registry
 
-    return Registry(datasets.of_registry(dataset))
+    check_dataset(dataset)
+    return Registry(dataset)
 
 
 @app.callback(invoke_without_command=True, epilog="Example: osemn models --dataset mnist")
 def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
-    """List the versions of a data set's champion, the newest first; the served one is marked with *."""
-    context.obj = dataset
+    """List the versions of a data set's champion, newest first; the served version is marked with *."""
     if context.invoked_subcommand:
+        # The data set named before a sub-command is the default of its own option.
+        typed = str(paths.image_folder(dataset)) if paths.is_image_folder(dataset) else dataset
+        context.default_map = {context.invoked_subcommand: {"dataset": typed}}
         return
     registry = _registry(dataset)
     served = registry.promoted()[:1]
@@ -38,13 +52,13 @@ def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
             f"The served version, {served[0]}, is missing; 'osemn models promote VERSION' chooses another"
         )
     if not versions:
-        typer.echo(f"{dataset} has no versions yet; 'osemn run --until 10_export' makes one")
+        typer.echo(f"{dataset} has no versions yet; 'osemn run --until 10_export' creates one")
         return
     for version in versions:
         mark = "*" if version.name in served else " "
         typer.echo(f"{mark} {version.name}  {_described(version.manifest)}")
     if not served:
-        typer.echo("None is served yet; 'osemn models promote VERSION' chooses one")
+        typer.echo("No version is served yet; 'osemn models promote VERSION' chooses one")
 
 
 def _described(manifest: dict) -> str:
@@ -58,43 +72,45 @@ def _described(manifest: dict) -> str:
 
 
 @app.command(epilog="Example: osemn models promote 20260131-142530-1a2b3c4d")
-def promote(context: typer.Context, version: Version, dataset: OwnDataset = "") -> None:
-    """Check every file and the golden outputs of a version, then let it be the one that is served."""
-    found = _registry(dataset or context.obj).promote(version)
-    typer.echo(f"{found.name} is served now: {_described(found.manifest)}")
+def promote(version: Version, dataset: Dataset = "fashion_mnist") -> None:
+    """Verify every file and the golden outputs of a version, then serve it."""
+    served = _registry(dataset).promote(version)
+    typer.echo(f"{served.name} is served now: {_described(served.manifest)}")
 
 
 @app.command(epilog="Example: osemn models rollback")
-def rollback(context: typer.Context, dataset: OwnDataset = "") -> None:
+def rollback(dataset: Dataset = "fashion_mnist") -> None:
     """Serve the version again that was served before the current one."""
-    found = _registry(dataset or context.obj).rollback()
-    typer.echo(f"{found.name} is served again: {_described(found.manifest)}")
+    served = _registry(dataset).rollback()
+    typer.echo(f"{served.name} is served again: {_described(served.manifest)}")
 
 
 @app.command(epilog="Example: osemn models prune --keep 5")
 def prune(
-    context: typer.Context,
-    keep: Annotated[int, typer.Option(help="How many versions to keep.")] = 5,
-    dataset: OwnDataset = "",
+    keep: Annotated[int, typer.Option(help="Number of versions to keep.")] = 5,
+    dataset: Dataset = "fashion_mnist",
 ) -> None:
-    """Remove all but the newest versions; the one that is served and the one before it always stay."""
-    removed = _registry(dataset or context.obj).prune(keep)
+    """Remove all but the newest versions; the served version and the one before it are never removed."""
+    removed = _registry(dataset).prune(keep)
     typer.echo(f"Removed: {', '.join(removed)}" if removed else "Nothing to remove")
 
 
 @app.command(epilog="Example: osemn models check 20260131-142530-1a2b3c4d")
 def check(
-    context: typer.Context,
-    version: Annotated[str, typer.Argument(help="As listed; without it, the one that is served.")] = "",
-    dataset: OwnDataset = "",
+    version: Annotated[
+        str, typer.Argument(help="A name that is listed; by default the served version.")
+    ] = "",
+    dataset: Dataset = "fashion_mnist",
 ) -> None:
-    """Check every file of a version by its hash, and its golden outputs; change nothing."""
+    """Verify every file of a version by its hash, and its golden outputs; change nothing."""
     from helpers import wording
     from helpers.export import versions
 
-    registry = _registry(dataset or context.obj)
-    found = registry.find(version) if version else registry.current()
-    versions.verify(found)
-    difference = versions.replay(found)
-    files = len(found.manifest["files"])
-    typer.echo(f"{found.name} is whole: {files} files; golden outputs within {wording.bound(difference)}")
+    registry = _registry(dataset)
+    checked = registry.find(version) if version else registry.current()
+    versions.verify(checked)
+    difference = versions.replay(checked)
+    files = len(checked.manifest["files"])
+    typer.echo(
+        f"{checked.name} is complete: {files} files; golden outputs within {wording.bound(difference)}"
+    )

@@ -1,4 +1,4 @@
-"""Make Moons: two half circles with noise, and the best that any classifier can do on them."""
+"""Make Moons: two half circles with noise, the best possible classifier, and the conclusions of the warm-up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,12 @@ import numpy as np
 from sklearn.datasets import make_moons
 from sklearn.model_selection import train_test_split
 
-_ARC_POINTS = 500
+from helpers import scoring
+
+_ARC_POINTS = 500  # points that stand for a half circle
+
+Score = tuple[float, float, float]
+"""An accuracy with the ends of its 95% interval."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ def make(samples: int, noise: float, seed: int) -> Moons:
     """Return two moons, a quarter of the points held out as the test part, stratified.
 
     Source: `sklearn.datasets.make_moons`.
+
+    Example:
+        `moons.make(samples=8000, noise=0.2, seed=0)`
     """
     points, labels = make_moons(samples, noise=noise or None, random_state=seed)
     train, test, train_labels, test_labels = train_test_split(
@@ -42,10 +50,13 @@ def make(samples: int, noise: float, seed: int) -> Moons:
 
 
 def best_labels(points: np.ndarray, noise: float) -> np.ndarray:
-    """Return the label that Bayes's rule gives each point `[N, 2]`, as `[N] int64`; nothing can do better.
+    """Return the label that Bayes's rule gives each point `[N, 2]`, as `[N] int64`; no classifier is better on average.
 
-    The law that made the points is known: an even place on a half circle plus Gaussian noise. Without noise
-    the nearest half circle decides.
+    The distribution of the points is known: uniform on a half circle, plus Gaussian noise. Without noise the nearest
+    half circle decides.
+
+    Example:
+        `moons.best_labels(points.test_points, points.noise)`
     """
     angle = np.linspace(0.0, np.pi, _ARC_POINTS)
     arcs = (
@@ -63,13 +74,23 @@ def _log_density(points: np.ndarray, arc: np.ndarray, spread: float) -> np.ndarr
     return largest + np.log(np.exp(exponent - largest[:, None]).sum(axis=1))
 
 
+def score(predicted: np.ndarray, points: Moons) -> Score:
+    """Return the accuracy of predicted test labels, `[M]`, with Wilson's 95% interval.
+
+    Example:
+        `moons.score(probability > 0.5, points)`
+    """
+    correct = int(np.sum(predicted == points.test_labels))
+    return correct / len(predicted), *scoring.wilson_interval(correct, len(predicted))
+
+
 @dataclass(frozen=True)
 class Surface:
     """A classifier's probability of class 1 on a grid.
 
     Attributes:
-        x: `[columns] float32`, the grid's horizontal places.
-        y: `[rows] float32`, the vertical ones.
+        x: `[columns] float32`, horizontal coordinates of the grid.
+        y: `[rows] float32`, vertical coordinates.
         probability: `[rows, columns] float32`.
     """
 
@@ -79,12 +100,15 @@ class Surface:
 
 
 def surface(predict: Callable[[np.ndarray], np.ndarray], points: np.ndarray, steps: int = 150) -> Surface:
-    """Return a classifier's probabilities over the area that `points` cover.
+    """Return a classifier's probabilities on a grid over the area of `points`.
 
     Args:
         predict: takes `[N, 2] float32`, returns the probability of class 1, `[N]`.
         points: `[N, 2] float32`.
-        steps: grid places on each side.
+        steps: grid points on each side.
+
+    Example:
+        `moons.surface(predict, points.test_points)`
     """
     low, high = points.min(axis=0) - 0.25, points.max(axis=0) + 0.25
     x, y = (np.linspace(low[axis], high[axis], steps, dtype=np.float32) for axis in (0, 1))

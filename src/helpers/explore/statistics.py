@@ -1,6 +1,5 @@
-"""What a data set's training part looks like, in numbers: balance, pixels, likeness of classes, embeddings."""
+"""Statistics of a training part: class balance, pixel values, embeddings."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from scipy import stats
 from helpers.errors import OsemnError
 from helpers.obtain import data
 
-_NEARLY_BLANK = 5.0  # standard deviation of an image's values, on the 0–255 scale
+_NEARLY_BLANK = 5.0  # standard deviation of an image's values; below this, nothing is to be seen
 
 
 @dataclass(frozen=True)
@@ -19,10 +18,10 @@ class Balance:
 
     Attributes:
         counts: `[K] int64`, images by class.
-        statistic: chi-square against equal shares, K − 1 degrees of freedom.
+        statistic: chi-square against equal class sizes, K − 1 degrees of freedom.
         p_value: probability of counts at least this unequal if all classes were equally frequent.
-        effect_size: Cohen's w, the distance from equal shares whatever the sample size.
-        ratio: the largest class divided by the smallest.
+        effect_size: Cohen's w, the distance from equal sizes, whatever the number of images.
+        ratio: size of the largest class divided by that of the smallest.
     """
 
     counts: np.ndarray
@@ -32,14 +31,14 @@ class Balance:
     ratio: float
 
     def in_words(self) -> str:
-        """Return the verdict; words for the size follow Cohen (1988): 0.1 small, 0.3 medium, 0.5 large."""
+        """Return the result in words; those for the size follow Cohen (1988): 0.1 small, 0.3 medium, 0.5 large."""
         if self.statistic == 0:
-            return "all classes are equally frequent, to the image"
+            return "all classes have the same number of images"
         if self.p_value >= 0.05:
-            return "the counts differ no more than chance allows"
+            return "class sizes do not differ significantly"
         sizes = ((0.1, "a very small"), (0.3, "a small"), (0.5, "a medium"), (np.inf, "a large"))
         size = next(words for limit, words in sizes if self.effect_size < limit)
-        return f"the counts differ by more than chance, with {size} effect"
+        return f"class sizes differ significantly, with {size} effect"
 
 
 def balance(counts: np.ndarray) -> Balance:
@@ -53,6 +52,9 @@ def balance(counts: np.ndarray) -> Balance:
 
     Source: Pearson's chi-square test (`scipy.stats.chisquare`); J. Cohen (1988), "Statistical power
     analysis for the behavioral sciences", for the effect size w.
+
+    Example:
+        `statistics.balance(train.class_counts())`
     """
     counts = np.asarray(counts)
     if len(counts) < 2 or counts.min() < 1:
@@ -95,6 +97,57 @@ def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> t
     return means, variances
 
 
+def class_spread(variances: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:
+    """Return each class's standard deviation of a pixel, 0–255, from the class that varies most to the one that varies least.
+
+    Args:
+        variances: `[K, H, W, C]`, as `class_moments` returns them.
+        class_names: names by label.
+    """
+    spread = dict(zip(class_names, np.sqrt(variances.mean(axis=(1, 2, 3))).tolist(), strict=True))
+    return dict(sorted(spread.items(), key=lambda item: -item[1]))
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """The distribution of pixel values.
+
+    Attributes:
+        histogram: `[C, 256] int64`, how often each value occurs in each channel.
+        by_class: `[K, bins] float64`, proportion of each class's pixels in equal bins from 0 to 255.
+        mean: `[C] float64`, on the 0–255 scale.
+        deviation: `[C] float64`, standard deviation on the 0–255 scale.
+        brightness: mean pixel value by class, from the darkest to the brightest.
+    """
+
+    histogram: np.ndarray
+    by_class: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    brightness: dict[str, float]
+
+    @property
+    def proportions(self) -> np.ndarray:
+        """Proportion of all pixels at each value, `[256] float64`."""
+        return self.histogram.sum(axis=0) / self.histogram.sum()
+
+
+def intensities(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Intensities:
+    """Return the distribution of the pixel values of `[N, H, W, C] uint8` images.
+
+    Example:
+        `statistics.intensities(train.images, train.labels, train.class_names)`
+    """
+    by_class = intensity_by_class(images, labels, len(class_names), bins=256)
+    brightness = dict(zip(class_names, (by_class @ np.arange(256.0)).tolist(), strict=True))
+    return Intensities(
+        intensity_histogram(images),
+        by_class.reshape(len(class_names), 16, -1).sum(axis=2),
+        *channel_statistics(images),
+        dict(sorted(brightness.items(), key=lambda item: item[1])),
+    )
+
+
 def intensity_histogram(images: np.ndarray) -> np.ndarray:
     """Return how often each value occurs in each channel, `[C, 256] int64`, of `[N, H, W, C] uint8`."""
     return np.stack([data.pixel_histogram(images[..., channel]) for channel in range(images.shape[-1])])
@@ -103,18 +156,18 @@ def intensity_histogram(images: np.ndarray) -> np.ndarray:
 def intensity_by_class(
     images: np.ndarray, labels: np.ndarray, num_classes: int, bins: int = 16
 ) -> np.ndarray:
-    """Return the share of each class's pixels in equal bins from 0 to 255, `[K, bins] float64`.
+    """Return the proportion of each class's pixels in equal bins from 0 to 255, `[K, bins] float64`.
 
     Raises:
         OsemnError: 256 is not a multiple of `bins`.
     """
     if 256 % bins:
-        raise OsemnError(f"256 values do not fall into {bins} equal bins.", "use 4, 8, 16, 32, …")
-    shares = np.zeros((num_classes, bins))
+        raise OsemnError(f"256 values cannot be divided into {bins} equal bins.", "use 4, 8, 16, 32, …")
+    proportions = np.zeros((num_classes, bins))
     for label in range(num_classes):
         counts = intensity_histogram(images[labels == label]).sum(axis=0).reshape(bins, -1).sum(axis=1)
-        shares[label] = counts / max(1, counts.sum())
-    return shares
+        proportions[label] = counts / max(1, counts.sum())
+    return proportions
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +184,7 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flat_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of images of one value, and of the others that are nearly blank.
+    """Return the indices of images of a single value, and of other nearly blank images.
 
     Args:
         images: `[N, H, W, C] uint8`.
@@ -142,92 +195,14 @@ def flat_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(constant), np.flatnonzero(~constant & (deviation < _NEARLY_BLANK))
 
 
-def class_correlation(means: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation between mean images, `[K, K] float64`; 0 where a mean image is flat."""
-    flat = means.reshape(len(means), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(flat, axis=1, keepdims=True)
-    flat = np.divide(flat, norm, out=np.zeros_like(flat), where=norm > 1e-9)
-    correlation = np.clip(flat @ flat.T, -1.0, 1.0)
-    np.fill_diagonal(correlation, 1.0)
-    return correlation
-
-
-def ranked_pairs(scores: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, str, float]]:
-    """Return all pairs of classes by falling score, from a symmetric `[K, K]` array."""
-    first, second = np.triu_indices(len(scores), k=1)
-    order = np.argsort(-scores[first, second], kind="stable")
-    return [
-        (class_names[first[i]], class_names[second[i]], float(scores[first[i], second[i]])) for i in order
-    ]
-
-
-def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation; None for fewer than three values, 0 where one side never varies."""
-    if len(first) < 3:
-        return None
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(stats.spearmanr(first, second).statistic)
-
-
-def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
-    """Return how often a linear classifier takes one class for the other, `[K, K] float64`, symmetric.
-
-    Linear discriminant analysis on up to 50 principal components, 5-fold cross-validated: every image is
-    judged by a model that has not seen it. The value for a pair is the share of its images, each class
-    weighing the same, that go to the other class of the pair.
-
-    Args:
-        images: `[N, H, W, C] uint8`.
-        labels: `[N] int64`; a class with fewer than two images is left out, and its rates are 0. So are all where a fold
-            would leave no more images than classes.
-        num_classes: number of classes, K.
-        seed: draws the folds.
-
-    Source: R. A. Fisher (1936), "The use of multiple measurements in taxonomic problems"; shrinkage after
-    O. Ledoit and M. Wolf (2004), as in `sklearn.discriminant_analysis`.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.metrics import confusion_matrix
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-
-    counts = np.bincount(labels, minlength=num_classes)
-    kept = counts[labels] >= 2
-    images, labels = images[kept], labels[kept]
-    if len(np.unique(labels)) < 2:
-        return np.zeros((num_classes, num_classes))
-    folds = int(min(5, counts[counts >= 2].min()))
-    if len(labels) - math.ceil(len(labels) / folds) <= len(np.unique(labels)):
-        return np.zeros((num_classes, num_classes))
-    pixels = data.as_rows(images)
-    components = min(50, pixels.shape[1], len(pixels) // 2)
-    model = make_pipeline(
-        PCA(
-            components,
-            svd_solver="covariance_eigh" if pixels.shape[1] <= 2_000 else "randomized",
-            random_state=seed,
-        ),
-        LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
-    )
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    predicted = cross_val_predict(model, pixels, labels, cv=splits)
-    confused = (
-        confusion_matrix(labels, predicted, labels=np.arange(num_classes)) / np.maximum(counts, 1)[:, None]
-    )
-    return (confused + confused.T) / 2.0
-
-
 @dataclass(frozen=True)
 class Embedding:
     """Images as points in the plane.
 
     Attributes:
         points: `[N, 2] float64`.
-        trustworthiness: 0–1; how far neighbours in the plane are neighbours among the pixels too.
-        agreement: share of the ten nearest neighbours in the plane that carry the same label.
+        trustworthiness: 0–1; how far neighbours in the plane are also neighbours by their pixels.
+        agreement: proportion of the ten nearest neighbours in the plane that have the same label.
     """
 
     points: np.ndarray
@@ -236,7 +211,7 @@ class Embedding:
 
 
 def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding, Embedding, np.ndarray]:
-    """Return the first two principal components, a t-SNE, and the share of variance of the components.
+    """Return the first two principal components, a t-SNE, and the proportion of variance of each component.
 
     Args:
         images: `[N, H, W, C] uint8`, a few thousand at most; N ≥ 4.
@@ -245,6 +220,9 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
 
     Source: L. van der Maaten and G. Hinton (2008), "Visualizing data using t-SNE", on 50 principal
     components; trustworthiness after J. Venna and S. Kaski (2001).
+
+    Example:
+        `pca, tsne, variance = statistics.embed(points.images, points.labels, seed)`
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -253,7 +231,7 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     pixels = data.as_rows(images)
     model = PCA(min(50, *pixels.shape), svd_solver="randomized", random_state=seed)
     perplexity = min(30.0, (len(pixels) - 1) / 3)
-    # sums depend on how many threads share them, and t-SNE makes much of the last digit
+    # sums depend on the number of threads, and t-SNE amplifies a difference in the last digit
     with threadpool_limits(1):
         components = model.fit_transform(pixels)
         tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(components)

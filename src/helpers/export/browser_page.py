@@ -1,6 +1,6 @@
-"""The page that tries a version in the browser: one file that opens by double click, or a folder to be served.
+"""Build the page that tries a version in the browser: one file that opens by double click, or a folder for a web server.
 
-The page is written by hand in `web/`; here a version's model, card and hard test images, and TensorFlow.js, are put into it.
+The page is written by hand in `web/`. This module adds a version's model, card and hard test images, and TensorFlow.js.
 """
 
 import base64
@@ -19,7 +19,7 @@ import mistune
 import numpy as np
 from markupsafe import Markup
 
-from helpers import paths, wording
+from helpers import paths
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_runtime, registry, versions
 from helpers.export.versions import Version
@@ -27,17 +27,9 @@ from helpers.series import output_paths, stages
 
 NAME = "try_it.html"
 SCRIPTS = ("framing.js", "files.js", "pad.js", "model.js", "main.js")
-"""In an order in which each needs only those before it."""
+"""Each script needs only those before it."""
 HALF_AGREES = 0.999
-"""Share of test images whose labels the half-precision model must keep; otherwise the page has the full one."""
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
-    "connect-src blob:; base-uri 'none'; form-action 'none'"
-)
-_SERVED_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'"
-)
+"""Fraction of test images whose labels the half-precision model must keep; otherwise the page gets the full one."""
 _IMPORT = re.compile(r'^import .* from "\./.*";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
@@ -46,112 +38,92 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
     """Write the page of a version as one file that holds everything; return its path.
 
     Args:
-        version: whole, and proven by its export.
+        version: intact, and checked by its export.
         path: the file to write; it appears by one rename.
-        report: the folder of the report whose pages are linked, where they are there.
+        report: the folder of the report; its pages are linked if they exist.
 
     Raises:
-        OsemnError: the version lacks what the page needs, TensorFlow.js cannot be had, or the folder cannot be made.
+        OsemnError: the version lacks something that the page needs, or TensorFlow.js is unavailable.
     """
-    _make_folder(path.parent)
     runtime = browser_runtime.folder()
     scripts = [(runtime / file.name).read_text(encoding="utf-8") for file in browser_runtime.SCRIPTS]
-    binary = base64.b64encode((runtime / browser_runtime.BINARY.name).read_bytes()).decode()
-    parts = {
-        "style": Markup(
-            f'{_policy(_POLICY)}\n<link rel="icon" href="data:,">\n<style>\n{_file("demo.css")}</style>'
-        ),
-        "scripts": Markup(
-            "\n".join(
-                [
-                    f'<script type="application/json" id="facts">{_json(facts(version))}</script>',
-                    f'<script type="application/octet-stream" id="wasm">{binary}</script>',
-                    *(f"<script>{_inline(script)}</script>" for script in scripts),
-                    f"<script>\n{_inline(script())}</script>",
-                ]
-            )
-        ),
-    }
-    registry.write_whole(path, _page(version, parts, path.parent, report).encode())
+    page = _render(
+        version,
+        path.parent,
+        report,
+        facts=facts(version),
+        wasm=_base64(runtime / browser_runtime.BINARY.name),
+        style=Markup(_file("demo.css")),
+        scripts=[_inline(content) for content in (*scripts, script())],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    registry.write_whole(path, page.encode())
     return path
 
 
 def write_folder(version: Version, folder: Path, report: Path | None = None) -> Path:
-    """Write the page of a version as files to be served, for servers that forbid scripts inside of pages.
+    """Write the page of a version as a folder of files, for servers that forbid inline scripts; return its index.
 
-    Under `Content-Security-Policy: default-src 'self'; script-src 'self'` WebAssembly is forbidden too, and the plain back
-    end computes.
+    Under `Content-Security-Policy: default-src 'self'; script-src 'self'` WebAssembly is forbidden too; the page then uses the
+    plain JavaScript back end.
 
     Args:
         version: as for `write`.
-        folder: is made; files of the same names in it are replaced.
+        folder: is created; files of the same names in it are replaced.
         report: as for `write`.
 
     Raises:
         OsemnError: as for `write`.
     """
-    _make_folder(folder)
     runtime = browser_runtime.folder()
+    files = [*(file.name for file in browser_runtime.SCRIPTS), "demo.js"]
+    known = {**facts(version), "wasm": browser_runtime.BINARY.name}
+    page = _render(version, folder, report, facts=known, files=files)
+    folder.mkdir(parents=True, exist_ok=True)
     for file in browser_runtime.FILES:
         shutil.copyfile(runtime / file.name, folder / file.name)
     (folder / "demo.js").write_text(script(), encoding="utf-8")
     (folder / "demo.css").write_text(_file("demo.css"), encoding="utf-8")
-    known = {**facts(version), "wasm": browser_runtime.BINARY.name}
-    parts = {
-        "style": Markup(f'{_policy(_SERVED_POLICY)}\n<link rel="stylesheet" href="demo.css">'),
-        "scripts": Markup(
-            "\n".join(
-                [
-                    f'<script type="application/json" id="facts">{_json(known)}</script>',
-                    *(f'<script src="{file.name}"></script>' for file in browser_runtime.SCRIPTS),
-                    '<script src="demo.js"></script>',
-                ]
-            )
-        ),
-    }
-    registry.write_whole(folder / "index.html", _page(version, parts, folder, report).encode())
+    registry.write_whole(folder / "index.html", page.encode())
     return folder / "index.html"
 
 
 def facts(version: Version) -> dict[str, Any]:
-    """Return what the page's script knows of a version, as plain JSON types.
+    """Return the facts about a version that the page's script needs, as plain JSON types.
 
     Raises:
-        OsemnError: the version has no model for the browser; it was exported before the page was made.
+        OsemnError: the version has no model for the browser: it was exported before the page existed.
     """
     manifest = version.manifest
     try:
-        shape = manifest["signature"]["input"]["shape"][1:]
-        temperature = manifest["metrics"]["test"]["temperature"]
         return {
             "version": version.name,
             "classes": manifest["classes"],
-            "shape": shape,
+            "shape": manifest["signature"]["input"]["shape"][1:],
             "framing": manifest["framing"],
-            "temperature": temperature,
+            "temperature": manifest["metrics"]["test"]["temperature"],
             "model": _model(version.folder / model_format(manifest)),
             "gallery": _gallery(version.folder / versions.GALLERY),
         }
     except (KeyError, OSError, ValueError) as error:
-        lacking = f"its manifest lacks {error}" if isinstance(error, KeyError) else str(error)[:200]
-        command = ["osemn", "run", "--dataset", manifest["dataset"], "--profile", manifest["profile"]]
+        problem = f"its manifest lacks {error}" if isinstance(error, KeyError) else str(error)[:200]
+        run = ["osemn", "run", "--dataset", manifest["dataset"], "--profile", manifest["profile"]]
         raise OsemnError(
-            f"Version {version.name} cannot be tried in the browser: {lacking}.",
-            f"export the model again: {shlex.join([*command, '--from', '10_export'])}",
+            f"Version {version.name} cannot be tried in the browser: {problem}.",
+            f"export the model again: {shlex.join([*run, '--from', '10_export'])}",
         ) from None
 
 
 def model_format(manifest: Mapping[str, Any]) -> str:
-    """Return the folder of the model that the page has: in half precision, where that keeps the labels."""
-    rows = {row["format"]: row for row in manifest["formats"]}
-    half = rows.get("tfjs_half")
+    """Return the folder of the model for the page: half precision if that keeps the labels."""
+    half = next((row for row in manifest["formats"] if row["format"] == "tfjs_half"), None)
     return "tfjs_half" if half and half["same_labels"] >= HALF_AGREES * half["n"] else "tfjs"
 
 
 def script() -> str:
-    """Return the page's own script: the modules of `web/`, one after the other, in a function of their own.
+    """Return the page's own script: the modules of `web/`, joined in one function.
 
-    A module of its own would not be loaded from a file that is opened by double click.
+    Browsers do not load modules from a page that is opened by double click.
     """
     modules = "\n".join(_EXPORT.sub("", _IMPORT.sub("", _file(name))) for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{modules}}})();\n'
@@ -161,8 +133,8 @@ def find_version(dataset: str, name: str = "") -> Version:
     """Return a version of the registry by name, or the current one.
 
     Raises:
-        UsageError: there is none of that name.
-        OsemnError: none is promoted yet, or a file of it is missing or changed.
+        UsageError: there is no version of that name.
+        OsemnError: none is promoted yet, or one of its files is missing or changed.
     """
     known = registry.Registry(dataset)
     version = known.find(name) if name else known.current()
@@ -174,44 +146,73 @@ def check_target(page: Path | None, folder: Path | None) -> None:
     """Refuse a page or a folder that cannot be written.
 
     Args:
-        page: the file wanted, or None.
-        folder: the folder wanted, or None.
+        page: the file to write, or None.
+        folder: the folder to write, or None.
 
     Raises:
-        UsageError: both are wanted, the page's name does not end in .html, the page is a folder or the folder a file, or there
-            nothing can be written.
+        UsageError: both are given, the page's name does not end in .html, or one of them cannot be written to.
     """
     if page is not None and folder is not None:
-        raise UsageError("One page or a folder of files, not both.", "leave out --output or --files")
-    if page is not None and page.suffix.lower() != ".html":
-        raise UsageError(f"{page} is no name of a page.", "let it end in .html")
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file.", "name a folder for --files")
+        raise UsageError("Choose one page or a folder of files, not both.", "leave out --output or --files")
     if page is not None:
+        if page.suffix.lower() != ".html":
+            raise UsageError(f"{page} is not the name of a page.", "choose a name that ends in .html")
         output_paths.check_file(page)
     if folder is not None:
         output_paths.check_folder(folder)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OsemnError(
-            f"The folder {folder} cannot be made: {(error.strerror or str(error)).lower()}.",
-            "name another with --output or --files, or set OSEMN_OUTPUT_DIR to a folder that you may write to",
-        ) from None
+def steps(manifest: Mapping[str, Any]) -> list[stages.Stage]:
+    """Return the stages that produced a version, in order."""
+    names = [stage.name for stage in stages.until(manifest["trained_by"])]
+    names += [f"{notebook}/{manifest['candidate']}" for notebook in ("07_evaluation", "08_grad_cam")]
+    return [stages.find(name) for name in (*names, "10_export")]
+
+
+def _render(version: Version, folder: Path, report: Path | None, **parts: Any) -> str:
+    """Return the page as HTML, for a file in a folder."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(paths.web_folder()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment.get_template("index.html.j2").render(
+        manifest=version.manifest,
+        version=version.name,
+        steps=[(stage.title, _address(stage, folder, report)) for stage in steps(version.manifest)],
+        rebuild=shlex.join(["osemn", "demo", "--dataset", version.manifest["dataset"]]),
+        card=_card(version),
+        runtime_version=browser_runtime.VERSION,
+        licence=_file("tensorflow-js.LICENSE.txt"),
+        **parts,
+    )
+
+
+def _address(stage: stages.Stage, folder: Path, report: Path | None) -> str:
+    """Return the link from a folder to a stage's page; empty if there is none."""
+    page = f"{stage.slug}.html"
+    if report is None or not (report / page).is_file():
+        return ""
+    return quote(Path(os.path.relpath(report / page, folder)).as_posix())
+
+
+def _card(version: Version) -> Markup:
+    text = (version.folder / "model_card.md").read_text(encoding="utf-8")
+    lower = re.sub("^#", "##", text, flags=re.MULTILINE)
+    return Markup(mistune.create_markdown(escape=True, plugins=["table"])(lower))
 
 
 def _model(folder: Path) -> dict[str, Any]:
     model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     (group,) = model["weightsManifest"]
-    content = b"".join((folder / name).read_bytes() for name in group["paths"])
     return {
         "topology": model["modelTopology"],
         "signature": model["signature"],
         "weightSpecs": group["weights"],
-        "weights": base64.b64encode(content).decode(),
+        "weights": _base64(*(folder / name for name in group["paths"])),
     }
 
 
@@ -221,61 +222,14 @@ def _gallery(path: Path) -> dict[str, Any]:
     return {"images": base64.b64encode(images.tobytes()).decode(), "labels": labels.tolist()}
 
 
-def _page(version: Version, parts: dict[str, Markup], place: Path, report: Path | None) -> str:
-    manifest = version.manifest
-    height, width = manifest["signature"]["input"]["shape"][1:3]
-    test = manifest["metrics"]["test"]
-    loader = jinja2.FileSystemLoader(paths.web_folder())
-    template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return template.get_template("index.html.j2").render(
-        title=manifest["data"]["title"],
-        framing=manifest["framing"],
-        height=height,
-        width=width,
-        rebuild=shlex.join(["osemn", "demo", "--dataset", manifest["dataset"]]),
-        steps=[(stage.title, _address(stage, place, report)) for stage in steps(manifest)],
-        model=f"{wording.capital(manifest['label'])}: {wording.percent(test['accuracy'])} of {test['n']:,} test images right "
-        f"({wording.interval(*test['accuracy_ci95'])}). Version {version.name}.",
-        card=Markup(_card(version)),
-        runtime_version=browser_runtime.VERSION,
-        licence=_file("tensorflow-js.LICENSE.txt"),
-        **parts,
-    )
-
-
-def steps(manifest: Mapping[str, Any]) -> list[stages.Stage]:
-    """Return the stages that a version came from, in order."""
-    names = [stage.name for stage in stages.until(manifest["trained_by"])]
-    names += [f"{notebook}/{manifest['candidate']}" for notebook in ("07_evaluation", "08_grad_cam")]
-    return [stages.find(name) for name in (*names, "10_export")]
-
-
-def _address(stage: stages.Stage, place: Path, report: Path | None) -> str:
-    page = f"{stage.slug}.html"
-    if report is None or not (report / page).is_file():
-        return ""
-    return quote(Path(os.path.relpath(report / page, place)).as_posix())
-
-
-def _policy(content: str) -> str:
-    return f'<meta http-equiv="Content-Security-Policy" content="{content}">'
-
-
-def _card(version: Version) -> str:
-    text = (version.folder / "model_card.md").read_text(encoding="utf-8")
-    lower = re.sub("^#", "##", text, flags=re.MULTILINE)
-    return mistune.create_markdown(escape=True, plugins=["table"])(lower)
+def _base64(*files: Path) -> str:
+    return base64.b64encode(b"".join(file.read_bytes() for file in files)).decode()
 
 
 def _file(name: str) -> str:
     return (paths.web_folder() / name).read_text(encoding="utf-8")
 
 
-def _json(content: Any) -> str:
-    """Return JSON that no parser of HTML can take for the end of a script."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _inline(content: str) -> str:
-    """Return a script that can stand inside of a page."""
-    return re.sub("<(?=/script)", r"\\x3c", content, flags=re.IGNORECASE).replace("<!--", r"\x3c!--")
+def _inline(content: str) -> Markup:
+    """Return a script that can stand inside a page: no text in it ends the script."""
+    return Markup(re.sub("<(?=/script)", r"\\x3c", content, flags=re.IGNORECASE).replace("<!--", r"\x3c!--"))

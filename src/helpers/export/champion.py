@@ -1,25 +1,26 @@
-"""The champion: the cheapest candidate that is not significantly worse than the best, chosen on validation images."""
+"""Choose the champion: the fastest candidate that is not significantly worse than the best on validation images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from helpers import scoring, wording
 from helpers.errors import OsemnError, UsageError, nearest
-
-ALPHA = 0.05
+from helpers.series.conclusions import Conclusion
 
 
 @dataclass(frozen=True)
 class Option:
-    """A candidate as the rule sees it.
+    """A candidate with what the rule needs to know about it.
 
     Attributes:
-        name: such as "fine_tuned".
-        label: what people call it.
+        name: such as `"fine_tuned"`.
+        label: its name in a sentence.
         predicted: `[N] int64`, its validation predictions.
-        latency_ms: how long it takes for one image.
+        latency_ms: time to predict one image.
     """
 
     name: str
@@ -30,27 +31,30 @@ class Option:
 
 @dataclass(frozen=True)
 class Row:
-    """An option with its accuracy and its comparison with the best.
+    """An option with its accuracy and its comparison with the most accurate one.
 
     Attributes:
         option: the candidate.
         score: accuracy with interval and macro-F1, on validation.
         against_best: the best minus this one, image by image; None for the best itself.
-        eligible: whether it is not significantly worse than the best.
     """
 
     option: Option
     score: scoring.Score
     against_best: scoring.Comparison | None
-    eligible: bool
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it is not significantly worse than the best."""
+        return self.against_best is None or not self.against_best.significant
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the rule says, and what was done.
+    """What the rule chooses, and what is exported.
 
     Attributes:
-        rows: all candidates, the cheapest first.
+        rows: all candidates, fastest first.
         best: the name of the most accurate one.
         by_rule: the name of the one that the rule chooses.
         champion: the name of the one that is exported.
@@ -63,31 +67,35 @@ class Choice:
 
     @property
     def overridden(self) -> bool:
-        """Whether somebody chose another one than the rule."""
+        """Whether the parameter `champion` names another candidate than the rule chooses."""
         return self.champion != self.by_rule
 
     def row(self, name: str) -> Row:
         """Return the row of a candidate."""
         return next(row for row in self.rows if row.option.name == name)
 
-    def table(self) -> list[dict[str, object]]:
-        """Return one dictionary of plain values for each candidate, the cheapest first."""
-        return [
+    def table(self) -> pd.DataFrame:
+        """Return one row per candidate, fastest first.
+
+        Example:
+            `choice.table().round(3)`
+        """
+        return pd.DataFrame(
             {
                 "candidate": row.option.name,
-                "what it is": row.option.label,
+                "model": row.option.label,
+                "ms per image": row.option.latency_ms,
                 "validation accuracy": row.score.accuracy,
                 "from": row.score.accuracy_ci95[0],
                 "to": row.score.accuracy_ci95[1],
-                "ms for one image": row.option.latency_ms,
-                "p against the best": row.against_best.p_value if row.against_best else None,
-                "not shown to be worse": row.eligible,
+                "against the best": wording.p_value(row.against_best.p_value) if row.against_best else "–",
+                "significantly worse": not row.eligible,
                 "champion": row.option.name == self.champion,
             }
             for row in self.rows
-        ]
+        ).set_index("candidate")
 
-    def against_best(self) -> list[dict[str, object]]:
+    def against_best(self) -> list[dict[str, Any]]:
         """Return the paired tests behind the rule: the best minus each other candidate, in percentage points."""
         return [
             {"best": self.best, "other": row.option.name, **row.against_best.as_metrics()}
@@ -95,57 +103,56 @@ class Choice:
             if row.against_best is not None
         ]
 
-    def shown(self) -> list[dict[str, str]]:
-        """Return the table as texts that can be read at a glance."""
-        return [
-            {
-                "candidate": f"{row.option.name} ★" if row.option.name == self.champion else row.option.name,
-                "what it is": row.option.label,
-                "validation accuracy": f"{wording.percent(row.score.accuracy)} ({wording.interval(*row.score.accuracy_ci95)})",
-                "one image": f"{row.option.latency_ms:.2f} ms",
-                "against the best": "is the best"
-                if row.against_best is None
-                else f"{'not shown to be' if row.eligible else 'is'} worse, {wording.p_value(row.against_best.p_value)}",
-            }
-            for row in self.rows
-        ]
+    def conclusion(self) -> Conclusion:
+        """Return which candidate is exported, and why.
 
-    @property
-    def sentence(self) -> str:
-        """The rule at work, in words."""
+        Example:
+            `run.conclude(choice.conclusion())`
+        """
         best, chosen = self.row(self.best), self.row(self.by_rule)
-        text = f"The most accurate candidate is the {best.option.label} ({wording.percent(best.score.accuracy)} on validation). "
-        worse = [row for row in self.rows if not row.eligible]
-        if worse:
-            named = "; ".join(
-                f"{row.option.label} ({wording.p_value(row.against_best.p_value)})" for row in worse
-            )
-            text += f"Significantly worse: {named}. "
-        if self.by_rule == self.best:
-            text += "No cheaper one is as good as far as can be shown, so the rule chooses it."
+        n = f"{best.score.n:,} validation images"
+        lead = f"the most accurate candidate on {n} ({wording.percent(best.score.accuracy)})"
+        faster = self.rows[: self.rows.index(chosen)]
+        excluded = [f"the {row.option.label} ({_gap(row.against_best)})" for row in faster]
+        if chosen is best:
+            text = f"The rule chooses the {best.option.label}: it is {lead}{'' if excluded else ' and the fastest'}."
         else:
-            text += (
-                f"The {chosen.option.label} is not shown to be worse ({wording.p_value(chosen.against_best.p_value)}) and the cheapest of "
-                f"those: {chosen.option.latency_ms:.2f} ms for one image instead of {best.option.latency_ms:.2f} ms, so the "
-                "rule chooses it."
+            text = (
+                f"The rule chooses the {chosen.option.label}: it is the fastest candidate that is not significantly worse "
+                f"({_gap(chosen.against_best)}) than the {best.option.label}, {lead}, and takes {chosen.option.latency_ms:.2f} ms "
+                f"for one image instead of {best.option.latency_ms:.2f} ms."
             )
+        if excluded:
+            text += f" Faster, but significantly worse: {wording.listing(excluded)}."
         if self.overridden:
-            text += f" The parameter `champion` overrides the rule: {self.champion} is exported."
-        return text
+            text += f" The parameter champion overrides the rule: {self.champion} is exported."
+        numbers = {"accuracy": best.score.accuracy, "against_best": self.against_best()}
+        numbers["latency_ms"] = {row.option.name: row.option.latency_ms for row in self.rows}
+        return Conclusion("champion", text, numbers, f"McNemar's exact test at 5%, {n}")
+
+
+def _gap(comparison: scoring.Comparison) -> str:
+    """Return by how much the best candidate is better: p-value and interval, in words."""
+    low, high = (wording.points(100 * end) for end in comparison.ci95)
+    points = wording.points(100 * comparison.difference)
+    return f"by {points} points, 95% interval {low} to {high}, {wording.p_value(comparison.p_value)}"
 
 
 def choose(options: Sequence[Option], labels: np.ndarray, num_classes: int, override: str = "") -> Choice:
-    """Apply the rule: of the candidates that McNemar's exact test does not show to be worse than the best, the cheapest.
+    """Apply the rule: of the candidates that McNemar's exact test does not find worse than the best, take the fastest.
 
     Args:
         options: the candidates, all with predictions of the same images.
         labels: `[N] int64`, the true labels of these images.
         num_classes: K.
-        override: a candidate's name to export whatever the rule says; empty for the rule.
+        override: the candidate to export whatever the rule chooses; empty for the rule.
 
     Raises:
         OsemnError: there are no candidates.
-        UsageError: the override is none of them.
+        UsageError: the override is not one of them.
+
+    Example:
+        `choice = champion.choose(options, validation.labels, 10)`
     """
     if not options:
         raise OsemnError("There is no candidate to choose from.", "run the notebooks 04 to 09 first")
@@ -157,7 +164,6 @@ def choose(options: Sequence[Option], labels: np.ndarray, num_classes: int, over
     rows = []
     for option in sorted(options, key=lambda option: option.latency_ms):
         comparison = None if option is best else scoring.compare(labels, best.predicted, option.predicted)
-        eligible = comparison is None or comparison.p_value >= ALPHA
-        rows.append(Row(option, scores[option.name], comparison, eligible))
+        rows.append(Row(option, scores[option.name], comparison))
     by_rule = next(row.option.name for row in rows if row.eligible)
     return Choice(tuple(rows), best.name, by_rule, override or by_rule)

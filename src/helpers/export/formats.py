@@ -1,12 +1,10 @@
-"""Writes a model in every format; each takes raw pixels, any number of images, and returns probabilities."""
+"""Write a model in every format; each takes raw pixels, any number of images, and returns probabilities."""
 
 import contextlib
-import io
 import logging
 import os
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from helpers.export import class_maps, tfjs
 from helpers.interpret import candidates
 from helpers.model import frozen_graph
 
-ONNX_OPSET = 18
+ONNX_OPSET = 18  # the newest that tf2onnx writes
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,11 @@ class Format:
 
     Attributes:
         name: the key in tables and manifests.
-        title: what people call it.
+        title: its name in text.
         file: the file or folder in a version.
-        exact: whether it computes in floating point, so that labels must equal Keras's.
-        runtime: what scores it, a key of `score.LOADERS`, or "tfjs".
-        used_by: who loads it.
+        exact: whether it computes in float32 throughout, so that its labels must equal Keras's.
+        runtime: the library that scores it: a key of `score.LOADERS`, or `"tfjs"`.
+        used_by: where it is used.
     """
 
     name: str
@@ -50,9 +48,7 @@ FORMATS: tuple[Format, ...] = (
     Format("saved_model", "SavedModel", "saved_model", True, "saved_model", "TensorFlow Serving"),
     Format("onnx", "ONNX", "model.onnx", True, "onnx", "`osemn serve`, any ONNX runtime"),
     Format("litert", "LiteRT", "model.tflite", True, "litert", "phones, small boards"),
-    Format(
-        "litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "phones, microcontrollers"
-    ),
+    Format("litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "microcontrollers"),
     Format("tfjs", "TensorFlow.js", "tfjs", True, "tfjs", "the browser"),
     Format("tfjs_half", "TensorFlow.js, float16", "tfjs_half", False, "tfjs", "the browser, `osemn demo`"),
 )
@@ -69,13 +65,16 @@ def write_all(
 
     Args:
         model: from raw pixels, `float32 [N, H, W, C]`, to probabilities, `float32 [N, K]`.
-        source: the `.keras` file that it was loaded from; it is copied as it is.
-        folder: is made anew.
-        calibration: `uint8 [N, H, W, C]`, images that the integer variant finds its ranges on; never test images.
-        progress: told how many formats are written, of how many, and the title of the last.
+        source: the `.keras` file that it was loaded from; it is copied unchanged.
+        folder: is emptied first.
+        calibration: `uint8 [N, H, W, C]`, images that set the value ranges of the integer variant; never test images.
+        progress: called with the number of formats written, their total, and the title of the last.
 
     Raises:
-        OsemnError: a format cannot express the model; the message names the format and what it lacks.
+        OsemnError: a format cannot express the model; the message names the format and what is missing.
+
+    Example:
+        `formats.write_all(model, Path("model.keras"), Path("version"), validation.images[:300])`
     """
     writers: dict[str, Callable[[Path], object]] = {
         "keras": lambda path: path.write_bytes(source.read_bytes()),
@@ -97,35 +96,30 @@ def write_all(
         except Exception as error:
             raise OsemnError(
                 f"The model cannot be written as {item.title}: {str(error).strip()[:300]}",
-                "use layers that every format knows, or choose another candidate: --set 10_export.champion=…",
+                "use layers that every format supports, or choose another candidate: --set 10_export.champion=…",
             ) from error
         progress(number, len(FORMATS), item.title)
 
 
 def browser_graph(model: keras.Model) -> frozen_graph.FrozenGraph:
-    """Return the graph of a model that gives probabilities and, where they cost nothing, class-activation maps."""
+    """Return the graph of a model that outputs probabilities and, for models that have them, class-activation maps."""
     return frozen_graph.frozen_graph(class_maps.forward(model), model.input.shape[1:])
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write a model as ONNX and check the file by ONNX's own checker.
+    """Write a model as ONNX and check the file with ONNX's own checker.
 
-    Its input is `image`, its outputs are `probabilities` and, for those who watch for drift, `embedding`. Keras's own export
-    leaves constants that it met outside of layers as further inputs; the frozen graph has none.
+    Its input is `image`; its outputs are `probabilities` and, for the drift monitor, `embedding`. Keras's own export turns
+    constants outside of layers into further inputs; the frozen graph has none.
     """
     import onnx
     import tf2onnx
 
     graph = frozen_graph.frozen_graph(candidates.forward(model), model.input.shape[1:])
-    outputs = dict(
-        zip((f"{name}:0" for name in graph.output_names), ("probabilities", "embedding"), strict=True)
-    )
-    names = {f"{graph.input_name}:0": "image", **outputs}
+    ends = [f"{name}:0" for name in (graph.input_name, *graph.output_names)]
+    names = dict(zip(ends, ("image", "probabilities", "embedding"), strict=True))
     converted, _ = tf2onnx.convert.from_graph_def(
-        graph.definition,
-        input_names=[f"{graph.input_name}:0"],
-        output_names=list(outputs),
-        opset=ONNX_OPSET,
+        graph.definition, input_names=ends[:1], output_names=ends[1:], opset=ONNX_OPSET
     )
     for node in converted.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
@@ -139,7 +133,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
 
 
 def _litert(saved_model: Path, calibration: np.ndarray | None = None) -> bytes:
-    """Return a SavedModel as a LiteRT file; with images to calibrate on, all of integers, from raw bytes on."""
+    """Return a SavedModel as a LiteRT file; with calibration images, as an integer model that takes raw bytes."""
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     if calibration is not None:
         images = calibration.astype(np.float32)
@@ -151,7 +145,7 @@ def _litert(saved_model: Path, calibration: np.ndarray | None = None) -> bytes:
 
 
 def _without_names(content: bytes) -> bytes:
-    """Take the names of inner tensors out of a LiteRT file, which hold a twentieth of a small one; signatures stay."""
+    """Remove the names of inner tensors from a LiteRT file, a twentieth of a small one; signatures stay."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
@@ -165,25 +159,19 @@ def _without_names(content: bytes) -> bytes:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what converters print away, Python's and C++'s alike; show it where they fail."""
-    loggers = [tf.get_logger(), logging.getLogger("absl"), logging.getLogger("tf2onnx")]
-    levels = [logger.level for logger in loggers]
+    """Discard what converters print and log below errors, from Python and from C++."""
+    disabled = logging.root.manager.disable
     sys.stdout.flush()
     sys.stderr.flush()
-    with contextlib.ExitStack() as stack, tempfile.TemporaryFile() as printed:
+    with contextlib.ExitStack() as stack, Path(os.devnull).open("w") as nowhere:
         for stream in (1, 2):
-            kept = os.dup(stream)
-            stack.callback(os.close, kept)
-            stack.callback(os.dup2, kept, stream)
-            os.dup2(printed.fileno(), stream)
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            saved = os.dup(stream)
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, stream)
+            os.dup2(nowhere.fileno(), stream)
+        stack.enter_context(contextlib.redirect_stdout(nowhere))
+        stack.enter_context(contextlib.redirect_stderr(nowhere))
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        stack.callback(logging.disable, disabled)
+        logging.disable(max(disabled, logging.WARNING))
+        yield

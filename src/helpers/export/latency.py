@@ -1,4 +1,4 @@
-"""What a prediction costs on this machine: candidates side by side, as they would be served."""
+"""Measure the time of a prediction on this machine, for several models side by side, as the service would run them."""
 
 import tempfile
 from collections.abc import Mapping
@@ -8,27 +8,26 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from helpers.export import formats
+from helpers.export import formats, versions
 
-BLOCK = 20  # calls of a model in a row: one alone would find the caches full of the other models
-WARM_UP = 5  # calls before each block that are not timed
+BLOCK = 20  # calls of a model in a row: a single call would find the caches full of the other models
+WARM_UP = 5  # calls before each block that are not timed, so that the caches hold this model
 
 
 def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: int) -> dict[str, float]:
-    """Return the median time of a prediction by ONNX Runtime in milliseconds, by model's name.
+    """Return the median time of a prediction with ONNX Runtime in milliseconds, by model name.
 
-    One thread computes, as in a worker of the service. The models take turns, `BLOCK` calls each, so that what else the machine does
-    meets all of them.
+    It runs on one thread, like a worker of the service. The models take turns, `BLOCK` calls each, so that other load on the
+    machine affects all of them.
 
     Args:
         models: from raw pixels to probabilities.
         image: `uint8 [H, W, C]`.
-        calls: how many of each model are timed.
-    """
-    import onnxruntime
+        calls: number of timed calls per model.
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    Example:
+        `latency.of_one_image({"tuned": model}, validation.images[0], calls=200)`
+    """
     batch = image[np.newaxis].astype(np.float32)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +36,7 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
             path = Path(folder) / f"{name}.onnx"
             with formats.quiet():
                 formats.write_onnx(model, path)
-            sessions[name] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            sessions[name] = versions.open_session(path)
         for first in range(0, calls, BLOCK):
             for name, session in sessions.items():
                 for turn in range(-WARM_UP, min(BLOCK, calls - first)):

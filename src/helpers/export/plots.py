@@ -1,17 +1,21 @@
-"""Figures of the export: the champion among the candidates, and what each format costs."""
+"""Draw the figures of the export: the champion among the candidates, and the cost of each format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.export.champion import Choice
 
 
 def accuracy_and_latency(choice: Choice) -> Figure:
-    """Return validation accuracy against the time for one image; those shown to be worse than the best are hollow."""
+    """Return validation accuracy against the time for one image; candidates significantly worse than the best are hollow.
+
+    Example:
+        `run.show(plots.accuracy_and_latency(choice), "accuracy_and_latency")`
+    """
     figure, axes = figures.subplots(width=8.5, height=4.8)
     axis = axes[0, 0]
     for row in choice.rows:
@@ -28,43 +32,53 @@ def accuracy_and_latency(choice: Choice) -> Figure:
             color=color,
             markerfacecolor=color if row.eligible else "white",
         )
-        axis.annotate(
-            f"{row.option.name}{' (champion)' if chosen else ''}",
-            (row.option.latency_ms, row.score.accuracy),
-            xytext=(12, 8),
-            textcoords="offset points",
-        )
+        name = f"   {row.option.name}{' (champion)' if chosen else ''}"
+        axis.text(row.option.latency_ms, row.score.accuracy, name, va="bottom")
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.margins(x=0.3)
+    axis.xaxis.set_major_formatter("{x:,.10g}")
+    axis.xaxis.set_minor_formatter("")
+    axis.margins(x=0.3)  # room for the names
     axis.set_xlabel("milliseconds for one image (ONNX Runtime, one thread, log scale)")
     axis.set_ylabel("validation accuracy (95% interval)")
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    return figure
+    values = "; ".join(
+        f"{row.option.name} {wording.percent(row.score.accuracy)} at {row.option.latency_ms:.2f} ms"
+        for row in choice.rows
+    )
+    return figures.with_alt(
+        figure,
+        f"Validation accuracy against milliseconds for one image: {values}. The champion is {choice.champion}.",
+    )
 
 
 def formats(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return size, time to the first prediction and time for an image of each format.
+    """Return size, time to the first prediction and time per image of each format.
 
     Args:
-        rows: from `parity.prove`.
+        rows: from `parity.compare_formats`.
+
+    Example:
+        `run.show(plots.formats(rows), "formats")`
     """
     panels = (
-        ("bytes", 1e-6, "megabytes", "{:.2f}"),
-        ("seconds_to_first", 1.0, "seconds from start to first prediction", "{:.2f}"),
-        ("latency_ms_1", 1.0, "ms for one image alone", "{:.2f}"),
-        ("latency_ms_64", 1 / 64, "ms for an image in a batch of 64", "{:.2f}"),
+        ("bytes", 1e-6, "megabytes"),
+        ("seconds_to_first", 1.0, "seconds from start to first prediction"),
+        ("latency_ms_1", 1.0, "ms for one image alone"),
+        ("latency_ms_64", 1 / 64, "ms for an image in a batch of 64"),
     )
     figure, axes = figures.subplots(1, 4, width=13, height=1.2 + 0.42 * len(rows), sharey=True)
     titles = [row["title"] for row in rows]
-    for place, (axis, (key, factor, title, shown)) in enumerate(zip(axes[0], panels, strict=True)):
+    for place, (axis, (key, factor, title)) in enumerate(zip(axes[0], panels, strict=True)):
         values = [row[key] * factor for row in rows]
-        bars = axis.barh(titles, values, color=figures.COLORS[place])
-        axis.bar_label(bars, [shown.format(value) for value in values], padding=4, fontsize=9)
+        axis.bar_label(
+            axis.barh(titles, values, color=figures.COLORS[place]), fmt="{:.2g}", padding=4, fontsize=9
+        )
         axis.set_xlabel(title, fontsize=10)
-        axis.set_xlim(0, max(values) * 1.3)
+        axis.set_xlim(0, max(values) * 1.3)  # room for the numbers
         axis.grid(axis="y", visible=False)
     axes[0, 0].invert_yaxis()
-    return figure
+    values = "; ".join(
+        f"{row['title']} {row['bytes'] / 1e6:.2g} MB, {row['latency_ms_1']:.2g} ms" for row in rows
+    )
+    return figures.with_alt(figure, f"Size, start-up time and time per image of each format: {values}.")

@@ -1,31 +1,31 @@
-// Scores an exported TensorFlow.js model from the data set's raw files, with the scripts that a browser would load and
-// none of Node's globals in their reach:
+// Score an exported TensorFlow.js model on the data set's raw files, with the scripts that a browser would load and
+// without access to Node's globals:
 //
 //     node score.js RUNTIME_FOLDER MODEL_FOLDER t10k-images-idx3-ubyte scored.bin
 //
-// The probabilities, float32 [N, K] in little-endian order, go to a file; when the first of them was there (seconds since
-// the epoch), the latency and K are printed as JSON. WebAssembly, one thread.
+// The probabilities, float32 [N, K] in little-endian order, are written to a file. The time of the first prediction
+// (seconds since the epoch), the latency and K are printed as JSON. It runs on WebAssembly with one thread.
 "use strict";
 const fs = require("fs");
 const path = require("path");
 const vm = require("vm");
 
 const [runtime, folder, imagesFile, scored] = process.argv.slice(2);
-const CHUNK = 50;
-const LATENCY_BATCHES = { 1: 100, 64: 10 }; // images in a call: calls
+const CHUNK = 50; // images per call: few enough for the memory of WebAssembly
+const LATENCY_BATCHES = { 1: 100, 64: 10 }; // images per call: timed calls, enough for a steady median
 
 function readIdx(file) {
   const raw = fs.readFileSync(file);
   const shape = [];
   for (let place = 0; place < raw[3]; place++) shape.push(raw.readUInt32BE(4 + 4 * place));
-  if (raw.readUIntBE(0, 3) !== 8 || ![3, 4].includes(shape.length)) throw new Error("no IDX file of images");
+  if (raw.readUIntBE(0, 3) !== 8 || ![3, 4].includes(shape.length)) throw new Error("this is not an IDX file of images");
   return { shape: [shape[0], shape[1], shape[2], shape[3] || 1], pixels: raw.subarray(4 + 4 * shape.length) };
 }
 
 function browserLike() {
   const page = {
     console, performance, WebAssembly, fetch, Response, TextDecoder, TextEncoder, setTimeout, clearTimeout, URL, btoa, atob,
-    ArrayBuffer, Float32Array, Int32Array, Uint8Array, // so that both sides mean the same types
+    ArrayBuffer, Float32Array, Int32Array, Uint8Array, // so that both sides use the same types
     document: { currentScript: { src: "" } }, navigator: { userAgent: "" },
   };
   page.window = page.self = page;
@@ -63,11 +63,11 @@ async function main() {
   if (!(await tf.setBackend("wasm"))) throw new Error("the WebAssembly back end does not start");
   const model = await load(tf);
   const wanted = model.modelSignature.outputs.probabilities.name;
-  const predict = async (values, count) => {
-    const output = tf.tidy(() => model.execute(tf.tensor(values, [count, ...shape.slice(1)], "float32"), wanted));
-    const found = await output.data();
+  const predict = async (pixelValues, count) => {
+    const output = tf.tidy(() => model.execute(tf.tensor(pixelValues, [count, ...shape.slice(1)], "float32"), wanted));
+    const values = await output.data();
     output.dispose();
-    return found;
+    return values;
   };
   const slice = (start, count) => Float32Array.from(pixels.subarray(start * size, (start + count) * size));
   const classes = (await predict(slice(0, 1), 1)).length;
@@ -89,8 +89,8 @@ async function main() {
       await predict(values, count);
       times.push(performance.now() - started);
     }
-    const kept = times.slice(Math.floor(calls / 10)).sort((one, other) => one - other);
-    latency[batch] = kept[Math.floor(kept.length / 2)];
+    const timed = times.slice(Math.floor(calls / 10)).sort((one, other) => one - other); // without the first calls
+    latency[batch] = timed[Math.floor(timed.length / 2)];
   }
   console.log(JSON.stringify({ first, latency_ms: latency, classes }));
 }

@@ -1,10 +1,10 @@
-"""Scores an exported model from the data set's raw files: a program of its own that needs nothing of this project.
+"""Score an exported model on the data set's raw files: a stand-alone program that needs nothing from this project.
 
-    python score.py onnx model.onnx t10k-images-idx3-ubyte scored.npz
+    python score.py onnx model.onnx t10k-images-idx3-ubyte scored.bin
 
-Images are an IDX file, `uint8 [N, H, W]` or `[N, H, W, C]`. The probabilities, `float32 [N, K]`, go to an `.npz`; when the
-first of them was there (seconds since the epoch) and the latency are printed as JSON. One thread computes, whatever the
-format.
+Images are an IDX file, `uint8 [N, H, W]` or `[N, H, W, C]`. The probabilities, float32 `[N, K]` in little-endian order, are
+written to a file. The time of the first prediction (seconds since the epoch), the latency and K are printed as JSON. Every
+format runs on one thread.
 """
 
 import json
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-CHUNK = 250
-LATENCY_BATCHES = {1: 200, 64: 30}  # images in a call: calls
+CHUNK = 250  # images per call: few enough for a small machine's memory
+LATENCY_BATCHES = {1: 200, 64: 30}  # images per call: timed calls, enough for a steady median
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -25,7 +25,7 @@ def read_idx(path: Path) -> np.ndarray:
     raw = path.read_bytes()
     dimensions = raw[3]
     if raw[:3] != b"\0\0\x08" or dimensions not in (3, 4):
-        raise SystemExit(f"{path.name} is no IDX file of images")
+        raise SystemExit(f"{path.name} is not an IDX file of images")
     shape = [int.from_bytes(raw[start : start + 4], "big") for start in range(4, 4 + 4 * dimensions, 4)]
     images = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     return images if dimensions == 4 else images[..., np.newaxis]
@@ -40,7 +40,7 @@ def _one_thread():
 
 
 def keras(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what predicts by Keras, loaded in safe mode."""
+    """Load a Keras file in safe mode and return its predict function."""
     tf = _one_thread()
     import keras
 
@@ -51,7 +51,7 @@ def keras(path: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def saved_model(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what predicts by the SavedModel's serving signature, with plain TensorFlow."""
+    """Load a SavedModel with plain TensorFlow and return its serving signature as a predict function."""
     tf = _one_thread()
     loaded = tf.saved_model.load(path)
     serve = loaded.signatures["serving_default"]
@@ -60,7 +60,7 @@ def saved_model(path: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def onnx(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what predicts by ONNX Runtime."""
+    """Load an ONNX file with ONNX Runtime and return its predict function."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,7 +71,7 @@ def onnx(path: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def litert(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what predicts by LiteRT; an integer model takes the raw bytes as they are."""
+    """Load a LiteRT file and return its predict function; an integer model takes the raw bytes."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(path, num_threads=1)
@@ -86,9 +86,9 @@ def litert(path: str) -> Callable[[np.ndarray], np.ndarray]:
             prepared = len(images)
         interpreter.set_tensor(taken["index"], images.astype(taken["dtype"]))
         interpreter.invoke()
-        found = interpreter.get_tensor(given["index"])
+        output = interpreter.get_tensor(given["index"])
         scale, zero = given["quantization"]
-        return (found.astype(np.float32) - zero) * np.float32(scale) if scale else found.copy()
+        return (output.astype(np.float32) - zero) * np.float32(scale) if scale else output.copy()
 
     return predict
 
@@ -97,8 +97,8 @@ LOADERS = {"keras": keras, "saved_model": saved_model, "onnx": onnx, "litert": l
 
 
 def latency(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> dict[str, float]:
-    """Return the median time of a call in milliseconds, by number of images in it."""
-    found = {}
+    """Return the median time of a call in milliseconds, by number of images per call."""
+    medians = {}
     for size, calls in LATENCY_BATCHES.items():
         batch = np.resize(images, (size, *images.shape[1:]))
         seconds = []
@@ -106,20 +106,22 @@ def latency(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> 
             started = time.perf_counter()
             predict(batch)
             seconds.append(time.perf_counter() - started)
-        found[str(size)] = float(np.median(seconds[calls // 10 :])) * 1e3
-    return found
+        medians[str(size)] = float(np.median(seconds[calls // 10 :])) * 1e3
+    return medians
 
 
 def main(kind: str, model: str, images_file: str, scored: str) -> None:
-    """Score all images of a file and write what was found."""
+    """Score all images of a file, write the probabilities and print the times."""
     images = read_idx(Path(images_file))
     predict = LOADERS[kind](model)
     predict(images[:1])
     first = time.time()
     chunks = [predict(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
-    np.savez(scored, probabilities=np.concatenate(chunks).astype(np.float32))
-    project = any(name.partition(".")[0] == "helpers" for name in sys.modules)
-    print(json.dumps({"first": first, "latency_ms": latency(predict, images), "project_code": project}))
+    probabilities = np.concatenate(chunks).astype("<f4")
+    probabilities.tofile(scored)
+    report = {"first": first, "latency_ms": latency(predict, images), "classes": probabilities.shape[1]}
+    report["project_code"] = any(name.partition(".")[0] == "helpers" for name in sys.modules)
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

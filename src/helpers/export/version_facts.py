@@ -1,4 +1,4 @@
-"""What a version says of itself, and the golden inputs that prove it able before it is served."""
+"""Collect the facts of a version for its manifest and model card, and write its golden, drift and gallery files."""
 
 import json
 import platform
@@ -16,36 +16,25 @@ from helpers.export.champion import Choice
 from helpers.interpret import candidates, drift
 from helpers.interpret.candidates import Candidate
 from helpers.obtain import data, framing
-from helpers.series import runs, stages
+from helpers.series import conclusions, runs, stages
 
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
-GALLERY_IMAGES = 20
-_OF_TEST = (
-    "n",
-    "accuracy",
-    "accuracy_ci95",
-    "macro_f1",
-    "macro_f1_ci95",
-    "weighted_f1",
-    "top_2_accuracy",
-    "ece",
-    "ece_scaled",
-    "temperature",
-    "per_class",
-    "confusion",
-    "recommendations",
-)
+GALLERY_IMAGES = 20  # two per class of the built-in data sets
+_OF_TEST = ("n", "accuracy", "accuracy_ci95", "macro_f1", "temperature", "per_class", "confusion")
 _OF_DATA = ("title", "about", "licence", "first_source", "split", "counts")
 
 
 def write_golden(path: Path, model: keras.Model, validation: data.Dataset, seed: int) -> None:
-    """Write golden inputs and outputs: validation images of every class and what Keras predicts for them.
+    """Write golden inputs and outputs: validation images of every class and Keras's predictions for them.
 
     Args:
         path: the `.npz` to write: `images`, `uint8 [N, H, W, C]`, and `probabilities`, `float32 [N, K]`.
         model: the champion.
         validation: the validation part.
-        seed: decides which images.
+        seed: selects the images.
+
+    Example:
+        `version_facts.write_golden(version / "golden.npz", chosen.model, validation, seed)`
     """
     rows = data.stratified_sample(validation.labels, min(versions.GOLDEN_IMAGES, len(validation)), seed)
     images = validation.images[rows]
@@ -53,13 +42,16 @@ def write_golden(path: Path, model: keras.Model, validation: data.Dataset, seed:
 
 
 def write_drift_reference(path: Path, model: keras.Model, validation: data.Dataset, seed: int) -> None:
-    """Write what the service compares the pictures that arrive with; nothing where validation images are too few.
+    """Write the reference that the service compares incoming images with; nothing if there are too few validation images.
 
     Args:
         path: the `.npz` to write.
         model: the champion.
         validation: the validation part.
-        seed: decides which images become the reference, and which windows find the thresholds.
+        seed: selects the reference images, and the windows that set the thresholds.
+
+    Example:
+        `version_facts.write_drift_reference(version / "drift_reference.npz", chosen.model, validation, seed)`
     """
     if len(validation) < 4 * min(drift.WINDOWS):
         return
@@ -68,27 +60,34 @@ def write_drift_reference(path: Path, model: keras.Model, validation: data.Datas
 
 
 def write_gallery(path: Path, test: data.Dataset, probabilities: np.ndarray) -> None:
-    """Write hard test images for people to try: of each class, of twenty at most, those that it is closest on.
+    """Write hard test images for people to try: the least certain predictions of each class, of at most twenty classes.
 
     Args:
         path: the `.npz` to write: `images`, `uint8 [N, H, W, C]`, and `labels`, `int64 [N]`, the classes taking turns.
         test: the test images.
         probabilities: `float32 [N, K]`, the champion's.
+
+    Example:
+        `version_facts.write_gallery(version / "gallery.npz", test, expected)`
     """
-    first_two = np.sort(probabilities, axis=1)[:, -2:]
-    by_doubt = np.argsort(first_two[:, 1] - first_two[:, 0], kind="stable")
+    top_two = np.sort(probabilities, axis=1)[:, -2:]
+    by_margin = np.argsort(top_two[:, 1] - top_two[:, 0], kind="stable")
     classes = range(min(test.num_classes, GALLERY_IMAGES))
-    of_class = [by_doubt[test.labels[by_doubt] == label] for label in classes]
+    of_class = [by_margin[test.labels[by_margin] == label] for label in classes]
     turns = max(1, GALLERY_IMAGES // len(of_class))
-    rows = [found[turn] for turn in range(turns) for found in of_class if turn < len(found)]
+    rows = [members[turn] for turn in range(turns) for members in of_class if turn < len(members)]
     np.savez(path, images=test.images[rows], labels=test.labels[rows])
 
 
-def tested(run: runs.Run) -> dict[str, dict[str, Any]]:
-    """Return accuracy and interval of every candidate on the test images, by 07_evaluation; nothing is chosen by them."""
-    found = {name: _read(run, f"07_evaluation/{name}") for name in stages.CANDIDATES}
+def read_test_accuracies(run: runs.Run) -> dict[str, dict[str, Any]]:
+    """Return accuracy and interval of every candidate on the test images, from 07_evaluation; they do not affect the choice.
+
+    Example:
+        `tested = version_facts.read_test_accuracies(run)`
+    """
+    logged = {name: _read(run, f"07_evaluation/{name}") for name in stages.CANDIDATES}
     return {
-        name: {key: logged[key] for key in ("accuracy", "accuracy_ci95")} for name, logged in found.items()
+        name: {key: metrics[key] for key in ("accuracy", "accuracy_ci95")} for name, metrics in logged.items()
     }
 
 
@@ -98,17 +97,21 @@ def collect(
     """Return the facts of a version, as plain JSON types, for its manifest and its model card.
 
     Args:
-        run: of 10_export.
+        run: of 10_export, with its conclusions so far.
         choice: how the champion was chosen.
         chosen: the champion.
-        formats: from `parity.prove`.
+        formats: from `parity.compare_formats`.
+
+    Example:
+        `facts = version_facts.collect(run, choice, chosen, rows)`
     """
-    test = _read(run, f"07_evaluation/{chosen.name}")
-    trained = run.upstream[chosen.stage]
+    evaluation = f"07_evaluation/{chosen.name}"
+    test = _read(run, evaluation)
+    trained, row = run.upstream[chosen.stage], choice.row(chosen.name)
     origin = json.loads(run.input("01_acquire", "data_card.json").read_text(encoding="utf-8"))
-    row = choice.row(chosen.name)
-    shape = list(chosen.model.input.shape[1:])
-    framed = framing.FRAMINGS.get(run.parameters["dataset"])
+    frame = framing.FRAMINGS.get(run.parameters["dataset"])
+    with np.load(run.input(evaluation, "test_predictions.npz"), allow_pickle=False) as saved:
+        correct = versions.packed(saved["predicted"] == saved["labels"])
     return {
         "candidate": chosen.name,
         "label": chosen.label,
@@ -118,56 +121,49 @@ def collect(
             "overridden": choice.overridden,
             "candidates": [row.option.name for row in choice.rows],
         },
-        "signature": {
-            "input": {
-                "name": "image",
-                "dtype": "float32",
-                "shape": [None, *shape],
-                "values": "raw pixels, 0–255",
-            },
-            "output": {
-                "name": "probabilities",
-                "dtype": "float32",
-                "shape": [None, int(chosen.model.output.shape[-1])],
-                "values": "probabilities",
-            },
-        },
+        "signature": _signature(chosen.model),
         "classes": list(test["class_names"]),
-        "framing": asdict(framed) if framed else None,
+        "framing": asdict(frame) if frame else None,
         "data": {name: origin[name] for name in _OF_DATA},
         "metrics": {
-            "test": {name: test[name] for name in _OF_TEST} | {"right": _right(run, chosen.name)},
-            "validation": {
-                "n": row.score.n,
-                "accuracy": row.score.accuracy,
-                "accuracy_ci95": list(row.score.accuracy_ci95),
-                "macro_f1": row.score.macro_f1,
-            },
+            "test": {name: test[name] for name in _OF_TEST} | {"right": correct},
+            "validation": asdict(row.score),
             "latency_ms": row.option.latency_ms,
         },
+        "conclusions": _conclusions(run, test, chosen.name),
         "formats": list(formats),
         "golden": {"file": versions.GOLDEN, "tolerance": versions.GOLDEN_TOLERANCE},
         "trained_by": trained["stage"],
         "seed": trained["seed"],
         "hashes": {
             "model": chosen.sha256,
-            "train": origin["sha256"]["train"],
-            "test": origin["sha256"]["test"],
+            **{part: origin["sha256"][part] for part in ("train", "test")},
             "trained_source": trained["source_sha256"],
             "source": run.source_sha256,
         },
-        "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {name: metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
         "cpu": runs.cpu_name(),
     }
 
 
+def _signature(model: keras.Model) -> dict[str, Any]:
+    tensors = {
+        "input": ("image", model.input.shape, "raw pixels, 0–255"),
+        "output": ("probabilities", model.output.shape, "probabilities"),
+    }
+    return {
+        end: {"name": name, "dtype": "float32", "shape": [None, *map(int, shape[1:])], "values": values}
+        for end, (name, shape, values) in tensors.items()
+    }
+
+
+def _conclusions(run: runs.Run, evaluation: dict[str, Any], candidate: str) -> dict[str, str]:
+    """Return the conclusions about the champion by id: of its evaluation, its Grad-CAM checks where they ran, and its export."""
+    grad_cam = f"08_grad_cam/{candidate}"
+    logged = [evaluation, *([_read(run, grad_cam)] if grad_cam in run.upstream else []), run.metrics]
+    return {name: one.text for metrics in logged for name, one in conclusions.read(metrics).items()}
+
+
 def _read(run: runs.Run, stage: str) -> dict[str, Any]:
     return json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
-
-
-def _right(run: runs.Run, candidate: str) -> str:
-    """Return which test images a candidate told right, packed: a later version is compared with it image by image."""
-    path = run.input(f"07_evaluation/{candidate}", "test_predictions.npz")
-    with np.load(path, allow_pickle=False) as kept:
-        return versions.packed(kept["predicted"] == kept["labels"])

@@ -1,4 +1,4 @@
-"""A version of a champion in the registry: its files proven whole, its model able to give its golden outputs."""
+"""Check a version of a champion: its files by their hashes, its model by its golden outputs."""
 
 import base64
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from helpers.series import manifests
 GOLDEN = "golden.npz"
 DRIFT = "drift_reference.npz"
 GALLERY = "gallery.npz"
-GOLDEN_IMAGES = 20
-GOLDEN_TOLERANCE = 1e-4
+GOLDEN_IMAGES = 20  # enough for every class of the built-in data sets to appear
+GOLDEN_TOLERANCE = 1e-4  # of probabilities: far above rounding in float32
+_AGAIN = "export it again (notebook 10_export), or promote another: osemn models"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Version:
 
     Attributes:
         name: `YYYYMMDD-HHMMSS-<start of the manifest's sha256>`.
-        folder: where it is.
-        manifest: its facts; empty where it cannot be read.
+        folder: its folder.
+        manifest: its facts; empty if it cannot be read.
     """
 
     name: str
@@ -33,21 +34,18 @@ class Version:
 
 
 def verify(version: Version) -> None:
-    """Check that a version is what was published: manifest, every file by its hash, nothing more, no links.
+    """Check that a version is unchanged since it was published: manifest, hash of every file, nothing else, no links.
 
     Raises:
         OsemnError: it is not; the message names each file that is missing, changed or not listed.
     """
-    found = faults(version)
-    if found:
-        raise OsemnError(
-            f"Version {version.name} is not whole: {'; '.join(found)}.",
-            "export it again (notebook 10_export), or promote another: osemn models",
-        )
+    problems = faults(version)
+    if problems:
+        raise OsemnError(f"Version {version.name} is not intact: {'; '.join(problems)}.", _AGAIN)
 
 
 def faults(version: Version) -> list[str]:
-    """Return what is wrong with a version's files, each by name; empty where it is whole."""
+    """Return what is wrong with a version's files, each by name; empty if it is intact."""
     if version.folder.is_symlink():
         return [f"{version.name} is a link, which may lead out of the registry"]
     manifest_file = version.folder / manifests.NAME
@@ -56,40 +54,35 @@ def faults(version: Version) -> list[str]:
     if not manifests.sha256(manifest_file).startswith(version.name.rpartition("-")[2]):
         return [f"{manifests.NAME} was changed (its sha256 is not the one in the version's name)"]
     listed = version.manifest["files"]
-    links = [path for path in version.folder.rglob("*") if path.is_symlink()]
-    found = [f"{path.relative_to(version.folder).as_posix()} is a link" for path in links]
-    there = {
-        path.relative_to(version.folder).as_posix(): path
-        for path in version.folder.rglob("*")
-        if path.is_file() and path != manifest_file
-    }
-    for name, expected in listed.items():
-        if name not in there:
-            found.append(f"{name} is missing")
-        elif there[name].stat().st_size != expected["bytes"]:
-            found.append(f"{name} has {there[name].stat().st_size} bytes, expected {expected['bytes']}")
-        elif manifests.sha256(there[name]) != expected["sha256"]:
-            found.append(f"{name} was changed (its sha256 differs)")
-    return found + [f"{name} is not listed" for name in sorted(set(there) - set(listed))]
+    entries = {path.relative_to(version.folder).as_posix(): path for path in version.folder.rglob("*")}
+    links = [f"{name} is a link" for name, path in entries.items() if path.is_symlink()]
+    extra = sorted(
+        name for name, path in entries.items() if path.is_file() and name not in (*listed, manifests.NAME)
+    )
+    changed = manifests.faults(version.folder, {"outputs": listed})
+    return [*links, *changed, *(f"{name} is not listed" for name in extra)]
 
 
-def session(version: Version):
-    """Return an ONNX Runtime session of a version's model, in which one thread computes.
-
-    Raises:
-        OsemnError: the file cannot be loaded.
-    """
+def open_session(path: Path):
+    """Return an ONNX Runtime session of a file, on one thread, as the service runs it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def session(version: Version):
+    """Return an ONNX Runtime session of a version's model, on one thread.
+
+    Raises:
+        OsemnError: the file cannot be loaded.
+    """
     try:
-        return onnxruntime.InferenceSession(
-            str(version.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        return open_session(version.folder / "model.onnx")
     except Exception as error:  # onnxruntime's own exceptions have no common class
         raise OsemnError(
-            f"model.onnx of version {version.name} cannot be loaded: {str(error)[:200]}", "export it again"
+            f"model.onnx of version {version.name} cannot be loaded: {str(error)[:200]}", _AGAIN
         ) from None
 
 
@@ -97,39 +90,39 @@ def replay(version: Version, loaded: Any = None) -> float:
     """Predict the golden inputs; return the largest difference from the golden outputs.
 
     Args:
-        version: which.
-        loaded: its session, where there is one already.
+        version: the version.
+        loaded: its session, if there is one already.
 
     Raises:
-        OsemnError: it is more than `GOLDEN_TOLERANCE`, or there are no golden inputs.
+        OsemnError: the difference exceeds `GOLDEN_TOLERANCE`, or there are no golden inputs.
     """
     try:
         with np.load(version.folder / GOLDEN, allow_pickle=False) as golden:
             images, expected = golden["images"], golden["probabilities"]
     except (OSError, ValueError, KeyError):
-        raise OsemnError(f"{GOLDEN} of version {version.name} cannot be read.", "export it again") from None
-    found = (loaded or session(version)).run(["probabilities"], {"image": images.astype(np.float32)})[0]
-    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+        raise OsemnError(f"{GOLDEN} of version {version.name} cannot be read.", _AGAIN) from None
+    actual = (loaded or session(version)).run(["probabilities"], {"image": images.astype(np.float32)})[0]
+    difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else float("inf")
     if not difference <= GOLDEN_TOLERANCE:
         raise OsemnError(
             f"Version {version.name} does not give its golden outputs: probabilities differ by up to {difference:.2g}.",
-            "export it again, or promote another: osemn models",
+            _AGAIN,
         )
     return difference
 
 
-def packed(right: np.ndarray) -> str:
-    """Return `[N] bool` as text of one character for six values."""
-    return base64.b64encode(np.packbits(right)).decode("ascii")
+def packed(correct: np.ndarray) -> str:
+    """Return `[N] bool` as base64 text, six values per character."""
+    return base64.b64encode(np.packbits(correct)).decode("ascii")
 
 
-def right_answers(manifest: dict[str, Any]) -> np.ndarray | None:
-    """Return which test images a version told right, `[N] bool`; None where its manifest does not say so, or not well."""
+def correct_predictions(manifest: dict[str, Any]) -> np.ndarray | None:
+    """Return which test images a version classified correctly, `[N] bool`; None if its manifest lacks them or contradicts them."""
     try:
         test = manifest["metrics"]["test"]
         bits = np.frombuffer(base64.b64decode(test["right"], validate=True), np.uint8)
-        right = np.unpackbits(bits)[: test["n"]].astype(bool)
-        whole = len(right) == test["n"] and abs(right.mean() - test["accuracy"]) < 1e-9
+        correct = np.unpackbits(bits)[: test["n"]].astype(bool)
+        agrees = len(correct) == test["n"] and abs(correct.mean() - test["accuracy"]) < 1e-9
     except (KeyError, TypeError, ValueError):
         return None
-    return right if whole else None
+    return correct if agrees else None

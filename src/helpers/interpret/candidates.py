@@ -1,19 +1,23 @@
-"""The candidates for the champion: loaded, checked against the data, and looked into."""
+"""Candidates for the champion: load them, check them against the data, score images, compare them with each other."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers import scoring
 from helpers.errors import OsemnError
 from helpers.model import layer_hooks, loading
 from helpers.obtain import data
 from helpers.series import stages
 from helpers.series.runs import Run
+
+PREDICTIONS = "test_predictions.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +27,11 @@ class Candidate:
     Attributes:
         name: "baseline_cnn", "transfer", "fine_tuned" or "tuned".
         stage: the stage that trained it.
-        label: what people call it.
+        label: its name in sentences, such as "three-layer CNN".
         model: from raw pixels to probabilities.
         sha256: of the model's file.
-        history: loss and accuracy by epoch, as the training left them.
-        further: models of the same settings from other seeds, where the stage kept some.
+        history: loss and accuracy by epoch, from training.
+        further: models of the same settings from other seeds, if the stage saved some.
     """
 
     name: str
@@ -45,14 +49,17 @@ def load(
     """Return a candidate.
 
     Args:
-        run: of a stage that may read from the one that trains the candidate.
+        run: run of a stage that may read from the one that trains the candidate.
         class_names: of the data.
         image_shape: `(H, W, C)` of the data.
-        name: the candidate's; without it, the one that the stage is run for, as 07_evaluation and 08_grad_cam are.
+        name: the candidate's name; by default the one for which the stage is run, as in 07_evaluation and 08_grad_cam.
 
     Raises:
-        OsemnError: the model tells another number of classes, or takes other images.
-        MissingInputError: the stage that trains it left no such model.
+        OsemnError: the model has another number of classes, or another image size.
+        MissingInputError: the stage that trains it saved no such model.
+
+    Example:
+        `chosen = candidates.load(run, names, validation.image_shape)`
     """
     name = name or run.stage.candidate
     stage = stages.CANDIDATES[name]
@@ -77,10 +84,45 @@ def validation_labels(run: Run, name: str) -> np.ndarray:
     """Return the labels that a candidate predicted for the validation images, `[N] int64`.
 
     Raises:
-        MissingInputError: the stage that trains it left no predictions.
+        MissingInputError: the stage that trains it saved no predictions.
+
+    Example:
+        `candidates.validation_labels(run, "tuned")`
     """
-    with np.load(run.input(stages.CANDIDATES[name], "validation_predictions.npz")) as found:
-        return found[f"predicted_{name}"]
+    with np.load(run.input(stages.CANDIDATES[name], "validation_predictions.npz")) as saved:
+        return saved[f"predicted_{name}"]
+
+
+def validation_probabilities(run: Run, name: str) -> np.ndarray:
+    """Return the probabilities that a candidate predicted for the validation images, `[N, K]`.
+
+    Raises:
+        MissingInputError: the stage that trains it saved no predictions.
+
+    Example:
+        `candidates.validation_probabilities(run, "tuned")`
+    """
+    with np.load(run.input(stages.CANDIDATES[name], "validation_predictions.npz")) as saved:
+        return saved[f"probabilities_{name}"]
+
+
+def compare_with_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
+    """Compare with the candidates that were evaluated before this one, on the same test images.
+
+    Returns:
+        For each: `other`, its `label`, `points`, `ci95` (points), `p_value`, `shown` (significant), `only_this`, `only_other`.
+
+    Example:
+        `candidates.compare_with_others(run, test.labels, predicted)`
+    """
+    rows = []
+    for name in [name for name in run.stage.may_read if name in run.upstream]:
+        with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
+            comparison = scoring.compare(labels, predicted, saved["predicted"])
+            other = {"other": stages.find(name).candidate, "label": str(saved["label"])}
+        only = {"only_this": comparison.only_one, "only_other": comparison.only_other}
+        rows.append({**other, **comparison.as_metrics(), **only})
+    return rows
 
 
 def _is_of_another_seed(file: str, name: str) -> bool:
@@ -92,14 +134,11 @@ def _check(
     model: keras.Model, name: str, stage: str, class_names: tuple[str, ...], image_shape: tuple[int, ...]
 ) -> None:
     classes, shape = model.outputs[0].shape[-1], tuple(model.inputs[0].shape[1:])
-    if classes != len(class_names):
+    fits = all(mine in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True))
+    if classes != len(class_names) or not fits:
         raise OsemnError(
-            f"The model '{name}' tells {classes} classes; the data have {len(class_names)}: {', '.join(class_names)}.",
-            f"train it on these data: osemn run --from {stage}",
-        )
-    if any(mine not in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True)):
-        raise OsemnError(
-            f"The model '{name}' takes images {list(shape)}; the data's are {list(image_shape)}.",
+            f"The model '{name}' has {classes} classes and takes images of shape {list(shape)}; the data have "
+            f"{len(class_names)} ({', '.join(class_names)}) and {list(image_shape)}.",
             f"train it on these data: osemn run --from {stage}",
         )
 
@@ -107,8 +146,8 @@ def _check(
 def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function from images, `[N, H, W, C]`, to probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`.
 
-    An embedding is what goes into the last layer with a value for each class; where a model averages views, that of the
-    image as it is.
+    An embedding is the input of the last dense layer with one value per class. If a model averages views, it is that of the
+    unchanged image.
 
     Raises:
         OsemnError: the model has no such layer.
@@ -121,8 +160,8 @@ def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Ten
     ]
     if not dense:
         raise OsemnError(
-            f"The model '{model.name}' ends in no dense layer of {classes} units.",
-            "give it a dense layer with a value for each class",
+            f"The model '{model.name}' does not end in a dense layer of {classes} units.",
+            "give it a dense layer with one value per class",
         )
 
     def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -137,10 +176,13 @@ def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Ten
 def scorer(
     model: keras.Model, batch_size: int = 512
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return what gives probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `uint8 [N, H, W, C]`.
+    """Return a function from images, `uint8 [N, H, W, C]`, to probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`.
 
     Raises:
         OsemnError: as for `forward`.
+
+    Example:
+        `probabilities, embeddings = candidates.scorer(chosen.model)(test.images)`
     """
     compiled = tf.function(
         forward(model), input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
@@ -148,14 +190,16 @@ def scorer(
 
     def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chunks = [compiled(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
-        probabilities, embeddings = (
-            np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*chunks, strict=True)
-        )
+        probabilities, embeddings = map(np.concatenate, zip(*chunks, strict=True))
         return probabilities, embeddings
 
     return score
 
 
 def neighbours_among(train: data.Dataset, count: int, seed: int) -> data.Dataset:
-    """Return a stratified sample of the training images, or all where there are not as many."""
+    """Return a stratified sample of the training images; all of them if there are fewer.
+
+    Example:
+        `candidates.neighbours_among(train, 6_000, seed)`
+    """
     return train.subset(data.stratified_sample(train.labels, min(count, len(train)), seed))

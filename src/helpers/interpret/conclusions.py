@@ -1,260 +1,255 @@
-"""What 07_evaluation says of a candidate: tables, sentences and metrics, all made from the numbers."""
+"""What 07_evaluation establishes about a candidate: each conclusion is worded here and nowhere else.
+
+Every function takes the candidate's label, such as "three-layer CNN", and numbers.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from helpers import scoring
 from helpers.interpret.calibration import Reliability
-from helpers.interpret.confusion import ClassScore, Scores
-from helpers.obtain import data
-from helpers.series import stages
-from helpers.series.runs import Run
-from helpers.wording import listing
+from helpers.interpret.confusion import (
+    Confused,
+    Scores,
+    groups,
+    mistakes_within,
+    most_confused,
+    most_overpredicted,
+)
+from helpers.interpret.error_analysis import Slice
+from helpers.series.conclusions import Conclusion
+from helpers.wording import interval, listing, p_value, percent, points, signed
 
-# Share that people got right, and who measured it.
-HUMAN_ACCURACY = {
-    "fashion_mnist": (
-        0.835,
-        "1,000 images labelled by crowd workers, in the data set's own README (H. Xiao et al., 2017)",
-    )
-}
-PREDICTIONS = "test_predictions.npz"
+CLEAR_GAP = 0.005  # of confidence and accuracy; a smaller one is not called over- or underconfident
+CLOSE = 0.03  # an interval of the gap within ± 3 points counts as evidence that confidence fits accuracy
 
 
-def references(
-    dataset: str, labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
-) -> list[tuple[str, float, str, str]]:
-    """Return accuracy beside what it must be measured against: name, value, interval, remark.
+def test_accuracy(label: str, scores: Scores) -> Conclusion:
+    """Return the accuracy and macro-F1 on the test images.
 
-    Args:
-        dataset: its name, for the accuracy of people where it is known.
-        labels: `[N] int64`.
-        predicted: `[N] int64`.
-        probabilities: `[N, K]`.
+    Example:
+        `run.conclude(conclusions.test_accuracy(chosen.label, scores))`
     """
-    n, classes = len(labels), probabilities.shape[1]
-    right = int(np.sum(labels == predicted))
-    majority = int(np.bincount(labels).max())
-    second = labels == np.argsort(-probabilities, axis=1, kind="stable")[:, : min(2, classes)].T
-    in_two = int(second.any(axis=0).sum())
-    rows = [
-        ("accuracy", right / n, _shown(scoring.wilson_interval(right, n)), "of the candidate"),
-        (
-            "majority class",
-            majority / n,
-            _shown(scoring.wilson_interval(majority, n)),
-            "always the same answer",
-        ),
-        (
-            "top-2 accuracy",
-            in_two / n,
-            _shown(scoring.wilson_interval(in_two, n)),
-            "the truth is among its two best",
-        ),
-    ]
-    if dataset in HUMAN_ACCURACY:
-        value, source = HUMAN_ACCURACY[dataset]
-        rows.append(("people", value, _shown(scoring.wilson_interval(round(1_000 * value), 1_000)), source))
-    return rows
+    absent = f" No test image shows {listing(scores.absent)}." if scores.absent else ""
+    low, high = scores.macro_f1_ci95
+    return Conclusion(
+        "test_accuracy",
+        f"The {label} classifies {percent(scores.accuracy)} of {scores.n:,} test images correctly (95% interval "
+        f"{interval(*scores.accuracy_ci95)}), with a macro-F1 of {scores.macro_f1:.3f} ({low:.3f} to {high:.3f}). The test set "
+        f"was not used to choose the model.{absent}",
+        {name: value for name, value in vars(scores).items() if name != "classes"},
+        f"Wilson's interval, {scores.n:,} test images",
+    )
 
 
-def _shown(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.1%} to {interval[1]:.1%}"
+def weakest_class(label: str, scores: Scores) -> Conclusion:
+    """Return the class with the lowest F1.
+
+    Example:
+        `run.conclude(conclusions.weakest_class(chosen.label, scores))`
+    """
+    worst = scores.weakest
+    ratios = {"precision": worst.precision, "recall": worst.recall}
+    known = [f"{name} {percent(value)}" for name, value in ratios.items() if value is not None]
+    return Conclusion(
+        "weakest_class",
+        f"The weakest class of the {label} is {worst.name}: F1 {worst.f1:.3f} (95% interval {worst.f1_ci95[0]:.3f} to "
+        f"{worst.f1_ci95[1]:.3f}), {listing(known)}.",
+        asdict(worst),
+        f"Wilson's interval, {worst.support:,} test images of the class",
+    )
 
 
-def spread(accuracies: Sequence[float], interval: tuple[float, float]) -> str:
-    """Say how far test accuracy varies with the seed of training, beside what it varies with the images.
+def seed_spread(label: str, accuracies: Sequence[float], ci95: tuple[float, float]) -> Conclusion:
+    """Return how far test accuracy varies with the seed of training, next to how far it varies with the images.
 
     Args:
+        label: the candidate's label.
         accuracies: on the same test images, one for each seed; the first is the candidate's own.
-        interval: Wilson's, of the candidate.
+        ci95: Wilson's interval of the candidate's accuracy.
+
+    Example:
+        `run.conclude(conclusions.seed_spread(chosen.label, accuracies, scores.accuracy_ci95))`
     """
-    of_images = (
-        f"On all images of this kind its accuracy lies within {_shown(interval)} (95% interval over images)"
-    )
+    numbers = {"accuracies": list(accuracies)}
     if len(accuracies) < 2:
-        return (
-            f"{of_images}. How far another seed of training would move it is not known: this run trained one."
-        )
-    found = scoring.mean_of(np.array(accuracies))
-    low, high = found.ci95
-    student = f" (Student's interval of the mean {low:.2%} to {high:.2%})" if low < high else ""
-    return (
-        f"{of_images}. Over {found.n} seeds of training, accuracy is {found.value:.2%} on average, {min(accuracies):.2%} to "
-        f"{max(accuracies):.2%}{student}. These are two different questions: "
-        "how good is this one model, and how good is the way it was made."
+        text = f"How far the test accuracy of the {label} varies with the seed is unknown: this run trained one seed only."
+        return Conclusion("seed_spread", text, numbers)
+    mean = scoring.mean_of(np.array(accuracies))
+    low, high = mean.ci95
+    student = f", 95% interval of the mean {100 * low:.2f} to {high:.2%}" if low < high else ""
+    return Conclusion(
+        "seed_spread",
+        f"Over {mean.n} seeds of training, the {label} reaches a mean test accuracy of {mean.value:.2%} ({100 * min(accuracies):.2f} "
+        f"to {max(accuracies):.2%}{student}). This measures the training recipe; the interval over images, "
+        f"{interval(*ci95)}, measures this one model.",
+        numbers | asdict(mean),
+        f"Student's interval, {mean.n} seeds",
     )
 
 
-def calibration_sentence(before: Reliability, after: Reliability, temperature: float) -> str:
-    """Say whether the probabilities are too bold or too timid, and what scaling mends."""
-    gap, ends = before.gap.value, before.gap.ci95 or (-1.0, 1.0)
-    words = (
-        "too sure of itself"
-        if gap > 0.005 and ends[0] > 0
-        else "not sure enough"
-        if gap < -0.005 and ends[1] < 0
-        else "about as sure as it is right"
-        if max(-ends[0], ends[1]) < 0.03
-        else "not shown to be too sure or not sure enough"
-    )
-    mended = (
-        f"Temperature scaling ({temperature:.2f}, fitted on validation) brings the error from {before.error:.3f} to {after.error:.3f}."
-        if after.error < before.error
-        else f"Temperature scaling ({temperature:.2f}, fitted on validation) does not help: {before.error:.3f} before, {after.error:.3f} after."
-    )
-    side = "above" if gap > 0 else "below"
-    return (
-        f"The candidate is **{words}**: on average its confidence lies {100 * abs(gap):.1f} points {side} its accuracy (95% interval of "
-        f"confidence − accuracy {100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}). {mended} A model whose confidence is exactly right would "
-        f"show {after.error_by_chance:.3f} on as many images."
-    )
+def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Conclusion:
+    """Return which classes are confused, and whether the predictions collapse into one class.
 
-
-def against_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
-    """Compare with the evaluated candidates before this one, on the same test images.
-
-    Returns:
-        For each: `other`, its `label`, `points`, `ci95` (points), `p_value`, `shown`, `only_this`, `only_other`.
+    Example:
+        `run.conclude(conclusions.confusions(chosen.label, counts, names))`
     """
-    found = []
-    for name in run.stage.may_read:
-        if name not in run.upstream:
-            continue
-        with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as kept:
-            theirs = scoring.compare(labels, predicted, kept["predicted"])
-            label = str(kept["label"])
-        found.append(
-            {
-                "other": stages.find(name).candidate,
-                "label": label,
-                **theirs.as_metrics(),
-                "only_this": theirs.only_one,
-                "only_other": theirs.only_other,
-            }
+    n, mistakes = int(counts.sum()), int(counts.sum() - np.trace(counts))
+    if not mistakes:
+        text = f"The {label} classifies all {n:,} test images correctly."
+        return Conclusion("confusions", text, {"n": n, "mistakes": 0})
+    most, worst = most_overpredicted(counts, class_names), most_confused(counts, class_names, top=1)[0]
+    verb = "collapses" if most.collapsed else "does not collapse"
+    within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
+    parts = [f"{count / mistakes:.0%} stay within {{{', '.join(name)}}}" for name, count in within.items()]
+    text = (
+        f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
+        f"({worst.count:,} times)"
+        f"{f'; of the mistakes, {listing(parts)}' if parts else ''}. It {verb} into one class: {most.name}, the most "
+        f"overpredicted class, is {percent(most.of_predictions)} of its predictions and {percent(most.of_images)} of the images."
+    )
+    numbers = {"n": n, "mistakes": mistakes, "most_frequent": asdict(worst), "overpredicted": asdict(most)}
+    numbers["within_groups"] = [{"classes": list(name), "mistakes": count} for name, count in within.items()]
+    return Conclusion("confusions", text, numbers)
+
+
+def calibration(label: str, before: Reliability, after: Reliability, temperature: float) -> Conclusion:
+    """Return whether the probabilities are overconfident or underconfident, and what temperature scaling changes.
+
+    Args:
+        label: the candidate's label.
+        before: of the model's own probabilities.
+        after: of the scaled ones.
+        temperature: fitted on validation images.
+
+    Example:
+        `run.conclude(conclusions.calibration(chosen.label, before, after, temperature))`
+    """
+    gap, (low, high) = before.gap.value, before.gap.ci95 or (-1.0, 1.0)
+    if gap > CLEAR_GAP and low > 0:
+        verdict = "overconfident"
+    elif gap < -CLEAR_GAP and high < 0:
+        verdict = "underconfident"
+    elif max(-low, high) < CLOSE:
+        verdict = "about as confident as it is accurate"
+    else:
+        verdict = "neither significantly overconfident nor significantly underconfident"
+    helps = "reduces" if after.error < before.error else "does not reduce"
+    worst = after.most_overconfident()
+    text = (
+        f"The {label} is {verdict}: on average its confidence is {points(100 * abs(gap))} points {'above' if gap > 0 else 'below'} its "
+        f"accuracy (confidence minus accuracy, 95% interval: {signed(100 * low, 1)} to {signed(100 * high, 1)}). "
+        f"Temperature scaling ({temperature:.2f}, fitted on validation images) {helps} the expected calibration error: {before.error:.3f} before, "
+        f"{after.error:.3f} after, {after.error_by_chance:.3f} expected of perfect calibration on as many images."
+    )
+    if worst:
+        text += (
+            f" The average hides where the scaled confidence is furthest too high: {percent(worst['confidence'])} on {worst['n']:,} "
+            f"predictions, of which {percent(worst['accuracy'])} are correct ({interval(*worst['accuracy_ci95'])}, 95% for all bins together)."
         )
-    return found
+    numbers = {"gap": asdict(before.gap), "error": before.error, "temperature": temperature}
+    numbers |= {"error_scaled": after.error, "error_by_chance": after.error_by_chance, "worst_bin": worst}
+    return Conclusion("calibration", text, numbers, f"Student's interval, {before.gap.n:,} test images")
 
 
-def comparison_text(compared: Sequence[Mapping[str, Any]]) -> str:
-    """Say how the candidate does against others; "no difference shown" where that is so."""
+def against_others(label: str, compared: Sequence[Mapping[str, Any]]) -> Conclusion:
+    """Return how the candidate does against others on the same test images.
+
+    Args:
+        label: the candidate's label.
+        compared: from `candidates.compare_with_others`.
+
+    Example:
+        `run.conclude(conclusions.against_others(chosen.label, compared))`
+    """
     if not compared:
-        return "No candidate has been evaluated before this one: there is nothing to compare with."
-    lines = []
-    for found in compared:
-        low, high = found["ci95"]
-        verdict = ("better" if found["points"] > 0 else "worse") if found["shown"] else "no difference shown"
-        lines.append(
-            f"- against the **{found['label']}**: {found['points']:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}, "
-            f"p = {found['p_value']:.2g}: **{verdict}**; {found['only_this']:,} images only this one gets right, "
-            f"{found['only_other']:,} only the other."
+        text = f"No other candidate was evaluated before the {label}, so there is nothing to compare it with."
+        return Conclusion("against_others", text)
+    parts = []
+    for row in compared:
+        verdict = "not significantly different from"
+        if row["shown"]:
+            verdict = f"significantly {'better' if row['points'] > 0 else 'worse'} than"
+        low, high = (signed(end, 2) for end in row["ci95"])
+        parts.append(
+            f"{verdict} the {row['label']} ({signed(row['points'], 2)} points, 95% interval {low} to {high}, {p_value(row['p_value'])})"
         )
-    return "\n".join(lines)
+    text = f"On the same test images, the {label} is {listing(parts)}."
+    return Conclusion("against_others", text, {"compared": list(compared)}, "McNemar's exact test")
 
 
-def captions(
-    rows: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
-) -> list[str]:
-    """Return a caption for each of some images: index, true class, predicted class and confidence."""
-    return [
-        f"#{row}: {class_names[labels[row]]}\n→ {class_names[probabilities[row].argmax()]} {probabilities[row].max():.0%}"
-        for row in rows.tolist()
+def slices(label: str, parts: Sequence[Slice]) -> Conclusion:
+    """Return on which kinds of image the accuracy differs from what the same classes reach elsewhere.
+
+    Example:
+        `run.conclude(conclusions.slices(chosen.label, parts))`
+    """
+    differing = [part for part in parts if part.significant]
+    if not parts:
+        text = f"The test images could not be sliced, so the accuracy of the {label} by kind of image is unknown."
+        return Conclusion("slices", text)
+    where = f"of {len(parts)} slices by {_properties(parts)}"
+    text = f"In none {where} does the accuracy of the {label} differ significantly from that of the same classes on all other images."
+    if differing:
+        text = f"In {len(differing)} {where}, the accuracy of the {label} differs significantly from that of the same classes on all other images."
+    worst = _worst(parts)
+    if worst:
+        text += f" The worst is {worst.name}: {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below ({p_value(worst.p_value)})."
+    numbers = {"slices": len(parts), "significant": [asdict(part) for part in differing]}
+    test = f"z-test standardised by class, corrected for {len(parts)} slices"
+    return Conclusion("slices", text, numbers, test)
+
+
+def _properties(parts: Sequence[Slice]) -> str:
+    return listing(list(dict.fromkeys(part.property for part in parts)))
+
+
+def _worst(parts: Sequence[Slice]) -> Slice | None:
+    """Return the slice with the largest significant loss of accuracy."""
+    worse = [part for part in parts if part.gap < 0 and part.significant]
+    return min(worse, key=lambda part: part.gap, default=None)
+
+
+def recommendations(
+    label: str, confused: Sequence[Confused], parts: Sequence[Slice], mistakes: int
+) -> list[Conclusion]:
+    """Return up to two next steps: from the most frequent confusion, and from the slice in which classes do worst.
+
+    Args:
+        label: the candidate's label.
+        confused: the most frequent kinds of mistake, most frequent first.
+        parts: slices of the test images.
+        mistakes: number of misclassified images.
+
+    Example:
+        `run.conclude(*conclusions.recommendations(chosen.label, confused, parts, mistakes))`
+    """
+    if not confused:
+        text = f"Look for harder images: the {label} makes no mistake on the test images."
+        return [Conclusion("recommendation_1", text)]
+    first = confused[0]
+    pairs = {(item.true, item.predicted): item for item in confused}
+    back = pairs.get((first.predicted, first.true))
+    both = first.count + (back.count if back else 0)
+    kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
+    texts = [
+        f"To improve the {label}, collect more images of {first.true} and {first.predicted}, or check their labels: {both:,} of "
+        f"{mistakes:,} mistakes ({both / mistakes:.0%}) {kind}."
     ]
-
-
-def metrics(
-    candidate: str,
-    scores: Scores,
-    counts: np.ndarray,
-    class_names: Sequence[str],
-    before: Reliability,
-    after: Reliability,
-    temperature: float,
-    predicted: np.ndarray,
-) -> dict[str, Any]:
-    """Return the metrics that every evaluation logs, by the names that reports and registries look for."""
-    return {
-        "candidate": candidate,
-        "n": scores.n,
-        "accuracy": scores.accuracy,
-        "accuracy_ci95": scores.accuracy_ci95,
-        "macro_f1": scores.macro_f1,
-        "macro_f1_ci95": scores.macro_f1_ci95,
-        "weighted_f1": scores.weighted_f1,
-        "weighted_f1_ci95": scores.weighted_f1_ci95,
-        "ece": before.error,
-        "ece_scaled": after.error,
-        "ece_by_chance": after.error_by_chance,
-        "temperature": temperature,
-        "boldest_bin": after.boldest(),
-        "per_class": {found.name: _of_class(found) for found in scores.classes},
-        "confusion": counts,
-        "class_names": list(class_names),
-        "predictions_sha256": data.array_sha256(predicted.astype(np.int64)),
-    }
-
-
-def _of_class(found: ClassScore) -> dict[str, Any]:
-    return {name: value for name, value in vars(found).items() if name != "name"}
-
-
-def classification_report(scores: Scores) -> str:
-    """Return the scores as the table that scikit-learn made familiar, with intervals."""
-    width = max(len("weighted average"), *(len(found.name) for found in scores.classes))
-    columns = ("precision", "recall", "F1")
-    lines = [" " * width + "".join(f"{name:>22}" for name in columns) + f"{'support':>10}"]
-    for found in scores.classes:
-        cells = "".join(
-            _cell(getattr(found, name), getattr(found, f"{name}_ci95"))
-            for name in ("precision", "recall", "f1")
+    worst = _worst(parts)
+    other = next((item for item in confused[1:] if item is not back), None)
+    if worst:
+        texts.append(
+            f"Train the {label} with more images whose {worst.property} is between {worst.low:.3g} and {worst.high:.3g}, or augment "
+            f"towards them: there its accuracy is {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below what the same "
+            f"classes reach elsewhere ({p_value(worst.p_value)} after correction for {len(parts)} slices)."
         )
-        lines.append(f"{found.name:>{width}}{cells}{found.support:>10,}")
-    rest = " " * 44
-    lines += [
-        "",
-        f"{'accuracy':>{width}}{rest}{_cell(scores.accuracy, scores.accuracy_ci95)}{scores.n:>10,}",
-        f"{'macro average':>{width}}{rest}{_cell(scores.macro_f1, scores.macro_f1_ci95)}{scores.n:>10,}",
-        f"{'weighted average':>{width}}{rest}{_cell(scores.weighted_f1, scores.weighted_f1_ci95)}{scores.n:>10,}",
-    ]
-    if scores.absent:
-        lines.append(f"no image of: {', '.join(scores.absent)} (left out of the macro average)")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: float | None, interval: tuple[float, float] | None) -> str:
-    return f"{'–':>22}" if value is None else f"{f'{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})':>22}"
-
-
-def learned(
-    label: str,
-    scores: Scores,
-    worst: ClassScore,
-    before: Reliability,
-    after: Reliability,
-    compared: Sequence[Mapping[str, Any]],
-) -> str:
-    """Return the three lessons of an evaluation, in Markdown."""
-    better = [f"the {found['label']}" for found in compared if found["shown"] and found["points"] > 0]
-    equal = [f"the {found['label']}" for found in compared if not found["shown"]]
-    worse = [f"the {found['label']}" for found in compared if found["shown"] and found["points"] < 0]
-    parts = [
-        f"{word} {listing(names)}"
-        for word, names in (
-            ("better than", better),
-            ("not shown to differ from", equal),
-            ("worse than", worse),
+    elif other and parts:
+        texts.append(
+            f"Then check why the {label} classifies {other.true} as {other.predicted} ({other.count:,} images, {percent(other.share)} of "
+            f"the class); in no slice by {_properties(parts)} do its classes do significantly worse than elsewhere."
         )
-        if names
-    ]
-    beside = (
-        f"On the same images it is {'; '.join(parts)}." if parts else "No candidate was evaluated before it."
-    )
-    absent = f" No test image shows {', '.join(scores.absent)}." if scores.absent else ""
-    return (
-        f"- The {label} is right on **{scores.accuracy:.1%}** of {scores.n:,} test images (95% interval "
-        f"{_shown(scores.accuracy_ci95)}), macro-F1 {scores.macro_f1:.3f}.{absent} {beside}\n"
-        f"- Its weakest class is **{worst.name}**: F1 {worst.f1:.3f} ({worst.f1_ci95[0]:.3f} to {worst.f1_ci95[1]:.3f}).\n"
-        f"- Its expected calibration error is {before.error:.3f}, {after.error:.3f} after temperature scaling."
-    )
+    return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]

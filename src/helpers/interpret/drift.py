@@ -1,10 +1,10 @@
-"""Drift: whether the pictures that arrive are still like those that the model was checked on.
+"""Drift: test whether incoming images still resemble those on which the model was validated. No labels are needed.
 
-No labels are needed. A window of predictions is compared with a reference made of validation images by six tests: the
-softmax outputs class by class (black-box shift detection, Z. Lipton et al. 2018; tests as compared by S. Rabanser et al. 2019,
-"Failing Loudly"), predicted classes, confidence, brightness and contrast of the pictures, and the maximum mean discrepancy of
-embeddings (A. Gretton et al. 2012). The smallest p-value counts; how small it may be is found by drawing windows from
-held-out images, so that false alarms stay at the stated rate for a day, not for each window.
+Six tests compare a window of predictions with a reference from validation images: the softmax outputs class by class
+(black-box shift detection, Z. Lipton et al. 2018; tests as compared by S. Rabanser et al. 2019, "Failing Loudly"), predicted
+classes, confidence, brightness, contrast, and the maximum mean discrepancy of embeddings (A. Gretton et al. 2012). The
+smallest p-value decides. Its threshold is calibrated on windows drawn from held-out images, so that false alarms stay at the
+stated rate per day rather than per window.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,25 @@ from threadpoolctl import ThreadpoolController
 
 from helpers.errors import OsemnError
 
-WINDOWS = (30, 200, 500)
-FALSE_ALARMS_PER_DAY = 0.05
-WINDOWS_PER_DAY = 24
-RESAMPLES = 800
-LARGEST_REFERENCE = 4_000
-_TAIL = 0.04  # share of the drawn windows that the threshold is found on
-_MMD_REFERENCE, _PERMUTATIONS, _MMD_WINDOW = 200, 100, 200
-_LIBRARIES = ThreadpoolController()  # matrices here are so small that more threads only wait for each other
+WINDOWS = (30, 200, 500)  # images; a window uses the threshold of the largest size that it reaches
+FALSE_ALARMS_PER_DAY = 0.05  # one in 20 days
+WINDOWS_PER_DAY = 24  # one an hour
+RESAMPLES = 800  # 32 of them in the tail below
+LARGEST_REFERENCE = 4_000  # images; bounds the file and the time of a test
+_TAIL = 0.04  # fraction of the drawn windows from which the threshold is extrapolated
+_MMD_REFERENCE, _PERMUTATIONS, _MMD_WINDOW = 200, 100, 200  # its cost grows with the square of the images
+_LIBRARIES = (
+    ThreadpoolController()
+)  # matrices here are so small that more threads would only wait for each other
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What is kept of predictions; one row for each picture.
+    """The statistics of predictions that the tests use; one row per image.
 
     Attributes:
-        probabilities: `float32 [N, K]`, as the model gives them.
-        embeddings: `float32 [N, D]`, what goes into its last layer.
+        probabilities: `float32 [N, K]`, the model's outputs.
+        embeddings: `float32 [N, D]`, the input of its last layer.
         brightness: `float32 [N]`, mean pixel value, 0–255.
         contrast: `float32 [N]`, standard deviation of the pixel values.
     """
@@ -44,39 +46,36 @@ class Sample:
     contrast: np.ndarray
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.probabilities)
 
+    @property
+    def scalars(self) -> dict[str, np.ndarray]:
+        """The numbers that each have one value per image, by name."""
+        confidence = self.probabilities.max(axis=1)
+        return {"confidence": confidence, "brightness": self.brightness, "contrast": self.contrast}
+
     def rows(self, chosen: np.ndarray) -> "Sample":
-        """Return some of the rows, by index."""
-        return Sample(
-            self.probabilities[chosen],
-            self.embeddings[chosen],
-            self.brightness[chosen],
-            self.contrast[chosen],
-        )
+        """Return the rows with the given indices."""
+        return Sample(*(values[chosen] for values in vars(self).values()))
 
 
 def sample(probabilities: np.ndarray, embeddings: np.ndarray, images: np.ndarray) -> Sample:
-    """Return what is kept of predictions of `uint8 [N, H, W, C]` images."""
+    """Return the statistics of predictions for `uint8 [N, H, W, C]` images."""
     flat = images.reshape(len(images), -1).astype(np.float32)
-    return Sample(
-        np.asarray(probabilities, np.float32),
-        np.asarray(embeddings, np.float32),
-        flat.mean(axis=1),
-        flat.std(axis=1),
-    )
+    outputs = (np.asarray(values, np.float32) for values in (probabilities, embeddings))
+    return Sample(*outputs, flat.mean(axis=1), flat.std(axis=1))
 
 
 @dataclass(frozen=True)
 class DriftResult:
-    """What a window shows.
+    """The tests' result for one window.
 
     Attributes:
-        n: pictures in it.
-        p_values: by test; those of several outputs are corrected for their number (Bonferroni).
+        n: number of images in it.
+        p_values: by test; that of the softmax outputs is corrected for their number (Bonferroni).
         smallest: the smallest of them times the number of tests.
-        threshold: below it the window counts as drifted.
+        threshold: if `smallest` is below, the window counts as drifted.
     """
 
     n: int
@@ -86,38 +85,30 @@ class DriftResult:
 
     @property
     def drifted(self) -> bool:
-        """Whether this is an alarm."""
+        """Whether the window raises an alarm."""
         return self.smallest < self.threshold
 
     @property
     def sentence(self) -> str:
-        """The finding in words."""
+        """The result as a sentence, which names the significant tests."""
         if not self.drifted:
-            return f"No drift shown in {self.n:,} pictures."
-        named = [
-            name
-            for name, value in sorted(self.p_values.items(), key=lambda item: item[1])
-            if value * len(self.p_values) < self.threshold
-        ]
-        return f"Drift in {self.n:,} pictures: {', '.join(named)}."
+            return f"No significant drift in {self.n:,} images."
+        limit = self.threshold / len(self.p_values)
+        named = [name for name in sorted(self.p_values, key=self.p_values.get) if self.p_values[name] < limit]
+        return f"Drift in {self.n:,} images: {', '.join(named)}."
 
 
 class DriftReference:
-    """What windows are compared with, and the thresholds found for it.
+    """The reference with which windows are compared, and its thresholds.
 
     Args:
-        known: the reference pictures' predictions.
-        thresholds: smallest p-value that is no alarm yet, by number of pictures in a window.
+        known: predictions for the reference images.
+        thresholds: smallest p-value without an alarm, by number of images in a window.
     """
 
     def __init__(self, known: Sample, thresholds: dict[int, float] | None = None) -> None:
         self.known, self.thresholds = known, thresholds or {}
-        confidence = known.probabilities.max(axis=1)
-        self._sorted = {
-            "confidence": np.sort(confidence),
-            "brightness": np.sort(known.brightness),
-            "contrast": np.sort(known.contrast),
-        }
+        self._sorted = {name: np.sort(values) for name, values in known.scalars.items()}
         self._sorted_outputs = np.sort(known.probabilities, axis=0)
         self._counts = np.bincount(known.probabilities.argmax(axis=1), minlength=known.probabilities.shape[1])
         step = max(len(known) // _MMD_REFERENCE, 1)
@@ -130,17 +121,16 @@ class DriftReference:
     def made_from(
         cls, known: Sample, seed: int, windows: Sequence[int] = WINDOWS, resamples: int = RESAMPLES
     ) -> "DriftReference":
-        """Return a reference of half of the predictions, with thresholds found on windows drawn from the other half.
+        """Return a reference from half of the predictions, with thresholds calibrated on windows drawn from the other half.
 
         Args:
-            known: predictions of validation images, in any order.
-            seed: decides which half and which windows.
-            windows: the numbers of pictures for which thresholds are wanted; those with more than half of what is held
-                out are left out.
-            resamples: how many windows are drawn for each.
+            known: predictions for validation images, in any order.
+            seed: of the halves and windows.
+            windows: window sizes to calibrate; those above half of the held-out images are left out.
+            resamples: number of windows drawn for each size.
 
         Raises:
-            OsemnError: there are too few for the smallest window.
+            OsemnError: there are too few predictions for the smallest window.
         """
         generator = np.random.default_rng(seed)
         order = generator.permutation(len(known))[: 2 * LARGEST_REFERENCE]
@@ -149,25 +139,26 @@ class DriftReference:
         usable = [size for size in windows if size <= len(held_out) // 2]
         if not usable:
             raise OsemnError(
-                f"{len(known)} predictions are too few to watch for drift; {4 * min(windows)} are needed.",
+                f"{len(known)} predictions are too few to monitor drift; at least {4 * min(windows)} are needed.",
                 "hold out more validation images (03_preprocess.validation_fraction)",
             )
-        found = cls(known.rows(order[:half]))
+        reference = cls(known.rows(order[:half]))
         rate = 1.0 - (1.0 - FALSE_ALARMS_PER_DAY) ** (1.0 / WINDOWS_PER_DAY)
         for size in usable:
             draws = (generator.choice(len(held_out), size, replace=False) for _ in range(resamples))
             smallest = [
-                _smallest(found.p_values(held_out.rows(rows), seed=turn)) for turn, rows in enumerate(draws)
+                _smallest(reference.p_values(held_out.rows(rows), seed=turn))
+                for turn, rows in enumerate(draws)
             ]
             # the chance of a smallest p-value below t is proportional to t where both are small
-            found.thresholds[size] = float(np.quantile(smallest, _TAIL)) * rate / _TAIL
-        return found
+            reference.thresholds[size] = float(np.quantile(smallest, _TAIL)) * rate / _TAIL
+        return reference
 
     def p_values(self, window: Sample, seed: int = 0) -> dict[str, float]:
-        """Return the p-value of each test that the window is like the reference.
+        """Return each test's p-value of no difference between window and reference.
 
         Args:
-            window: predictions of the pictures in it.
+            window: predictions for its images.
             seed: of the permutations.
         """
         classes = window.probabilities.shape[1]
@@ -175,29 +166,25 @@ class DriftReference:
             _kolmogorov_smirnov(self._sorted_outputs[:, index], window.probabilities[:, index])
             for index in range(classes)
         )
-        columns = {
-            "confidence": window.probabilities.max(axis=1),
-            "brightness": window.brightness,
-            "contrast": window.contrast,
-        }
-        found = {name: _kolmogorov_smirnov(self._sorted[name], values) for name, values in columns.items()}
+        columns = window.scalars.items()
+        scalars = {name: _kolmogorov_smirnov(self._sorted[name], values) for name, values in columns}
         return {
             "softmax outputs": min(outputs * classes, 1.0),
             "predicted classes": self._classes(window),
-            **found,
+            **scalars,
             "embeddings": self._discrepancy(window.embeddings, seed),
         }
 
     def examine(self, window: Sample, seed: int = 0) -> DriftResult:
-        """Return what a window shows; the threshold is that of the largest known size not above its own.
+        """Test a window against the threshold of the largest calibrated size that does not exceed its own.
 
         Raises:
-            OsemnError: the window is smaller than the smallest size with a threshold.
+            OsemnError: the window is smaller than the smallest calibrated size.
         """
         known = [size for size in sorted(self.thresholds) if size <= len(window)]
         if not known:
             raise OsemnError(
-                f"{len(window)} pictures are too few to tell drift.",
+                f"{len(window)} images are too few to test for drift.",
                 f"collect at least {min(self.thresholds, default=WINDOWS[0])}",
             )
         p_values = self.p_values(window, seed)
@@ -213,7 +200,7 @@ class DriftReference:
 
     @_LIBRARIES.wrap(limits=1, user_api="blas")
     def _discrepancy(self, embeddings: np.ndarray, seed: int) -> float:
-        """Return the p-value of the maximum mean discrepancy: permutations, with a gamma distribution as their tail."""
+        """Return the p-value of the maximum mean discrepancy: a gamma distribution fitted to permutations."""
         window = embeddings[:_MMD_WINDOW].astype(np.float64)
         across = np.exp(-_squared_distances(self._embeddings, window) / self._bandwidth)
         within = np.exp(-_squared_distances(window, window) / self._bandwidth)
@@ -231,20 +218,16 @@ class DriftReference:
         return float(stats.gamma.sf(weights @ kernel @ weights, mean**2 / variance, scale=variance / mean))
 
     def save(self, path: Path) -> None:
-        """Write the reference as an `.npz`."""
-        np.savez(
-            path,
-            **vars(self.known),
-            windows=np.array(list(self.thresholds), np.int64),
-            thresholds=np.array(list(self.thresholds.values()), np.float64),
-        )
+        """Write the reference to an `.npz` file."""
+        windows, thresholds = list(self.thresholds), list(self.thresholds.values())
+        np.savez(path, **vars(self.known), windows=windows, thresholds=thresholds)
 
     @classmethod
     def load(cls, path: Path) -> "DriftReference":
-        """Return the reference that `save` wrote.
+        """Read a reference written by `save`.
 
         Raises:
-            OsemnError: the file is no such reference.
+            OsemnError: the file is not a drift reference.
         """
         try:
             with np.load(path, allow_pickle=False) as content:
@@ -255,7 +238,7 @@ class DriftReference:
                 return cls(known, dict(pairs))
         except (OSError, ValueError, KeyError) as error:
             raise OsemnError(
-                f"{path.name} is no drift reference ({error}).", "export the model again (10_export)"
+                f"{path.name} is not a drift reference ({error}).", "export the model again (10_export)"
             ) from None
 
 
@@ -276,5 +259,5 @@ def _kolmogorov_smirnov(ordered: np.ndarray, values: np.ndarray) -> float:
 
 
 def _squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    found = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2.0 * one @ other.T
-    return np.maximum(found, 0.0)
+    squared = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2.0 * one @ other.T
+    return np.maximum(squared, 0.0)

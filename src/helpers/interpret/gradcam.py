@@ -1,4 +1,4 @@
-"""Grad-CAM and Grad-CAM++: where a model looked when it decided, for any Keras model from raw pixels to probabilities."""
+"""Grad-CAM and Grad-CAM++ for any Keras model from raw pixels to probabilities."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,8 +13,7 @@ from helpers.errors import OsemnError, nearest
 from helpers.model import layer_hooks
 
 METHODS = ("grad_cam", "grad_cam_plus_plus")
-# A map coarser than this cannot tell the middle of a picture from its edge.
-SMALLEST_MAP = 4
+SMALLEST_MAP = 4  # positions a side; a coarser map cannot distinguish the centre of an image from its edge
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv2DTranspose)
 
 
@@ -23,10 +22,10 @@ class Maps:
     """Class-activation maps of a batch.
 
     Attributes:
-        maps: `float32 [N, H, W]`, 0–1, as large as the images; all zero where nothing speaks for the class.
-        weights: `float32 [N, C]`, how much each channel of the layer speaks for the class.
-        classes: `[N] int64`, the classes that the maps are for.
-        layer: the layer that was looked at.
+        maps: `float32 [N, H, W]`, 0–1, at the size of the images; all zero if nothing in the layer supports the class.
+        weights: `float32 [N, C]`, how strongly each channel of the layer supports the class.
+        classes: `[N] int64`, the explained classes.
+        layer: name of the explained layer.
     """
 
     maps: np.ndarray
@@ -36,18 +35,18 @@ class Maps:
 
 
 def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
-    """Return the layer to look at: the named one, or the end of the last block of convolutions with a map of use.
+    """Return the layer to explain: the named one, or the end of the last convolutional block with a useful resolution.
 
-    A block ends with the last layer whose feature map has the shape of its convolution's, so that batch norm, activation
-    and shortcut are in it. Blocks with fewer than `SMALLEST_MAP` positions a side are passed over where an earlier one has
-    more: a backbone that halves its images five times leaves 2 × 2 positions of 64 pixels.
+    A block ends with the last layer whose feature map has the shape of its convolution's, so it includes batch norm,
+    activation and shortcut. Blocks with fewer than `SMALLEST_MAP` positions a side are skipped if an earlier one has more:
+    a backbone that halves its images five times turns 64 pixels into 2 positions.
 
     Args:
-        model: sequential, functional, or with models inside.
-        name: of a layer with feature maps `[N, h, w, C]`; empty to find it.
+        model: sequential, functional, or with nested models.
+        name: of a layer with feature maps `[N, h, w, C]`; by default it is chosen as described.
 
     Raises:
-        OsemnError: the model has no convolutional layer, or none of that name.
+        OsemnError: the model has no convolutional layer, or no layer of that name.
     """
     flat = layer_hooks.flat_layers(model)
     maps = {layer.name: layer for layer in flat if len(layer_hooks.shape_of(layer)) == 4}
@@ -58,7 +57,7 @@ def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
     convolutions = [layer for layer in flat if isinstance(layer, _CONVOLUTIONS)]
     if not convolutions:
         raise OsemnError(
-            f"The model '{model.name}' has no convolutional layer, so there is no map of where it looked.",
+            f"The model '{model.name}' has no convolutional layer, so Grad-CAM cannot explain it.",
             "choose a candidate with convolutions",
         )
     shapes = [layer_hooks.shape_of(layer) for layer in convolutions]
@@ -68,10 +67,10 @@ def target_layer(model: keras.Model, name: str = "") -> keras.layers.Layer:
 
 
 class GradCam:
-    """Makes class-activation maps with one model, a whole batch in one pass.
+    """Generate class-activation maps with one model, a batch in one pass.
 
-    The gradient is that of the class's logit; a softmax at the model's end is taken off for it. Where a model uses a
-    layer several times (averaged views), the first use counts: the image as it is.
+    The gradient is that of the class's logit, so a softmax at the model's end is skipped. If a model uses a layer several
+    times (averaged views), the first use counts: that of the unchanged image.
 
     Source: R. R. Selvaraju et al. (2017), "Grad-CAM"; A. Chattopadhay et al. (2018), "Grad-CAM++", with the closed form of
     the weights for an exponential of the logit.
@@ -104,11 +103,11 @@ class GradCam:
 
         Args:
             images: `[N, H, W, C]`, raw pixels.
-            classes: `[N] int64`, which class to explain for each image; None for the predicted one.
+            classes: `[N] int64`, the class to explain for each image; by default the predicted one.
             batch_size: images in a pass.
 
         Raises:
-            OsemnError: a class does not exist, or there is not one for each image.
+            OsemnError: a class does not exist, or the number of classes differs from that of the images.
         """
         wanted = np.full(len(images), -1) if classes is None else np.asarray(classes)
         if wanted.shape != (len(images),) or (
@@ -157,8 +156,8 @@ def _grad_cam_weights(features: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
 def _grad_cam_plus_plus_weights(features: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     squared = gradient**2
     total = tf.reduce_sum(features, axis=(1, 2), keepdims=True)
-    share = tf.math.divide_no_nan(squared, 2.0 * squared + total * gradient * squared)
-    return tf.reduce_sum(share * tf.nn.relu(gradient), axis=(1, 2))
+    alpha = tf.math.divide_no_nan(squared, 2.0 * squared + total * gradient * squared)
+    return tf.reduce_sum(alpha * tf.nn.relu(gradient), axis=(1, 2))
 
 
 _WEIGHTS = {"grad_cam": _grad_cam_weights, "grad_cam_plus_plus": _grad_cam_plus_plus_weights}
@@ -166,7 +165,7 @@ _WEIGHTS = {"grad_cam": _grad_cam_weights, "grad_cam_plus_plus": _grad_cam_plus_
 
 @contextlib.contextmanager
 def _without_softmax(model: keras.Model) -> Iterator[None]:
-    """Take the softmax off the layers that give a model its probabilities."""
+    """Skip the softmax of the layers that output a model's probabilities."""
     classes = model.outputs[0].shape[-1]
     with contextlib.ExitStack() as stack:
         for layer in layer_hooks.flat_layers(model):

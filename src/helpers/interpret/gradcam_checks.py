@@ -1,9 +1,11 @@
-"""Numbers that make class-activation maps evidence: energy on the object, deletion and insertion, randomised weights."""
+"""Checks of class-activation maps: energy on the object, deletion and insertion of pixels, randomised weights."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from helpers.errors import OsemnError
@@ -12,17 +14,17 @@ from helpers.model import layer_hooks
 from helpers.scoring import Mean, mean_of
 
 Predict = Callable[[np.ndarray], np.ndarray]
-_ENOUGH = 5  # images, below which an interval says nothing
+_ENOUGH = 5  # images; with fewer, the interval is too wide to be useful
 
 
 def energy_on_object(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """Return the share of each map that lies on the object, `float64 [N]`; NaN for an empty map.
+    """Return the fraction of each map's energy that lies on the object, `float64 [N]`; NaN for an empty map.
 
     Args:
         maps: `float32 [N, H, W]`.
         objects: `bool [N, H, W]`.
 
-    Source: the energy-based pointing game of H. Wang et al. (2020), "Score-CAM", with a mask for a box.
+    Source: the energy-based pointing game of H. Wang et al. (2020), "Score-CAM", with a mask instead of a box.
     """
     total = maps.sum(axis=(1, 2), dtype=np.float64)
     inside = np.where(objects, maps, 0.0).sum(axis=(1, 2), dtype=np.float64)
@@ -31,10 +33,10 @@ def energy_on_object(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Curves:
-    """Confidence in a class while an image's pixels go, or come, in an order.
+    """Confidence in a class while an image's pixels are deleted or inserted in an order.
 
     Attributes:
-        share: of the pixels that are gone, or there, `[S]`, from 0 to 1.
+        share: fraction of the pixels that are deleted or inserted, `[S]`, from 0 to 1.
         confidence: `float64 [N, S]`.
     """
 
@@ -43,7 +45,7 @@ class Curves:
 
     @property
     def areas(self) -> np.ndarray:
-        """The area under each image's curve, `[N]`: for deletion small is good, for insertion large."""
+        """The area under each image's curve, `[N]`: small is good for deletion, large for insertion."""
         return np.trapezoid(self.confidence, self.share, axis=1)
 
 
@@ -57,16 +59,16 @@ def perturbed(
     steps: int = 14,
     seed: int = 0,
 ) -> Curves:
-    """Delete an image's pixels, most important first, or insert them into a black image, and watch the confidence.
+    """Delete an image's pixels, most important first, or insert them into a black image, and measure the confidence.
 
     Args:
         predict: from `uint8 [N, H, W, C]` to probabilities `[N, K]`.
         images: `uint8 [N, H, W, C]`.
-        order: `float [N, H, W]`, importance of each pixel; among equal ones the order is random.
-        classes: `[N] int64`, whose confidence is watched.
-        insert: whether pixels come instead of going.
-        steps: how many times pixels go or come.
-        seed: of the order among equal pixels.
+        order: `float [N, H, W]`, importance of each pixel; equally important ones are ordered at random.
+        classes: `[N] int64`, the class whose confidence is measured for each image.
+        insert: whether pixels are inserted instead of deleted.
+        steps: number of steps.
+        seed: of the order among equally important pixels.
 
     Source: V. Petsiuk et al. (2018), "RISE".
     """
@@ -76,23 +78,23 @@ def perturbed(
     rank = np.empty_like(ranked)
     np.put_along_axis(rank, ranked, np.broadcast_to(np.arange(height * width), ranked.shape), axis=1)
     rank = rank.reshape(count, height, width, 1)
-    shares = np.linspace(0, 1, steps + 1)
+    fractions = np.linspace(0, 1, steps + 1)
     rows = np.arange(count)
     confidence = []
-    for share in shares:
-        first = rank < round(share * height * width)
+    for fraction in fractions:
+        first = rank < round(fraction * height * width)
         confidence.append(predict(np.where(first == insert, images, np.uint8(0)))[rows, classes])
-    return Curves(shares, np.stack(confidence, axis=1).astype(np.float64))
+    return Curves(fractions, np.stack(confidence, axis=1).astype(np.float64))
 
 
 @dataclass(frozen=True)
 class Randomised:
-    """How alike the maps stay when the weights of ever more layers are random.
+    """Similarity of the maps to the original ones while the weights of more and more layers are random.
 
     Attributes:
-        layers: how many layers with kernels are random, counted from the output, `[S]`.
-        names: the last of them, by step.
-        similarity: mean rank correlation with the real maps, by step, each with its interval.
+        layers: number of layers with random kernels, counted from the output, `[S]`.
+        names: the last of these layers, by step.
+        similarity: mean rank correlation with the original maps, by step, each with its interval.
     """
 
     layers: tuple[int, ...]
@@ -101,34 +103,39 @@ class Randomised:
 
     @property
     def fit(self) -> bool:
-        """Whether maps depend on the weights: with all of them random, hardly any likeness is left.
+        """Whether the maps depend on the weights: with all of them random, the correlation is below 0.5.
 
-        Below 0.5 counts as hardly any; above, a map shows the image rather than the model.
+        Above, a map reflects the image rather than the model.
         """
         last = self.similarity[-1]
         return last.value is not None and (last.ci95[1] if last.ci95 else last.value) < 0.5
 
+    def as_metrics(self) -> dict[str, Any]:
+        """Return what the stage logs."""
+        similarity = [asdict(mean) for mean in self.similarity]
+        return {"fit": self.fit, "similarity": similarity, "layers": list(self.layers)}
+
 
 def randomise_weights(cam: GradCam, images: np.ndarray, *, steps: int = 5, seed: int = 0) -> Randomised:
-    """Make the kernels of a model random, layer by layer from its output, and compare the maps with the real ones.
+    """Randomise the kernels of a model, layer by layer from its output, and compare the maps with the original ones.
 
-    The maps are for the classes that the model with its own weights predicts. Its weights are given back.
+    The maps are for the classes that the trained model predicts. Its weights are restored afterwards.
 
     Args:
-        cam: the maps' maker.
+        cam: generates the maps.
         images: `[N, H, W, C]`, raw pixels.
-        steps: how many times more layers become random; the last time, all are.
-        seed: of the weights.
+        steps: number of steps; in the last one all layers are random.
+        seed: of the random weights.
 
     Raises:
-        OsemnError: no image has a map that is not empty.
+        OsemnError: every map is empty.
 
     Source: J. Adebayo et al. (2018), "Sanity checks for saliency maps": cascading randomisation, rank correlation.
     """
-    real = cam(images)
-    usable = real.maps.reshape(len(images), -1).std(axis=1) > 0
+    original = cam(images)
+    usable = original.maps.reshape(len(images), -1).std(axis=1) > 0
     if not usable.any():
-        raise OsemnError("Every map is empty: there is nothing to check.", "explain the predicted classes")
+        raise OsemnError("Every map is empty, so there is nothing to check.", "explain the predicted classes")
     seen, kernels = set(), []
     for layer in layer_hooks.flat_layers(cam.model):
         for variable in layer.trainable_variables + layer.non_trainable_variables:
@@ -136,26 +143,26 @@ def randomise_weights(cam: GradCam, images: np.ndarray, *, steps: int = 5, seed:
                 seen.add(id(variable))
                 kernels.append((layer.name, variable))
     kernels.reverse()
-    kept = [variable.numpy() for _, variable in kernels]
+    trained = [variable.numpy() for _, variable in kernels]
     ends = sorted({max(1, round(len(kernels) * (step + 1) / steps)) for step in range(steps)})
     generator = np.random.default_rng(seed)
     names, similarity, done = [], [], 0
     try:
         for end in ends:
-            for (_, variable), values in zip(kernels[done:end], kept[done:end], strict=True):
+            for (_, variable), values in zip(kernels[done:end], trained[done:end], strict=True):
                 variable.assign(generator.normal(values.mean(), values.std(), values.shape))
             done = end
             names.append(kernels[end - 1][0])
-            found = cam(images[usable], real.classes[usable]).maps
-            similarity.append(mean_of(rank_correlations(real.maps[usable], found)))
+            maps = cam(images[usable], original.classes[usable]).maps
+            similarity.append(mean_of(rank_correlations(original.maps[usable], maps)))
     finally:
-        for (_, variable), values in zip(kernels, kept, strict=True):
+        for (_, variable), values in zip(kernels, trained, strict=True):
             variable.assign(values)
     return Randomised(tuple(ends), tuple(names), tuple(similarity))
 
 
 def rank_correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return Spearman's correlation of each pair of maps, `float64 [N]`; 0 where one of them is flat."""
+    """Return Spearman's correlation of each pair of maps, `float64 [N]`; 0 if one of them is constant."""
     ranks = [stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (one, other)]
     centred = [values - values.mean(axis=1, keepdims=True) for values in ranks]
     norms = [np.linalg.norm(values, axis=1) for values in centred]
@@ -164,30 +171,24 @@ def rank_correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.divide(covered, product, out=np.zeros(len(one)), where=product > 0)
 
 
-def _mean(values: np.ndarray) -> Mean:
-    mean = mean_of(values)
-    return mean if mean.n >= _ENOUGH else replace(mean, ci95=None)
-
-
 def by_class(
-    values: np.ndarray, labels: np.ndarray, right: np.ndarray, class_names: Sequence[str]
-) -> dict[str, dict[str, Mean]]:
-    """Return the mean of a number for each class, for right and for wrong predictions: `{class: {"right": …, "wrong": …}}`.
+    values: np.ndarray, labels: np.ndarray, correct: np.ndarray, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Return the mean of a value by class, for correct and incorrect predictions.
 
     Args:
         values: `float64 [N]`; NaN is left out.
         labels: `[N] int64`.
-        right: `bool [N]`.
+        correct: `bool [N]`, whether the prediction is correct.
         class_names: K names.
 
     Returns:
-        Means with Student's interval, which is left out where it rests on fewer than five images.
+        Columns `n`, `value` and `ci95` (Student's interval, for five or more images), by `class` and `prediction`.
     """
-    known = ~np.isnan(values)
-    return {
-        name: {
-            word: _mean(values[known & (labels == number) & (right == wanted)])
-            for word, wanted in (("right", True), ("wrong", False))
-        }
-        for number, name in enumerate(class_names)
-    }
+    known, rows = ~np.isnan(values), {}
+    for number in np.unique(labels):
+        for kind, wanted in (("correct", True), ("incorrect", False)):
+            mean = mean_of(values[known & (labels == number) & (correct == wanted)])
+            rows[class_names[number], kind] = mean if mean.n >= _ENOUGH else replace(mean, ci95=None)
+    index = pd.MultiIndex.from_tuples(rows, names=["class", "prediction"])
+    return pd.DataFrame(map(asdict, rows.values()), index).replace(np.nan, None)

@@ -1,38 +1,34 @@
-"""What 08_grad_cam shows: maps of a candidate and the evidence on them; without a convolution, why there is none."""
+"""Measurements on a model's Grad-CAM maps; a model without convolutions has no maps, and the reason takes their place."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from helpers import figures
 from helpers.errors import OsemnError
 from helpers.interpret import error_analysis, gradcam, gradcam_checks
-from helpers.interpret import gradcam_plots as plots
+from helpers.interpret.gradcam_checks import Curves, Randomised
 from helpers.model import training
 from helpers.obtain import data
 from helpers.scoring import Mean, mean_of
 
-EXAMPLES = 12
-"""The most predictions whose maps stand side by side."""
+EXAMPLES = 12  # side by side, about as many as fit a page
 
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """A model's predictions for some images, with their maps where the model has a convolution.
+    """A model's predictions for some images, with Grad-CAM maps if the model has a convolution.
 
     Attributes:
-        predict: from `uint8 [N, H, W, C]` to probabilities, by the model.
+        predict: the model as a function from `uint8 [N, H, W, C]` to probabilities.
         part: the images.
         probabilities: `float32 [N, K]`.
-        cam: what makes maps; None where there can be none.
+        cam: generates the maps; None if there can be none.
         maps: for the predicted classes, `float32 [N, H, W]`.
-        layer: the layer that was looked at; empty where there is none.
-        reason: why there are no maps; empty where there are.
+        layer: name of the explained layer; empty without maps.
+        reason: why there are no maps; empty if there are.
     """
 
     predict: gradcam_checks.Predict
@@ -49,33 +45,17 @@ class Explained:
         return self.probabilities.argmax(axis=1)
 
     @property
-    def right(self) -> np.ndarray:
-        """Which predictions are right, `bool [N]`."""
+    def correct(self) -> np.ndarray:
+        """Whether each prediction is correct, `bool [N]`."""
         return self.predicted == self.part.labels
-
-    @property
-    def nothing(self) -> str:
-        """What to say where there is nothing to draw."""
-        return self.reason or "There is no such prediction among these images."
-
-    @property
-    def sentence(self) -> str:
-        """What was explained, in words."""
-        if self.reason:
-            return f"**There are no maps**: {self.reason}"
-        empty = int((self.maps.max(axis=(1, 2)) == 0).sum())
-        none_speaks = "because nothing in that layer speaks for the predicted class"
-        maps = "no map is" if not empty else "one map is" if empty == 1 else f"{empty:,} maps are"
-        return (
-            f"{len(self.part):,} validation images explained at `{self.layer}`; {maps} empty"
-            f"{f', {none_speaks}' if empty else ''}."
-        )
 
 
 def explain(
     model: keras.Model, part: data.Dataset, *, layer: str = "", method: str = "grad_cam"
 ) -> Explained:
-    """Predict images and make the maps of the predicted classes; a model without convolution is no error here.
+    """Predict images and generate the maps of the predicted classes.
+
+    A model without convolutions is not an error here: the result then holds the reason instead of maps.
 
     Args:
         model: from raw pixels to probabilities.
@@ -84,7 +64,10 @@ def explain(
         method: as for `gradcam.GradCam`.
 
     Raises:
-        OsemnError: a layer was named that does not exist.
+        OsemnError: the named layer does not exist.
+
+    Example:
+        `explained = gradcam_evidence.explain(chosen.model, part)`
     """
     predict = training.predictor(model)
     probabilities = predict(part.images)
@@ -100,200 +83,147 @@ def explain(
     return Explained(predict, part, probabilities, cam, maps, cam.target.name, "")
 
 
-def examples(found: Explained, *, right: bool) -> np.ndarray:
-    """Return the row of the most confident right, or wrong, prediction of each class, where there is one; `EXAMPLES` at most."""
-    if found.cam is None:
+def examples(explained: Explained, *, correct: bool) -> np.ndarray:
+    """Return the row of the most confident correct (or incorrect) prediction of each class, at most `EXAMPLES`.
+
+    Example:
+        `gradcam_evidence.examples(explained, correct=False)`
+    """
+    if explained.cam is None:
         return np.zeros(0, np.int64)
-    confidence = found.probabilities.max(axis=1)
+    confidence = explained.probabilities.max(axis=1)
     rows = []
-    for label in range(found.part.num_classes):
-        mine = np.flatnonzero((found.part.labels == label) & (found.right == right))
+    for label in range(explained.part.num_classes):
+        mine = np.flatnonzero((explained.part.labels == label) & (explained.correct == correct))
         if len(mine):
             rows.append(mine[np.argmax(confidence[mine])])
     return np.array(rows[:EXAMPLES], np.int64)
 
 
-def panel(
-    found: Explained, rows: np.ndarray, *, true_class: bool = False
-) -> tuple[list[np.ndarray], list[list[str]]]:
-    """Return maps and captions of some rows for `plots.panel`; with `true_class`, the maps for it beside the others."""
-    if found.cam is None or len(rows) == 0:
-        return [], []
-    names, labels, predicted = found.part.class_names, found.part.labels, found.predicted
-    maps = [found.maps[rows]]
-    if true_class:
-        maps.append(found.cam(found.part.images[rows], labels[rows]).maps)
-    captions = []
-    for row in rows.tolist():
-        texts = [names[labels[row]], f"→ {names[predicted[row]]} {found.probabilities[row].max():.0%}"]
-        if true_class:
-            texts.append(f"for {names[labels[row]]} {found.probabilities[row, labels[row]]:.0%}")
-        captions.append(texts)
-    return maps, captions
+@dataclass(frozen=True)
+class Unmeasured:
+    """A measurement that was not possible.
+
+    Attributes:
+        reason: why, as a sentence.
+        table: empty.
+    """
+
+    reason: str
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return no metrics."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """How much of the maps' energy lies on the object.
+
+    Attributes:
+        table: mean fraction by class and kind of prediction, and `pixels`, the object's fraction of the pixels.
+        correct: mean fraction over all correct predictions.
+        incorrect: mean fraction over all incorrect predictions.
+        pixels: the object's fraction of the pixels, over all images.
+        above_pixels: mean over images of the energy's fraction minus the pixels' fraction; 0 for a map without preference.
+    """
+
+    table: pd.DataFrame
+    correct: Mean
+    incorrect: Mean
+    pixels: float
+    above_pixels: Mean
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return what the stage logs."""
+        means = {"right": self.correct, "wrong": self.incorrect, "above_pixels": self.above_pixels}
+        return {name: asdict(mean) for name, mean in means.items()} | {"pixels": self.pixels}
+
+
+def measure_energy(explained: Explained) -> Energy | Unmeasured:
+    """Measure how much of the maps lies on the object, by class, for correct and incorrect predictions.
+
+    Example:
+        `energy = gradcam_evidence.measure_energy(explained)`
+    """
+    part, correct = explained.part, explained.correct
+    if explained.cam is None:
+        return Unmeasured(explained.reason)
+    if not error_analysis.has_black_background(part.images):
+        return Unmeasured("The images have no black background, so the object's place is unknown.")
+    objects = error_analysis.foreground(part.images)
+    fractions, pixels = gradcam_checks.energy_on_object(explained.maps, objects), objects.mean(axis=(1, 2))
+    names = np.array(part.class_names)
+    by_class = pd.Series(pixels).groupby(names[part.labels]).mean()
+    table = gradcam_checks.by_class(fractions, part.labels, correct, part.class_names)
+    known = ~np.isnan(fractions)
+    return Energy(
+        table.assign(pixels=by_class.loc[table.index.get_level_values("class")].to_numpy()),
+        mean_of(fractions[known & correct]),
+        mean_of(fractions[known & ~correct]),
+        float(pixels.mean()),
+        mean_of(fractions[known] - pixels[known]),
+    )
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One kind of evidence.
+class Perturbation:
+    """Confidence while pixels are deleted or inserted, in the order of the maps and in random order.
 
     Attributes:
-        sentence: what it says, from the numbers.
-        alt: what its figure shows.
-        figure: draws it.
-        metrics: to be logged; empty where there is no evidence.
-        table: its numbers, where they make a table.
+        n: number of images.
+        curves: `{"deletion": {order: curves}, "insertion": {order: curves}}`.
     """
 
-    sentence: str
-    alt: str
-    figure: Callable[[], Figure]
-    metrics: dict[str, Any] = field(default_factory=dict)
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    n: int
+    curves: dict[str, dict[str, Curves]]
+
+    @property
+    def gains(self) -> dict[str, Mean]:
+        """Area under the curve by the map minus area in random order, for deletion and insertion."""
+        return {
+            kind: mean_of(orders["by the map"].areas - orders["in random order"].areas)
+            for kind, orders in self.curves.items()
+        }
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return what the stage logs."""
+        return {kind: asdict(mean) for kind, mean in self.gains.items()}
 
 
-def _none(reason: str) -> Evidence:
-    return Evidence(f"No evidence here: {reason}", f"No figure: {reason}", lambda: figures.sentence(reason))
+def perturb(explained: Explained, count: int, *, seed: int) -> Perturbation | Unmeasured:
+    """Delete and insert the pixels of the first images in the order of their maps, and in random order.
 
-
-def energy(found: Explained) -> Evidence:
-    """Return how much of the maps lies on the object, by class, for right and for wrong predictions."""
-    if found.cam is None:
-        return _none(found.reason)
-    if not error_analysis.has_black_background(found.part.images):
-        return _none("the images have no black background, so it is not known where the object is.")
-    objects = error_analysis.foreground(found.part.images)
-    shares = gradcam_checks.energy_on_object(found.maps, objects)
-    pixels = objects.mean(axis=(1, 2))
-    names, labels = found.part.class_names, found.part.labels
-    by_class = gradcam_checks.by_class(shares, labels, found.right, names)
-    of_pixels = {
-        name: float(pixels[labels == number].mean())
-        for number, name in enumerate(names)
-        if (labels == number).any()
-    }
-    known = ~np.isnan(shares)
-    over = mean_of(shares[known] - pixels[known])
-    right, wrong = (mean_of(shares[known & (found.right == word)]) for word in (True, False))
-    drawn = {name: means for name, means in by_class.items() if name in of_pixels}
-    sentence = (
-        f"{_percent(right)} of the maps' energy lies on the object for right predictions, {_percent(wrong)} for wrong ones; the "
-        f"object has {pixels.mean():.1%} of the pixels. The candidate looks {_preference(over)}."
-    )
-    table = pd.DataFrame(
-        [
-            {"class": name, "prediction": word, **asdict(mean), "object's share of pixels": of_pixels[name]}
-            for name, means in drawn.items()
-            for word, mean in means.items()
-        ]
-    ).set_index(["class", "prediction"])
-    return Evidence(
-        sentence,
-        f"Share of the maps' energy on the object by class: {_plain(sentence)}",
-        lambda: plots.energy(drawn, of_pixels),
-        {
-            "right": asdict(right),
-            "wrong": asdict(wrong),
-            "pixels": float(pixels.mean()),
-            "above_pixels": asdict(over),
-        },
-        table,
-    )
-
-
-def _preference(over: Mean) -> str:
-    if over.ci95 is None:
-        return "at too few images to say where"
-    low, high = over.ci95
-    if low > 0:
-        return f"more at the object than chance would (by {100 * over.value:.1f} points, {100 * low:.1f} to {100 * high:.1f})"
-    if high < 0:
-        return f"**more at the background** than chance would (by {-100 * over.value:.1f} points, {-100 * high:.1f} to {-100 * low:.1f})"
-    return "at places not shown to be more the object than chance would hit"
-
-
-def _percent(mean: Mean) -> str:
-    if mean.value is None:
-        return "none (no such prediction)"
-    interval = f" ({mean.ci95[0]:.1%} to {mean.ci95[1]:.1%})" if mean.ci95 else ""
-    return f"{mean.value:.1%}{interval}"
-
-
-def perturb(found: Explained, count: int, *, seed: int) -> Evidence:
-    """Delete and insert the pixels of the first images in the order of their maps, and in random order."""
-    if found.cam is None:
-        return _none(found.reason)
-    images, maps = found.part.images[:count], found.maps[:count]
-    classes = found.predicted[:count]
+    Example:
+        `perturbed = gradcam_evidence.perturb(explained, 120, seed=seed)`
+    """
+    if explained.cam is None:
+        return Unmeasured(explained.reason)
+    images, maps = explained.part.images[:count], explained.maps[:count]
+    classes = explained.predicted[:count]
     orders = {"by the map": maps, "in random order": np.random.default_rng(seed).random(maps.shape)}
     curves = {
         kind: {
             name: gradcam_checks.perturbed(
-                found.predict, images, order, classes, insert=kind == "insertion", seed=seed
+                explained.predict, images, order, classes, insert=kind == "insertion", seed=seed
             )
             for name, order in orders.items()
         }
         for kind in ("deletion", "insertion")
     }
-    gains = {
-        kind: mean_of(of_kind["by the map"].areas - of_kind["in random order"].areas)
-        for kind, of_kind in curves.items()
-    }
-    sentence = (
-        f"Deleted by the map, the area under the confidence is {gain_words(gains['deletion'], wanted=-1)}; inserted by the map, it is "
-        f"{gain_words(gains['insertion'], wanted=1)} ({len(images):,} images)."
-    )
-    return Evidence(
-        sentence,
-        f"Confidence while pixels go and come: {_plain(sentence)}",
-        lambda: plots.perturbation(curves),
-        {kind: asdict(mean) for kind, mean in gains.items()},
-    )
+    return Perturbation(len(images), curves)
 
 
-def _plain(sentence: str) -> str:
-    """Return a sentence without Markdown's asterisks, for a description of a picture."""
-    return sentence.replace("**", "")
+def randomise(explained: Explained, count: int, *, seed: int) -> Randomised | Unmeasured:
+    """Randomise the model's weights layer by layer, and compare its maps of the first images with the original ones.
 
-
-def gain_words(mean: Mean, wanted: int) -> str:
-    """Return how an area under the confidence compares with random order; `wanted` is the sign that it should have."""
-    word = "smaller" if mean.value < 0 else "larger"
-    gain = f"{abs(mean.value):.3f} {word} than in random order"
-    if mean.ci95 is None:
-        return gain
-    low, high = mean.ci95
-    if low <= 0 <= high:
-        return f"**not shown to differ** from random order ({mean.value:+.3f}, {low:+.3f} to {high:+.3f})"
-    note = "as it should be" if np.sign(mean.value) == wanted else "**the wrong way round**"
-    return f"{gain} ({low:+.3f} to {high:+.3f}), {note}"
-
-
-def randomise(found: Explained, count: int, *, seed: int) -> Evidence:
-    """Make the model's weights random, layer by layer, and compare its maps of the first images with the real ones."""
-    if found.cam is None:
-        return _none(found.reason)
+    Example:
+        `randomised = gradcam_evidence.randomise(explained, 100, seed=seed)`
+    """
+    if explained.cam is None:
+        return Unmeasured(explained.reason)
     try:
-        checked = gradcam_checks.randomise_weights(found.cam, found.part.images[:count], seed=seed)
+        return gradcam_checks.randomise_weights(explained.cam, explained.part.images[:count], seed=seed)
     except OsemnError as error:
-        return _none(error.problem)
-    last = checked.similarity[-1]
-    interval = f", {last.ci95[0]:.2f} to {last.ci95[1]:.2f}" if last.ci95 else ""
-    verdict = (
-        "they depend on what it learned"
-        if checked.fit
-        else "they show the image rather than the model, and are **unfit**"
-    )
-    sentence = (
-        f"With all {checked.layers[-1]} weight arrays random, the maps' rank correlation with the real ones is {last.value:z.2f}"
-        f"{interval}: {verdict}."
-    )
-    return Evidence(
-        sentence,
-        f"Likeness of the maps as layers become random: {_plain(sentence)}",
-        lambda: plots.randomised(checked),
-        {
-            "fit": checked.fit,
-            "similarity": [asdict(mean) for mean in checked.similarity],
-            "layers": list(checked.layers),
-        },
-    )
+        return Unmeasured(error.problem)

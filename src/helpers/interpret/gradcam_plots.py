@@ -1,142 +1,142 @@
 """Figures of 08_grad_cam: maps over their images, energy on the object, deletion and insertion, randomised weights."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from helpers import figures
-from helpers.interpret.gradcam_checks import Curves, Randomised
-from helpers.scoring import Mean, mean_of
+from helpers.interpret import gradcam_conclusions as conclusions
+from helpers.interpret.gradcam_checks import Randomised
+from helpers.interpret.gradcam_evidence import Energy, Explained, Perturbation, Unmeasured
+from helpers.scoring import mean_of
 
 
-def panel(
-    images: np.ndarray, maps: Sequence[np.ndarray], captions: Sequence[Sequence[str]], *, nothing: str
-) -> Figure:
-    """Return, for each image, the image, and for each kind of map the map and its overlay.
+def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -> Figure:
+    """Return, for each image, the image, its map, and the map over the image.
 
     Args:
-        images: `[N, H, W, C] uint8`.
-        maps: one or more arrays `[N, H, W]`, 0–1, such as for the predicted and for the true class.
-        captions: for each image, a text for the image and one for each map.
-        nothing: what to say where there is no image.
+        explained: the model's predictions and maps.
+        rows: the images to draw.
+        true_class: whether to draw the map for the true class next to that for the predicted one.
+
+    Example:
+        `plots.panel(explained, gradcam_evidence.examples(explained, correct=True))`
     """
-    if len(images) == 0:
-        return figures.sentence(nothing)
+    if len(rows) == 0:
+        return figures.sentence(explained.reason or "There is no such prediction among these images.")
+    names, labels, predicted = explained.part.class_names, explained.part.labels, explained.predicted
+    images, maps = explained.part.images[rows], [explained.maps[rows]]
+    if true_class:
+        maps.append(explained.cam(images, labels[rows]).maps)
     wide = 1 + 2 * len(maps)
     in_row = max(1, 6 // wide)
-    rows = -(-len(images) // in_row)
-    figure, axes = figures.subplots(rows, in_row * wide, width=1.55 * in_row * wide, height=1.95 * rows)
+    lines = -(-len(rows) // in_row)
+    figure, axes = figures.subplots(lines, in_row * wide, width=1.55 * in_row * wide, height=1.95 * lines)
     for axis in axes.flat:
         axis.axis("off")
-    for number, image in enumerate(images):
+    for number, row in enumerate(rows.tolist()):
         mine = axes[number // in_row, number % in_row * wide : (number % in_row + 1) * wide]
-        figures.draw_image(mine[0], image)
         mine[0].axis("on")
-        mine[0].set_title(captions[number][0], fontsize=8.5)
-        grey = image.mean(axis=-1)
-        for kind, values in enumerate(maps):
-            alone, over = mine[1 + 2 * kind : 3 + 2 * kind]
-            alone.imshow(values[number], cmap=figures.SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
-            alone.set_title(captions[number][1 + kind], fontsize=8.5)
-            over.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            over.imshow(
-                values[number], cmap=figures.SEQUENTIAL, vmin=0, vmax=1, alpha=0.55, interpolation="nearest"
-            )
-            over.set_title("over the image", fontsize=8.5)
-    return figure
+        figures.draw_image(mine[0], images[number])
+        mine[0].set_title(names[labels[row]], fontsize=8.5)
+        for kind, label in enumerate((predicted[row], labels[row])[: len(maps)]):
+            title = f"{'for' if kind else '→'} {names[label]} {explained.probabilities[row, label]:.0%}"
+            _draw_map(mine[1 + 2 * kind : 3 + 2 * kind], images[number], maps[kind][number], title)
+    kind = "correctly classified" if explained.correct[rows].all() else "misclassified"
+    which = "the predicted and the true class" if true_class else "the predicted class"
+    return figures.with_alt(
+        figure, f"Grad-CAM maps for {which} of {len(rows)} {kind} images, at most one per true class."
+    )
 
 
-def energy(by_class: Mapping[str, Mapping[str, Mean]], pixels: Mapping[str, float]) -> Figure:
-    """Return the share of the maps' energy on the object by class, right and wrong, beside the object's share of pixels.
+def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> None:
+    """Draw a map, and the same map over its image."""
+    options = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+    axes[0].imshow(values, **options)
+    axes[0].set_title(title, fontsize=8.5)
+    axes[1].imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes[1].imshow(values, alpha=0.55, **options)
+    axes[1].set_title("over the image", fontsize=8.5)
 
-    Args:
-        by_class: from `cam_checks.by_class`.
-        pixels: mean share of the pixels that are the object's, by class.
+
+def energy(measured: Energy | Unmeasured) -> Figure:
+    """Return the fraction of the maps' energy on the object by class, next to the object's fraction of the pixels.
+
+    Example:
+        `plots.energy(gradcam_evidence.measure_energy(explained))`
     """
-    figure, axes = figures.subplots(width=8.5, height=1.6 + 0.42 * len(by_class))
-    axis = axes[0, 0]
-    for place, (name, found) in enumerate(by_class.items()):
-        for offset, (word, marker) in enumerate((("right", "o"), ("wrong", "s"))):
-            mean = found[word]
-            if mean.value is None:
-                continue
-            ends = None if mean.ci95 is None else [[mean.value - mean.ci95[0]], [mean.ci95[1] - mean.value]]
-            axis.errorbar(
-                mean.value,
-                place + 0.2 * (offset - 0.5),
-                xerr=ends,
-                fmt=marker,
-                capsize=3,
-                color=figures.COLORS[(0, 3)[offset]],
-                label=f"map, {word} predictions"
-                if f"map, {word} predictions" not in axis.get_legend_handles_labels()[1]
-                else None,
-            )
-        axis.plot(
-            pixels[name],
-            place,
-            "|",
-            ms=16,
-            mew=3,
-            color="#555555",
-            label="object's share of the pixels" if place == 0 else None,
-        )
-    axis.set_yticks(range(len(by_class)), list(by_class))
-    axis.invert_yaxis()
+    if isinstance(measured, Unmeasured):
+        return figures.sentence(measured.reason)
+    pixels = measured.table["pixels"].groupby(level="class", sort=False).first()
+    figure, axes = figures.subplots(width=8.5, height=1.6 + 0.42 * len(pixels))
+    axis, styles = axes[0, 0], {"correct": ("o", figures.COLORS[0]), "incorrect": ("s", figures.COLORS[3])}
+    for offset, (kind, (marker, color)) in zip((-0.1, 0.1), styles.items(), strict=True):
+        axis.plot([], [], marker, color=color, label=f"map, {kind} predictions")
+        for place, mean in enumerate(measured.table.xs(kind, level="prediction").itertuples()):
+            if mean.value is not None:
+                figures.draw_interval(axis, mean.value, mean.ci95, place + offset, fmt=marker, color=color)
+    axis.plot(pixels, range(len(pixels)), "|", ms=16, mew=3, color="#555555", label="pixels of the object")
+    figures.label_rows(axis, list(pixels.index))
     axis.set_xlim(0, 1.02)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("share on the object (95% interval)")
+    axis.set_xlabel("fraction on the object (95% interval)")
     figure.legend(loc="outside upper right", ncols=3, fontsize=9)
-    return figure
+    text = conclusions.where_it_looks("model", measured).text
+    return figures.with_alt(figure, f"Fraction of the maps' energy on the object, by class. {text}")
 
 
-def perturbation(curves: Mapping[str, Mapping[str, Curves]]) -> Figure:
-    """Return confidence against the share of pixels that are gone, or there.
+def perturbation(measured: Perturbation | Unmeasured) -> Figure:
+    """Return confidence against the fraction of pixels that are deleted or inserted.
 
-    Args:
-        curves: `{"deletion": {order: curves}, "insertion": {…}}`.
+    Example:
+        `plots.perturbation(gradcam_evidence.perturb(explained, 120, seed=seed))`
     """
-    figure, axes = figures.subplots(1, len(curves), width=10.5, height=4.2, sharey=True)
-    for axis, (kind, orders) in zip(axes[0], curves.items(), strict=True):
-        for color, (order, found) in zip(figures.COLORS, orders.items(), strict=False):
-            means = [mean_of(column) for column in found.confidence.T]
-            middle = np.array([mean.value for mean in means])
-            low, high = np.array([mean.ci95 or (mean.value, mean.value) for mean in means]).T
-            axis.plot(found.share, middle, "o-", ms=4, color=color, label=order)
-            axis.fill_between(found.share, low, high, color=color, alpha=0.2, linewidth=0)
+    if isinstance(measured, Unmeasured):
+        return figures.sentence(measured.reason)
+    figure, axes = figures.subplots(1, 2, width=10.5, height=4.2, sharey=True)
+    for axis, (kind, orders) in zip(axes[0], measured.curves.items(), strict=True):
+        for color, (order, curves) in zip(figures.COLORS, orders.items(), strict=False):
+            _draw_curve(axis, curves.share, curves.confidence, color=color, label=order)
         axis.set_title(kind, fontsize=11)
-        axis.set_xlabel("share of the pixels that are " + ("gone" if kind == "deletion" else "there"))
+        axis.set_xlabel("deleted pixels" if kind == "deletion" else "inserted pixels")
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
         axis.legend(fontsize=9)
     axes[0, 0].set_ylabel("confidence in the class (95% interval)")
-    return figure
+    text = conclusions.perturbation("model", measured).text
+    return figures.with_alt(figure, f"Confidence while pixels are deleted and inserted. {text}")
 
 
-def randomised(found: Randomised) -> Figure:
-    """Return how alike maps stay as ever more layers become random."""
+def _draw_curve(axis: Axes, x: np.ndarray, values: np.ndarray, **options: object) -> None:
+    """Draw the mean of `[N, S]` values with its interval as a band."""
+    means = [mean_of(column) for column in values.T]
+    low, high = np.array([mean.ci95 or (mean.value, mean.value) for mean in means]).T
+    axis.plot(x, [mean.value for mean in means], "o-", ms=4, **options)
+    axis.fill_between(x, low, high, color=options["color"], alpha=0.2, linewidth=0)
+
+
+def randomisation(measured: Randomised | Unmeasured) -> Figure:
+    """Return how similar the maps stay to the original ones while more and more layers are randomised.
+
+    Example:
+        `plots.randomisation(gradcam_evidence.randomise(explained, 100, seed=seed))`
+    """
+    if isinstance(measured, Unmeasured):
+        return figures.sentence(measured.reason)
     figure, axes = figures.subplots(width=8.5, height=3.8)
     axis = axes[0, 0]
-    middle = np.array([mean.value for mean in found.similarity])
-    ends = np.array([mean.ci95 or (mean.value, mean.value) for mean in found.similarity]).T
-    places = np.arange(1, len(middle) + 1)
-    axis.errorbar(
-        [0, *places],
-        [1.0, *middle],
-        yerr=np.concatenate([[[0], [0]], np.abs(ends - middle)], axis=1),
-        fmt="o-",
-        capsize=4,
-    )
+    middle = np.array([mean.value for mean in measured.similarity])
+    ends = np.array([mean.ci95 or (mean.value, mean.value) for mean in measured.similarity]).T
+    places = np.arange(len(middle) + 1)
+    errors = np.concatenate([[[0], [0]], np.abs(ends - middle)], axis=1)
+    axis.errorbar(places, [1.0, *middle], yerr=errors, fmt="o-", capsize=4)
     axis.axhline(0.5, color="#777777", linestyle="--", label="above: unfit, the map shows the image")
-    axis.set_xticks(
-        [0, *places],
-        ["none", *(f"{count}: …{name[-18:]}" for count, name in zip(found.layers, found.names, strict=True))],
-        rotation=20,
-        ha="right",
-    )
-    axis.set_xlabel("layers with random weights, from the output down")
-    axis.set_ylabel("rank correlation\nwith the real maps")
+    steps = zip(measured.layers, measured.names, strict=True)
+    ticks = ["none", *(f"{count}: …{name[-18:]}" for count, name in steps)]
+    axis.set_xticks(places, ticks, rotation=20, ha="right")
+    axis.set_xlabel("randomised layers, from the output down")
+    axis.set_ylabel("rank correlation\nwith the original maps")
     axis.set_ylim(min(-0.2, float(ends.min()) - 0.05), 1.05)
     axis.legend(fontsize=9)
-    return figure
+    text = conclusions.randomisation("model", measured).text
+    return figures.with_alt(figure, f"Similarity of the maps while layers are randomised. {text}")

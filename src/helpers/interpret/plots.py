@@ -1,171 +1,203 @@
-"""Figures of the evaluation: confusion matrix, scores by class, calibration, curves by class, slices, mistakes."""
+"""Figures of 07_evaluation: confusion matrix, scores by class, calibration, curves by class, slices, mistakes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from sklearn import metrics
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from helpers import figures
+from helpers.interpret import conclusions
 from helpers.interpret.calibration import BINS, Reliability
 from helpers.interpret.confusion import Scores
 from helpers.interpret.error_analysis import Slice
+from helpers.obtain import data
+
+MOST_NAMED = 20  # classes; with more, counts and legends are too small to read
 
 
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Return the confusion matrix, `[K, K]`: coloured by share of the true class, with the counts written in."""
+    """Return the confusion matrix, `[K, K]`: coloured by the fraction of the true class, with the counts written in.
+
+    Example:
+        `plots.confusion_matrix(counts, names)`
+    """
     counts = np.asarray(counts)
-    size = len(class_names)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3.2 + 0.62 * size
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 3.2 + 0.62 * len(class_names)
+    cells = zip(counts.ravel().tolist(), fractions.ravel().tolist(), strict=True)
+    texts = np.array([f"{count:,}\n{fraction:.0%}" if count else "" for count, fraction in cells])
     figure, axes = figures.subplots(width=side + 1.0, height=side)
-    axis = axes[0, 0]
-    # a power below one: small shares of mistakes are what one looks for
-    picture = axis.imshow(shares**0.5, cmap=figures.SEQUENTIAL, vmin=0, vmax=1)
-    if size <= 20:
-        for row in range(size):
-            for column in range(size):
-                if counts[row, column]:
-                    color = "black" if shares[row, column] ** 0.5 > 0.6 else "white"
-                    text = f"{counts[row, column]:,}\n{shares[row, column]:.0%}"
-                    axis.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
-    axis.set_xticks(range(size), class_names, rotation=45, ha="right")
-    axis.set_yticks(range(size), class_names)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
-    axis.grid(False)
-    bar = figure.colorbar(picture, ax=axis, shrink=0.7, label="share of the true class")
-    ticks = np.array([0.0, 0.01, 0.05, 0.2, 0.5, 1.0])
-    bar.set_ticks(ticks**0.5, labels=[f"{tick:.0%}" for tick in ticks])
-    return figure
+    sns.heatmap(
+        fractions,
+        ax=axes[0, 0],
+        annot=texts.reshape(counts.shape) if len(class_names) <= MOST_NAMED else False,
+        fmt="",
+        annot_kws={"fontsize": 8},
+        cmap=figures.SEQUENTIAL,
+        norm=PowerNorm(0.5, 0, 1),  # a square root makes small fractions visible: those are the mistakes
+        square=True,
+        cbar_kws={"shrink": 0.7, "label": "fraction of the true class", "format": PercentFormatter(1.0)},
+        xticklabels=class_names,
+        yticklabels=class_names,
+    )
+    axes[0, 0].set_xticks(axes[0, 0].get_xticks(), class_names, rotation=45, ha="right")
+    axes[0, 0].tick_params(axis="y", rotation=0)
+    axes[0, 0].set(xlabel="predicted", ylabel="true")
+    text = conclusions.confusions("model", counts, class_names).text
+    return figures.with_alt(figure, f"Confusion matrix, counts and fractions of each true class. {text}")
 
 
 def scores_by_class(scores: Scores) -> Figure:
-    """Return precision, recall and F1 of each class with their intervals, the worst F1 on top."""
-    ordered = sorted(scores.classes, key=lambda found: -1.0 if found.f1 is None else found.f1)
+    """Return precision, recall and F1 of each class with their intervals, the lowest F1 on top.
+
+    Example:
+        `plots.scores_by_class(scores)`
+    """
+    ordered = sorted(scores.classes, key=lambda one: -1.0 if one.f1 is None else one.f1)
     figure, axes = figures.subplots(width=8.5, height=1.6 + 0.46 * len(ordered))
     axis = axes[0, 0]
-    for offset, (name, title) in enumerate((("precision", "precision"), ("recall", "recall"), ("f1", "F1"))):
-        for place, found in enumerate(ordered):
-            value, interval = getattr(found, name), getattr(found, f"{name}_ci95")
-            if value is None:
-                continue
-            ends = [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]]
-            axis.errorbar(
-                value,
-                place + 0.22 * (offset - 1),
-                xerr=ends,
-                fmt="os^"[offset],
-                color=figures.COLORS[offset],
-                capsize=3,
-                label=title if place == 0 else None,
-            )
-    axis.set_yticks(range(len(ordered)), [found.name for found in ordered])
-    axis.invert_yaxis()
+    for number, (name, marker) in enumerate({"precision": "o", "recall": "s", "f1": "^"}.items()):
+        color = figures.COLORS[number]
+        axis.plot([], [], marker, color=color, label="F1" if name == "f1" else name)
+        for place, one in enumerate(ordered):
+            value, interval = getattr(one, name), getattr(one, f"{name}_ci95")
+            if value is not None:
+                offset = 0.22 * (number - 1)
+                figures.draw_interval(axis, value, interval, place + offset, fmt=marker, color=color)
+    figures.label_rows(axis, [one.name for one in ordered])
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel("score (95% interval)")
     figure.legend(loc="outside upper right", ncols=3)
-    return figure
+    text = conclusions.weakest_class("model", scores).text
+    return figures.with_alt(figure, f"Precision, recall and F1 of {len(ordered)} classes. {text}")
 
 
 def reliability(before: Reliability, after: Reliability, temperature: float) -> Figure:
-    """Return accuracy against confidence, as the model is and after temperature scaling."""
+    """Return accuracy against confidence, before and after temperature scaling.
+
+    Example:
+        `plots.reliability(before, after, temperature)`
+    """
     figure, axes = figures.subplots(1, 2, width=10.5, height=4.6, sharey=True)
-    titles = ("as the model is", f"at temperature {temperature:.2f}")
-    for axis, found, title in zip(axes[0], (before, after), titles, strict=True):
-        axis.plot([0, 1], [0, 1], "--", color="#777777", label="perfect")
-        ends = np.abs(found.accuracy_ci95.T - found.accuracy)
+    titles = ("as trained", f"at temperature {temperature:.2f}")
+    for axis, measured, title in zip(axes[0], (before, after), titles, strict=True):
+        CalibrationDisplay(measured.accuracy, measured.confidence, None).plot(ax=axis, name="measured")
+        ends = np.abs(measured.accuracy_ci95.T - measured.accuracy)
         axis.errorbar(
-            found.confidence,
-            found.accuracy,
-            yerr=ends,
-            fmt="o-",
-            capsize=3,
-            color=figures.COLORS[0],
-            label="measured",
+            measured.confidence, measured.accuracy, ends, fmt="none", capsize=3, color=figures.COLORS[0]
         )
-        axis.bar(
-            found.low + 0.5 / BINS,
-            0.25 * found.count / found.count.max(),
-            width=0.9 / BINS,
-            color="#d9d9d9",
-            zorder=0,
-            label="images in the bin\n(highest bar: the most)",
-        )
-        axis.set_title(f"{title}: error {found.error:.3f}", fontsize=11)
-        axis.set_xlabel("confidence")
-        axis.set_xlim(0, 1)
-        axis.set_ylim(0, 1.02)
+        heights = 0.25 * measured.count / measured.count.max()
+        label = "images in the bin\n(highest bar: most)"
+        axis.bar(measured.low + 0.5 / BINS, heights, 0.9 / BINS, color="#d9d9d9", zorder=0, label=label)
+        axis.set(title=f"{title}: error {measured.error:.3f}", xlabel="confidence", ylabel="")
+        axis.set(xlim=(0, 1), ylim=(0, 1.02), aspect="auto")
+        axis.get_legend().remove()
     axes[0, 0].set_ylabel("accuracy (95% interval)")
     axes[0, 0].legend(loc="upper left", fontsize=9)
-    return figure
+    text = conclusions.calibration("model", before, after, temperature).text
+    return figures.with_alt(figure, f"Accuracy against confidence in {BINS} bins. {text}")
 
 
 def curves(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], table: pd.DataFrame
 ) -> Figure:
-    """Return precision-recall and ROC curves by class; the legend names areas.
+    """Return precision-recall and ROC curves by class.
 
     Args:
         probabilities: `[N, K]`.
         labels: `[N] int64`.
         class_names: K names.
         table: from `confusion.areas`.
+
+    Example:
+        `plots.curves(probabilities, test.labels, names, table)`
     """
     figure, axes = figures.subplots(1, 2, width=11, height=5.6)
     for index, name in enumerate(class_names):
         mine = labels == index
         if not 0 < mine.sum() < len(mine):
             continue
-        options = {
-            "color": figures.COLORS[index % len(figures.COLORS)],
-            "linestyle": ("-", "--", ":")[index // len(figures.COLORS) % 3],
-        }
-        precision, recall, _ = metrics.precision_recall_curve(mine, probabilities[:, index])
-        false, true, _ = metrics.roc_curve(mine, probabilities[:, index])
-        row = table.loc[name]
-        axes[0, 0].plot(
-            recall, precision, label=f"{name} {row.average_precision:.3f} / {row.roc_auc:.4f}", **options
-        )
-        axes[0, 1].plot(np.maximum(false, 1e-5), true, **options)
-    axes[0, 0].set_xlabel("recall")
-    axes[0, 0].set_ylabel("precision")
-    axes[0, 1].set_xlabel("false positive rate (log scale)")
-    axes[0, 1].set_ylabel("true positive rate")
-    axes[0, 1].set_xscale("log")
+        turn, color = divmod(index, len(figures.COLORS))
+        style = {"color": figures.COLORS[color], "linestyle": ("-", "--", ":")[turn % 3]}
+        for axis, display in zip(axes[0], (PrecisionRecallDisplay, RocCurveDisplay), strict=True):
+            display.from_predictions(mine, probabilities[:, index], ax=axis, name=name, curve_kwargs=style)
+    axes[0, 0].set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="auto")
+    axes[0, 1].set(xlabel="false positive rate (log scale)", ylabel="true positive rate")
+    # from 1e-4: the rate of one false positive among 10,000 images
+    axes[0, 1].set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), aspect="auto")
     for axis in axes[0]:
-        axis.set_ylim(0, 1.02)
-    if len(class_names) <= 20:
-        figure.legend(
-            loc="outside lower center", ncols=3, title="average precision / area under ROC", fontsize=9
-        )
-    return figure
+        axis.legend(fontsize=8).set_visible(len(class_names) <= MOST_NAMED)
+    areas = table.dropna().astype(float)
+    lowest = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
+    text = f"Lowest average precision and area under ROC: {lowest or 'none'}."
+    return figures.with_alt(figure, f"Precision-recall and ROC curves of {len(areas)} classes. {text}")
 
 
-def slices(found: Sequence[Slice], accuracy: float) -> Figure:
-    """Return the accuracy of each slice with its interval, what its classes reach elsewhere, and the accuracy of all images."""
-    figure, axes = figures.subplots(width=8.5, height=1.4 + 0.36 * max(len(found), 1))
+def slices(parts: Sequence[Slice], accuracy: float) -> Figure:
+    """Return the accuracy of each slice with its interval, what its classes reach elsewhere, and the overall accuracy.
+
+    Example:
+        `plots.slices(parts, scores.accuracy)`
+    """
+    figure, axes = figures.subplots(width=8.5, height=1.4 + 0.36 * max(len(parts), 1))
     axis = axes[0, 0]
-    names = list(dict.fromkeys(item.property for item in found))
-    for place, item in enumerate(found):
-        ends = [[item.accuracy - item.accuracy_ci95[0]], [item.accuracy_ci95[1] - item.accuracy]]
-        axis.plot(item.expected, place, "|", color="#333333", markersize=14, markeredgewidth=2)
-        axis.errorbar(
-            item.accuracy,
-            place,
-            xerr=ends,
-            fmt="D" if item.shown else "o",
-            capsize=3,
-            color=figures.COLORS[names.index(item.property)],
-            mfc=None if item.shown else "white",
-        )
+    names = list(dict.fromkeys(part.property for part in parts))
+    for place, part in enumerate(parts):
+        axis.plot(part.expected, place, "|", color="#333333", markersize=14, markeredgewidth=2)
+        style = {"fmt": "D"} if part.significant else {"fmt": "o", "mfc": "white"}
+        color = figures.COLORS[names.index(part.property)]
+        figures.draw_interval(axis, part.accuracy, part.accuracy_ci95, place, color=color, **style)
     axis.axvline(accuracy, color="#777777", linestyle="--")
-    axis.set_yticks(range(len(found)), [f"{item.name} (n = {item.n:,})" for item in found])
-    axis.invert_yaxis()
+    figures.label_rows(axis, [f"{part.name} (n = {part.n:,})" for part in parts])
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel(
-        "accuracy (95% interval)\nbar: what the same classes reach elsewhere\nfilled: a difference between the two is shown"
+    key = "bar: same classes elsewhere; filled: significant difference\ndashed: all images"
+    axis.set_xlabel(f"accuracy (95% interval)\n{key}")
+    return figures.with_alt(figure, conclusions.slices("model", parts).text)
+
+
+def mistakes(part: data.Dataset, rows: np.ndarray, probabilities: np.ndarray, order: str) -> Figure:
+    """Return misclassified images with their index, true and predicted class, and confidence.
+
+    Args:
+        part: the images.
+        rows: those to draw.
+        probabilities: `[N, K]`, of all images.
+        order: how they were chosen, such as "most confident"; for the alt text.
+
+    Example:
+        `plots.mistakes(test, rows, probabilities, "most confident")`
+    """
+    names = part.class_names
+    titles = [
+        f"#{row}: {names[part.labels[row]]}\n→ {names[probabilities[row].argmax()]} {probabilities[row].max():.0%}"
+        for row in rows.tolist()
+    ]
+    nothing = "No image is misclassified."
+    figure = figures.image_grid(part.images[rows], titles, columns=6, cell=1.7, nothing=nothing)
+    alt = f"The {len(rows)} {order} mistakes, with index, true and predicted class, and confidence."
+    return figures.with_alt(figure, alt) if len(rows) else figure
+
+
+def possible_label_errors(part: data.Dataset, errors: pd.DataFrame, most: int) -> Figure:
+    """Return images whose nearest training images have another label, at most `most` of them.
+
+    Example:
+        `plots.possible_label_errors(test, errors, grid_images)`
+    """
+    drawn, names = errors.head(most), part.class_names
+    titles = [
+        f"#{index}\nlabel {names[label]}\nneighbours {names[suggested]}"
+        for index, label, suggested in zip(drawn["index"], drawn["label"], drawn["suggested"], strict=True)
+    ]
+    nothing = "No label contradicts those of the nearest training images."
+    figure = figures.image_grid(
+        part.images[drawn["index"].to_numpy()], titles, columns=6, cell=1.7, nothing=nothing
     )
-    return figure
+    alt = f"{len(drawn)} of {len(errors)} images whose label contradicts nearly all of their nearest training images."
+    return figures.with_alt(figure, alt) if len(drawn) else figure

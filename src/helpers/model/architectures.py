@@ -1,4 +1,4 @@
-"""Architectures; every model takes raw pixel values 0–255 and returns probabilities."""
+"""Network architectures. Every model takes raw pixel values from 0 to 255 and returns probabilities."""
 
 import math
 from collections.abc import Callable
@@ -8,12 +8,15 @@ from keras import layers
 
 
 def dense_network(input_shape: tuple[int, int, int], num_classes: int, units: int = 128) -> keras.Model:
-    """Return the dense network of the first experiment: flatten, dense ReLU, dropout 0.3, softmax.
+    """Build the dense network of the original experiment: flatten, dense ReLU, dropout 0.3, softmax.
 
     Args:
         input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255.
         num_classes: number of outputs, `float32 [N, num_classes]`.
         units: width of the hidden layer.
+
+    Example:
+        `dense = architectures.dense_network(train.image_shape, train.num_classes)`
     """
     inputs = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1.0 / 255.0, name="normalise")(inputs)
@@ -32,14 +35,17 @@ def baseline_cnn(
     standard_deviation: list[float],
     filters: int = 16,
 ) -> keras.Model:
-    """Return the shallow CNN: three 3×3 convolutions with batch normalisation, each followed by pooling.
+    """Build the shallow CNN: three 3×3 convolutions with batch normalisation, each followed by pooling.
 
     Args:
-        input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255; sides from 8.
+        input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255; sides of at least 8 pixels.
         num_classes: number of outputs, `float32 [N, num_classes]`.
         mean: mean of each channel on the 0–255 scale, from the training part.
         standard_deviation: standard deviation of each channel on the same scale.
         filters: channels of the first convolution; the other two have twice as many.
+
+    Example:
+        `cnn = architectures.baseline_cnn(train.image_shape, train.num_classes, **statistics, filters=16)`
     """
     inputs = keras.Input(input_shape, name="image")
     x = _normalised(inputs, mean, standard_deviation)
@@ -55,37 +61,6 @@ def baseline_cnn(
     return keras.Model(inputs, outputs, name="baseline_cnn")
 
 
-def plain_cnn(
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    mean: list[float],
-    standard_deviation: list[float],
-    width: int = 32,
-    dropout: float = 0.2,
-) -> keras.Model:
-    """Return the plain CNN: three times two 3×3 convolutions and pooling, with batch normalisation and dropout.
-
-    Args:
-        input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255; sides from 8.
-        num_classes: number of outputs, `float32 [N, num_classes]`.
-        mean: mean of each channel on the 0–255 scale, from the training part.
-        standard_deviation: standard deviation of each channel on the same scale.
-        width: channels of the first pair; each following pair has twice as many.
-        dropout: share of values that are set to zero after each pooling while training.
-    """
-    inputs = keras.Input(input_shape, name="image")
-    x = _normalised(inputs, mean, standard_deviation)
-    for stage in range(3):
-        for number in (1, 2):
-            x = _convolution(x, width * 2**stage, f"stage_{stage + 1}_{number}")
-        x = layers.MaxPooling2D(padding="same", name=f"stage_{stage + 1}_pool")(x)
-        x = layers.Dropout(dropout, name=f"stage_{stage + 1}_dropout")(x)
-    x = layers.GlobalMaxPooling2D(name="pool")(x)
-    outputs = layers.Dense(num_classes, activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="plain_cnn")
-
-
 def residual_cnn(
     input_shape: tuple[int | None, int | None, int],
     num_classes: int,
@@ -99,22 +74,23 @@ def residual_cnn(
     early_pooling: bool = True,
     front: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
 ) -> keras.Model:
-    """Return a residual CNN for small images: a stem and three stages of residual blocks, each twice as wide.
+    """Build a residual CNN for small images: a stem and three stages of residual blocks, each twice as wide.
 
-    The layout is that of the small ResNets which win training races on CIFAR-10 (D. Page, "How to train your
-    ResNet", 2018): pooling comes before the convolution that widens, and the last feature map is max-pooled.
+    The layout follows the small ResNets that train fastest on CIFAR-10 (D. Page, "How to train your ResNet", 2018):
+    pooling comes before the convolution that widens the feature map, and the last feature map is max-pooled.
 
     Args:
-        input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255; sides from 8, or None for any.
+        input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255; sides of at least 8 pixels, or
+            None for any size.
         num_classes: number of outputs, `float32 [N, num_classes]`.
         mean: mean of each channel on the 0–255 scale, from the training part.
         standard_deviation: standard deviation of each channel on the same scale.
-        width: channels of stem and first stage; multiples of 16 make the best use of a CPU's vector units.
+        width: channels of the stem and the first stage; multiples of 16 use a CPU's vector units best.
         depth: residual blocks in each stage, two convolutions each.
-        dropout: share of values before the classifier that are set to zero while training.
+        dropout: fraction of the values before the classifier that are set to zero while training.
         dense_units: width of a dense ReLU layer before the classifier; 0 for none.
-        early_pooling: whether the stem's feature map is halved before the first stage, for a quarter of the cost there.
-        front: further layers between normalisation and stem.
+        early_pooling: whether to halve the stem's feature map before the first stage, which then costs a quarter.
+        front: additional layers between normalisation and stem.
     """
     inputs = keras.Input(input_shape, name="image")
     x = _normalised(inputs, mean, standard_deviation)
@@ -141,14 +117,18 @@ def residual_cnn(
 
 
 def averaging_views(model: keras.Model, *, flip: bool = False, shift: int = 0) -> keras.Model:
-    """Return a model whose probabilities are the mean over views of each image; its weights are the given model's.
+    """Build a model that averages another model's probabilities over several views of each image.
 
-    Only Keras's own layers and operations are added, so that the model is saved and loaded as any other.
+    It shares the weights of the given model. It only adds Keras's own layers and operations, so it is saved and loaded
+    like any other model.
 
     Args:
         model: from raw pixels to probabilities.
-        flip: whether each view comes mirrored, too; right where a mirrored image keeps its label.
-        shift: pixels by which the image is also moved to each side, up and down; 0 for none.
+        flip: whether to add the mirror image of each view; only where mirroring keeps the label.
+        shift: pixels by which to move the image left, right, up and down for four more views; 0 for none.
+
+    Example:
+        `finished = architectures.averaging_views(model, flip=True)`
     """
     image = keras.Input(model.input.shape[1:], name="image")
     views = [image]
@@ -157,7 +137,7 @@ def averaging_views(model: keras.Model, *, flip: bool = False, shift: int = 0) -
         cropping = tuple((after, before) for before, after in padding)
         views.append(layers.Cropping2D(cropping)(layers.ZeroPadding2D(padding)(image)))
     if flip:
-        # not keras.ops.flip: LiteRT gives the integer form of ReverseV2 another scale than its input, and spoils the view
+        # not keras.ops.flip: LiteRT's integer ReverseV2 gets another scale than its input, which corrupts the view
         views += [view[:, :, ::-1] for view in views]
     if len(views) == 1:
         return model
@@ -166,12 +146,12 @@ def averaging_views(model: keras.Model, *, flip: bool = False, shift: int = 0) -
 
 
 def multiply_accumulates(model: keras.Model) -> int:
-    """Return the multiplications and additions (counted as one) of convolutions and dense layers for one image.
+    """Count the multiply–accumulate operations of a model's convolutions and dense layers for one image.
 
-    Training costs about six floating-point operations for each: two forward, four backward.
+    Training takes about six floating-point operations for each: two in the forward pass, four in the backward pass.
 
     Args:
-        model: built on images of a fixed size, without models as layers.
+        model: built for images of a fixed size, without nested models.
     """
     total = 0
     for layer in model.layers:

@@ -1,26 +1,31 @@
-"""The classical baselines, and the table that puts cost beside accuracy."""
+"""Measures a model's cost and accuracy, and puts several models into a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
+import keras
 import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
 from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
+from helpers.model import training
+from helpers.obtain import data
 from helpers.scoring import Score, score
 
 
 @dataclass(frozen=True)
 class Result:
-    """One model's cost and validation score: a row of the table.
+    """A model's cost and validation score, for a row of the table.
 
     Attributes:
-        label: what people call it.
-        parameters: fitted numbers; for a forest, its nodes.
-        samples: training images it saw.
+        label: its name in a sentence.
+        parameters: number of fitted parameters; for a forest, its nodes.
+        samples: number of training images.
         fit_seconds: wall-clock seconds of the fit.
-        predict_microseconds: wall-clock microseconds for each validation image, predicted in one call.
+        predict_microseconds: wall-clock microseconds per validation image, all predicted in one call.
         score: accuracy and macro-F1 on the validation part.
     """
 
@@ -37,7 +42,11 @@ class Result:
 
 
 def timed(call: Callable[[], object]) -> tuple[object, float]:
-    """Return what `call` returns, and its wall-clock seconds."""
+    """Return the result of a call and its wall-clock seconds.
+
+    Example:
+        `_, seconds = baselines.timed(lambda: model.fit(features, labels))`
+    """
     started = perf_counter()
     value = call()
     return value, perf_counter() - started
@@ -56,31 +65,83 @@ def measure(
     """Predict the validation part once, timed, and score it.
 
     Args:
-        label: what people call the model.
+        label: the model's name in a sentence.
         predict: returns predicted labels, `[N] int64`.
         labels: the true labels, `[N] int64`.
         num_classes: number of classes.
-        parameters: fitted numbers.
-        samples: training images the model saw.
-        fit_seconds: seconds of its fit.
+        parameters: number of fitted parameters.
+        samples: number of training images.
+        fit_seconds: seconds of the fit.
 
     Returns:
         The row of the table, and the predicted labels.
     """
     predicted, seconds = timed(predict)
-    row = Result(
-        label,
-        parameters,
-        samples,
-        fit_seconds,
-        1e6 * seconds / len(labels),
-        score(labels, predicted, num_classes),
-    )
+    microseconds = 1e6 * seconds / len(labels)
+    row = Result(label, parameters, samples, fit_seconds, microseconds, score(labels, predicted, num_classes))
     return row, np.asarray(predicted, dtype=np.int64)
 
 
+def measure_network(
+    label: str, model: keras.Model, validation: data.Dataset, *, samples: int, fit_seconds: float
+) -> tuple[Result, np.ndarray]:
+    """Predict the validation part with a network once, timed, and score it.
+
+    Args:
+        label: the network's name in a sentence.
+        model: from raw pixels to probabilities.
+        validation: the validation part.
+        samples: number of training images.
+        fit_seconds: seconds of the training.
+
+    Returns:
+        The row of the table, and the probabilities, `float32 [N, K]`.
+
+    Example:
+        `row, probabilities = baselines.measure_network("three-layer CNN", cnn, validation, samples=n, fit_seconds=s)`
+    """
+    probabilities: list[np.ndarray] = []
+
+    def predict() -> np.ndarray:
+        probabilities.append(training.predict(model, validation.images))
+        return probabilities[0].argmax(axis=1)
+
+    costs = {"parameters": model.count_params(), "samples": samples, "fit_seconds": fit_seconds}
+    row, _ = measure(label, predict, validation.labels, validation.num_classes, **costs)
+    return row, probabilities[0]
+
+
+def as_table(rows: Iterable[Mapping[str, object]], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return rows as a table in which the ends of the accuracy's interval are the columns `low` and `high`.
+
+    Example:
+        `table = baselines.as_table([row.as_metrics() for row in rows.values()], list(rows))`
+    """
+    table = pd.DataFrame(list(rows), index=names)
+    table[["low", "high"]] = table.pop("accuracy_ci95").to_list()
+    return table
+
+
+_FORMATS = {
+    **dict.fromkeys(("accuracy", "low", "high"), "{:.1%}"),
+    **dict.fromkeys(("parameters", "trained_parameters", "samples"), "{:,}"),
+    **dict.fromkeys(("fit_seconds", "extraction_seconds", "seconds"), "{:.1f}"),
+    "images_per_second": "{:,.0f}",
+    "macro_f1": "{:.3f}",
+}
+
+
+def style(table: pd.DataFrame, columns: Sequence[str], index: str | Sequence[str] = "label") -> Styler:
+    """Return columns of a table, formatted for display.
+
+    Example:
+        `baselines.style(table, ["accuracy", "low", "high", "macro_f1", "parameters", "samples", "fit_seconds"])`
+    """
+    return table.set_index(index)[list(columns)].style.format({name: _FORMATS[name] for name in columns})
+
+
 def count_parameters(model: ClassifierMixin | Pipeline) -> int:
-    """Return how many numbers a fitted scikit-learn classifier holds: coefficients, or nodes of its trees."""
+    """Return the size of a fitted scikit-learn classifier: its coefficients, or the nodes of its trees."""
     estimator = model[-1] if isinstance(model, Pipeline) else model
     if hasattr(estimator, "estimators_"):
         return int(sum(tree.tree_.node_count for tree in estimator.estimators_))

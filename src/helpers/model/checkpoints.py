@@ -1,4 +1,4 @@
-"""Checkpoints: a training that was killed goes on after its last whole epoch, as if nothing had happened."""
+"""Checkpoints: a killed training resumes after its last completed epoch and ends as if it had not been killed."""
 
 import hashlib
 import json
@@ -14,25 +14,26 @@ from helpers import paths
 from helpers.series import manifests
 
 _STATE, _TRAINING, _BEST = "state.json", "training.weights.h5", "best.weights.h5"
+_SAVED = ("history", "extra", "best_epoch", "best", "stopped_early", "seconds")  # attributes in the state
 
 
 def _generators(model: keras.Model) -> list[keras.Variable]:
-    """Return the states of the random generators of dropout, which Keras leaves out of its weight files."""
+    """Return the states of dropout's random generators, which Keras does not save with the weights."""
     return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
 
 
 class EpochCheckpoints(keras.callbacks.Callback):
-    """Keeps the whole state of a training after each epoch, its best weights, and stops when it no longer gains.
+    """Saves the complete state of a training after each epoch and its best weights, and stops it early.
 
-    Keras's `BackupAndRestore`, `ModelCheckpoint` and `EarlyStopping` in one, because a state that three callbacks
-    keep in three files can be torn by a kill, and because theirs leaves out the history, the patience already spent
-    and the state of dropout. The state of an epoch is one folder, which takes its name when it is whole.
+    This is Keras's `BackupAndRestore`, `ModelCheckpoint` and `EarlyStopping` in one. A kill can leave the files of three
+    callbacks inconsistent, and those callbacks do not save the history, the patience already spent and the state of
+    dropout. The state of an epoch is one folder, which gets its final name once it is complete.
 
     Args:
-        folder: where to keep it, such as a run's `scratch()`.
-        settings: all that the training depends on, as plain JSON; a state with other settings is not used.
+        folder: where to save, such as a run's `scratch()`.
+        settings: everything that the training depends on, as plain JSON; a state with other settings is not used.
         patience: epochs without a better value before the training stops.
-        monitor: the metric that decides which epoch is best; more is better.
+        monitor: the metric that decides which epoch is best; higher is better.
     """
 
     def __init__(
@@ -49,16 +50,16 @@ class EpochCheckpoints(keras.callbacks.Callback):
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs are kept."""
+        """The number of completed epochs."""
         return len(self.history.get("loss", ()))
 
     def restore(self, model: keras.Model) -> int:
-        """Put the newest whole state into a compiled and built model, if there is one of these settings.
+        """Restore the newest complete state with these settings, if there is one, into a compiled and built model.
 
-        A state that cannot be used is named in a warning and left out.
+        A damaged state is skipped with a warning.
 
         Returns:
-            How many epochs are done: the number of the epoch to begin with.
+            The number of completed epochs, which is the number of the epoch to begin with.
         """
         for folder in sorted(self.folder.glob("epoch-*[0-9]"), reverse=True):
             state = self._read(folder)
@@ -69,10 +70,7 @@ class EpochCheckpoints(keras.callbacks.Callback):
             model.load_weights(folder / _TRAINING)
             for variable, value in zip(_generators(model), state["generators"], strict=True):
                 variable.assign(value)
-            self.history, self.extra = state["history"], state["extra"]
-            self.best_epoch, self.best = state["best_epoch"], state["best"]
-            self.stopped_early, self.seconds = state["stopped_early"], state["seconds"]
-            self._current = folder
+            vars(self).update({name: state[name] for name in _SAVED}, _current=folder)
             return self.epochs_done
         return 0
 
@@ -81,30 +79,29 @@ class EpochCheckpoints(keras.callbacks.Callback):
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
             if state["fingerprint"] != self.fingerprint:
                 return None
-            whole = all(manifests.sha256(folder / name) == state[name] for name in (_TRAINING, _BEST))
+            if all(manifests.sha256(folder / name) == state[name] for name in (_TRAINING, _BEST)):
+                return state
         except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
-            warnings.warn(f"The checkpoint {paths.shown(folder)} is not whole; it is not used.", stacklevel=3)
-            return None
-        return state
+            pass  # damaged, too
+        warnings.warn(f"The checkpoint {paths.shown(folder)} is damaged; it is not used.", stacklevel=3)
+        return None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep the state, and stop the training where patience is spent."""
+        """Save the state, and stop the training once the patience is spent."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
         if not math.isfinite(self.history["loss"][-1]):
-            return  # a state that diverged is not worth going on from
+            return  # nobody should resume from a diverged state
         value = self.history[self.monitor][-1]
         is_best = value > self.best
         if is_best:
             self.best, self.best_epoch = value, epoch
         self.stopped_early = epoch - self.best_epoch >= self.patience
-        self._keep(epoch, is_best)
+        self._save(epoch, is_best)
         if self.stopped_early:
             self.model.stop_training = True
 
-    def _keep(self, epoch: int, is_best: bool) -> None:
+    def _save(self, epoch: int, is_best: bool) -> None:
         folder = self.folder / f"epoch-{epoch + 1:04d}"
         partial = folder.with_suffix(".partial")
         for leftover in (partial, folder):
@@ -116,12 +113,7 @@ class EpochCheckpoints(keras.callbacks.Callback):
         state = {name: manifests.sha256(partial / name) for name in (_TRAINING, _BEST)} | {
             "fingerprint": self.fingerprint,
             "generators": [variable.numpy().tolist() for variable in _generators(self.model)],
-            "history": self.history,
-            "extra": self.extra,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-            "stopped_early": self.stopped_early,
-            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in _SAVED},
         }
         manifests.write_json(partial / _STATE, state)
         partial.rename(folder)
@@ -130,6 +122,6 @@ class EpochCheckpoints(keras.callbacks.Callback):
             shutil.rmtree(before, ignore_errors=True)
 
     def load_best(self, model: keras.Model) -> None:
-        """Put the weights of the best epoch into the model."""
+        """Load the weights of the best epoch into the model."""
         if self._current is not None:
             model.load_weights(self._current / _BEST)

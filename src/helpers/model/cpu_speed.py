@@ -1,4 +1,4 @@
-"""What makes a training step on a CPU cheaper without changing what it computes: fused batch norm, bfloat16."""
+"""Faster training steps on CPUs that compute the same function: fused batch normalisation, bfloat16."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ _EXCEPT = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"  # read by Te
 
 
 class FusedNorm(keras.layers.Layer):
-    """A batch normalisation as it is while training, in one operation instead of ten.
+    """Replaces a batch normalisation during training, with one operation instead of ten.
 
-    It has the layer's own offset and scale.
+    It shares the layer's offset and scale.
 
     Args:
-        norm: the layer that it stands for, of feature maps `[N, H, W, C]`.
-        running: whether it keeps the layer's running statistics, too, and is that layer where nothing trains; otherwise
-            `averaging.NormStatistics` makes them.
+        norm: the replaced layer, of feature maps `[N, H, W, C]`.
+        running: whether to update the layer's running statistics too, and to call the layer itself outside of training;
+            otherwise `weight_averaging.NormStatistics` computes the statistics.
     """
 
     def __init__(self, norm: keras.layers.BatchNormalization, *, running: bool = False) -> None:
@@ -30,7 +30,7 @@ class FusedNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        """Normalise a batch by its own mean and variance, then scale and move it."""
+        """Normalise a batch by its own mean and variance, then scale and shift it."""
         if self.running and not training:
             return self.norm(inputs, training=False)
         scale, offset = self.norm.gamma.value, self.norm.beta.value
@@ -38,20 +38,20 @@ class FusedNorm(keras.layers.Layer):
             inputs, scale, offset, epsilon=self.norm.epsilon
         )
         if self.running:
-            self._keep(mean, variance, tf.size(inputs) // tf.size(mean))
+            self._update(mean, variance, tf.size(inputs) // tf.size(mean))
         return normalised
 
-    def _keep(self, mean: tf.Tensor, variance: tf.Tensor, values: tf.Tensor) -> None:
-        """Move the running statistics towards a batch's, as Keras does: by the variance of the values themselves.
+    def _update(self, mean: tf.Tensor, variance: tf.Tensor, values: tf.Tensor) -> None:
+        """Update the running statistics with those of a batch, by the biased variance as Keras does.
 
         Args:
             mean: of each channel, `float32 [C]`.
-            variance: likewise, of the population that the values are drawn from: the operation divides by one less.
-            values: of each channel.
+            variance: unbiased, of each channel, `float32 [C]`.
+            values: number of values in each channel.
         """
         biased = variance * (tf.cast(values, tf.float32) - 1.0) / tf.cast(values, tf.float32)
-        for kept, found in ((self.norm.moving_mean, mean), (self.norm.moving_variance, biased)):
-            kept.assign(kept.value * self.norm.momentum + found * (1.0 - self.norm.momentum))
+        for running, value in ((self.norm.moving_mean, mean), (self.norm.moving_variance, biased)):
+            running.assign(running.value * self.norm.momentum + value * (1.0 - self.norm.momentum))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the inputs."""
@@ -59,9 +59,9 @@ class FusedNorm(keras.layers.Layer):
 
 
 class Trainer(keras.Model):
-    """A network as it trains; it shares all weights with the network that it is made from by `trainer_of`.
+    """Trains a network whose weights it shares; created with `trainer_of`.
 
-    Saved, it is that network: of Keras's own layers, without this package's optimizers.
+    Saving it saves that network, which has only Keras's own layers and no optimizer of this package.
     """
 
     network: keras.Model
@@ -76,11 +76,11 @@ class Trainer(keras.Model):
 
 
 def trainer_of(network: keras.Model, *, running: bool = False) -> Trainer:
-    """Return what is compiled and fitted in the network's place.
+    """Return the model to compile and fit in place of a network.
 
     Args:
-        network: of layers called once, without models as layers.
-        running: whether batch normalisations keep running statistics while they train; as for `FusedNorm`.
+        network: each layer is called once, and none is a model.
+        running: whether batch normalisations update their running statistics during training; as for `FusedNorm`.
     """
 
     def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -93,14 +93,14 @@ def trainer_of(network: keras.Model, *, running: bool = False) -> Trainer:
 
 
 def _can_be_fused(layer: keras.layers.Layer) -> bool:
-    """Tell whether a layer is a batch normalisation of feature maps by channel, with scale and offset, not frozen."""
+    """Return whether a layer is an unfrozen batch normalisation of feature maps by channel, with scale and offset."""
     if not isinstance(layer, keras.layers.BatchNormalization) or not layer.trainable:
         return False
     return layer.scale and layer.center and len(layer.input.shape) == 4 and layer.axis in (-1, 3)
 
 
 def bfloat16_is_native() -> bool:
-    """Return whether this processor multiplies bfloat16 numbers itself; where Linux does not say, False."""
+    """Return whether this processor has bfloat16 instructions; False where Linux does not report it."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -110,10 +110,10 @@ def bfloat16_is_native() -> bool:
 
 @contextlib.contextmanager
 def bfloat16(on: bool) -> Iterator[None]:
-    """Have oneDNN do convolutions in bfloat16 and add up in float32, or not; weights stay float32.
+    """Switch oneDNN's convolutions to bfloat16 with float32 accumulation, or back; weights stay float32.
 
-    Matrix products stay as they are: Muon's, of kernels by themselves, need the digits. Functions called inside run so,
-    whatever they were before. Without effect on processors and systems whose TensorFlow cannot.
+    Matrix products stay in float32, as Muon's need the precision. The setting applies to functions called inside,
+    whatever it was before. It has no effect where the processor or TensorFlow does not support it.
     """
     before = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
     os.environ.setdefault(_EXCEPT, "MatMul")

@@ -1,39 +1,39 @@
-"""Fine-tuning: training goes on in the unfrozen blocks of a network whose head is trained already."""
+"""Fine-tuning: trains the unfrozen blocks of a network whose head is trained already."""
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers import scoring
 from helpers.errors import UsageError
 from helpers.model import optimizers, training
 from helpers.model.backbones import blocks, networks
 from helpers.model.checkpoints import EpochCheckpoints
+from helpers.model.training_records import RecordingTrainer, ReplayedLogs, Windows
 from helpers.obtain import data
 from helpers.scrub import augment
 from helpers.series import manifests
 
 HEAD = "classifier"
-WINDOWS_PER_EPOCH = 20
+FROZEN = "frozen"
 
 
 @dataclass(frozen=True)
 class FineTuningSettings:
-    """How to fine-tune.
+    """The settings of a fine-tuning.
 
     Attributes:
-        epochs: passes over the training images, at most.
+        epochs: maximum number of passes over the training images.
         batch_size: images in a step.
         learning_rate: peak of the schedule: linear warm-up, then a cosine to zero.
-        warmup_fraction: share of the steps that warm up.
-        rate_decay: factor on the learning rate from one block to the one below; 1 for the same rate everywhere.
-        label_smoothing: share of the target that is spread over all classes.
+        warmup_fraction: fraction of the steps in which the rate rises.
+        rate_decay: factor on the learning rate from one block to the block below; 1 for the same rate everywhere.
+        label_smoothing: fraction of the target that is spread over all classes.
         weight_decay: of AdamW, on kernels.
         patience: epochs without a better validation accuracy before training stops.
         seed: of order and augmentation.
@@ -52,19 +52,19 @@ class FineTuningSettings:
 
 @dataclass(frozen=True, eq=False)
 class FineTuned:
-    """What a fine-tuning left; the model itself has the weights of the best epoch.
+    """The result of a fine-tuning; the model itself has the weights of the best epoch.
 
     Attributes:
-        fit: history and seconds, the epochs before a kill included.
+        fit: history and seconds, including the epochs before a kill.
         best_epoch: the epoch with the best validation accuracy, from 0.
-        stopped_early: whether patience ended it.
-        resumed_after: epochs that an earlier, killed training had done; 0 for none.
-        curves: `{"passes": [windows], "loss": …, "accuracy": …}`: means of the training in windows of steps, by passes
-            over the training images.
+        stopped_early: whether the training ended because validation accuracy no longer rose.
+        resumed_after: number of epochs that a killed training had completed; 0 for none.
+        curves: `{"passes": [windows], "loss": …, "accuracy": …}`: training loss and accuracy averaged over windows of
+            steps, by passes over the training images.
         gradient_norms: `{"step": [windows], "blocks": {name: [windows]}}`: mean gradient norm of each block in the
-            same windows; blocks from the image to the head.
-        rate_steps: `[M]`, steps at which the rate is given.
-        learning_rates: `[M]`, the head's rate at these steps.
+            same windows, from the image to the head.
+        rate_steps: `[M]`, the steps of `learning_rates`.
+        learning_rates: `[M]`, the head's learning rate at these steps.
     """
 
     fit: training.Fit
@@ -76,88 +76,19 @@ class FineTuned:
     rate_steps: np.ndarray
     learning_rates: np.ndarray
 
+    def learning_curves(self, accuracy_before: float) -> dict[str, Sequence[float]]:
+        """Return the curves for `plots.learning_curves`: training by window, validation before and after each epoch.
 
-class _Trainer(keras.Model):
-    """Trains a network and reports the norm of each block's gradient; the network itself stays plain Keras."""
-
-    def __init__(self, network: keras.Model, block_of: dict[str, str]) -> None:
-        super().__init__(name="trainer")
-        self.network = network
-        groups: dict[str, list[int]] = defaultdict(list)
-        for place, variable in enumerate(network.trainable_variables):
-            groups[block_of[variable.path]].append(place)
-        self.groups = tuple((name, tuple(places)) for name, places in groups.items())
-        # called once, so that its variables and the optimizer's can be restored
-        self(tf.zeros((1, *network.input.shape[1:])))
-
-    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        return self.network(images, training=training)
-
-    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        images, targets = batch
-        with tf.GradientTape() as tape:
-            predicted = self(images, training=True)
-            loss = self.compute_loss(x=images, y=targets, y_pred=predicted)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        average = next(metric for metric in self.metrics if metric.name == "loss")
-        average.update_state(loss, sample_weight=tf.shape(images)[0])
-        results = self.compute_metrics(images, targets, predicted)
-        for name, places in self.groups:
-            results[_NORM + name] = tf.linalg.global_norm([gradients[place] for place in places])
-        return results
-
-
-_NORM = "gradient_norm/"
-
-
-class _Windows(keras.callbacks.Callback):
-    """Averages the gradient norms over windows of steps, and tells how far the training is."""
-
-    def __init__(
-        self, checkpoints: EpochCheckpoints, steps: int, epochs: int, progress: Callable[..., None]
-    ) -> None:
-        super().__init__()
-        self.checkpoints, self.steps, self.epochs, self.progress = checkpoints, steps, epochs, progress
-        self.window = max(1, steps // WINDOWS_PER_EPOCH)
-        self.epoch = 0
-        self._sums: dict[str, float] = defaultdict(float)
-        self._averages: dict[str, float] = {}
-        self._count = 0
-        self._started = perf_counter()
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch, self._started, self._averages = epoch, perf_counter(), {}
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        for name, value in logs.items():
-            if name.startswith(_NORM):
-                self._sums[name.removeprefix(_NORM)] += float(value)
-        self._count += 1
-        if self._count == self.window or batch == self.steps - 1:
-            self._close(batch + 1, {name: float(logs[name]) for name in ("loss", "accuracy")})
-        self.progress(self.epoch * self.steps + batch + 1, self.epochs * self.steps)
-
-    def _close(self, steps: int, averages: dict[str, float]) -> None:
-        """Keep a window; Keras's averages run from the epoch's begin, so the window's own are worked out."""
-        norms = self.checkpoints.extra.setdefault("gradient_norms", {"step": [], "blocks": {}})
-        norms["step"].append(self.epoch * self.steps + steps)
-        for name, total in self._sums.items():
-            norms["blocks"].setdefault(name, []).append(total / self._count)
-        curves = self.checkpoints.extra.setdefault("curves", {"passes": [], "loss": [], "accuracy": []})
-        curves["passes"].append(self.epoch + (steps - self._count / 2) / self.steps)
-        for name, average in averages.items():
-            before = self._averages.get(name, 0.0) * (steps - self._count)
-            curves[name].append((average * steps - before) / self._count)
-        self._averages = averages
-        self._sums.clear()
-        self._count = 0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.checkpoints.seconds += perf_counter() - self._started
-        for name in [name for name in (logs or {}) if name.startswith(_NORM)]:
-            del logs[name]  # one step's values; the windows hold the means
+        Args:
+            accuracy_before: validation accuracy before the first step; the loss there is unknown.
+        """
+        history = self.fit.history
+        return {
+            **self.curves,
+            "val_passes": range(len(history["val_loss"]) + 1),
+            "val_loss": [np.nan, *history["val_loss"]],
+            "val_accuracy": [accuracy_before, *history["val_accuracy"]],
+        }
 
 
 def fine_tune(
@@ -175,78 +106,89 @@ def fine_tune(
 ) -> FineTuned:
     """Fine-tune a model in place; it ends with the weights of its best epoch.
 
-    A call with the same model, data and settings that was killed goes on after the last epoch that it finished, and
-    ends with the same weights as if it had not been killed.
+    After a kill, a call with the same model, data and settings resumes after the last completed epoch and ends with the
+    same weights as an undisturbed training.
 
     Args:
-        model: from raw pixels to probabilities, as 05_transfer_learning leaves it.
+        model: from raw pixels to probabilities, as saved by 05_transfer_learning.
         train: the training part.
         validation: the validation part.
-        settings: how.
-        unfrozen: how many blocks from the top are trained; None for all.
+        settings: of the training.
+        unfrozen: number of blocks to train, counted from the top; None for all.
         train_depthwise: as for `blocks.unfreeze`.
-        policy: how to augment; None for not at all.
-        folder: for checkpoints; it outlives a kill.
+        policy: how to augment; None for no augmentation.
+        folder: for checkpoints; it must survive a kill.
         logs: for TensorBoard; None for none.
-        progress: called with steps done and steps in all.
+        progress: called with the number of steps done and the number of all steps.
 
     Raises:
-        UsageError: the model has fewer blocks than `unfrozen`, or other classes than the data.
+        UsageError: the model has fewer blocks than `unfrozen`, or does not fit the data.
         OsemnError: the loss became NaN or infinite.
     """
-    _check_classes(model, train)
-    found = blocks.unfreeze(model, unfrozen, train_depthwise)
-    checkpoints = EpochCheckpoints(
-        folder, _fingerprint(model, train, validation, settings, policy), settings.patience
-    )
+    _check_fit(model, train)
+    parts = blocks.unfreeze(model, unfrozen, train_depthwise)
+    fingerprint = _fingerprint(model, train, validation, settings, policy)
+    checkpoints = EpochCheckpoints(folder, fingerprint, settings.patience)
     steps = -(-len(train) // settings.batch_size)
     schedule = training.one_cycle(settings.learning_rate, settings.epochs * steps, settings.warmup_fraction)
-    trainer = _compiled(model, found, settings, schedule)
+    trainer = _compiled(model, parts, settings, schedule)
     first = checkpoints.restore(trainer)
     if first < settings.epochs and not checkpoints.stopped_early:
-        callbacks = [
-            _Windows(checkpoints, steps, settings.epochs, progress),
-            *_tensorboard(logs, checkpoints),
-        ]
         rows, _ = training.batches(
             train, settings.batch_size, seed=settings.seed, policy=policy, first_epoch=first
         )
+        watching = [Windows(checkpoints, steps), training.StepProgress(steps, settings.epochs, progress)]
+        watching += [] if logs is None else [ReplayedLogs(checkpoints, log_dir=str(logs), write_graph=False)]
         trainer.fit(
             rows.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
-            validation_data=training.held_out(validation),
+            validation_data=training.validation_batches(validation),
             initial_epoch=first,
             epochs=settings.epochs,
             verbose=0,
             shuffle=False,
-            callbacks=[*callbacks, checkpoints, keras.callbacks.TerminateOnNaN()],
+            callbacks=[*watching, checkpoints, keras.callbacks.TerminateOnNaN()],
         )
-    fit = training.finished(checkpoints.history, checkpoints.seconds)
+    return _load_best(trainer, checkpoints, first, [block.name for block in parts], schedule, steps)
+
+
+def _load_best(
+    trainer: RecordingTrainer,
+    checkpoints: EpochCheckpoints,
+    first: int,
+    names: Sequence[str],
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    steps: int,
+) -> FineTuned:
+    """Load the weights of the best epoch, and return the result of the training."""
+    fit = training.check_fit(checkpoints.history, checkpoints.seconds)
     checkpoints.load_best(trainer)
-    done = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
+    norms = checkpoints.extra.get("gradient_norms", {})
+    by_block = norms.get("blocks", {})
+    in_order = {
+        name: by_block[name] for name in (*names, HEAD) if name in by_block
+    }  # TensorFlow sorts by name
+    sampled = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
     return FineTuned(
         fit,
         checkpoints.best_epoch,
         checkpoints.stopped_early,
         first,
         checkpoints.extra.get("curves", {}),
-        _in_order(checkpoints.extra.get("gradient_norms", {}), found),
-        done,
-        np.array([float(schedule(step)) for step in done]),
+        {**norms, "blocks": in_order},
+        sampled,
+        np.array([float(schedule(step)) for step in sampled]),
     )
 
 
-def _in_order(norms: dict[str, Any], found: Sequence[blocks.Block]) -> dict[str, Any]:
-    """Return gradient norms with the blocks from the image to the head (TensorFlow sorts its results by name)."""
-    order = [name for name in (*(block.name for block in found), HEAD) if name in norms.get("blocks", {})]
-    return {**norms, "blocks": {name: norms["blocks"][name] for name in order}}
-
-
 def check_rate(learning_rate: float, head_learning_rate: float) -> None:
-    """Check that fine-tuning is gentle: its rate is at most a tenth of the rate at which the head was trained.
+    """Check that the learning rate is at most a tenth of the rate at which the head was trained.
 
     Raises:
-        UsageError: it is higher, and would wash out what the network learned on ImageNet.
+        UsageError: it is higher, which would destroy what the network learned on ImageNet.
+
+    Example:
+        `fine_tuning.check_rate(learning_rate, before["head_learning_rate"])`
     """
     if learning_rate > head_learning_rate / 10 * (1 + 1e-9):
         raise UsageError(
@@ -255,11 +197,37 @@ def check_rate(learning_rate: float, head_learning_rate: float) -> None:
         )
 
 
-def _check_classes(model: keras.Model, train: data.Dataset) -> None:
+def compare_variants(
+    labels: np.ndarray, predicted: Mapping[str, np.ndarray]
+) -> dict[tuple[str, str], scoring.Comparison]:
+    """Compare each fine-tuned variant with the frozen network, and all blocks with the top blocks, image by image.
+
+    The p-values against the frozen network are corrected for the number of variants, as the best variant is selected.
+
+    Args:
+        labels: of the validation images, `[N] int64`.
+        predicted: predicted labels by variant, `frozen` among them.
+
+    Example:
+        `differences = fine_tuning.compare_variants(validation.labels, predicted)`
+    """
+    variants = [name for name in predicted if name != FROZEN]
+    pairs = [(one, FROZEN) for one in variants]
+    pairs += [("all_blocks", "top_blocks")] if {"all_blocks", "top_blocks"} <= set(variants) else []
+    return {
+        (one, other): scoring.compare(labels, predicted[one], predicted[other]).corrected(
+            len(variants) if other == FROZEN else 1
+        )
+        for one, other in pairs
+    }
+
+
+def _check_fit(model: keras.Model, train: data.Dataset) -> None:
+    """Check that the model takes these images and predicts these classes."""
     if model.output.shape[-1] != train.num_classes or tuple(model.input.shape[1:]) != train.image_shape:
         raise UsageError(
-            f"'{model.name}' takes images of {tuple(model.input.shape[1:])} and tells {model.output.shape[-1]} classes, "
-            f"but the data are {train.image_shape} with {train.num_classes}.",
+            f"'{model.name}' takes images of {tuple(model.input.shape[1:])} and predicts {model.output.shape[-1]} classes, "
+            f"but the images are {train.image_shape} with {train.num_classes} classes.",
             "run 05_transfer_learning on these data first",
         )
 
@@ -271,7 +239,7 @@ def _fingerprint(
     settings: FineTuningSettings,
     policy: augment.AugmentationPolicy | None,
 ) -> dict[str, Any]:
-    """Return all that a training depends on."""
+    """Return everything that the training depends on, as plain JSON."""
     return {
         "settings": asdict(settings),
         "trained": [variable.path for variable in model.trainable_variables],
@@ -285,14 +253,15 @@ def _fingerprint(
 
 def _compiled(
     model: keras.Model,
-    found: Sequence[blocks.Block],
+    parts: Sequence[blocks.Block],
     settings: FineTuningSettings,
     schedule: keras.optimizers.schedules.LearningRateSchedule,
-) -> _Trainer:
-    of_layer = {name: block.name for block in found for name in block.layers}
+) -> RecordingTrainer:
+    """Return what trains the model, compiled."""
+    of_layer = {name: block.name for block in parts for name in block.layers}
     block_of = {v.path: of_layer.get(x.name, HEAD) for x in model.layers for v in x.trainable_variables}
-    trainer = _Trainer(model, block_of)
-    factors = blocks.rates(model, found, settings.rate_decay)
+    trainer = RecordingTrainer(model, block_of)
+    factors = blocks.rates(model, parts, settings.rate_decay)
     optimizer = optimizers.DiscriminativeAdamW(
         schedule,
         weight_decay=settings.weight_decay,
@@ -306,20 +275,3 @@ def _compiled(
     )
     training.build_optimizer(trainer)
     return trainer
-
-
-def _tensorboard(logs: Path | None, checkpoints: EpochCheckpoints) -> list[keras.callbacks.Callback]:
-    return [] if logs is None else [_Replaying(checkpoints, log_dir=str(logs), write_graph=False)]
-
-
-class _Replaying(keras.callbacks.TensorBoard):
-    """TensorBoard's logs, which after a kill begin with the epochs that were done before it."""
-
-    def __init__(self, checkpoints: EpochCheckpoints, **options: Any) -> None:
-        super().__init__(**options)
-        self.checkpoints = checkpoints
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        super().on_train_begin(logs)
-        for epoch in range(self.checkpoints.epochs_done):
-            super().on_epoch_end(epoch, {k: v[epoch] for k, v in self.checkpoints.history.items()})

@@ -1,6 +1,6 @@
-"""Freezing: a model as one TensorFlow graph with constant weights, which runs faster than the model itself.
+"""Freezes a model into a TensorFlow graph with constant weights, which runs faster than the model itself.
 
-The one place for these imports, which are private to TensorFlow.
+This is the only module with these imports, which are private to TensorFlow.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ class FrozenGraph:
 
     Attributes:
         definition: the `GraphDef`.
-        input_name: node that takes the images, `float32 [N, H, W, C]`.
-        output_names: nodes that give what the function returns, in its order.
+        input_name: the node of the images, `float32 [N, H, W, C]`.
+        output_names: the nodes of the outputs, in the order of the function.
     """
 
     definition: Any
@@ -33,9 +33,9 @@ class FrozenGraph:
 
 
 def freeze(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function of a batch that computes what the model does in inference, with its weights of now.
+    """Return a function of a batch that computes the model's inference with its current weights.
 
-    With constant weights TensorFlow's grappler folds batch normalisation into the convolutions.
+    With constant weights, TensorFlow's grappler folds batch normalisation into the convolutions.
 
     Args:
         model: with one input, `float32 [N, …]`, and one output.
@@ -45,7 +45,7 @@ def freeze(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def frozen_graph(forward: Callable[[tf.Tensor], Any], image_shape: Sequence[int | None]) -> FrozenGraph:
-    """Return the graph of a function of images, with the weights of now, the batch size free.
+    """Return the graph of a function of images with the current weights, for any batch size.
 
     Args:
         forward: from `float32 [N, H, W, C]` to a tensor or a tuple of tensors.
@@ -59,7 +59,7 @@ def frozen_graph(forward: Callable[[tf.Tensor], Any], image_shape: Sequence[int 
 
 
 def optimised(graph: FrozenGraph) -> Any:
-    """Return the `GraphDef` after grappler: constants are folded, batch normalisation into the convolutions too."""
+    """Return the `GraphDef` optimised by grappler: constants are folded, and batch normalisation into convolutions."""
     imported = tf.Graph()
     with imported.as_default():
         tf.import_graph_def(graph.definition, name="")

@@ -1,4 +1,4 @@
-"""Looks inside a model while it is called, however deep in other models a layer lies; no graph is cut open."""
+"""Hooks into the layers of a model while it is called, at any depth of nesting, without changing its graph."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ import tensorflow as tf
 
 
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers of a model in order, those of models inside it in their place."""
-    found: list[keras.layers.Layer] = []
+    """Return the layers of a model in order, with nested models replaced by their layers."""
+    flat: list[keras.layers.Layer] = []
     for layer in model.layers:
-        found.extend(flat_layers(layer) if isinstance(layer, keras.Model) else [layer])
-    return found
+        flat.extend(flat_layers(layer) if isinstance(layer, keras.Model) else [layer])
+    return flat
 
 
 def shape_of(layer: keras.layers.Layer) -> tuple[int | None, ...]:
-    """Return the shape of a layer's output; empty where it has several outputs, or none yet."""
+    """Return the shape of a layer's output; empty if it has several outputs, or none yet."""
     try:
         return tuple(layer.output.shape)
     except AttributeError:
@@ -26,7 +26,7 @@ def shape_of(layer: keras.layers.Layer) -> tuple[int | None, ...]:
 
 @contextlib.contextmanager
 def replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute for a while."""
+    """Replace an attribute of an object within a `with` block."""
     own = name in vars(thing)
     before = getattr(thing, name)
     setattr(thing, name, value)
@@ -41,7 +41,7 @@ def replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def watched(layer: keras.layers.Layer, watch: Callable[[Any, tf.Tensor], None]) -> Iterator[None]:
-    """Call `watch` with a layer's input and output whenever it is called."""
+    """Call `watch` with the input and output of each call of a layer within a `with` block."""
     call = layer.call
 
     def calling(inputs: Any, *arguments: Any, **options: Any) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Loading models that may come from somewhere else: only Keras's own format, in safe mode, without code inside."""
+"""Loads models from untrusted sources: only Keras's own format, in safe mode, without code inside."""
 
 import json
 import zipfile
@@ -14,29 +14,31 @@ if TYPE_CHECKING:
 
 _HDF5 = b"\x89HDF"
 _PICKLE = b"\x80"
-_REMEDY = "train it by this series, or save it by model.save('….keras') from Keras's own layers"
+_REMEDY = (
+    "train it with this series, or build it from Keras's own layers and save it with model.save('….keras')"
+)
 
 
 def load(path: Path) -> "keras.Model":
-    """Return the model of a `.keras` file that holds nothing but Keras's own layers; no code of the file is run.
+    """Load a `.keras` file that contains only Keras's own layers; no code in the file is run.
 
     Raises:
-        OsemnError: the file is of another format (HDF5 and pickles can hold code), is damaged, or holds a Lambda layer or
-            a class that is not Keras's.
+        OsemnError: the file has another format (HDF5 and pickles can contain code), is damaged, or contains a Lambda layer
+            or a class that is not Keras's own.
     """
     check(path)
     import keras
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises errors of many kinds for damaged files
+    except Exception as error:  # Keras raises many kinds of errors for damaged files
         raise OsemnError(
             f"{paths.shown(path)} cannot be loaded: {str(error).strip()[:200]}", _REMEDY
         ) from None
 
 
 def check(path: Path) -> None:
-    """Refuse a file that is no `.keras` archive, or whose layers are not all Keras's own; nothing of it is run.
+    """Refuse a file that is not a `.keras` archive of Keras's own layers, without running anything in it.
 
     Raises:
         OsemnError: as for `load`.
@@ -46,25 +48,25 @@ def check(path: Path) -> None:
         with path.open("rb") as stream:
             start = stream.read(4)
     except OSError as error:
-        raise OsemnError(f"{shown} cannot be read: {error.strerror}.", "name a file that is there") from None
+        raise OsemnError(f"{shown} cannot be read: {error.strerror}.", "check the path of the file") from None
     if start == _HDF5:
         raise OsemnError(
-            f"{shown} is an HDF5 file (.h5), which may hold code that runs when it is loaded.", _REMEDY
+            f"{shown} is an HDF5 file (.h5), which may contain code that runs when it is loaded.", _REMEDY
         )
     if start[:1] == _PICKLE:
-        raise OsemnError(f"{shown} is a pickle, which runs code when it is loaded.", _REMEDY)
+        raise OsemnError(f"{shown} is a pickle, which may run code when it is loaded.", _REMEDY)
     try:
         with zipfile.ZipFile(path) as archive:
             configuration = json.loads(archive.read("config.json"))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError):
-        raise OsemnError(f"{shown} is no model in Keras's format.", _REMEDY) from None
+        raise OsemnError(f"{shown} is not a model in Keras's format.", _REMEDY) from None
     foreign = sorted(set(_foreign(configuration)))
     if foreign:
-        raise OsemnError(f"{shown} holds what is not Keras's own: {', '.join(foreign)}.", _REMEDY)
+        raise OsemnError(f"{shown} contains classes that are not Keras's own: {', '.join(foreign)}.", _REMEDY)
 
 
 def _foreign(node: Any) -> Iterator[str]:
-    """Name the classes in a model's configuration that may hold code, however deep they lie."""
+    """Return the names of all classes in a model's configuration that may contain code."""
     if isinstance(node, dict):
         name = node.get("class_name")
         if name == "Lambda" or name == "__lambda__":

@@ -1,4 +1,4 @@
-"""Optimizers: Keras's own, with a rate for each variable, and Muon on convolution kernels."""
+"""Optimizers: Keras's own with a learning rate per variable, and Muon for convolution kernels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 
 
 class _Discriminative:
-    """Gives an optimizer a factor on the learning rate of each variable (weight decay keeps the common rate).
+    """Adds a factor on the learning rate of each variable to an optimizer; weight decay uses the common rate.
 
     Args:
         *arguments: of the optimizer.
@@ -20,7 +20,7 @@ class _Discriminative:
         self.factors = tuple(factors)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable, at its own rate."""
+        """Update a variable at its own rate."""
         factor = self.factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
@@ -34,7 +34,7 @@ class DiscriminativeSGD(_Discriminative, keras.optimizers.SGD):
 
 
 class ConvolutionMuon(keras.optimizers.Muon):
-    """Muon on convolution kernels, AdamW on all else; Keras's own Muon leaves kernels of four dimensions to AdamW.
+    """Muon for convolution kernels, AdamW for all others; Keras's own Muon leaves four-dimensional kernels to AdamW.
 
     A kernel `[h, w, in, out]` is orthogonalised as the matrix `[h · w · in, out]`.
 
@@ -45,10 +45,10 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return len(variable.shape) != 4
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
-        """Orthogonalise a kernel, as a matrix.
+        """Orthogonalise a kernel as a matrix.
 
-        Keras's polynomial in the matrix X is X times a polynomial in XᵀX: iterated on the small square matrix, it costs
-        a third.
+        Keras iterates a polynomial in the matrix X. It equals X times a polynomial in XᵀX, and iterating on that small
+        square matrix takes a third of the time.
         """
         ops = keras.ops
         matrix = ops.reshape(x, (-1, x.shape[-1]))
@@ -62,8 +62,8 @@ class ConvolutionMuon(keras.optimizers.Muon):
             factor = self.muon_a * unit + self.muon_b * gram + self.muon_c * square
             product = ops.matmul(product, factor)
             gram = ops.matmul(ops.matmul(factor, gram), factor)
-        found = ops.matmul(matrix, product) if tall else ops.matmul(product, matrix)
-        return ops.reshape(found, x.shape)
+        orthogonal = ops.matmul(matrix, product) if tall else ops.matmul(product, matrix)
+        return ops.reshape(orthogonal, x.shape)
 
     def lr_adjust(self, x: Any) -> Any:
         """Scale the update of a kernel by its size as a matrix."""

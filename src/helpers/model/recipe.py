@@ -14,30 +14,30 @@ from helpers.model.weight_averaging import AveragedWeights, NormStatistics
 from helpers.obtain import data
 from helpers.scrub import augment
 
-NORM_SAMPLES = 2_048
+NORM_SAMPLES = 2_048  # training images for the batch-norm statistics; a few thousand are enough
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train from scratch.
+    """The settings of a training from scratch.
 
     Attributes:
         epochs: passes over the training images.
         batch_size: images in a step.
-        optimizer: "adamw"; "sgd" with Nesterov's momentum; "muon" on convolution kernels and AdamW elsewhere. Weight
-            decay is decoupled in all.
-        schedule: "one_cycle": linear warm-up, then a cosine to zero; "triangular": a line to zero; "constant": for those
-            who use `keras.callbacks.ReduceLROnPlateau`.
+        optimizer: "adamw"; "sgd" with Nesterov momentum; "muon" on convolution kernels and AdamW elsewhere. Weight
+            decay is decoupled in all three.
+        schedule: "one_cycle" is a linear warm-up, then a cosine to zero; "triangular" a warm-up, then a line to zero;
+            "constant" is meant for `keras.callbacks.ReduceLROnPlateau`.
         learning_rate: peak of the schedule.
-        warmup_fraction: share of the steps that warm up.
+        warmup_fraction: fraction of the steps in which the rate rises.
         weight_decay: on kernels only.
         momentum: of SGD.
-        label_smoothing: share of the target that is spread over all classes.
-        average_decay: of the moving average of the weights, from step to step; 0 for none.
-        norm_bias_rate: factor on the learning rate of batch normalisation's offsets.
+        label_smoothing: fraction of the target that is spread over all classes.
+        average_decay: decay of the moving average of the weights per step; 0 for no average.
+        norm_bias_rate: factor on the learning rate of the batch-norm offsets.
         plain_epochs: epochs at the end without erasing.
-        precision: of the convolutions while training: "float32"; "bfloat16", rewritten by oneDNN; "auto" for bfloat16
-            where the processor has it. The trained network always works in float32.
+        precision: of the convolutions during training: "float32"; "bfloat16", by oneDNN's graph rewrite; "auto" for
+            bfloat16 where the processor supports it. The trained network always computes in float32.
         seed: of order and augmentation.
     """
 
@@ -70,43 +70,38 @@ def train(
 ) -> training.Fit:
     """Train a network in place; it ends with averaged weights and the batch-norm statistics that belong to them.
 
-    `val_loss` and `val_accuracy` of an epoch are the averaged network's, as it would be used. Losses are with label
-    smoothing, as it trains.
+    `val_loss` and `val_accuracy` of an epoch are those of the averaged network. Losses include label smoothing.
 
     Args:
         model: from raw pixels to probabilities.
         train_part: the training part.
         validation: the validation part.
-        recipe: how.
-        policy: how to augment; None for not at all.
+        recipe: the settings.
+        policy: how to augment; None for no augmentation.
         change: as for `training.batches`.
-        callbacks: Keras's or your own, such as `EarlyStopping`, `ModelCheckpoint` or Optuna's pruning.
-        progress: called with steps done and steps in all.
+        callbacks: additional callbacks, such as `EarlyStopping`, `ModelCheckpoint` or Optuna's pruning.
+        progress: called with the number of steps done and the number of all steps.
 
     Raises:
-        UsageError: the recipe has a setting that does not exist or contradicts another.
+        UsageError: the recipe has an unknown setting, or two settings contradict each other.
         OsemnError: the loss became NaN or infinite.
     """
     _check(recipe)
+    erasing_epochs = recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None
     rows, steps = training.batches(
         train_part,
         recipe.batch_size,
         seed=recipe.seed,
         policy=policy,
-        erasing_epochs=recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None,
+        erasing_epochs=erasing_epochs,
         change=change,
     )
-    trainer = cpu_speed.trainer_of(model)
-    trainer.compile(
-        optimizer=optimizer_for(trainer, recipe, recipe.epochs * steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    training.build_optimizer(trainer)
-    judge = training.Judge(model, validation, recipe.label_smoothing)
+    trainer = _compiled(model, recipe, steps)
+    scorer = training.ValidationScorer(model, validation, recipe.label_smoothing)
     sample = data.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
-    watching = [] if progress is None else [_Steps(steps, recipe.epochs, progress)]
+    averaged = AveragedWeights(recipe.average_decay, statistics, scorer)
+    watching = [training.StepProgress(steps, recipe.epochs, progress)] if progress else []
     started = perf_counter()
     with cpu_speed.bfloat16(PRECISIONS[recipe.precision]()):
         history = trainer.fit(
@@ -115,21 +110,29 @@ def train(
             epochs=recipe.epochs,
             shuffle=False,
             verbose=0,
-            callbacks=[
-                AveragedWeights(recipe.average_decay, statistics, judge),
-                *watching,
-                *callbacks,
-                keras.callbacks.TerminateOnNaN(),
-            ],
+            callbacks=[averaged, *watching, *callbacks, keras.callbacks.TerminateOnNaN()],
         ).history
-    fit = training.finished(history, perf_counter() - started)
-    return replace(fit, probabilities=judge.probabilities)
+    fit = training.check_fit(history, perf_counter() - started)
+    return replace(fit, probabilities=scorer.probabilities)
+
+
+def _compiled(model: keras.Model, recipe: Recipe, steps: int) -> cpu_speed.Trainer:
+    """Return what trains the network, compiled; `steps` are those of an epoch."""
+    trainer = cpu_speed.trainer_of(model)
+    trainer.compile(
+        optimizer=optimizer_for(trainer, recipe, recipe.epochs * steps),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    training.build_optimizer(trainer)
+    return trainer
 
 
 def _check(recipe: Recipe) -> None:
     if recipe.plain_epochs > recipe.epochs:
         raise UsageError(
-            f"plain_epochs = {recipe.plain_epochs} is more than epochs = {recipe.epochs}.", "make it smaller"
+            f"plain_epochs = {recipe.plain_epochs} is more than epochs = {recipe.epochs}.",
+            "set it to epochs or less",
         )
     for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
         if getattr(recipe, name) not in known:
@@ -137,19 +140,7 @@ def _check(recipe: Recipe) -> None:
                 f"There is no {name} '{getattr(recipe, name)}'.", f"use one of: {', '.join(known)}"
             )
     if recipe.optimizer == "muon" and recipe.norm_bias_rate != 1.0:
-        raise UsageError("Muon takes no norm_bias_rate.", "set it to 1")
-
-
-def _one_cycle(recipe: Recipe, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    return training.one_cycle(recipe.learning_rate, steps, recipe.warmup_fraction)
-
-
-def _triangular(recipe: Recipe, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    return training.triangular(recipe.learning_rate, steps, recipe.warmup_fraction)
-
-
-def _constant(recipe: Recipe, steps: int) -> float:
-    return recipe.learning_rate
+        raise UsageError("Muon does not support norm_bias_rate.", "set it to 1")
 
 
 def _adamw(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
@@ -167,7 +158,11 @@ def _muon(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optim
     return optimizers.ConvolutionMuon(rate, weight_decay=decay, adam_weight_decay=decay)
 
 
-SCHEDULES = {"one_cycle": _one_cycle, "triangular": _triangular, "constant": _constant}
+SCHEDULES = {
+    "one_cycle": training.one_cycle,
+    "triangular": training.triangular,
+    "constant": lambda peak, steps, warmup_fraction: peak,
+}
 OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd, "muon": _muon}
 PRECISIONS = {
     "auto": cpu_speed.bfloat16_is_native,
@@ -180,28 +175,14 @@ def optimizer_for(model: keras.Model, recipe: Recipe, steps: int) -> keras.optim
     """Return the recipe's optimizer.
 
     Args:
-        model: to be trained; batch normalisation's offsets get their own rate.
-        recipe: the recipe.
-        steps: of the whole training.
+        model: the network to train; its batch-norm offsets get their own rate.
+        recipe: the settings.
+        steps: number of steps in the training.
     """
     factors = [
         recipe.norm_bias_rate if variable.name == "beta" else 1.0 for variable in model.trainable_variables
     ]
-    made = OPTIMIZERS[recipe.optimizer](recipe, SCHEDULES[recipe.schedule](recipe, steps), factors)
-    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return made
-
-
-class _Steps(keras.callbacks.Callback):
-    """Tells how far the training is."""
-
-    def __init__(self, steps: int, epochs: int, progress: Callable[..., None]) -> None:
-        super().__init__()
-        self.steps, self.total, self.progress = steps, steps * epochs, progress
-        self._before = 0
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        self._before = epoch * self.steps
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        self.progress(self._before + batch + 1, self.total)
+    rate = SCHEDULES[recipe.schedule](recipe.learning_rate, steps, recipe.warmup_fraction)
+    optimizer = OPTIMIZERS[recipe.optimizer](recipe, rate, factors)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

@@ -1,4 +1,4 @@
-"""Fitting: the input pipeline, the schedule, the history and what it says."""
+"""Training: the input pipeline, learning-rate schedules, fitting, prediction, and the diagnosis of learning curves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,65 +19,71 @@ def batches(
     batch_size: int,
     *,
     seed: int,
-    policy: "augment.AugmentationPolicy | None" = None,
+    policy: augment.AugmentationPolicy | None = None,
     first_epoch: int = 0,
     erasing_epochs: int | None = None,
     change: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.data.Dataset, int]:
-    """Return training batches epoch after epoch without end, and how many make an epoch.
+    """Return an endless stream of training batches, and the number of batches in an epoch.
 
-    `uint8` in memory, shuffled, batched, then augmented as a batch. Order and augmentation of an epoch depend on the
-    seed and the epoch's number alone, so that a training that was killed goes on with the batches that it would have
-    seen.
+    Images stay `uint8` in memory; they are shuffled, batched, then augmented as a batch. The order and the augmentation
+    of an epoch depend only on the seed and on the epoch's number, so a resumed training sees the same batches.
 
     Args:
         dataset: the training part.
-        batch_size: images in a batch; the last of an epoch may be smaller.
+        batch_size: images in a batch; the last batch of an epoch may be smaller.
         seed: of the order and of the augmentation.
-        policy: how to augment; None for not at all.
+        policy: how to augment; None for no augmentation.
         first_epoch: the number of the epoch to begin with, from 0.
-        erasing_epochs: how many epochs have the policy's erasing; None for all.
-        change: what else to do with the images of a batch, `float32`; it is told their rows in the data set and the
-            number of the step, all in graph mode.
+        erasing_epochs: number of epochs in which the policy's erasing is active; None for all.
+        change: an additional transformation of the `float32` images of a batch. It also receives their row numbers in
+            the data set and the number of the step; it runs in graph mode.
     """
     steps = -(-len(dataset) // batch_size)
     last_erasing_step = None if erasing_epochs is None else erasing_epochs * steps
-    kinds = (tf.as_dtype(dataset.images.dtype), tf.as_dtype(dataset.labels.dtype))
 
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
+    def order(number: tf.Tensor) -> tf.data.Dataset:
+        shuffled = tf.random.experimental.stateless_shuffle(
             tf.range(len(dataset)), seed=tf.stack([seed, number])
         )
         numbers = tf.data.Dataset.range(number * steps, (number + 1) * steps)
-        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(order).batch(batch_size), numbers)
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(shuffled).batch(batch_size), numbers)
 
-    def gather(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        # by NumPy, which reads the arrays where they are: as tensors they would lie in memory three times
-        chosen, labels = tf.numpy_function(
-            lambda taken: (dataset.images[taken], dataset.labels[taken]), [rows], kinds, stateful=False
-        )
-        chosen.set_shape((None, *dataset.images.shape[1:]))
-        labels.set_shape((None,))
-        return chosen, labels, rows, step
-
-    def finish(
-        chosen: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
+    def prepare(
+        images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if policy is not None:
             draw = tf.stack([tf.constant(seed, tf.int64), step])
-            chosen = _augmented(chosen, draw, policy, last_erasing_step)
-        chosen = tf.cast(chosen, tf.float32)
-        return chosen if change is None else change(chosen, rows, step), labels
+            images = _augmented(images, draw, policy, last_erasing_step)
+        images = tf.cast(images, tf.float32)
+        return images if change is None else change(images, rows, step), labels
 
-    pairs = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(epoch)
-    found = pairs.map(gather).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return found.prefetch(2), steps
+    drawn = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(order).map(_reader(dataset))
+    return drawn.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2), steps
+
+
+def _reader(dataset: Dataset) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Return a function that adds the images and labels of some rows, read by NumPy without copying the data set.
+
+    As tensors, the arrays would lie in memory three times.
+    """
+    kinds = (tf.as_dtype(dataset.images.dtype), tf.as_dtype(dataset.labels.dtype))
+
+    def read(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        images, labels = tf.numpy_function(
+            lambda chosen: (dataset.images[chosen], dataset.labels[chosen]), [rows], kinds, stateful=False
+        )
+        images.set_shape((None, *dataset.images.shape[1:]))
+        labels.set_shape((None,))
+        return images, labels, rows, step
+
+    return read
 
 
 def _augmented(
-    images: tf.Tensor, draw: tf.Tensor, policy: "augment.AugmentationPolicy", last_erasing_step: int | None
+    images: tf.Tensor, draw: tf.Tensor, policy: augment.AugmentationPolicy, last_erasing_step: int | None
 ) -> tf.Tensor:
-    """Augment a batch; `draw` is the seed and the number of the step."""
+    """Augment a batch; `draw` holds the seed and the number of the step."""
     if last_erasing_step is None:
         return augment.augment_batch(images, draw, policy)
     return tf.cond(
@@ -88,12 +94,12 @@ def _augmented(
 
 
 def one_hot(num_classes: int) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return what turns images and labels of a batch into `float32` images and one-hot targets."""
+    """Return a function from the images and labels of a batch to `float32` images and one-hot targets."""
     return lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, num_classes))
 
 
-def held_out(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
-    """Return validation batches in order: `float32` images and one-hot targets."""
+def validation_batches(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
+    """Return the validation part in order as batches of `float32` images and one-hot targets."""
     rows = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(batch_size)
     return rows.map(one_hot(validation.num_classes)).prefetch(2)
 
@@ -101,7 +107,7 @@ def held_out(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
 def one_cycle(
     peak: float, steps: int, warmup_fraction: float = 0.2
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return a schedule that warms up linearly from a tenth of `peak` and falls to zero along a cosine.
+    """Return a schedule that rises linearly from a tenth of `peak` to `peak`, then falls to zero along a cosine.
 
     Source: L. N. Smith and N. Topin (2018), "Super-convergence", with the cosine of Loshchilov and Hutter (2017).
     """
@@ -139,12 +145,12 @@ class _Triangle(keras.optimizers.schedules.LearningRateSchedule):
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training left.
+    """The result of a training.
 
     Attributes:
-        history: `{"loss": […], "accuracy": […], "val_loss": […], "val_accuracy": […]}`, one value an epoch.
+        history: `{"loss": […], "accuracy": […], "val_loss": […], "val_accuracy": […]}`, one value per epoch.
         seconds: wall-clock seconds of the training.
-        probabilities: of the validation images after the last epoch, `float32 [N, K]`, where the training kept them.
+        probabilities: of the validation images after the last epoch, `float32 [N, K]`; None where they were not stored.
     """
 
     history: dict[str, list[float]]
@@ -161,12 +167,15 @@ def fit(
     batch_size: int,
     learning_rate: float,
     seed: int,
-    policy: "augment.AugmentationPolicy | None" = None,
+    policy: augment.AugmentationPolicy | None = None,
 ) -> Fit:
-    """Train a model from raw pixels with Adam on the one-cycle schedule, in place.
+    """Train a model on raw pixels in place, with Adam on the one-cycle schedule.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
+
+    Example:
+        `fit = training.fit(cnn, train, validation, epochs=4, batch_size=128, learning_rate=0.004, seed=0)`
     """
     rows, steps = batches(train, batch_size, seed=seed, policy=policy)
     trainer = cpu_speed.trainer_of(model, running=True)
@@ -180,50 +189,52 @@ def fit(
     history = trainer.fit(
         rows.map(one_hot(train.num_classes)),
         steps_per_epoch=steps,
-        validation_data=held_out(validation),
+        validation_data=validation_batches(validation),
         epochs=epochs,
         shuffle=False,
         verbose=0,
         callbacks=[keras.callbacks.TerminateOnNaN()],
     ).history
-    return finished(history, perf_counter() - started)
+    return check_fit(history, perf_counter() - started)
 
 
 def build_optimizer(model: keras.Model) -> None:
-    """Make the variables of a compiled model's optimizer now.
+    """Create the variables of a compiled model's optimizer before the first step.
 
-    Left to the first step, they are made while it is traced, and TensorFlow traces it a second time: seconds for a deep
-    network.
+    Otherwise they are created while the first step is traced, and TensorFlow traces it again, which takes seconds for a
+    deep network.
     """
     model.optimizer.build(model.trainable_variables)
 
 
-def finished(history: dict[str, list[float]], seconds: float) -> Fit:
-    """Return what a training left.
+def check_fit(history: dict[str, list[float]], seconds: float) -> Fit:
+    """Return the result of a training that did not diverge.
 
     Args:
-        history: as Keras leaves it.
+        history: of Keras.
         seconds: wall-clock seconds of the training.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
     """
     if not np.all(np.isfinite(history["loss"])):
-        raise DivergedError(
-            "The training diverged: its loss is not finite.", "choose a smaller learning_rate"
-        )
+        raise DivergedError("The training diverged: its loss is not finite.", "set a smaller learning_rate")
     return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 512) -> np.ndarray:
-    """Return probabilities, `float32 [N, K]`, for raw images, `uint8 [N, H, W, C]`."""
+    """Return the probabilities, `float32 [N, K]`, of raw images, `uint8 [N, H, W, C]`.
+
+    Example:
+        `probabilities = training.predict(model, validation.images)`
+    """
     rows = tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
     rows = rows.map(lambda chosen: tf.cast(chosen, tf.float32))
     return model.predict(rows, verbose=0)
 
 
 def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what predicts images, `uint8 [N, H, W, C]`, with a model as it is at the call, and compiles only once."""
+    """Return a function that predicts images, `uint8 [N, H, W, C]`, with the model's current weights; compiled once."""
     signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
     forward = tf.function(
         lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
@@ -236,8 +247,8 @@ def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray
     return predict_images
 
 
-class Judge:
-    """Predicts the validation images with a network as it is, time and again, and compiles only once.
+class ValidationScorer:
+    """Scores the validation images with a network's current weights, again and again; compiled once.
 
     Args:
         model: from raw pixels to probabilities.
@@ -251,40 +262,65 @@ class Judge:
         self.probabilities = np.zeros((0, validation.num_classes), np.float32)
 
     def __call__(self) -> dict[str, float]:
-        """Predict, keep the probabilities, `float32 [N, K]`, and return `val_loss` and `val_accuracy`."""
+        """Predict, store the probabilities, `float32 [N, K]`, and return `val_loss` and `val_accuracy`."""
         labels = self.validation.labels
         self.probabilities = self._predict(self.validation.images)
         logs = np.log(np.clip(self.probabilities, 1e-7, 1.0))
-        right = logs[np.arange(len(labels)), labels]
-        loss = -(1 - self.label_smoothing) * right - self.label_smoothing * logs.mean(axis=1)
+        of_label = logs[np.arange(len(labels)), labels]
+        loss = -(1 - self.label_smoothing) * of_label - self.label_smoothing * logs.mean(axis=1)
         accuracy = np.mean(self.probabilities.argmax(axis=1) == labels)
         return {"val_loss": float(loss.mean()), "val_accuracy": float(accuracy)}
 
 
-_CLEARLY_HIGHER = 1.02  # times its lowest value, before the loss is said to have risen
+class StepProgress(keras.callbacks.Callback):
+    """Reports the progress of a training.
+
+    Args:
+        steps: in an epoch.
+        epochs: of the training.
+        progress: called after each step with the number of steps done and the number of all steps.
+    """
+
+    def __init__(self, steps: int, epochs: int, progress: Callable[..., None]) -> None:
+        super().__init__()
+        self.steps, self.total, self.progress = steps, steps * epochs, progress
+        self._before = 0
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Note the number of steps before this epoch."""
+        self._before = epoch * self.steps
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        """Report one step."""
+        self.progress(self._before + batch + 1, self.total)
+
+
+_RISEN = 1.02  # times its lowest value: from here on the loss counts as risen
 
 
 def diagnose(history: dict[str, list[float]]) -> str:
-    """Say in words what the learning curves show, from the numbers alone."""
-    # Keras's are of single precision, whose last digits could round to another tenth than what else says the same accuracy
-    shown, held_out = (round(100 * round(history[name][-1], 6), 1) for name in ("accuracy", "val_accuracy"))
-    gap = (shown - held_out) / 100  # of the rounded numbers, so that it agrees with what is said
+    """Return the diagnosis of learning curves as a noun phrase, from bias to variance, with the last epoch's numbers.
+
+    Example:
+        `training.diagnose(fit.history)`
+    """
+    # Keras's values have single precision: unrounded, they could be displayed with another last digit than elsewhere
+    fitted, held_out = (round(100 * round(history[name][-1], 6), 1) for name in ("accuracy", "val_accuracy"))
+    gap = (fitted - held_out) / 100  # of the rounded values, so that it agrees with the numbers beside it
     losses, best = history["val_loss"], int(np.argmin(history["val_loss"]))
     epochs = len(losses)
     last_gain = history["val_accuracy"][-1] - history["val_accuracy"][max(epochs - 3, 0)]
     if epochs == 1:
-        verdict = "too short to tell bias from variance: one epoch"
-    elif losses[-1] > _CLEARLY_HIGHER * losses[best] and gap > 0.02:
-        verdict = f"overfitting: validation loss was lowest after epoch {best + 1} and rose since"
+        verdict = "too little to tell bias from variance, as there is only one epoch"
+    elif losses[-1] > _RISEN * losses[best] and gap > 0.02:
+        verdict = f"overfitting, as the validation loss was lowest after epoch {best + 1} and has risen since"
     elif gap > 0.04:
-        verdict = "high variance: training accuracy is well above validation accuracy"
+        verdict = "high variance, as training accuracy is well above validation accuracy"
     elif last_gain > 0.003:
-        verdict = "still improving in its last epochs: a longer schedule may help"
+        verdict = "further improvement in the last epochs, so a longer schedule may help"
     elif gap < -0.03:
-        verdict = "high bias: with dropout and augmentation the model does not yet fit its training images"
+        verdict = "high bias, as with dropout and augmentation the model does not yet fit its training images"
     else:
-        verdict = "no overfitting to see: the curves are flat and close"
-    return (
-        f"{verdict} (last epoch: training accuracy {shown:.1f}%, validation {held_out:.1f}%, a difference of "
-        f"{100 * gap:+z.1f} points)"
-    )
+        verdict = "no overfitting, as both curves are flat and close together"
+    points = f"{100 * gap:+z.1f}".replace("-", "−")
+    return f"{verdict} (last epoch: training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"

@@ -19,23 +19,23 @@ from helpers.series import backbone_names
 def head(
     num_features: int, num_classes: int, units: int = 256, dropout: float = 0.3, seed: int = 0
 ) -> keras.Model:
-    """Return the head: batch normalisation, dropout, dense ReLU, dropout, softmax.
+    """Build the head: batch normalisation, dropout, dense ReLU, dropout, softmax.
 
-    Heads of one shape and seed begin alike, so that it is the features that make the difference between them.
+    Heads of the same shape and seed start from the same weights, so they differ only by their features.
 
     Args:
         num_features: length of a row of features, `float32 [N, num_features]`.
         num_classes: number of outputs, `float32 [N, num_classes]`.
         units: width of the dense layer.
-        dropout: share of values that each dropout sets to zero while training.
-        seed: of the first weights, and of what dropout sets to zero.
+        dropout: fraction of the values that each dropout sets to zero while training.
+        seed: of the initial weights and of dropout.
 
     Raises:
         UsageError: there are fewer than two classes.
     """
     if num_classes < 2:
         raise UsageError(
-            f"There is nothing to tell apart: the data have {num_classes} class.",
+            f"A classifier needs two classes; the data have {num_classes} class.",
             "give the data set a folder of images for each of two or more classes",
         )
     inputs = keras.Input((num_features,), name="features")
@@ -53,14 +53,17 @@ def _dense(units: int, activation: str, name: str, seed: int) -> layers.Dense:
 
 
 def join(base: keras.Model, top: keras.Model, name: str) -> keras.Model:
-    """Return one model from raw pixels to probabilities: backbone, global average pooling, head.
+    """Join backbone, global average pooling and head into one model from raw pixels to probabilities.
 
-    The layers, and so their weights, are those of the two models, not copies.
+    It shares its layers, and so its weights, with the two models.
 
     Args:
-        base: from `backbones`, `float32 [N, H, W, C]` 0–255 → `float32 [N, h, w, F]`.
+        base: from `networks.load`, `float32 [N, H, W, C]` 0–255 → `float32 [N, h, w, F]`.
         top: from `head`, `float32 [N, F]` → `float32 [N, K]`.
         name: of the model.
+
+    Example:
+        `model = transfer.join(source.base, result.top, "transfer")`
     """
     x = layers.GlobalAveragePooling2D(name=features.POOL)(base.output)
     for layer in top.layers[1:]:
@@ -68,14 +71,23 @@ def join(base: keras.Model, top: keras.Model, name: str) -> keras.Model:
     return keras.Model(base.input, x, name=name)
 
 
+def describe_head(top: keras.Model) -> list[tuple[str, str]]:
+    """Return title and detail of each layer of the classifier, pooling included, for `transfer_plots.architecture`."""
+    dense, classes = (layer.units for layer in top.layers if isinstance(layer, layers.Dense))
+    dropout = ("dropout", f"{top.get_layer('classifier_dropout_1').rate:g}")
+    pooling = ("global average pooling", f"{top.input.shape[-1]:,} features")
+    hidden, softmax = ("dense, ReLU", f"{dense:,} units"), ("softmax", f"{classes} classes")
+    return [pooling, ("batch normalisation", ""), dropout, hidden, dropout, softmax]
+
+
 class FeatureBatches(keras.utils.PyDataset):
-    """Shuffled batches of memory-mapped features; only the rows of a batch are read into memory.
+    """Shuffles memory-mapped features into batches; only the rows of a batch are read into memory.
 
     Args:
-        views: one array `float32 [N, F]` for each view of the images; each image's view is drawn anew in each epoch.
+        views: one array `float32 [N, F]` for each view of the images; each epoch draws a view for each image.
         labels: `[N] int64`.
         batch_size: rows in a batch; the last of an epoch may be smaller.
-        seed: of order and views; each epoch has its own.
+        seed: of order and views, which change from epoch to epoch.
     """
 
     def __init__(self, views: Sequence[np.ndarray], labels: np.ndarray, batch_size: int, seed: int) -> None:
@@ -97,7 +109,7 @@ class FeatureBatches(keras.utils.PyDataset):
         return chosen, self.labels[rows]
 
     def on_epoch_end(self) -> None:
-        """Draw order and views of the next epoch."""
+        """Draw the order and the views of the next epoch."""
         self._draw()
 
     def _draw(self) -> None:
@@ -116,7 +128,7 @@ def fit_head(
     learning_rate: float,
     seed: int,
 ) -> training.Fit:
-    """Train a head on cached features with Adam on the one-cycle schedule, in place.
+    """Train a head on cached features in place, with Adam on the one-cycle schedule.
 
     Args:
         top: from `head`.
@@ -129,7 +141,7 @@ def fit_head(
         seed: of the order.
 
     Raises:
-        OsemnError: features and labels do not belong together, or the loss became NaN or infinite.
+        OsemnError: the numbers of features and labels differ, or the loss became NaN or infinite.
     """
     for rows, wanted in (*((view, labels) for view in views), held_out):
         if len(rows) != len(wanted):
@@ -151,11 +163,11 @@ def fit_head(
         verbose=0,
         callbacks=[keras.callbacks.TerminateOnNaN()],
     ).history
-    return training.finished(history, perf_counter() - started)
+    return training.check_fit(history, perf_counter() - started)
 
 
 def _start_from_statistics(top: keras.Model, views: Sequence[np.ndarray], rows: int = 4_096) -> None:
-    """Give batch normalisation the features' own mean and variance, which its running averages reach only slowly."""
+    """Set batch normalisation to the features' mean and variance, which its running averages approach slowly."""
     chunks = [view[start : start + rows] for view in views for start in range(0, len(view), rows)]
     count = sum(len(chunk) for chunk in chunks)
     mean = sum(chunk.sum(axis=0, dtype=np.float64) for chunk in chunks) / count
@@ -167,7 +179,7 @@ def _start_from_statistics(top: keras.Model, views: Sequence[np.ndarray], rows: 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How heads are built and trained; as for `head` and `fit_head`."""
+    """The settings of a head and its training, as for `head` and `fit_head`."""
 
     units: int
     dropout: float
@@ -178,18 +190,18 @@ class HeadSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """A head on the features of one backbone at one resolution.
+class HeadResult:
+    """A head trained on the features of one backbone at one resolution.
 
     Attributes:
         source: the backbone.
         train: features of the training images.
         held_out: features of the validation images.
-        extraction_seconds: to extract the training features, those of augmented views included.
+        extraction_seconds: time to extract the training features, including those of augmented views.
         top: the trained head.
         fit: its training.
-        predicted: labels of the validation images, `[N] int64`.
-        score: of these.
+        predicted: predicted labels of the validation images, `[N] int64`.
+        score: of these predictions.
     """
 
     source: features.Extractor
@@ -203,14 +215,19 @@ class Trial:
 
     @property
     def parameters(self) -> int:
-        """How many numbers backbone and head hold."""
+        """The number of parameters of backbone and head."""
         return self.source.base.count_params() + self.top.count_params()
 
-    def judged_on(self, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> "Trial":
-        """Return the trial as judged on some of its validation images only.
+    @property
+    def title(self) -> str:
+        """The backbone and its resolution in a sentence, such as `EfficientNet-Lite0 at 64 px`."""
+        return f"{backbone_names.find(self.source.backbone).title} at {self.source.resolution} px"
+
+    def rescore(self, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> "HeadResult":
+        """Return the result scored on a subset of its validation images.
 
         Args:
-            rows: `[M] int64`, which of them.
+            rows: the rows of the subset, `[M] int64`.
             labels: their labels, `[M] int64`.
             num_classes: number of classes.
         """
@@ -218,7 +235,7 @@ class Trial:
         return replace(self, predicted=predicted, score=scoring.score(labels, predicted, num_classes))
 
     def as_row(self) -> dict[str, object]:
-        """Return cost and score as plain values: a row of the comparison."""
+        """Return cost and score as plain values, for a row of the comparison."""
         seconds = self.train.seconds + self.held_out.seconds
         images = len(self.train.values) + len(self.held_out.values)
         return {
@@ -235,7 +252,7 @@ class Trial:
         }
 
 
-def trial(
+def train_on_features(
     source: features.Extractor,
     train: data.Dataset,
     held_out: data.Dataset,
@@ -243,44 +260,47 @@ def trial(
     *,
     views: Sequence[features.View] = (),
     progress: Callable[..., None] = lambda done, total, note="": None,
-) -> Trial:
-    """Extract features, or take them from the cache, and train a head on them.
+) -> HeadResult:
+    """Extract the features of a backbone, or read them from the cache, and train a head on them.
 
     Args:
         source: the backbone, from `features.extractor`.
         train: the training images.
         held_out: the validation images.
         settings: of the head.
-        views: augmented views of the training images that the head sees besides the images as they are.
-        progress: called with the images done, all images and a note.
+        views: augmented views of the training images, in addition to the original images.
+        progress: called with the number of images done, the number of all images and a note.
 
     Raises:
-        UsageError: the data have one class.
+        UsageError: the data have fewer than two classes.
         OsemnError: as for `features.extract` and `fit_head`.
+
+    Example:
+        `result = transfer.train_on_features(source, train, validation, settings)`
     """
     top = head(
         source.base.output.shape[-1], train.num_classes, settings.units, settings.dropout, settings.seed
     )
-    found = [features.extract(source, train.images, view=view, progress=progress) for view in (None, *views)]
-    kept = features.extract(source, held_out.images, progress=progress)
+    seen = [features.extract(source, train.images, view=view, progress=progress) for view in (None, *views)]
+    unseen = features.extract(source, held_out.images, progress=progress)
     fit = fit_head(
         top,
-        [view.values for view in found],
+        [view.values for view in seen],
         train.labels,
-        (kept.values, held_out.labels),
+        (unseen.values, held_out.labels),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         seed=settings.seed,
     )
-    predicted = head_labels(top, kept.values)
-    scored = scoring.score(held_out.labels, predicted, train.num_classes)
-    seconds = sum(view.seconds for view in found)
-    return Trial(source, found[0], kept, seconds, top, fit, predicted, scored)
+    predicted = head_labels(top, unseen.values)
+    score = scoring.score(held_out.labels, predicted, train.num_classes)
+    seconds = sum(view.seconds for view in seen)
+    return HeadResult(source, seen[0], unseen, seconds, top, fit, predicted, score)
 
 
 def head_labels(top: keras.Model, values: np.ndarray) -> np.ndarray:
-    """Return the labels that a head predicts, `[N] int64`, for features, `float32 [N, F]`."""
-    # called, not `predict`: that compiles anew for each head, of which TensorFlow warns in a table of several
+    """Predict labels, `[N] int64`, from features, `float32 [N, F]`."""
+    # called, not `predict`, which would compile again for each head; TensorFlow warns of that
     chunks = (values[start : start + 1_024] for start in range(0, len(values), 1_024))
     return np.concatenate([np.asarray(top(chunk, training=False)).argmax(axis=1) for chunk in chunks])

@@ -1,4 +1,4 @@
-"""Exponential moving average of a network's weights while it trains, with batch norm's statistics made for them."""
+"""Exponential moving average of a network's weights during training, with matching batch-norm statistics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,13 @@ from helpers.model import cpu_speed
 
 
 class NormStatistics:
-    """Recomputes the running statistics of a network's batch normalisations for the weights that it has now.
+    """Recomputes the running statistics of a network's batch normalisations for its current weights.
 
-    As in stochastic weight averaging (Izmailov et al., 2018): averaged weights never saw the statistics that
-    training gathered for others.
+    The statistics gathered during training belong to other weights than the averaged ones, as in stochastic weight
+    averaging (Izmailov et al., 2018).
 
     Args:
-        model: whose `BatchNormalization` layers are meant.
+        model: with `BatchNormalization` layers.
         images: some training images, `[N, H, W, C]`; a few thousand are enough.
         batch_size: images in a pass; each pass is normalised by its own statistics, as in training.
     """
@@ -36,32 +36,31 @@ class NormStatistics:
         return [tf.nn.moments(x, list(range(len(x.shape) - 1))) for x in features]
 
     def recompute(self) -> None:
-        """Give each layer mean and variance of its inputs over all the images."""
+        """Set each layer's statistics to the mean and variance of its inputs over all images."""
         if not self.norms:
             return
         size = min(self.batch_size, len(self.images))
-        whole = len(self.images) // size * size  # batches of one size: compiled once, weighted alike
-        starts = range(0, whole, size)
-        found = [self._moments(tf.constant(self.images[start : start + size])) for start in starts]
+        starts = range(
+            0, len(self.images) // size * size, size
+        )  # equal batches: compiled once, equal weights
+        moments = [self._moments(tf.constant(self.images[start : start + size])) for start in starts]
         for number, norm in enumerate(self.norms):
-            means = np.array([batch[number][0] for batch in found], np.float64)
-            variances = np.array([batch[number][1] for batch in found], np.float64)
+            means = np.array([batch[number][0] for batch in moments], np.float64)
+            variances = np.array([batch[number][1] for batch in moments], np.float64)
             mean = means.mean(axis=0)
             norm.moving_mean.assign(mean)
             norm.moving_variance.assign(np.maximum(variances.mean(axis=0) + means.var(axis=0), 0.0))
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Averages the trained weights step by step, and has the network hold the average between its epochs.
+    """Averages the trained weights step by step, and gives the network the average between epochs and at the end.
 
-    List it before callbacks that look at the network or at `val_…` after an epoch: they then see the averaged network.
-    After training it holds the average.
+    List it before callbacks that use the network or `val_…` after an epoch, so that they see the averaged network.
 
     Args:
-        decay: of the average, from one step to the next; 0 for no average at all. It begins smaller, so that the first
-            steps are soon forgotten.
-        statistics: of the same network; recomputed after every epoch, average or not.
-        evaluate: gives the `val_…` of the network as it is; they are added to the epoch's logs.
+        decay: of the average per step; 0 for no average. It starts smaller, so that the first steps have little weight.
+        statistics: of the same network; recomputed after every epoch, with and without an average.
+        evaluate: returns the `val_…` metrics of the current network, which are added to the epoch's logs.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class AveragedWeights(keras.callbacks.Callback):
         self._trained: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Start the average from the weights as they are."""
+        """Start the average from the current weights."""
         if self.decay:
             self._variables = [variable.value for variable in self.model.trainable_variables]
             self._averages = [tf.Variable(variable) for variable in self._variables]
@@ -84,25 +83,25 @@ class AveragedWeights(keras.callbacks.Callback):
             average.assign_sub((1.0 - decay) * (average - variable))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Add the weights of this step."""
+        """Add the weights of this step to the average."""
         if self.decay:
             self._step += 1
             self._update(tf.constant(min(self.decay, (1 + self._step) / (10 + self._step)), tf.float32))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Give the network back what it trains."""
+        """Restore the weights that the network trains."""
         if self._trained is not None:
             self.model.set_weights(self._trained)
             self._trained = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Give the network the average, and see how good it is."""
+        """Give the network the averaged weights, and evaluate it."""
         if self.decay:
             self._trained = self.model.get_weights()
             for average, variable in zip(self._averages, self._variables, strict=True):
                 variable.assign(average)
         with cpu_speed.bfloat16(False):
             self.statistics.recompute()
-            found = self.evaluate()
+            metrics = self.evaluate()
         if logs is not None:
-            logs.update(found)
+            logs.update(metrics)

@@ -1,1 +1,1 @@
-"""Obtain (01): sources, downloads, folders, pictures as arrays, splits."""
+"""Obtain (01): sources, downloads, folders, images as arrays, splits."""

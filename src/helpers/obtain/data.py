@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from helpers.series.runs import Run
 
 LEDGER = "test_openings.jsonl"
-_FEWEST_BLOCKS = 32
-_IMAGES_AT_ONCE = 256
-_CHUNK_VALUES = 50_000_000  # pixel values turned into floats at once: 200 MB
+_FEWEST_BLOCKS = 32  # along the shorter side: enough detail for simple models
+_IMAGES_AT_ONCE = 256  # converted together, to bound the memory
+_CHUNK_VALUES = 50_000_000  # pixel values converted to floats together: 200 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,10 @@ class Dataset:
     Attributes:
         images: `[N, H, W, C] uint8`, one (grey) or three (red, green, blue) channels.
         labels: `[N] int64`, indices into `class_names`.
-        class_names: the names of the classes, by label.
+        class_names: names by label.
 
     Raises:
-        OsemnError: shapes, types or labels do not fit together.
+        OsemnError: shapes, types or labels are inconsistent.
     """
 
     images: np.ndarray
@@ -42,11 +42,11 @@ class Dataset:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check that the parts fit together."""
-        problem = _misfit(self.images, self.labels, self.class_names)
+        """Check that the arrays are consistent."""
+        problem = _inconsistency(self.images, self.labels, self.class_names)
         if problem:
             raise OsemnError(
-                f"These arrays are no labelled images: {problem}.",
+                f"These arrays are not labelled images: {problem}.",
                 "pass images [N, H, W, C] uint8, labels [N] int64 and a name for each class",
             )
 
@@ -74,7 +74,7 @@ class Dataset:
         return Dataset(self.images[indices], self.labels[indices], self.class_names)
 
 
-def _misfit(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> str:
+def _inconsistency(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> str:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         return f"images are {images.dtype} {list(images.shape)}"
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
@@ -85,7 +85,7 @@ def _misfit(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
 
 
 def save(path: Path, dataset: Dataset) -> None:
-    """Write a data set as an uncompressed `.npz` whose bytes depend on its content alone."""
+    """Write a data set as an uncompressed `.npz` whose bytes depend only on its content."""
     with path.open("wb") as stream:
         np.savez(
             stream,
@@ -99,7 +99,7 @@ def load(path: Path) -> Dataset:
     """Return the data set that `save` wrote.
 
     Raises:
-        OsemnError: the file is not such a data set.
+        OsemnError: the file is damaged, or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -107,42 +107,51 @@ def load(path: Path) -> Dataset:
             return Dataset(content["images"], content["labels"], names)
     except (ValueError, KeyError, EOFError) as error:
         raise OsemnError(
-            f"{paths.shown(path)} is no data set of this project ({error}).",
+            f"{paths.shown(path)} is not a data set of this project ({error}).",
             "run notebooks/01_acquire.ipynb again",
         ) from None
 
 
 def load_training(run: "Run") -> Dataset:
-    """Return the whole training part (training and validation images) that 01_acquire left.
+    """Return the complete training part (training and validation images), as 01_acquire wrote it.
 
     Raises:
         MissingInputError: the run's stage may not read from 01_acquire.
+
+    Example:
+        `data.load_training(run)`
     """
     return load(run.input("01_acquire", "train.npz"))
 
 
 def load_split(run: "Run") -> tuple[Dataset, Dataset]:
-    """Return the training and the validation images, by the indices that 03_preprocess left.
+    """Return the training and the validation images, by the indices of 03_preprocess.
 
     Raises:
         MissingInputError: the run's stage may not read from 01_acquire or 03_preprocess.
+
+    Example:
+        `train, validation = data.load_split(run)`
     """
-    whole = load_training(run)
+    everything = load_training(run)
     with np.load(run.input("03_preprocess", "split.npz"), allow_pickle=False) as split:
-        return whole.subset(split["train_index"]), whole.subset(split["validation_index"])
+        return everything.subset(split["train_index"]), everything.subset(split["validation_index"])
 
 
 def load_test(run: "Run", *, model_sha256: str) -> Dataset:
-    """Return the test part; only `sealing.TEST_STAGES` may, and each opening is put on record first.
+    """Return the test part, for the stages in `TEST_STAGES` of the seal only; each opening is recorded first.
 
     The record is a line of JSON in `test_openings.jsonl` in the folder of the data set and profile.
 
     Args:
-        run: of the evaluation, or of the export of a champion that was evaluated.
-        model_sha256: of the model that is going to be scored.
+        run: the run of the evaluation, or of a later stage that uses the evaluated champion.
+        model_sha256: hash of the model that will be scored.
 
     Raises:
-        SealedTestSetError: the run is of another stage; the file has not been touched.
+        SealedTestSetError: the run is of another stage; the file has not been opened.
+
+    Example:
+        `data.load_test(run, model_sha256=sha256)`
     """
     path = run.input("01_acquire", "test.npz")
     entry = {
@@ -158,7 +167,7 @@ def load_test(run: "Run", *, model_sha256: str) -> Dataset:
 
 
 def test_openings(run: "Run") -> list[dict[str, str]]:
-    """Return every opening of the test part on record for the run's data set and profile, the earliest first."""
+    """Return the recorded openings of the test part for the run's data set and profile, earliest first."""
     path = run.root / LEDGER
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines]
@@ -182,9 +191,9 @@ def pixel_histogram(images: np.ndarray) -> np.ndarray:
 
 
 def pixel_mean_and_sd(images: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation of all pixel values, scaled to 0–1, exact but for rounding at the end.
+    """Return mean and standard deviation of all pixel values, scaled to 0–1, exact up to the last rounding.
 
-    They come from whole numbers, so that every machine finds the same ones.
+    They are computed from integers, so that they are the same on every machine.
     """
     histogram = pixel_histogram(images)
     values = np.arange(256)
@@ -194,24 +203,24 @@ def pixel_mean_and_sd(images: np.ndarray) -> tuple[float, float]:
 
 
 def as_rows(images: np.ndarray) -> np.ndarray:
-    """Return images `[N, H, W, C] uint8` as rows of values from 0 to 1, `[N, D] float32`, for models that know no pictures.
+    """Return images `[N, H, W, C] uint8` as rows of values from 0 to 1, `[N, D] float32`, for models of tabular data.
 
-    Images of 64 pixels and more a side are taken by the means of blocks of pixels, 32 to 63 along the shorter side, so that
-    memory stays bounded; smaller ones as they are, so that D = H·W·C.
+    Images of at least 64 pixels a side are reduced to the means of blocks of pixels, 32 to 63 blocks along the shorter side,
+    which bounds the memory. Smaller ones are used as they are, so that D = H·W·C.
     """
     height, width, channels = images.shape[1:]
     block = max(1, min(height, width) // _FEWEST_BLOCKS)
     rows, columns = height // block, width // block
-    found = np.empty((len(images), rows * columns * channels), np.float32)
+    values = np.empty((len(images), rows * columns * channels), np.float32)
     for start in range(0, len(images), _IMAGES_AT_ONCE):
         some = images[start : start + _IMAGES_AT_ONCE, : rows * block, : columns * block].astype(np.float32)
         blocks = some.reshape(len(some), rows, block, columns, block, channels).mean(axis=(2, 4))
-        found[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
-    return found
+        values[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
+    return values
 
 
 def _append_line(path: Path, entry: dict[str, str | None]) -> None:
-    """Append one line; a single write in append mode, so that lines of two processes never mix."""
+    """Append one line in a single write, so that lines of two processes never mix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as stream:
         stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
@@ -219,23 +228,26 @@ def _append_line(path: Path, entry: dict[str, str | None]) -> None:
 
 
 def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split so that every class gives the same share of its images, rounded, at least one to each side.
+    """Split so that the same fraction of each class is held out, rounded, with at least one image on each side.
 
     Args:
         labels: `[N] int64`.
-        fraction: share to hold out, between 0 and 1.
-        seed: decides which images; the same seed gives the same split.
+        fraction: proportion to hold out, between 0 and 1.
+        seed: draws the images; the same seed gives the same split.
 
     Returns:
-        The indices kept and the indices held out, each sorted `int64`.
+        The other indices and the indices held out, each sorted `int64`.
 
     Raises:
         OsemnError: `fraction` is out of range, or a class has fewer than two images.
+
+    Example:
+        `data.stratified_split(train.labels, fraction=0.1, seed=0)`
     """
     if not 0.0 < fraction < 1.0:
         raise OsemnError(f"Cannot hold out a fraction of {fraction}.", "use a number between 0 and 1")
     generator = np.random.default_rng(seed)
-    kept, held_out = [], []
+    rest, held_out = [], []
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
         if len(members) < 2:
@@ -245,20 +257,23 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np
             )
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         held_out.append(members[:count])
-        kept.append(members[count:])
-    return _sorted(kept), _sorted(held_out)
+        rest.append(members[count:])
+    return _sorted(rest), _sorted(held_out)
 
 
 def stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Choose images so that the classes keep their shares, and none is left out.
+    """Choose images so that the classes keep their proportions, and none is left out.
 
     Args:
         labels: `[N] int64`.
-        size: images wanted; all are taken where there are no more, and one of each class at least.
-        seed: decides which images; the same seed gives the same sample.
+        size: number of images; all of them if there are fewer, and at least one of each class.
+        seed: draws the images; the same seed gives the same sample.
 
     Returns:
-        Sorted indices, `int64`: `min(size, N)` of them, or one for each class where that is more.
+        Sorted indices, `int64`: `min(size, N)` of them, or one for each class if that is more.
+
+    Example:
+        `data.stratified_sample(train.labels, size=1000, seed=0)`
     """
     present, counts = np.unique(labels, return_counts=True)
     if size >= len(labels):

@@ -9,21 +9,21 @@ import pandas as pd
 from helpers.obtain.data import chunks
 
 COLUMNS = ("index_a", "index_b", "label_a", "label_b", "distance", "kind")
-_POOLED_SIDE = 32
-_DIMENSIONS = 48
-_BLOCK = 512
+_POOLED_SIDE = 32  # blocks along the shorter side, before the projection
+_DIMENSIONS = 48  # principal components in which candidates are searched
+_BLOCK = 512  # images compared at once: bounds memory
 _ROUNDING = 1e-5  # of squared distances between unit vectors in float32
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of images that are alike.
+    """Pairs of near-duplicate images.
 
     Attributes:
         first: `[P] int64`, indices of one image of each pair.
         second: `[P] int64`, indices of the other, always larger.
         distance: `[P] float64`, see `near_pairs`.
-        capped: whether the limit was reached, so that only the closest pairs are here.
+        capped: whether the limit was reached, so that there are more pairs than these.
     """
 
     first: np.ndarray
@@ -42,29 +42,32 @@ def exact_groups(images: np.ndarray) -> list[np.ndarray]:
     Args:
         images: `[N, H, W, C] uint8`.
     """
-    found: dict[bytes, list[int]] = {}
+    groups: dict[bytes, list[int]] = {}
     for index, image in enumerate(np.ascontiguousarray(images)):
-        found.setdefault(hashlib.sha256(image.data).digest(), []).append(index)
-    return [np.array(group, dtype=np.int64) for group in found.values() if len(group) > 1]
+        groups.setdefault(hashlib.sha256(image.data).digest(), []).append(index)
+    return [np.array(group, dtype=np.int64) for group in groups.values() if len(group) > 1]
 
 
 def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pairs:
     """Return all pairs of images within a distance that ignores brightness and contrast.
 
-    Each image is taken as a vector, less its mean, at length 1; the distance d of two images is Euclidean, so
-    that d = √(2 (1 − r)) with Pearson's correlation r of their pixels: 0 alike, √2 unrelated. The search runs in
-    a projection onto orthonormal directions (blocks of pixels, then principal components), which can only
-    shorten distances: it misses no pair. Every pair that it proposes is measured again at full resolution.
-    Sorting by the first component leaves most pairs uncompared. Flat images have no direction and take no part; of
-    images that are equal byte for byte only the first does, however many there are.
+    Each image becomes a vector of mean 0 and length 1. The distance d of two images is Euclidean, so that
+    d = √(2 (1 − r)) with Pearson's correlation r of their pixels: 0 for the same image, √2 for unrelated ones. The search
+    runs in a projection onto orthonormal directions (blocks of pixels, then principal components), which can only shorten
+    distances, so that no pair is missed. Every candidate is measured again at full resolution. Sorting by the first
+    component avoids most comparisons. Flat images have no direction and are left out; of images that are equal byte for
+    byte only the first is compared.
 
     Args:
         images: `[N, H, W, C] uint8`.
-        distance: the largest distance that counts.
-        limit: the most pairs to return; the closest are kept.
+        distance: the largest distance of a pair.
+        limit: the most pairs to return; if there are more, the closest are returned.
 
     Returns:
         The pairs by rising distance.
+
+    Example:
+        `duplicates.near_pairs(train.images, distance=0.08)`
 
     Source: C. Faloutsos, M. Ranganathan and Y. Manolopoulos (1994), "Fast subsequence matching in time-series
     databases", for the search by a lower bound.
@@ -81,7 +84,7 @@ def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pair
     points, original = points[order], varied[order]
     left, right = _augmented(points)
     reach, capped = distance, False
-    kept = np.zeros((0, 2), np.int64), np.zeros(0)
+    closest = np.zeros((0, 2), np.int64), np.zeros(0)
     for start in range(0, len(points), _BLOCK):
         stop = min(start + _BLOCK, len(points))
         end = int(np.searchsorted(points[:, 0], points[stop - 1, 0] + reach + 1e-6, side="right"))
@@ -92,18 +95,34 @@ def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pair
             probe = np.argpartition(lower, limit - 1)[:limit]
             reach = min(reach, float(_distances(pixels, pairs[probe]).max()))
             pairs = pairs[lower <= reach**2 + _ROUNDING]
-        kept, dropped = _merge(kept, pairs, _distances(pixels, pairs), reach, limit)
+        closest, dropped = _merge(closest, pairs, _distances(pixels, pairs), reach, limit)
         if dropped:
-            capped, reach = True, min(reach, float(kept[1].max()))
-    chosen, measured = kept
+            capped, reach = True, min(reach, float(closest[1].max()))
+    chosen, measured = closest
     capped = capped or reach < distance
     low, high = chosen.min(axis=1), chosen.max(axis=1)
     rank = np.lexsort((high, low, measured))
     return Pairs(low[rank], high[rank], measured[rank], capped)
 
 
+def summarise(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> dict[str, int | bool]:
+    """Count exact and near duplicates, pairs and groups with conflicting labels, and the images in any of them.
+
+    Example:
+        `run.log(**duplicates.summarise(groups, near, train.labels))`
+    """
+    return {
+        "exact_duplicates": sum(len(group) - 1 for group in groups),
+        "exact_label_conflicts": sum(len(np.unique(labels[group])) > 1 for group in groups),
+        "near_duplicates": len(near),
+        "near_label_conflicts": int(np.sum(labels[near.first] != labels[near.second])),
+        "near_duplicates_capped": near.capped,
+        "duplicate_images": len(np.unique(np.concatenate([*groups, near.first, near.second]))),
+    }
+
+
 def table(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> pd.DataFrame:
-    """Return exact and near duplicates as one table; of an exact group, each copy is paired with the first.
+    """Return exact and near duplicates as one table; each copy in an exact group is paired with the group's first image.
 
     Columns: `index_a`, `index_b`, `label_a`, `label_b`, `distance`, `kind` (`exact` or `near`).
     """
@@ -164,20 +183,21 @@ def _within_reach(squared: np.ndarray, reach: float) -> tuple[np.ndarray, np.nda
 
 def _distances(pixels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Return the distances of pairs `[P, 2]` at full resolution."""
-    found = np.zeros(len(pairs))
+    distances = np.zeros(len(pairs))
     for part in chunks(np.broadcast_to(0, (len(pairs), pixels.shape[1] * 4))):
         a, b = pixels[pairs[part, 0]], pixels[pairs[part, 1]]
-        found[part] = np.linalg.norm(_unit(a) - _unit(b), axis=1)
-    return found
+        distances[part] = np.linalg.norm(_unit(a) - _unit(b), axis=1)
+    return distances
 
 
 def _merge(
-    kept: tuple[np.ndarray, np.ndarray], pairs: np.ndarray, measured: np.ndarray, reach: float, limit: int
+    closest: tuple[np.ndarray, np.ndarray], pairs: np.ndarray, measured: np.ndarray, reach: float, limit: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
-    """Add new pairs within reach; drop the farthest beyond the limit, and tell whether any was dropped."""
+    """Return the closest pairs with new ones within reach, at most `limit`, and whether any was dropped."""
     near = measured <= reach
-    pairs, measured = np.concatenate([kept[0], pairs[near]]), np.concatenate([kept[1], measured[near]])
+    pairs = np.concatenate([closest[0], pairs[near]])
+    measured = np.concatenate([closest[1], measured[near]])
     if len(measured) <= limit:
         return (pairs, measured), False
-    closest = np.argpartition(measured, limit - 1)[:limit]
-    return (pairs[closest], measured[closest]), True
+    first = np.argpartition(measured, limit - 1)[:limit]
+    return (pairs[first], measured[first]), True

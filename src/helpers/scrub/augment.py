@@ -1,4 +1,4 @@
-"""Vectorised augmentation: one policy for each data set, drawn anew for each image, the same for the same seed.
+"""Vectorised augmentation: one policy for each data set, new random numbers for each image, the same for the same seed.
 
 Works on batches inside `tf.data` (after `batch`), in graph mode and under op determinism.
 """
@@ -7,30 +7,31 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from helpers.errors import OsemnError, nearest
 
 KINDS = ("rotation", "shift", "zoom", "flip", "erasing", "brightness", "contrast")
-_DRAWS = 11  # columns of uniform numbers that one image uses
+_DRAWS = 11  # random numbers that one image uses
 
 
 @dataclass(frozen=True)
 class AugmentationPolicy:
-    """How far each kind of augmentation may go; zero or False turns it off.
+    """The limits of each kind of augmentation; zero or False turns it off.
 
     Attributes:
-        rotation_degrees: angle, drawn evenly from ± this.
-        shift_fraction: shift down and sideways, each from ± this share of the side. Whole pixels when
-            neither rotation nor zoom is on, so that no pixel value is blended.
-        zoom_fraction: magnification, from 1 ± this.
-        horizontal_flip: mirror left and right, half of the images.
-        erase_fraction: share of the image's area that an erased rectangle covers.
-        erase_probability: share of the images that get one.
-        brightness: added to all pixels, from ± this share of 255.
-        contrast: distance from the image's mean is multiplied by 1 ± this.
-        fill: what comes in from outside: "black" (also what erasing leaves) or "reflect" (the picture
-            mirrored at its edge; erasing leaves the image's mean).
+        rotation_degrees: largest angle; drawn uniformly from ± this.
+        shift_fraction: largest shift, vertical and horizontal, as a fraction of the side. Without rotation and zoom, shifts
+            are in entire pixels, so that no pixel value is interpolated.
+        zoom_fraction: magnification is drawn from 1 ± this.
+        horizontal_flip: mirrors half of the images left to right.
+        erase_fraction: fraction of the image's area that an erased rectangle covers.
+        erase_probability: proportion of the images with an erased rectangle.
+        brightness: largest number added to all pixels, as a fraction of 255.
+        contrast: distances from the image's mean are multiplied by 1 ± this.
+        fill: pixels from outside the image: "black" (erased rectangles too) or "reflect" (the image mirrored at its edge;
+            erased rectangles get the image's mean).
         reasons: why each kind is on or off, by name.
     """
 
@@ -59,7 +60,7 @@ class AugmentationPolicy:
         return {kind: bool(value) for kind, value in zip(KINDS, values, strict=True)}
 
     def describe(self) -> dict[str, str]:
-        """Return what each kind does, in words."""
+        """Return the size of each kind in words, by name."""
         words = (
             f"±{self.rotation_degrees:g}°",
             f"±{100 * self.shift_fraction:.0f}% of the side",
@@ -78,7 +79,7 @@ class AugmentationPolicy:
         return asdict(self)
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the pixels, as plain JSON types: all but the reasons."""
+        """Return the policy without its reasons, as plain JSON types."""
         return {name: value for name, value in self.to_dict().items() if name != "reasons"}
 
     @classmethod
@@ -105,9 +106,9 @@ _CLOTHES = AugmentationPolicy(
         "shift": "garments are centred only roughly: two pixels of 28 either way",
         "zoom": "the catalogue scales every garment to the same frame",
         "flip": "a mirrored shirt is a shirt",
-        "erasing": "mild: a garment is known by its shape, not by one spot",
+        "erasing": "mild: a garment is recognised by its shape, not by one spot",
         "brightness": "the black background carries no light of its own",
-        "contrast": "the garment's own shade helps to tell it",
+        "contrast": "the garment's own shade helps to recognise it",
     },
 )
 _DIGITS = AugmentationPolicy(
@@ -115,7 +116,7 @@ _DIGITS = AugmentationPolicy(
     shift_fraction=2 / 28,
     zoom_fraction=0.1,
     reasons={
-        "rotation": "people write at a slant; ten degrees keep a 6 from becoming a 9",
+        "rotation": "handwriting slants; ten degrees are too few to turn a 6 into a 9",
         "shift": "digits are centred only roughly",
         "zoom": "people write large and small",
         "flip": "a mirrored 2 is not a 2",
@@ -132,13 +133,13 @@ _UNKNOWN = AugmentationPolicy(
     contrast=0.1,
     fill="reflect",
     reasons={
-        "rotation": "small: cameras are rarely held quite level",
-        "shift": "small: subjects are rarely quite centred",
-        "zoom": "small: distances differ a little",
+        "rotation": "small: cameras are rarely exactly level",
+        "shift": "small: subjects are rarely exactly centred",
+        "zoom": "small: distances to the subject differ",
         "flip": "off until you know that a mirrored image keeps its label (text and arrows do not)",
         "erasing": "off until you know that no small part decides the label",
-        "brightness": "light differs from picture to picture",
-        "contrast": "light differs from picture to picture",
+        "brightness": "light differs from image to image",
+        "contrast": "light differs from image to image",
     },
 )
 _BASE = {"fashion_mnist": _CLOTHES, "mnist": _DIGITS, "digits": _DIGITS}
@@ -147,15 +148,18 @@ _BASE = {"fashion_mnist": _CLOTHES, "mnist": _DIGITS, "digits": _DIGITS}
 def policy_for(
     dataset: str, strength: float = 1.0, image_shape: tuple[int, ...] | None = None
 ) -> AugmentationPolicy:
-    """Return the policy of a data set; any other name gets a careful one that flips and erases nothing.
+    """Return the policy of a data set; an unknown one gets a cautious policy without flips and erasing.
 
     Args:
         dataset: `fashion_mnist`, `mnist`, `digits`, or the name of a folder of images.
-        strength: 1 is the policy as it is, 0 turns everything off; sizes grow with it, up to their limits.
-        image_shape: `(H, W, C)`; when given, it is checked.
+        strength: factor on all sizes, up to their limits; 0 turns everything off.
+        image_shape: `(H, W, C)`, to check that images are large enough.
 
     Raises:
         OsemnError: `strength` is negative, or the images are smaller than 4 × 4.
+
+    Example:
+        `augment.policy_for("fashion_mnist", strength=1.0)`
     """
     if strength < 0:
         raise OsemnError(
@@ -185,7 +189,7 @@ def scaled(policy: AugmentationPolicy, strength: float) -> AugmentationPolicy:
 
 
 def demonstrations(policy: AugmentationPolicy) -> dict[str, AugmentationPolicy]:
-    """Return one policy for each kind with that kind alone, strong enough to be seen."""
+    """Return a policy for each kind that uses only that kind, strong enough to be seen."""
     kinds = {
         "rotation": {"rotation_degrees": 15.0},
         "shift": {"shift_fraction": 0.12},
@@ -198,16 +202,37 @@ def demonstrations(policy: AugmentationPolicy) -> dict[str, AugmentationPolicy]:
     return {kind: AugmentationPolicy(fill=policy.fill, **settings) for kind, settings in kinds.items()}
 
 
+def demonstrate(images: np.ndarray, policy: AugmentationPolicy, seed: int) -> dict[str, np.ndarray]:
+    """Return images after each kind alone, and after the policy: rows of a gallery by label, the originals first.
+
+    Args:
+        images: `[N, H, W, C] uint8`.
+        policy: as used in training.
+        seed: draws the random numbers.
+
+    Example:
+        `augment.demonstrate(train.images[:8], policy, seed=0)`
+    """
+    active, rows = policy.active(), {"original": images}
+    for kind, alone in demonstrations(policy).items():
+        label = f"{kind}\n({'used' if active[kind] else 'not used'})"
+        rows[label] = augment_batch(images, seed, alone).numpy()
+    return rows | {"all used kinds,\nas in training": augment_batch(images, seed, policy).numpy()}
+
+
 def augment_batch(images: tf.Tensor, seed: Any, policy: AugmentationPolicy) -> tf.Tensor:
-    """Augment a batch; each image gets its own draws, and the same seed gives the same result.
+    """Augment a batch; each image gets its own random numbers, and the same seed gives the same result.
 
     Args:
         images: `[N, H, W, C] uint8` or `float32`, 0–255; N may be unknown while tracing.
-        seed: an integer, or two of them (such as seed and step), as number or tensor.
-        policy: what to do, and how far.
+        seed: one or two integers (such as seed and step), as numbers or a tensor.
+        policy: the kinds and their limits.
 
     Returns:
-        `[N, H, W, C] float32`, 0–255. With everything off, the images themselves.
+        `[N, H, W, C] float32`, 0–255; the images themselves if everything is off.
+
+    Example:
+        `augment.augment_batch(images, seed=0, policy=policy)`
     """
     images = tf.cast(images, tf.float32)
     active = policy.active()
@@ -226,7 +251,7 @@ def augment_batch(images: tf.Tensor, seed: Any, policy: AugmentationPolicy) -> t
 
 
 def _spread(draws: tf.Tensor, limit: float | tf.Tensor) -> tf.Tensor:
-    """Return numbers from ± `limit`, out of numbers from 0 to 1."""
+    """Return numbers between ± `limit`, from numbers between 0 and 1."""
     return (2.0 * draws - 1.0) * limit
 
 
@@ -259,7 +284,7 @@ def _move(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf
 
 
 def _shift(draws: tf.Tensor, limit: tf.Tensor, whole: bool) -> tf.Tensor:
-    """Return shifts in pixels; whole ones are drawn evenly from -n … n."""
+    """Return shifts in pixels; whole ones are drawn uniformly from −n … n."""
     if not whole:
         return _spread(draws, limit)
     most = tf.round(limit)
@@ -267,7 +292,7 @@ def _shift(draws: tf.Tensor, limit: tf.Tensor, whole: bool) -> tf.Tensor:
 
 
 def _relight(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
-    """Change contrast about each image's mean, then brightness, and keep to 0–255."""
+    """Change contrast about each image's mean, then brightness, and clip to 0–255."""
     factor = (1.0 + _spread(draws[:, 5], policy.contrast))[:, None, None, None]
     added = 255.0 * _spread(draws[:, 6], policy.brightness)[:, None, None, None]
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
@@ -275,7 +300,7 @@ def _relight(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) ->
 
 
 def _erase(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
-    """Blank one rectangle, wholly inside, of the stated area and an aspect ratio between 1:2 and 2:1.
+    """Erase one rectangle inside the image, of the policy's area and an aspect ratio between 1:2 and 2:1.
 
     Source: Z. Zhong et al. (2020), "Random erasing data augmentation".
     """
@@ -295,6 +320,6 @@ def _erase(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> t
 
 
 def _within(size: tf.Tensor, start: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Return `[N, size] bool`: which pixels have their centre in `[start, start + length)`."""
+    """Return `[N, size] bool`: whether a pixel's centre is in `[start, start + length)`."""
     centres = tf.range(size)[None, :] + 0.5
     return (centres >= start[:, None]) & (centres < (start + length)[:, None])

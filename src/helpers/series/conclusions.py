@@ -1,4 +1,4 @@
-"""What a stage establishes: worded once, logged with its numbers, and printed by every page that needs it."""
+"""The conclusions of a stage: worded once, logged with their numbers, and printed wherever they are needed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ KEY = "conclusions"  # in metrics.json
 
 @dataclass(frozen=True)
 class Conclusion:
-    """One statement with the numbers behind it.
+    """A statement with the numbers behind it.
 
     In a notebook, a cell that ends with a conclusion shows its text.
 
@@ -19,7 +19,7 @@ class Conclusion:
         id: its name within the stage, such as `"calibration"`.
         text: one or two sentences, without markup.
         numbers: the numbers in the text by name; plain JSON values.
-        test: the test or interval behind it, such as `"McNemar's test, 10,000 test images"`; empty where there is none.
+        test: the test or interval behind it, such as `"McNemar's test, 10,000 test images"`; empty if there is none.
         source: the file that holds the numbers, relative to the run's folder; `Run.conclude` fills it in.
     """
 
@@ -38,14 +38,14 @@ class Conclusion:
 
 
 class Conclusions(tuple[Conclusion, ...]):
-    """Several conclusions; a notebook shows them as a list."""
+    """Several conclusions, shown as a list in a notebook."""
 
     def _repr_markdown_(self) -> str:
         return "\n".join(f"- {wording.escape_markdown(conclusion.text)}" for conclusion in self)
 
 
 def read(metrics: Mapping[str, Any]) -> dict[str, Conclusion]:
-    """Return the conclusions that a stage logged, by id; none where it logged none.
+    """Return the conclusions in a stage's metrics, by id; empty if it logged none.
 
     Args:
         metrics: the content of the stage's `metrics.json`.

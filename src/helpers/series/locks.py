@@ -1,29 +1,35 @@
-"""Locks on a stage's folder; the system frees those of a process that dies."""
+"""Locks on a stage's folder, and what to clean up after a process that was killed.
+
+The operating system releases the locks of a process that dies.
+"""
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from helpers import paths
 from helpers.errors import OsemnError
+from helpers.series import manifests
 
 EXECUTING = ".executing"
-"""What the lock of whoever executes a stage's notebook is for; that of the notebook's run lies within it."""
-SECONDS = 30.0
+"""Purpose of the lock of a process that executes a stage's notebook; the notebook's run takes the other lock."""
+SECONDS = 30.0  # to wait for a lock: longer than a kernel takes to notice that its executor was killed
 
 
 def of_run(final: Path, is_executed: bool) -> tuple[FileLock, ...]:
     """Lock a stage for a run of its notebook, and return the locks in the order in which they were taken.
 
-    A run by hand also keeps the executor out, which goes on when the notebook's own run has finished.
+    A run by hand takes both locks, to keep out an executor, which still writes when the notebook's run has finished.
 
     Args:
         final: the stage's folder.
-        is_executed: whether `helpers.series.execute` runs the notebook, and holds the other lock already.
+        is_executed: whether `helpers.series.execute` runs the notebook, and already holds the other lock.
 
     Raises:
-        OsemnError: as for `of_stage`; no lock is kept then.
+        OsemnError: as for `of_stage`; no lock remains taken.
     """
     if is_executed:
         return (of_stage(final),)
@@ -43,14 +49,38 @@ def of_stage(final: Path, purpose: str = "") -> FileLock:
         purpose: empty for its run, or `EXECUTING`.
 
     Raises:
-        OsemnError: another process holds it and did not let go within `OSEMN_LOCK_SECONDS` (30).
+        OsemnError: another process holds the lock and did not release it within `OSEMN_LOCK_SECONDS` (30).
     """
-    lock = FileLock(final.with_name(f".{final.name}{purpose}.lock"))
+    seconds = float(os.environ.get("OSEMN_LOCK_SECONDS", SECONDS))
+    lock = _lock(final, seconds, purpose)
     try:
-        lock.acquire(timeout=float(os.environ.get("OSEMN_LOCK_SECONDS", SECONDS)))
+        lock.acquire()
     except Timeout:
         raise OsemnError(
-            f"Another run of {final.name} is at work in {paths.shown(final.parent)}.",
+            f"Another run of {final.name} is in progress in {paths.shown(final.parent)}.",
             "wait until it has finished, or shut down the other kernel that runs this notebook",
         ) from None
     return lock
+
+
+def recover(final: Path) -> None:
+    """Undo a publish that was killed, unless it is still in progress: then its process holds the lock."""
+    if final.with_name(f"{final.name}.old").exists():
+        with suppress(Timeout), _lock(final, seconds=0):
+            manifests.recover(final)
+
+
+def sweep(final: Path) -> None:
+    """Remove the partial files of a killed run, but not those of a run in progress."""
+    recover(final)
+    partial = final.with_name(f"{final.name}.partial")
+    working = final.with_name(f".{final.name}.executing.ipynb")
+    if partial.exists() or working.exists():
+        # A kernel whose executor was killed notices within a second or two, and holds its lock until then.
+        with suppress(Timeout), _lock(final, seconds=5):
+            shutil.rmtree(partial, ignore_errors=True)
+            working.unlink(missing_ok=True)
+
+
+def _lock(final: Path, seconds: float, purpose: str = "") -> FileLock:
+    return FileLock(final.with_name(f".{final.name}{purpose}.lock"), timeout=seconds)

@@ -1,4 +1,4 @@
-"""Manifests: what a stage read and wrote, by hash; a stage is done if and only if its manifest verifies."""
+"""Manifests: hashes of what a stage read and wrote; a stage is done if and only if its manifest verifies."""
 
 import ast
 import hashlib
@@ -13,21 +13,21 @@ from typing import Any
 import helpers
 from helpers import paths
 from helpers.errors import MissingInputError
-from helpers.series import notebook_cells, seal, stages
+from helpers.series import notebook_cells, stages
 
 NAME = "manifest.json"
-ABSENT = "absent"  # stands for the hash of a file that a stage would have looked at and did not find
+ABSENT = "absent"  # in place of the hash of an optional input that did not exist
 SCHEMA = 1
 
 
 def sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes, in hexadecimal."""
-    with seal.verifying(), path.open("rb") as stream:
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one: temporary file, sync, rename."""
+    """Write JSON atomically, so that a reader sees either the old file or the complete new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as stream:
@@ -49,7 +49,7 @@ def describe_files(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, A
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """Return a folder's manifest, or None where there is none or it cannot be read."""
+    """Return a folder's manifest, or None if it does not exist or cannot be read."""
     try:
         content = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -60,30 +60,32 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def output_sha256(manifest: dict[str, Any] | None, file: str) -> str | None:
-    """Return the hash of a stage's file by its manifest; `ABSENT` without a manifest, None if the stage left no such file."""
+    """Return the hash of a stage's file from its manifest: `ABSENT` without a manifest, None without such a file."""
     return ABSENT if manifest is None else manifest["outputs"].get(file, {}).get("sha256")
 
 
 def faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the files that a manifest lists: missing, cut short or changed."""
-    found = []
+    """Return a message for each file of a manifest that is missing, truncated or changed."""
+    messages = []
     for name, expected in manifest["outputs"].items():
         file = folder / name
         if not file.is_file():
-            found.append(f"{paths.shown(file)} is missing")
+            messages.append(f"{paths.shown(file)} is missing")
         elif file.stat().st_size != expected["bytes"]:
-            found.append(f"{paths.shown(file)} has {file.stat().st_size} bytes, expected {expected['bytes']}")
+            messages.append(
+                f"{paths.shown(file)} has {file.stat().st_size} bytes, expected {expected['bytes']}"
+            )
         elif sha256(file) != expected["sha256"]:
-            found.append(f"{paths.shown(file)} was changed after it was written (its sha256 differs)")
-    return found
+            messages.append(f"{paths.shown(file)} was changed after it was written (its sha256 differs)")
+    return messages
 
 
 def require(folder: Path, stage: str) -> dict[str, Any]:
-    """Return the manifest of an input stage whose files are all whole.
+    """Return the manifest of an input stage after verifying all its files.
 
     Raises:
-        MissingInputError: the stage has not been run, or one of its files is missing or changed; the
-            message names the file and the notebook to run.
+        MissingInputError: the stage has not been run, or a file is missing or changed. The message names the file and
+            the notebook to run.
     """
     manifest = read(folder)
     spec = stages.find(stage)
@@ -93,16 +95,16 @@ def require(folder: Path, stage: str) -> dict[str, Any]:
         raise MissingInputError(
             f"{stage} has not been run: there is no {paths.shown(folder / NAME)}.", remedy
         )
-    found = faults(folder, manifest)
-    if found:
+    damaged = faults(folder, manifest)
+    if damaged:
         raise MissingInputError(
-            f"The files of {stage} are not whole: {'; '.join(found)}.", remedy.replace("first", "again")
+            f"The files of {stage} are damaged: {'; '.join(damaged)}.", remedy.replace("first", "again")
         )
     return manifest
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Put a finished folder in the place of the one before, so that no moment shows a mixture of both."""
+    """Replace a stage's folder by a finished one, so that the two are never mixed."""
     retired = final.with_name(f"{final.name}.old")
     shutil.rmtree(retired, ignore_errors=True)
     if final.exists():
@@ -128,7 +130,7 @@ def _helper_imports(module_file: Path) -> frozenset[Path]:
 
 
 def _imports(source: str) -> frozenset[Path]:
-    """Return the files of the helper modules that a piece of source imports, anywhere in it."""
+    """Return the files of the helper modules that source code imports, at any level."""
     package = Path(helpers.__file__).parent
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -137,26 +139,22 @@ def _imports(source: str) -> frozenset[Path]:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names if alias.name.split(".")[0] == "helpers")
-    found = set()
-    for name in names:
-        location = package.joinpath(*name.split(".")[1:])
-        found.update(
-            file for file in (location.with_suffix(".py"), location / "__init__.py") if file.is_file()
-        )
-    return frozenset(found)
+    places = [package.joinpath(*name.split(".")[1:]) for name in names]
+    files = (file for place in places for file in (place.with_suffix(".py"), place / "__init__.py"))
+    return frozenset(file for file in files if file.is_file())
 
 
 @cache
 def _beside(module_file: Path) -> frozenset[Path]:
-    """Return the files that lie beside a module and that its code names: scripts and pages that it uses."""
+    """Return the scripts and pages in a module's folder that its code names."""
     source = module_file.read_text(encoding="utf-8")
     others = (file for file in module_file.parent.iterdir() if file.is_file() and file.suffix != ".py")
     return frozenset(file for file in others if f'"{file.name}"' in source)
 
 
-def source_files(stage: str) -> tuple[str, list[Path]]:
+def source_files(notebook: str) -> tuple[str, list[Path]]:
     """Return a notebook's code (without its parameters, which are compared by value) and the files of its helpers."""
-    content = json.loads(paths.notebook(stages.notebook_of(stage)).read_text(encoding="utf-8"))
+    content = json.loads(paths.notebook(notebook).read_text(encoding="utf-8"))
     cells = [
         "".join(cell["source"])
         for cell in content["cells"]
@@ -164,11 +162,11 @@ def source_files(stage: str) -> tuple[str, list[Path]]:
     ]
     code = "\n\n".join(cells)
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
-    return code, _with_all_they_import(_imports(python))
+    return code, _with_imports(_imports(python))
 
 
-def _with_all_they_import(modules: Iterable[Path]) -> list[Path]:
-    """Return the files of helper modules, of the helpers that these import, and what lies beside and is named."""
+def _with_imports(modules: Iterable[Path]) -> list[Path]:
+    """Return the files of helper modules, of all helpers that they import, and the files beside them that they name."""
     pending, files = list(modules), set()
     while pending:
         module = pending.pop()
@@ -178,23 +176,19 @@ def _with_all_they_import(modules: Iterable[Path]) -> list[Path]:
     return sorted(files)
 
 
-def source_sha256(stage: str) -> str:
-    """Return the hash of what a stage's result depends on in code: its notebook's cells and its helpers."""
-    return _digest(*source_files(stage))
+def source_sha256(notebook: str) -> str:
+    """Return the hash of the code that a notebook's results depend on: its cells and its helpers."""
+    return _digest(*source_files(notebook))
 
 
 def code_sha256(module: str) -> str:
-    """Return the hash of a helper module and of all helpers that it imports: for what outlives a run, such as a study.
+    """Return the hash of a helper module and all helpers that it imports, to stamp results that outlive a run.
 
     Args:
         module: its name within `helpers`, such as `"model.tuning.spaces"`.
     """
-    return _digest(
-        "",
-        _with_all_they_import(
-            [Path(helpers.__file__).parent.joinpath(*module.split(".")).with_suffix(".py")]
-        ),
-    )
+    file = Path(helpers.__file__).parent.joinpath(*module.split(".")).with_suffix(".py")
+    return _digest("", _with_imports([file]))
 
 
 def _digest(code: str, files: Iterable[Path]) -> str:

@@ -1,4 +1,4 @@
-"""What the cell of a notebook that is tagged `parameters` says: names and defaults, as literals."""
+"""Reads the parameters cell of a notebook: names and defaults, as literals."""
 
 import ast
 import json
@@ -8,7 +8,6 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.series import stages
 
 
 @cache
@@ -17,17 +16,18 @@ def _code_cells(notebook_text: str) -> list[dict[str, Any]]:
 
 
 def is_parameters_cell(cell: Mapping[str, Any]) -> bool:
-    """Tell whether a notebook's cell is the one tagged `parameters`."""
+    """Return True if a notebook's cell is tagged `parameters`."""
     return "parameters" in cell.get("metadata", {}).get("tags", [])
 
 
-def defaults(stage: str) -> dict[str, Any]:
-    """Return the values in the notebook's cell tagged `parameters`.
+def defaults(notebook: str) -> dict[str, Any]:
+    """Return the values in a notebook's cell tagged `parameters`.
 
     Raises:
-        OsemnError: there is no such notebook, or it has no such cell, more than one, or anything but literals in it.
+        OsemnError: the notebook does not exist, does not have exactly one such cell, or the cell holds anything but
+            literals.
     """
-    path = paths.notebook(stages.notebook_of(stage))
+    path = paths.notebook(notebook)
     if not path.is_file():
         raise OsemnError(f"There is no {paths.shown(path)}.", "restore it, or copy notebooks/template.ipynb")
     tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]

@@ -1,4 +1,4 @@
-"""Ends a process with the one that it was started for, be that killed with -9: nobody else would."""
+"""Makes a child process exit with its parent, even when the parent is killed with -9."""
 
 import os
 import threading
@@ -8,17 +8,17 @@ VARIABLE = "OSEMN_PARENT"
 
 
 def token() -> str:
-    """Return what `end_with` needs to know this process: the value of `VARIABLE` for those that it starts."""
-    import psutil  # not above: a container's service has no use for it, and does not install it
+    """Return the value of `VARIABLE` by which child processes recognise this process."""
+    import psutil  # not at the top: the service in a container does not install it
 
     return f"{os.getpid()}:{psutil.Process().create_time()}"
 
 
 def end_with(interval: float = 0.5) -> None:
-    """End this process and all below it when the one that `VARIABLE` names is gone; do nothing where none is named.
+    """End this process and its children when the process that `VARIABLE` names is gone; do nothing if it is unset.
 
     Args:
-        interval: seconds between two looks.
+        interval: seconds between checks.
     """
     named = os.environ.get(VARIABLE)
     if not named:

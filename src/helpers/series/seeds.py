@@ -1,4 +1,4 @@
-"""Makes TensorFlow repeat itself: the same seed gives the same bits on the same machine."""
+"""Makes TensorFlow deterministic: the same seed gives the same bits on the same machine."""
 
 import contextlib
 import logging
@@ -10,32 +10,32 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def _silent_startup() -> Iterator[None]:
-    """Hide what TensorFlow's C++ side prints while it is imported, unless the import fails."""
+    """Hide what TensorFlow's C++ code prints during import, unless the import fails."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
         except BaseException:
-            os.dup2(kept, 2)
+            os.dup2(original, 2)
             hidden.seek(0)
             sys.stderr.write(hidden.read().decode(errors="replace"))
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
 
 
 def _is_not_about_retracing(record: logging.LogRecord) -> bool:
-    """Drop TensorFlow's advice not to compile often: a table of networks or a study compiles each of them once."""
+    """Drop TensorFlow's retracing warning: comparing networks compiles each of them once, as intended."""
     return "triggered tf.function retracing" not in record.getMessage()
 
 
 def seed_tensorflow(seed: int) -> None:
-    """Seed Python, NumPy and TensorFlow, and demand deterministic operations.
+    """Seed Python, NumPy and TensorFlow, and require deterministic operations.
 
-    TensorFlow's own start-up lines are silenced; Python errors are not.
+    TensorFlow's start-up messages are hidden; Python errors are not.
 
     Source: `keras.utils.set_random_seed` and `tf.config.experimental.enable_op_determinism`.
     """

@@ -1,4 +1,4 @@
-"""The one table of stages; the Snakefile, the README's table and the checks are made from it."""
+"""The table of stages. The Snakefile, the README's table, the report's pages and the checks are derived from it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,19 +8,19 @@ from helpers.errors import UsageError, nearest
 
 @dataclass(frozen=True)
 class Stage:
-    """One notebook of the series, or its run for one candidate.
+    """A notebook of the series, or its run for one candidate.
 
     Attributes:
-        name: the notebook's file name without its ending, followed by a slash and the candidate where it is run for
-            several; the name of the stage's folder.
-        title: what it is called in tables and reports.
+        name: the notebook's file name without its extension. For a notebook that runs for several candidates, a slash
+            and the candidate follow. The stage's folder has the same name.
+        title: its title in tables and reports.
         phase: its part of OSEMN, or "–".
         reads: the stages whose files it needs.
-        may_read: further stages whose files it looks at where they have been run.
-        writes: the files it must leave beside `metrics.json`; a stage without them is not done.
-        threads: cores it keeps busy; 0 means all that there are.
-        memory_mb: peak resident memory to ask a scheduler for, in MB.
-        tensorflow: whether it needs TensorFlow seeded before it starts.
+        may_read: other stages whose files it uses if they have been run.
+        writes: the files that it must write besides `metrics.json`; without them the stage is not done.
+        threads: the number of cores it uses; 0 means all of them.
+        memory_mb: peak resident memory to request from a scheduler, in MB.
+        tensorflow: whether TensorFlow is seeded before it starts.
     """
 
     name: str
@@ -40,17 +40,17 @@ class Stage:
 
     @property
     def notebook(self) -> str:
-        """The notebook's file name without its ending."""
+        """The notebook's file name without its extension."""
         return self.name.partition("/")[0]
 
     @property
     def candidate(self) -> str:
-        """The candidate that the notebook is run for; empty for a notebook that is run once."""
+        """The candidate that the notebook runs for; empty for a notebook that runs once."""
         return self.name.partition("/")[2]
 
     @property
     def slug(self) -> str:
-        """The name without a slash, for files that lie side by side."""
+        """The name without a slash, for files in one folder."""
         return self.name.replace("/", "-")
 
 
@@ -62,31 +62,30 @@ CANDIDATES: dict[str, str] = {
 }
 """The models that may become the champion, in the order of their evaluation, each with the stage that trains it."""
 
+_TRAINS: dict[str, Any] = {"threads": 0, "memory_mb": 4_000, "tensorflow": True}
+"""What the stages that train networks request from a scheduler: all cores, and 4 GB of memory."""
 
-def _for_each_candidate(notebook: str, title: str, *, compares: bool, **options: Any) -> tuple["Stage", ...]:
-    """Return a notebook's runs for each candidate.
 
-    Args:
-        notebook: its name.
-        title: what it is called.
-        compares: whether a run looks at the runs for the candidates before it.
-        **options: as for `Stage`, the same for all.
-    """
-    found: list[Stage] = []
+def _figures(*names: str) -> tuple[str, ...]:
+    return tuple(f"figures/{name}.png" for name in names)
+
+
+def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tuple[str, ...]) -> list[Stage]:
+    """Return a notebook's stages, one per candidate; with `compares`, each may read those of earlier candidates."""
+    rows: list[Stage] = []
     for candidate, trained_by in CANDIDATES.items():
-        before = tuple(stage.name for stage in found) if compares else ()
-        reads = ("01_acquire", "03_preprocess", trained_by)
-        found.append(
+        rows.append(
             Stage(
                 f"{notebook}/{candidate}",
                 f"{title}: {candidate}",
                 "iNterpret",
-                reads,
-                may_read=before,
-                **options,
+                reads=("01_acquire", "03_preprocess", trained_by),
+                may_read=tuple(row.name for row in rows) if compares else (),
+                writes=writes,
+                tensorflow=True,
             )
         )
-    return tuple(found)
+    return rows
 
 
 _BEFORE_REPORT: tuple[Stage, ...] = (
@@ -95,7 +94,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Warm-up: Make Moons",
         "–",
         reads=(),
-        writes=("figures/decision_boundary.png", "figures/noise.png", "environment.json"),
+        writes=("environment.json", *_figures("decision_boundary", "noise")),
         tensorflow=True,
     ),
     Stage(
@@ -103,7 +102,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Acquire the data",
         "Obtain",
         reads=(),
-        writes=("train.npz", "test.npz", "data_card.json", "figures/samples.png"),
+        writes=("train.npz", "test.npz", "data_card.json", *_figures("samples")),
     ),
     Stage(
         "02_explore",
@@ -111,13 +110,9 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Explore",
         reads=("01_acquire",),
         writes=(
-            "figures/class_balance.png",
-            "figures/samples_by_class.png",
-            "figures/mean_and_variance.png",
-            "figures/intensities.png",
-            "figures/class_correlation.png",
-            "figures/embedding.png",
             "duplicates.csv",
+            *_figures("class_balance", "samples_by_class", "mean_and_variance", "intensities"),
+            *_figures("class_correlation", "embedding"),
         ),
     ),
     Stage(
@@ -125,7 +120,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Preprocess and augment",
         "Scrub",
         reads=("01_acquire",),
-        writes=("split.npz", "normalisation.json", "augmentation.json", "figures/augmentation.png"),
+        writes=("split.npz", "normalisation.json", "augmentation.json", *_figures("augmentation")),
         tensorflow=True,
     ),
     Stage(
@@ -134,17 +129,11 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Model",
         reads=("01_acquire", "03_preprocess"),
         writes=(
-            "models/baseline_cnn.keras",
-            "models/dense.keras",
-            "validation_predictions.npz",
-            "history.json",
-            "baselines.csv",
-            "figures/return_on_complexity.png",
-            "figures/learning_curves.png",
+            *("models/baseline_cnn.keras", "models/dense.keras"),
+            *("validation_predictions.npz", "history.json", "baselines.csv"),
+            *_figures("return_on_complexity", "learning_curves"),
         ),
-        threads=0,
-        memory_mb=4_000,
-        tensorflow=True,
+        **_TRAINS,
     ),
     Stage(
         "05_transfer_learning",
@@ -152,18 +141,10 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Model",
         reads=("01_acquire", "03_preprocess"),
         writes=(
-            "models/transfer.keras",
-            "validation_predictions.npz",
-            "history.json",
-            "comparison.csv",
-            "figures/resizing.png",
-            "figures/architecture.png",
-            "figures/accuracy_by_resolution.png",
-            "figures/learning_curves.png",
+            *("models/transfer.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
+            *_figures("resizing", "architecture", "accuracy_by_resolution", "learning_curves"),
         ),
-        threads=0,
-        memory_mb=4_000,
-        tensorflow=True,
+        **_TRAINS,
     ),
     Stage(
         "06_fine_tuning",
@@ -171,17 +152,10 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Model",
         reads=("01_acquire", "03_preprocess", "05_transfer_learning"),
         writes=(
-            "models/fine_tuned.keras",
-            "validation_predictions.npz",
-            "history.json",
-            "comparison.csv",
-            "figures/unfrozen_blocks.png",
-            "figures/learning_curves.png",
-            "figures/gradient_norms.png",
+            *("models/fine_tuned.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
+            *_figures("unfrozen_blocks", "learning_curves", "gradient_norms"),
         ),
-        threads=0,
-        memory_mb=4_000,
-        tensorflow=True,
+        **_TRAINS,
     ),
     Stage(
         "09_tuning",
@@ -189,44 +163,21 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Model",
         reads=("01_acquire", "03_preprocess", "04_baseline", "05_transfer_learning"),
         writes=(
-            "models/tuned.keras",
-            "validation_predictions.npz",
-            "history.json",
-            "trials.csv",
-            "figures/optimization_history.png",
-            "figures/importances.png",
-            "figures/parallel_coordinates.png",
-            "figures/slices.png",
-            "figures/learning_curves.png",
+            *("models/tuned.keras", "validation_predictions.npz", "history.json", "trials.csv"),
+            *_figures("optimization_history", "learning_curves"),
         ),
-        threads=0,
-        memory_mb=4_000,
-        tensorflow=True,
+        **_TRAINS,
     ),
     *_for_each_candidate(
         "07_evaluation",
         "Evaluation",
         compares=True,
         writes=(
-            "test_predictions.npz",
-            "per_class.csv",
-            "slices.csv",
-            "doubtful_labels.csv",
-            "classification_report.txt",
-            "label_map.json",
-            "summary.txt",
-            "figures/scores_by_class.png",
-            "figures/confusion_matrix.png",
-            "figures/precision_recall_and_roc.png",
-            "figures/reliability.png",
-            "figures/misclassified.png",
-            "figures/near_misses.png",
-            "figures/doubtful_labels.png",
-            "figures/slices.png",
-            "figures/learning_curves.png",
+            *("test_predictions.npz", "per_class.csv", "slices.csv", "doubtful_labels.csv"),
+            *("classification_report.txt", "label_map.json", "summary.txt"),
+            *_figures("scores_by_class", "confusion_matrix", "precision_recall_and_roc", "reliability"),
+            *_figures("misclassified", "near_misses", "doubtful_labels", "slices", "learning_curves"),
         ),
-        memory_mb=2_000,
-        tensorflow=True,
     ),
     *_for_each_candidate(
         "08_grad_cam",
@@ -234,36 +185,23 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         compares=False,
         writes=(
             "energy.csv",
-            "figures/maps_right.png",
-            "figures/maps_wrong.png",
-            "figures/energy.png",
-            "figures/deletion_and_insertion.png",
-            "figures/randomised_weights.png",
+            *_figures("maps_right", "maps_wrong", "energy", "deletion_and_insertion", "randomised_weights"),
         ),
-        memory_mb=2_000,
-        tensorflow=True,
     ),
     Stage(
         "10_export",
         "Export the champion",
         "–",
         reads=(
-            "01_acquire",
-            "03_preprocess",
-            *CANDIDATES.values(),
+            *("01_acquire", "03_preprocess", *CANDIDATES.values()),
             *(f"07_evaluation/{candidate}" for candidate in CANDIDATES),
         ),
+        may_read=tuple(f"08_grad_cam/{candidate}" for candidate in CANDIDATES),
         writes=(
-            "candidates.csv",
-            "formats.csv",
-            "test_predictions.npz",
-            "model_card.md",
-            "figures/accuracy_and_latency.png",
-            "figures/formats.png",
+            *("candidates.csv", "formats.csv", "test_predictions.npz", "model_card.md"),
+            *_figures("accuracy_and_latency", "formats"),
         ),
-        threads=0,
-        memory_mb=4_000,
-        tensorflow=True,
+        **_TRAINS,
     ),
     Stage(
         "11_serving",
@@ -271,12 +209,8 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "–",
         reads=("01_acquire", "10_export"),
         writes=(
-            "load.csv",
-            "drift_power.csv",
-            "refused.csv",
-            "figures/latency_and_throughput.png",
-            "figures/cost.png",
-            "figures/drift_power.png",
+            *("load.csv", "drift_power.csv", "refused.csv"),
+            *_figures("latency_and_throughput", "cost", "drift_power"),
         ),
         threads=0,
         memory_mb=3_000,
@@ -290,7 +224,7 @@ STAGES: tuple[Stage, ...] = (
         "iNterpret",
         reads=tuple(stage.name for stage in _BEFORE_REPORT if not stage.candidate),
         may_read=tuple(stage.name for stage in _BEFORE_REPORT if stage.candidate),
-        writes=("summary.json", "figures/accuracy_against_cost.png", "figures/business_value.png"),
+        writes=("summary.json", *_figures("accuracy_against_cost", "business_value")),
     ),
 )
 
@@ -302,13 +236,13 @@ def find(name: str) -> Stage:
     """Return the stage of that name.
 
     Raises:
-        UsageError: there is no such stage, or it is run for each candidate; the message names the nearest.
+        UsageError: there is no such stage, or it runs for each candidate; the message names the closest one.
     """
     if name in BY_NAME:
         return BY_NAME[name]
     if name in NOTEBOOKS:
         raise UsageError(
-            f"{name} is run for each candidate.",
+            f"{name} runs for each candidate.",
             f"name one: {', '.join(stage.name for stage in of_notebook(name))}",
         )
     raise UsageError(f"There is no stage '{name}'.", nearest(name, BY_NAME))
@@ -318,7 +252,7 @@ def of_notebook(name: str) -> tuple[Stage, ...]:
     """Return the stages of a notebook, or the one stage of that name.
 
     Raises:
-        UsageError: there is neither; the message names the nearest.
+        UsageError: there is neither; the message names the closest one.
     """
     if name in NOTEBOOKS:
         return tuple(stage for stage in STAGES if stage.notebook == name)
@@ -326,16 +260,16 @@ def of_notebook(name: str) -> tuple[Stage, ...]:
 
 
 def notebook_of(name: str) -> str:
-    """Return the notebook of a stage, or that notebook's own name.
+    """Return the name of a stage's notebook; a notebook's name is returned as it is.
 
     Raises:
-        UsageError: there is neither; the message names the nearest.
+        UsageError: there is neither; the message names the closest one.
     """
     return of_notebook(name)[0].notebook
 
 
 def until(name: str) -> tuple[Stage, ...]:
-    """Return the stages that a stage, or a notebook for every candidate, needs, itself included, in order."""
+    """Return a stage, or a notebook's stages, and all that it needs, in order."""
     wanted = {stage.name for stage in of_notebook(name)}
     for stage in reversed(STAGES):
         if stage.name in wanted:
@@ -344,18 +278,18 @@ def until(name: str) -> tuple[Stage, ...]:
 
 
 def downstream(name: str) -> tuple[Stage, ...]:
-    """Return a stage, or a notebook for every candidate, and all that read from it, directly or not, in order."""
-    found = {stage.name for stage in of_notebook(name)}
+    """Return a stage, or a notebook's stages, and all that depend on it, directly or indirectly, in order."""
+    dependent = {stage.name for stage in of_notebook(name)}
     for stage in STAGES:
-        if found.intersection(stage.looks_at):
-            found.add(stage.name)
-    return tuple(stage for stage in STAGES if stage.name in found)
+        if dependent.intersection(stage.looks_at):
+            dependent.add(stage.name)
+    return tuple(stage for stage in STAGES if stage.name in dependent)
 
 
 def split_input(name: str) -> tuple[str, str]:
-    """Return stage and file of an input as manifests name it, such as `07_evaluation/tuned/metrics.json`.
+    """Split an input's name in a manifest, such as `07_evaluation/tuned/metrics.json`, into stage and file.
 
-    The stage is empty where there is none of that name.
+    The stage is empty if no stage has that name.
     """
     for stage in STAGES:
         if name.startswith(f"{stage.name}/"):

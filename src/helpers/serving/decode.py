@@ -1,8 +1,9 @@
-"""From a request's body to pixels, within bounds; what is refused is refused before it costs much."""
+"""Decodes request bodies to pixels within limits; what is too large or invalid is refused before it costs much."""
 
 import contextlib
 import io
 import json
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -13,25 +14,35 @@ import numpy as np
 from helpers.obtain import pictures
 from helpers.obtain.framing import BlankError, Framing
 from helpers.obtain.pictures import ImageOptions
-from helpers.serving import segments
 from helpers.serving.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Pillow's remarks on large pictures and odd files; sizes are checked here
+# Pillow warns of large images and odd files; sizes are checked here
 warnings.filterwarnings("ignore", module="PIL")
 
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 FORMATS = ("PNG", "JPEG", "WEBP")
-_LONGEST_NAME = 100
-TOGETHER = 4  # times the bound of one picture: so many pixels the files of a request have at most
+TOTAL_PIXELS = 4  # times max_pixels: the most pixels that the files of one request may have together
+# Pillow takes time for each part of a file, and a small file can hold a great many
+CHUNKS = 10_000  # of a PNG; 5 MiB in chunks of the usual 8 KiB are 640
+SEGMENTS = 1_000  # of a JPEG; 5 MiB in segments of full length are 80
+SCANS = 100  # of a JPEG; a progressive one has about ten, and each passes over all pixels again
+FILLING = 10_000  # bytes between the segments of a JPEG's header, which Pillow skips one by one
+_LONGEST_NAME = 100  # characters of a sender's file name in a message
+
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # restarts, `d0` to `d7`, belong to the pixels
+# after any other marker libjpeg reads no length, or stops
+_WITH_LENGTH = frozenset(b"\xfe") | set(range(0xC0, 0xF0)) - {0xC8, *range(0xD0, 0xDA)}
+_SCAN, _END = 0xDA, 0xD9
 
 
 class RefusedError(Exception):
-    """A request that is not answered with a prediction.
+    """A request that gets an error instead of a prediction.
 
     Args:
-        status: of the HTTP answer.
+        status: HTTP status of the response.
         reason: a short name, for counting.
         message: what was wrong and what is expected.
     """
@@ -41,42 +52,88 @@ class RefusedError(Exception):
         self.status, self.reason, self.message = status, reason, message
 
 
-def opened(content: bytes, settings: Settings) -> "Image.Image":
+def open_image(content: bytes, settings: Settings) -> "Image.Image":
     """Open a PNG, JPEG or WebP file; format and size are read from its header, and nothing is decoded.
 
-    Takes milliseconds; for a file of many parts tenths of a second, so large ones are opened off the event loop.
+    This takes milliseconds, or tenths of a second for a file of many parts, so large files are opened off the event loop.
 
     Args:
         content: the file's bytes.
-        settings: the bounds.
+        settings: the limits.
 
     Raises:
-        RefusedError: it is empty, no such file, too large, or of too many parts.
+        RefusedError: the file is empty, of another format, too large, or has too many parts.
     """
     from PIL import Image
 
     if not content:
-        raise RefusedError(400, "empty", "The body is empty; send a PNG, JPEG or WebP picture.")
-    try:
-        segments.check(content)
-    except ValueError as error:
-        raise RefusedError(422, "segments", str(error)) from None
+        raise RefusedError(400, "empty", "The body is empty; send a PNG, JPEG or WebP image.")
+    check_parts(content)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        raise RefusedError(415, "format", "This is no PNG, JPEG or WebP picture.") from None
+        raise RefusedError(415, "format", "This is not a PNG, JPEG or WebP image.") from None
     except Image.DecompressionBombError:
         raise _too_large(settings) from None
-    except Exception as error:  # Pillow's readers raise almost anything on damaged headers
-        raise RefusedError(422, "damaged", f"The picture's header is damaged: {_brief(error)}.") from None
+    except Exception as error:  # Pillow raises almost any exception on damaged headers
+        raise RefusedError(422, "damaged", f"The image's header is damaged: {_brief(error)}.") from None
     if max(image.size) > settings.max_side or image.width * image.height > settings.max_pixels:
         raise _too_large(settings)
     return image
 
 
+def check_parts(content: bytes) -> None:
+    """Check that a PNG or JPEG file has no more parts than real images have; other files pass.
+
+    Raises:
+        RefusedError: it has too many; the message says which and what to do.
+    """
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        _check_png(content)
+    elif content.startswith(b"\xff\xd8\xff"):
+        _check_jpeg(content)
+
+
+def _check_png(content: bytes) -> None:
+    place = 8
+    for _ in range(CHUNKS):
+        if place >= len(content) or content[place + 4 : place + 8] == b"IEND":
+            return
+        place += 12 + int.from_bytes(content[place : place + 4], "big")
+    raise _too_many(CHUNKS, "chunks")
+
+
+def _check_jpeg(content: bytes) -> None:
+    """Step from marker to marker as libjpeg does; what lies inside a segment, such as a thumbnail, is skipped."""
+    place, scans, filling = 2, 0, 0
+    for _ in range(SEGMENTS):
+        marker = _MARKER.search(content, place)
+        if not scans:
+            filling += (marker.start() if marker else len(content)) - place
+            if filling > FILLING:
+                raise _too_many(FILLING, "bytes between its segments")
+        if marker is None:
+            return
+        kind, place = marker[1][0], marker.end()
+        if kind == _END and scans:
+            return
+        if kind in _WITH_LENGTH:
+            place += max(2, int.from_bytes(content[place : place + 2], "big"))
+        scans += kind == _SCAN
+        if scans > SCANS:
+            raise _too_many(SCANS, "scans")
+    raise _too_many(SEGMENTS, "segments")
+
+
+def _too_many(limit: int, parts: str) -> RefusedError:
+    return RefusedError(
+        422, "segments", f"The image has more than {limit:,} {parts}; save it again in a usual form."
+    )
+
+
 @contextlib.contextmanager
-def of_file(number: int, name: str) -> Iterator[None]:
-    """Let a refusal within say which of several files it is about; `name` is the sender's."""
+def name_file(number: int, name: str) -> Iterator[None]:
+    """Make a refusal inside say which of several files it is about; `name` is the sender's."""
     try:
         yield
     except RefusedError as error:
@@ -84,111 +141,102 @@ def of_file(number: int, name: str) -> Iterator[None]:
         raise RefusedError(error.status, error.reason, f"{which}: {error.message}") from None
 
 
-def together(images: Iterable["Image.Image"], settings: Settings) -> None:
-    """Check that opened pictures, which are taken one after the other, are not too large together.
+def check_total_pixels(images: Iterable["Image.Image"], settings: Settings) -> None:
+    """Check that the opened images of one request, taken one after the other, are not too large together.
 
     Raises:
         RefusedError: they are.
     """
-    most = TOGETHER * settings.max_pixels
-    pixels = 0
+    limit, pixels = TOTAL_PIXELS * settings.max_pixels, 0
     for image in images:
         pixels += image.width * image.height
-        if pixels > most:
-            raise RefusedError(
-                413,
-                "pixels",
-                f"The files have more than {most:,} pixels together; send them in several requests.",
-            )
+        if pixels > limit:
+            message = f"The files have more than {limit:,} pixels together; send them in several requests."
+            raise RefusedError(413, "pixels", message)
 
 
-def prepared(
+def prepare(
     image: "Image.Image",
     shape: tuple[int, int, int],
-    wishes: ImageOptions | None = None,
-    framed: Framing | None = None,
+    options: ImageOptions | None = None,
+    framing: Framing | None = None,
 ) -> np.ndarray:
-    """Decode an opened picture and return it as `uint8 [H, W, C]`, prepared as for training.
+    """Decode an opened image and return it as `uint8 [H, W, C]`, prepared as for training.
 
     Args:
-        image: from `opened`.
+        image: from `open_image`.
         shape: `(H, W, C)` of the model.
-        wishes: as for `pictures.prepare`.
-        framed: as for `pictures.prepare`.
+        options: as for `pictures.prepare`.
+        framing: as for `pictures.prepare`.
 
     Raises:
-        RefusedError: it is damaged, or blank where it is to be framed.
+        RefusedError: the image is damaged, or blank although it has to be framed.
     """
     try:
-        return pictures.prepare(image, *shape, wishes, framed)
+        return pictures.prepare(image, *shape, options, framing)
     except BlankError as error:
-        raise RefusedError(422, "blank", f"The picture is blank: {error}.") from None
-    except Exception as error:  # as above, for damaged pixels
-        raise RefusedError(422, "damaged", f"The picture is damaged: {_brief(error)}.") from None
+        raise RefusedError(422, "blank", f"The image is blank: {error}.") from None
+    except Exception as error:  # Pillow raises almost any exception on damaged pixels
+        raise RefusedError(422, "damaged", f"The image is damaged: {_brief(error)}.") from None
 
 
 def _too_large(settings: Settings) -> RefusedError:
-    return RefusedError(
-        413,
-        "pixels",
-        f"The picture is larger than {settings.max_side:,} pixels a side or {settings.max_pixels:,} in all.",
-    )
+    limits = f"{settings.max_side:,} pixels a side or {settings.max_pixels:,} in all"
+    return RefusedError(413, "pixels", f"The image is larger than {limits}.")
 
 
 def _brief(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().rstrip(".")[:100]
 
 
-def arrays(content: bytes, shape: tuple[int, int, int], settings: Settings) -> np.ndarray:
-    """Return the pixels of a JSON body `{"images": […]}`, `float32 [N, H, W, C]`.
+def read_json(content: bytes, shape: tuple[int, int, int], settings: Settings) -> np.ndarray:
+    """Return the pixels of a JSON body `{"images": […]}` as `float32 [N, H, W, C]`.
 
     Args:
         content: the body: images `[H, W]` or `[H, W, C]` of numbers from 0 to 255.
         shape: `(H, W, C)` of the model.
-        settings: the bounds.
+        settings: the limits.
 
     Raises:
-        RefusedError: it is no such JSON.
+        RefusedError: the body is not such JSON.
     """
     try:
-        body = json.loads(content, parse_constant=_no_number)
+        body = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else _brief(error)
-        raise RefusedError(400, "json", f"The body is no JSON: {reason}.") from None
+        raise RefusedError(400, "json", f"The body is not valid JSON: {reason}.") from None
     if not isinstance(body, dict) or set(body) != {"images"} or not isinstance(body["images"], list):
         raise RefusedError(422, "json", 'The body must be {"images": [image, …]} and nothing more.')
-    count = len(body["images"])
-    if not 1 <= count <= settings.max_images:
-        raise RefusedError(
-            422, "count", f"There are {count} images; between 1 and {settings.max_images} are allowed."
-        )
+    count, limit = len(body["images"]), settings.max_images
+    if not 1 <= count <= limit:
+        raise RefusedError(422, "count", f"There are {count} images; send between 1 and {limit}.")
     values = _numbers(body["images"], (count, *shape))
     if values is None:
-        height, width, channels = shape
-        wanted = f"[{height}, {width}]" if channels == 1 else f"[{height}, {width}, {channels}]"
-        raise RefusedError(422, "shape", f"Each image must be {wanted} numbers.")
+        wanted = ", ".join(map(str, shape if shape[2] > 1 else shape[:2]))
+        raise RefusedError(422, "shape", f"Each image must be [{wanted}] numbers.")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
         raise RefusedError(422, "range", "Pixels must be numbers from 0 to 255.")
     return values.astype(np.float32)
 
 
 def _numbers(images: list[Any], shape: tuple[int, int, int, int]) -> np.ndarray | None:
-    """Return nested lists as `float64 [N, H, W, C]`; None where they are of another shape or hold other than numbers.
+    """Return nested lists as `float64 [N, H, W, C]`, or None if they have another shape or hold anything but numbers.
 
-    All is checked before it becomes an array: NumPy makes room for the longest text in every place. Grey ones may be `[N, H, W]`.
+    All is checked before it becomes an array, as NumPy would reserve room for the longest text in every place. Grey images may be
+    `[N, H, W]`.
     """
     for sizes in (shape[:3], shape) if shape[3] == 1 else (shape,):
-        found = _flat(images, sizes)
-        if found is not None:
+        numbers = _flatten(images, sizes)
+        if numbers is not None:
             try:
-                return np.array(found, np.float64).reshape(shape)
-            except OverflowError:  # a whole number of hundreds of digits
+                return np.array(numbers, np.float64).reshape(shape)
+            except OverflowError:  # an integer of hundreds of digits
                 return None
     return None
 
 
-def _flat(nested: list[Any], sizes: tuple[int, ...]) -> list[int | float] | None:
-    """Return the numbers of nested lists of the given sizes in order; None where they are anything else."""
+def _flatten(nested: list[Any], sizes: tuple[int, ...]) -> list[int | float] | None:
+    """Return the numbers of nested lists of the given sizes in order; None for anything else."""
     level = [nested]
     for size in sizes:
         if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
@@ -197,5 +245,5 @@ def _flat(nested: list[Any], sizes: tuple[int, ...]) -> list[int | float] | None
     return level if {int, float}.issuperset(map(type, level)) else None
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

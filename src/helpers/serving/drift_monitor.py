@@ -1,4 +1,4 @@
-"""Watches the pictures that arrive for drift, a window at a time, beside the requests."""
+"""Watches incoming images for drift, one window at a time, beside the requests."""
 
 import logging
 import threading
@@ -19,14 +19,14 @@ log = logging.getLogger("osemn.serving")
 
 
 class DriftMonitor:
-    """Collects predictions of one version, a window from time to time, and examines each full window.
+    """Collects the predictions of one version in windows and examines each window when it is full.
 
-    The thresholds hold for so many windows a day; to examine more of them, in one worker or in several, would raise more false
+    The thresholds hold for a stated number of windows a day. Examining more, in one worker or in several, would raise more false
     alarms than stated.
 
     Args:
         served: the version.
-        window: pictures in a window.
+        window: images in a window.
         every: seconds from the beginning of one window to the beginning of the next, at least.
         metrics: where the result is counted.
     """
@@ -40,10 +40,10 @@ class DriftMonitor:
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._count = self._examined = 0
         self._lock = threading.Lock()
-        self._apart = ThreadPoolExecutor(1, thread_name_prefix="drift")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="drift")
 
     def add(self, images: np.ndarray, probabilities: np.ndarray, embeddings: np.ndarray) -> None:
-        """Note predictions; costs little, and nothing is examined here."""
+        """Add predictions to the window; this is quick, as a full window is examined in a thread."""
         if self.reference is None or monotonic() < self._begin:
             return
         with self._lock:
@@ -55,27 +55,26 @@ class DriftMonitor:
                 return
             rows, self._rows, self._count = self._rows, [], 0
             self._begin = self._next
-        self._apart.submit(self._examine, rows)
+        self._thread.submit(self._examine, rows)
 
     def _examine(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
         images, probabilities, embeddings = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        sample = drift.sample(probabilities, embeddings, images)
         try:
-            finding = self.reference.examine(
-                drift.sample(probabilities, embeddings, images), seed=self._examined
-            )
+            result = self.reference.examine(sample, seed=self._examined)
         except OsemnError as error:
             log.error("drift not examined", extra={"facts": {"why": str(error)}})
             return
         self._examined += 1
-        self.last = {**asdict(finding), "drifted": finding.drifted, "sentence": finding.sentence}
-        for name, value in finding.p_values.items():
+        self.last = {**asdict(result), "drifted": result.drifted, "sentence": result.sentence}
+        for name, value in result.p_values.items():
             self.metrics.drift_p.labels(name).set(value)
-        self.metrics.drift_windows.labels("yes" if finding.drifted else "no").inc()
-        if finding.drifted:
-            log.warning("drift", extra={"facts": {"finding": finding.sentence}})
+        self.metrics.drift_windows.labels("yes" if result.drifted else "no").inc()
+        if result.drifted:
+            log.warning("drift", extra={"facts": {"finding": result.sentence}})
 
     def state(self) -> dict[str, Any]:
-        """Return the last finding and how full the next window is."""
+        """Return the last result and how full the next window is."""
         return {
             "watched": self.reference is not None,
             "window": self.window,
@@ -85,5 +84,5 @@ class DriftMonitor:
         }
 
     def close(self) -> None:
-        """Examine nothing more."""
-        self._apart.shutdown(wait=False, cancel_futures=True)
+        """Stop examining windows."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,193 +1,60 @@
-"""Tries the service as its users would: a real process on a free port, real HTTP, and many of them at once."""
+"""Tests the service as its users would: real HTTP, many senders at once, and bad input."""
 
-import contextlib
+import asyncio
 import io
+import itertools
 import json
-import os
-import selectors
-import shutil
-import signal
-import socket
 import struct
-import subprocess
-import sys
-import tempfile
+import timeit
 import urllib.error
 import urllib.request
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from time import monotonic, perf_counter, sleep
-from typing import TYPE_CHECKING
+from time import monotonic, perf_counter
 
 import numpy as np
 
-from helpers import paths
-from helpers.errors import OsemnError
-from helpers.export.registry import Registry
-from helpers.series import processes
-from helpers.serving import decode as reading
+from helpers.serving import decode
 from helpers.serving.model import Served
-from helpers.serving.settings import API_KEY, Settings
-
-if TYPE_CHECKING:
-    # started as processes of their own; named here, as what is measured depends on their code, too (`source_files`)
-    from helpers.serving import naive_app, server  # noqa: F401
-
-START_SECONDS = 60.0
-BEGINNER = (sys.executable, "-m", "helpers.serving.naive_app")
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Asks this machine itself, whatever proxy the environment names."""
-
-
-@contextlib.contextmanager
-def registry_of(dataset: str, version: str) -> Iterator[Path]:
-    """Give a folder with a registry of its own that serves one version; set OSEMN_OUTPUT_DIR to it.
-
-    What the project's registry serves stays as it is.
-
-    Args:
-        dataset: as the series is run for.
-        version: its name.
-
-    Raises:
-        UsageError: the version is not in the registry any more.
-        OsemnError: it is not whole.
-    """
-    found = Registry(dataset).find(version)
-    with tempfile.TemporaryDirectory(prefix="osemn-trial-") as folder:
-        target = Path(folder) / "models" / paths.dataset_slug(dataset)
-        shutil.copytree(found.folder, target / version)
-        (target / "current").write_text(f"{version}\n", encoding="utf-8")
-        yield Path(folder)
-
-
-@contextlib.contextmanager
-def registry_copy(version: Path) -> Iterator[Path]:
-    """Give a folder with the files of a version but its manifest, to be published again."""
-    with tempfile.TemporaryDirectory(prefix="osemn-trial-") as folder:
-        copy = shutil.copytree(version, Path(folder) / "version")
-        (copy / "manifest.json").unlink()
-        yield copy
-
-
-@dataclass
-class Running:
-    """A service at work.
-
-    Attributes:
-        process: its process.
-        port: where it listens on 127.0.0.1.
-        seconds_to_ready: from the start of the process to the first answer that it is ready.
-    """
-
-    process: subprocess.Popen
-    port: int
-    seconds_to_ready: float
-
-    @property
-    def address(self) -> str:
-        """Where to send requests."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def memory_mb(self) -> float:
-        """Return the resident memory of the process and its workers, in MB."""
-        import psutil
-
-        whole = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in (whole, *whole.children(recursive=True))) / 1e6
-
-    def stop(self, seconds: float = 40.0) -> int:
-        """Ask it to end (SIGTERM) and return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
-
-
-@contextlib.contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Start a service and wait until it is ready; it is ended at the end.
-
-    Args:
-        command: what to call, with `{port}` in the place of the port.
-        environment: added to this process's own, less its key of the service, which requests made here do not send.
-
-    Raises:
-        OsemnError: it ended, or was not ready in time; the message ends with what it said.
-    """
-    port = _free_port()
-    with tempfile.TemporaryFile() as said:
-        started = perf_counter()
-        process = subprocess.Popen(
-            [part.format(port=port) for part in command],
-            env={**os.environ, API_KEY: "", processes.VARIABLE: processes.token(), **(environment or {})},
-            stdout=said,
-            stderr=said,
-        )
-        try:
-            while not _is_ready(port):
-                if process.poll() is not None or perf_counter() - started > START_SECONDS:
-                    said.seek(0)
-                    last = said.read().decode(errors="replace").strip()[-400:]
-                    raise OsemnError(
-                        f"The service did not become ready: {last}", "mend what it says and try again"
-                    )
-                sleep(0.02)
-            yield Running(process, port, perf_counter() - started)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(40)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-
-def serve_command(dataset: str, *options: str) -> list[str]:
-    """Return how to call `osemn serve` with this Python, for `running`."""
-    return [sys.executable, "-m", "helpers.cli", "serve", "--dataset", dataset, "--port", "{port}", *options]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=2.0) as answer:
-            return answer.status == 200
-    except (OSError, urllib.error.URLError):
-        return False
+from helpers.serving.service_process import DIRECT
+from helpers.serving.settings import Settings
 
 
 def send(address: str, content: bytes, kind: str = "image/png") -> tuple[int, dict]:
-    """Send one prediction request; return status and answer."""
+    """Send one prediction request; return the status and the response.
+
+    Example:
+        `status, response = load_test.send(service.address, load_test.png(image))`
+    """
     request = urllib.request.Request(f"{address}/v1/predict", content, {"Content-Type": kind})
     try:
-        with DIRECT.open(request, timeout=30.0) as answer:
-            return answer.status, json.load(answer)
+        with DIRECT.open(request, timeout=30.0) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
 
 def post(content: bytes, kind: str = "image/png", path: str = "/v1/predict") -> bytes:
-    """Return the bytes of an HTTP request, for `load`."""
-    head = f"POST {path} HTTP/1.1\r\nHost: trial\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
+    """Return the bytes of an HTTP request, for `load`.
+
+    Example:
+        `load_test.post(load_test.png(image))`
+    """
+    head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
 
 @dataclass(frozen=True, eq=False)
 class Load:
-    """What a load of requests met.
+    """The responses to a load of requests.
 
     Attributes:
-        seconds: how long it went on.
-        latency_ms: `[N] float64`, of the answers with status 200.
-        statuses: how often each status came; 0 where a connection broke.
+        seconds: how long it lasted.
+        latency_ms: `[N] float64`, of the responses with status 200.
+        statuses: how often each status came; 0 for a broken connection.
     """
 
     seconds: float
@@ -196,40 +63,12 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Answers with status 200 in a second."""
+        """Responses with status 200 per second."""
         return len(self.latency_ms) / self.seconds
 
     def percentile(self, q: float) -> float:
         """Return a percentile of the latency in milliseconds."""
         return float(np.percentile(self.latency_ms, q)) if len(self.latency_ms) else float("nan")
-
-
-class _Connection:
-    """One connection that sends the next request when the answer to the last has come."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30.0)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.received, self.wanted, self.status, self.started = b"", 0, 0, 0.0
-
-    def send(self, request: bytes) -> None:
-        self.received, self.wanted = b"", 0
-        self.started = perf_counter()
-        self.socket.sendall(request)
-
-    def receive(self) -> bool:
-        """Read what has come; tell whether the answer is whole. A broken connection counts as status 0."""
-        piece = self.socket.recv(65_536)
-        self.received += piece
-        if not self.wanted and b"\r\n\r\n" in self.received:
-            head, _, _ = self.received.partition(b"\r\n\r\n")
-            self.status = int(head[9:12])
-            length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-            self.wanted = len(head) + 4 + int(length or 0)
-        if not piece:
-            self.status = 0
-            return True
-        return bool(self.wanted) and len(self.received) >= self.wanted
 
 
 def load(
@@ -241,77 +80,92 @@ def load(
     warm_up: float = 0.3,
     at_least: int = 0,
 ) -> Load:
-    """Send requests over several connections that stay open, as fast as answers come.
+    """Send requests over several connections that stay open, each as fast as responses come.
 
     Args:
         port: of a service on 127.0.0.1.
         requests: from `post`; taken in turn.
         connections: how many send at a time.
         seconds: how long.
-        warm_up: seconds before that count for nothing.
-        at_least: answers to wait for where `seconds` brings fewer, for at most five times as long.
+        warm_up: seconds before that, which are not measured.
+        at_least: responses to wait for if `seconds` brings fewer, for at most five times as long.
+
+    Example:
+        `load_test.load(service.port, [load_test.post(content)], connections=4, seconds=1.0).percentile(50)`
     """
-    selector, statuses, latency = selectors.DefaultSelector(), Counter(), []
-    turn = 0
+    senders = _Senders(port, itertools.cycle(requests), monotonic() + warm_up)
+    with ThreadPoolExecutor(1) as apart:  # in a notebook, this thread has an event loop already
+        elapsed = apart.submit(asyncio.run, senders.run(connections, seconds, at_least)).result()
+    return Load(elapsed, 1e3 * np.array(senders.latency), dict(senders.statuses))
 
-    def begin(connection: _Connection) -> None:
-        nonlocal turn
-        with contextlib.suppress(OSError):  # the service hung up: found and counted when its answer is read
-            connection.send(requests[turn % len(requests)])
-        turn += 1
 
-    def open_one() -> None:
-        connection = _Connection(port)
-        selector.register(connection.socket, selectors.EVENT_READ, connection)
-        begin(connection)
+class _Senders:
+    """Connections that each send the next request when the last response has come; counted from `begin`."""
 
-    for _ in range(connections):
-        open_one()
-    measured = monotonic() + warm_up
-    while (now := monotonic()) < measured + seconds or (
-        len(latency) < at_least and now < measured + 5 * seconds
-    ):
-        for key, _ in selector.select(0.5):
-            connection: _Connection = key.data
+    def __init__(self, port: int, requests: Iterator[bytes], begin: float) -> None:
+        self.port, self.requests, self.begin = port, requests, begin
+        self.statuses: Counter[int] = Counter()
+        self.latency: list[float] = []
+
+    async def run(self, connections: int, seconds: float, at_least: int) -> float:
+        """Send, and return how long it was measured."""
+        tasks = [asyncio.create_task(self._send()) for _ in range(connections)]
+        await asyncio.sleep(self.begin + seconds - monotonic())
+        while len(self.latency) < at_least and monotonic() < self.begin + 5 * seconds:
+            await asyncio.sleep(0.005)
+        elapsed = monotonic() - self.begin
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return elapsed
+
+    async def _send(self) -> None:
+        """Send over one connection; one that breaks counts as status 0 and is opened again."""
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
-                whole = connection.receive()
-            except OSError:
-                connection.status, whole = 0, True
-            if not whole:
-                continue
-            if monotonic() >= measured:
-                statuses[connection.status] += 1
-                if connection.status == 200:
-                    latency.append(perf_counter() - connection.started)
-            if connection.status == 0:
-                selector.unregister(connection.socket)
-                connection.socket.close()
-                with contextlib.suppress(OSError):
-                    open_one()
-            else:
-                begin(connection)
-    for key in list(selector.get_map().values()):
-        key.data.socket.close()
-    return Load(max(seconds, now - measured), 1e3 * np.array(latency), dict(statuses))
+                while True:
+                    started = perf_counter()
+                    writer.write(next(self.requests))
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+                    await reader.readexactly(int(length or 0))
+                    self._count(int(head[9:12]), perf_counter() - started)
+            except (OSError, asyncio.IncompleteReadError):  # the service closed the connection
+                self._count(0)
+            finally:
+                writer.close()
+
+    def _count(self, status: int, latency: float = 0.0) -> None:
+        if monotonic() >= self.begin:
+            self.statuses[status] += 1
+            if status == 200:
+                self.latency.append(latency)
 
 
-def measured(found: Load, *, workers: int, connections: int, pictures: int) -> dict[str, float]:
-    """Return a row of a table of measurements."""
+def measured(result: Load, *, workers: int, connections: int, images: int) -> dict[str, float]:
+    """Return a row of a table of measurements; `images` is their number in a request.
+
+    Example:
+        `load_test.measured(result, workers=1, connections=4, images=1)`
+    """
     return {
         "workers": workers,
         "connections": connections,
-        "pictures": pictures,
-        "answers": len(found.latency_ms),
-        "per_second": found.per_second,
-        "p50": found.percentile(50),
-        "p95": found.percentile(95),
-        "p99": found.percentile(99),
-        "failed": sum(count for status, count in found.statuses.items() if status != 200),
+        "pictures": images,
+        "answers": len(result.latency_ms),
+        "per_second": result.per_second,
+        **{f"p{q}": result.percentile(q) for q in (50, 95, 99)},
+        "failed": sum(count for status, count in result.statuses.items() if status != 200),
     }
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Return `uint8 [H, W, C]` pixels as a PNG."""
+    """Return `uint8 [H, W, C]` pixels as a PNG.
+
+    Example:
+        `load_test.png(test.images[0])`
+    """
     from PIL import Image
 
     stream = io.BytesIO()
@@ -323,11 +177,14 @@ def bad_inputs(good: bytes) -> dict[str, tuple[bytes, str]]:
     """Return what a service must refuse, by name: a body and its content type.
 
     Args:
-        good: a picture that it answers.
+        good: an image that it accepts.
+
+    Example:
+        `load_test.send(service.address, *load_test.bad_inputs(good)["an SVG"])`
     """
     return {
         "nothing": (b"", "image/png"),
-        "text called a PNG": (b"not a picture", "image/png"),
+        "text called a PNG": (b"not an image", "image/png"),
         "half a PNG": (good[: len(good) // 2], "image/png"),
         "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png"),
         "another type": (good, "text/plain"),
@@ -340,53 +197,42 @@ def bad_inputs(good: bytes) -> dict[str, tuple[bytes, str]]:
 
 
 def _bomb() -> bytes:
-    """Return a PNG of a few bytes that announces 2.5 billion pixels."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        )
-
-    size = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", size)
-        + chunk(b"IDAT", zlib.compress(bytes(100)))
-        + chunk(b"IEND", b"")
-    )
+    """Return a PNG of a few bytes whose header announces 2.5 billion pixels."""
+    content = bytearray(png(np.zeros((1, 1, 1), np.uint8)))
+    content[16:24] = struct.pack(">II", 50_000, 50_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))  # of the header's name and content
+    return bytes(content)
 
 
 def parts_of_a_request(
-    served: Served, good: bytes, settings: Settings, whole_ms: float, calls: int
+    served: Served, good: bytes, settings: Settings, total_ms: float, calls: int
 ) -> dict[str, float]:
-    """Return what one request's time is spent on, in milliseconds (medians); HTTP is what is left of the whole.
+    """Return what the time of one request is spent on, in milliseconds (medians); HTTP takes the remainder.
 
     Args:
         served: the version, loaded in this process.
-        good: a picture.
+        good: an image.
         settings: of the service.
-        whole_ms: the request's latency as its sender sees it.
+        total_ms: the request's latency as its sender sees it.
         calls: how often each part is timed.
+
+    Example:
+        `load_test.parts_of_a_request(served, content, Settings(), total_ms=0.4, calls=500)`
     """
 
-    def decode() -> np.ndarray:
-        return reading.prepared(reading.opened(good, settings), served.shape)
+    def decode_image() -> np.ndarray:
+        return decode.prepare(decode.open_image(good, settings), served.shape)
 
-    image = decode()[np.newaxis]
+    image = decode_image()[np.newaxis]
     probabilities = served.predict(image)[0]
     timed = {
-        "decode": decode,
+        "decode": decode_image,
         "model": lambda: served.predict(image),
-        "JSON": lambda: json.dumps(served.answers(probabilities)),
+        "JSON": lambda: json.dumps(served.describe(probabilities)),
     }
-    found = {name: _median_ms(work, calls) for name, work in timed.items()}
-    return {**found, "HTTP and the rest": max(whole_ms - sum(found.values()), 0.0)}
+    parts = {name: _median_ms(work, calls) for name, work in timed.items()}
+    return {**parts, "HTTP and the rest": max(total_ms - sum(parts.values()), 0.0)}
 
 
 def _median_ms(work: Callable[[], object], calls: int) -> float:
-    seconds = []
-    for _ in range(calls):
-        started = perf_counter()
-        work()
-        seconds.append(perf_counter() - started)
-    return 1e3 * float(np.median(seconds))
+    return 1e3 * float(np.median(timeit.repeat(work, number=1, repeat=calls)))

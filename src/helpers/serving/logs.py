@@ -1,4 +1,4 @@
-"""Logs as one line of JSON each, on standard error; never a picture, never a key."""
+"""Logs as JSON, one line each, on standard error; never an image, never a key."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ class _Json(logging.Formatter):
 
 
 def set_up() -> None:
-    """Send the service's and the server's messages to standard error as JSON."""
+    """Send the service's and uvicorn's messages to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
     for name in ("osemn.serving", "uvicorn.error"):

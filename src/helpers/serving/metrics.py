@@ -1,6 +1,7 @@
-"""What the service counts, as Prometheus reads it; several workers are added up."""
+"""The service's counters in Prometheus's text format, summed over the workers."""
 
 import os
+from functools import partial
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -12,59 +13,48 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
+# seconds: from half a millisecond, which a small image takes, to twice the default time-out
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """The service's counters; `SHARED` names a folder where there are several workers."""
+    """The service's counters; `SHARED` names a folder if there are several workers."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self._registry = registry
+        registry = self._registry = CollectorRegistry()
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self.latency = Histogram(
             "osemn_request_seconds",
-            "Time to answer a prediction request",
+            "Time to respond to a prediction request",
             ("status",),
             buckets=_BUCKETS,
             registry=registry,
         )
-        self.in_flight = Gauge(
-            "osemn_requests_in_flight", "Requests at work", multiprocess_mode="livesum", registry=registry
+        self.in_flight = gauge("osemn_requests_in_flight", "Requests in progress")
+        self.workers = gauge("osemn_workers", "Workers that serve a version")
+        self.pictures = counter("osemn_pictures", "Images classified", ("predicted",))
+        self.refused = counter("osemn_refused", "Requests refused, by reason", ("reason",))
+        self.version = gauge(
+            "osemn_model_info", "1 for the served version", ("version",), multiprocess_mode="livemax"
         )
-        self.workers = Gauge(
-            "osemn_workers", "Workers that serve a version", multiprocess_mode="livesum", registry=registry
+        self.versions_refused = counter(
+            "osemn_versions_refused", "Promoted versions that failed their checks here"
         )
-        self.pictures = Counter("osemn_pictures", "Pictures predicted", ("predicted",), registry=registry)
-        self.refused = Counter("osemn_refused", "Requests refused, by reason", ("reason",), registry=registry)
-        self.version = Gauge(
-            "osemn_model_info",
-            "1 for the version that is served",
-            ("version",),
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
-        self.versions_refused = Counter(
-            "osemn_versions_refused", "Promoted versions that failed their checks here", registry=registry
-        )
-        self.drift_p = Gauge(
+        self.drift_p = gauge(
             "osemn_drift_p_value",
             "p-values of the last window, by test",
             ("test",),
             multiprocess_mode="livemin",
-            registry=registry,
         )
-        self.drift_windows = Counter(
-            "osemn_drift_windows", "Windows examined, by result", ("drifted",), registry=registry
-        )
+        self.drift_windows = counter("osemn_drift_windows", "Windows examined, by result", ("drifted",))
 
     def text(self) -> bytes:
-        """Return all of it in Prometheus's text format."""
-        if SHARED not in os.environ:
-            return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)
-        return generate_latest(together)
-
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+        """Return all metrics in Prometheus's text format."""
+        registry = self._registry
+        if SHARED in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        return generate_latest(registry)

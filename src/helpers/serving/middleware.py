@@ -1,4 +1,4 @@
-"""The way in: ids, the key, prediction requests without the detour through the router, refusals, counts and logs."""
+"""The middleware: request ids, the key, the direct way to predictions, refusals, counts and logs."""
 
 import hmac
 import json
@@ -16,29 +16,31 @@ from helpers.serving.decode import RefusedError
 from helpers.serving.service import Service
 
 PREDICT = "/v1/predict"
-REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-RETRY_AFTER = "1"
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # what is safe to log and to send back
+RETRY_AFTER = "1"  # seconds
+_CLOSE = {"Connection": "close"}  # the rest of the body is not read
+_HEADERS = {401: {"WWW-Authenticate": "ApiKey"}, 408: _CLOSE, 413: _CLOSE, 503: {"Retry-After": RETRY_AFTER}}
 log = logging.getLogger("osemn.serving")
 
 
 class Front:
-    """Gives each request an id, checks the key, answers predictions, counts and logs; plain ASGI, for speed."""
+    """Gives each request an id, checks the key, predicts, counts and logs; plain ASGI, for speed."""
 
     def __init__(self, app: Any, service: Service) -> None:
-        self.app, self.service, self.at_work = app, service, 0
+        self.app, self.service, self.in_flight = app, service, 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started, metrics, headers = perf_counter(), self.service.metrics, dict(scope["headers"])
-        wished = headers.get(b"x-request-id", b"").decode("latin-1")
-        scope["osemn.id"] = request_id = wished if REQUEST_ID.fullmatch(wished) else secrets.token_hex(8)
+        proposed = headers.get(b"x-request-id", b"").decode("latin-1")
+        scope["osemn.id"] = request_id = proposed if REQUEST_ID.fullmatch(proposed) else secrets.token_hex(8)
         predicting = scope["path"] == PREDICT and scope["method"] == "POST"
         status = 0
 
-        async def sending(message: dict[str, Any]) -> None:
+        async def send_with_id(message: dict[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -46,43 +48,56 @@ class Front:
             await send(message)
 
         metrics.in_flight.inc()
-        self.at_work += 1
+        self.in_flight += 1
         try:
             self._check_key(scope, headers)
-            if predicting:
-                if self.at_work > self.service.settings.max_requests:
-                    raise RefusedError(
-                        503, "requests", "Too many requests are at work; come again in a moment."
-                    )
-                found = await predict_route.predict(Request(scope, receive), self.service)
-                scope["osemn.pictures"] = len(found)
-                await _answer(scope, found, self.service.settings.dataset, sending)
-            else:
-                await self.app(scope, receive, sending)
+            respond = await self._predict(scope, receive) if predicting else self.app
+            await respond(scope, receive, send_with_id)
         except RefusedError as error:
             metrics.refused.labels(error.reason).inc()
-            await _refuse(error, request_id)(scope, receive, sending)
+            more = _HEADERS.get(error.status)
+            response = refusal(request_id, error.status, error.reason, error.message, more)
+            await response(scope, receive, send_with_id)
         except ClientDisconnect:
             metrics.refused.labels("left").inc()
         except Exception:
             log.exception("failed", extra={"facts": {"request_id": request_id, "path": scope["path"]}})
             if not status:
-                response = refusal(
-                    request_id, 500, "failed", "This is a defect of the service; it was logged."
-                )
-                await response(scope, receive, sending)
+                response = refusal(request_id, 500, "failed", "This is a bug in the service; it was logged.")
+                await response(scope, receive, send_with_id)
         finally:
             metrics.in_flight.dec()
-            self.at_work -= 1
+            self.in_flight -= 1
             if predicting:
                 self._note(scope, status, perf_counter() - started)
 
     def _check_key(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> None:
-        key = self.service.key
+        key = self.service.key.encode()
         if not key or not scope["path"].startswith("/v1/"):
             return
-        if not hmac.compare_digest(headers.get(b"x-api-key", b""), key.encode()):
+        if not hmac.compare_digest(headers.get(b"x-api-key", b""), key):
             raise RefusedError(401, "key", "Send the service's key in the header X-API-Key.")
+
+    async def _predict(self, scope: dict[str, Any], receive: Any) -> Response:
+        """Return the response with the predictions for a request.
+
+        Raises:
+            RefusedError: the request is refused.
+        """
+        if self.in_flight > self.service.settings.max_requests:
+            raise RefusedError(503, "requests", "Too many requests are in progress; try again in a moment.")
+        predictions = await predict_route.predict(Request(scope, receive), self.service)
+        scope["osemn.pictures"] = len(predictions)
+        content = {
+            "request_id": scope["osemn.id"],
+            "model": {
+                "dataset": self.service.settings.dataset,
+                "version": scope["osemn.served"].version.name,
+            },
+            "predictions": predictions,
+        }
+        body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+        return Response(body, media_type="application/json")
 
     def _note(self, scope: dict[str, Any], status: int, seconds: float) -> None:
         self.service.metrics.latency.labels(str(status)).observe(seconds)
@@ -96,29 +111,9 @@ class Front:
             log.info("request", extra={"facts": facts})
 
 
-async def _answer(scope: dict[str, Any], found: list[dict[str, Any]], dataset: str, send: Any) -> None:
-    """Send the answer to a prediction request."""
-    content = {
-        "request_id": scope["osemn.id"],
-        "model": {"dataset": dataset, "version": scope["osemn.served"].version.name},
-        "predictions": found,
-    }
-    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _refuse(error: RefusedError, request_id: str) -> Response:
-    more = {"Retry-After": RETRY_AFTER} if error.status == 503 else {}
-    more |= {"WWW-Authenticate": "ApiKey"} if error.status == 401 else {}
-    more |= {"Connection": "close"} if error.status in (408, 413) else {}
-    return refusal(request_id, error.status, error.reason, error.message, more)
-
-
 def refusal(
     request_id: str, status: int, reason: str, message: str, headers: dict[str, str] | None = None
 ) -> Response:
-    """Return an answer that says why there is no other."""
+    """Return a response that says why a request was refused."""
     content = {"request_id": request_id, "error": {"reason": reason, "message": message}}
     return JSONResponse(content, status, headers)

@@ -1,7 +1,6 @@
-"""The version that is served: loaded, proven, and swapped for the next one between two requests."""
+"""The served version: loaded, proven, and swapped for the next one between two requests."""
 
 import logging
-import threading
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -12,23 +11,23 @@ from helpers.errors import OsemnError
 from helpers.export import registry, versions
 from helpers.obtain.framing import Framing
 
-TOP = 3
-AGAIN_SECONDS = 60.0  # after which a version that failed its checks is tried again
-_SMALLEST = 1e-12
+TOP = 3  # classes listed in a prediction
+RETRY_SECONDS = 60.0  # after which a version that failed its checks is tried again
+_SMALLEST = 1e-12  # keeps the logarithm of a probability finite
 log = logging.getLogger("osemn.serving")
 
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A version that was proven whole and able.
+    """A version whose files and outputs were checked.
 
     Attributes:
         version: of the registry.
         session: ONNX Runtime's.
         classes: their names, by label.
-        shape: `(H, W, C)` of a picture.
-        temperature: by which logits are divided for a confidence that means what it says.
-        framing: how the data set's pictures were framed; None for photographs.
+        shape: `(H, W, C)` of an image.
+        temperature: divides the logits, so that confidences are calibrated.
+        framing: how the data set's images were framed; None for photographs.
     """
 
     version: versions.Version
@@ -43,7 +42,7 @@ class Served:
         """Check every file and the golden outputs of a version and return it, ready to predict.
 
         Raises:
-            OsemnError: it is not whole, or does not give its golden outputs.
+            OsemnError: it is damaged, or does not reproduce its golden outputs.
         """
         versions.verify(version)
         loaded = versions.session(version)
@@ -68,11 +67,11 @@ class Served:
         names = ("probabilities", "embedding")
         return tuple(self.session.run(names, {"image": images.astype(np.float32, copy=False)}))
 
-    def answers(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
-        """Return what is said of each picture, as plain JSON types.
+    def describe(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
+        """Return the prediction for each image, as plain JSON types.
 
-        `probabilities` are the model's own; `calibrated` are those after temperature scaling, of which `top` are the first and
-        `confidence` is the very first.
+        `probabilities` are the model's own, `calibrated` those after temperature scaling; `top` lists the highest of the latter,
+        and `confidence` is the very highest.
         """
         scaled = np.log(np.maximum(probabilities, _SMALLEST)) / self.temperature
         scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
@@ -93,64 +92,62 @@ class Served:
 
 
 class Holder:
-    """Holds the served version, and takes the registry's next one when it is proven.
+    """Holds the served version, and takes over the registry's next one once it is proven.
 
     Args:
-        dataset: whose registry is watched.
+        dataset: the data set whose registry is watched.
     """
 
     def __init__(self, dataset: str) -> None:
         self.registry = registry.Registry(dataset)
         self.served: Served | None = None
         self.refused = 0
-        self._tried: tuple[str, int] | None = None  # what failed: its name, and when it was promoted
+        self._tried: tuple[str, int] | None = None  # name and promotion time of the version that failed
         self._tried_at = 0.0
-        self._said: tuple[Any, ...] = ()
-        self._busy = threading.Lock()
+        self._logged: tuple[Any, ...] = ()
 
     def load(self) -> Served:
         """Load the registry's current version.
 
         Raises:
-            OsemnError: there is none, or it is not whole; what was served before goes on.
+            OsemnError: there is none, or it is damaged; the version before it stays in service.
         """
         self.served = Served.load(self.registry.current())
         return self.served
 
-    def look(self) -> bool:
-        """Take the registry's current version if it is another one; tell whether it was taken.
+    def update(self) -> bool:
+        """Take over the registry's current version if it is a new one; return whether it was.
 
-        One that fails its checks is tried again when it is promoted again, and every minute; the same failure is counted and
-        logged once. What was served before goes on.
+        A version that fails its checks is tried again when it is promoted again, and every minute. The same failure is counted and
+        logged once. The version before it stays in service.
         """
-        with self._busy:
-            try:
-                promoted_at = (self.registry.folder / registry.CURRENT).stat().st_mtime_ns
-                name = self.registry.promoted()[0]
-            except (OsemnError, IndexError, OSError):
-                return False
-            if self.served is not None and name == self.served.version.name:
-                self._tried = None
-                return False
-            if self._tried == (name, promoted_at) and monotonic() - self._tried_at < AGAIN_SECONDS:
-                return False
-            self._tried, self._tried_at = (name, promoted_at), monotonic()
-            before = self.served.version.name if self.served else "none"
-            try:
-                self.load()
-            except (OsemnError, OSError) as error:
-                self._refuse(error, name, before)
-                return False
+        try:
+            promoted_at = (self.registry.folder / registry.CURRENT).stat().st_mtime_ns
+            name = self.registry.promoted()[0]
+        except (OsemnError, IndexError, OSError):
+            return False
+        if self.served is not None and name == self.served.version.name:
             self._tried = None
-            log.info("version swapped", extra={"facts": {"version": name, "before": before}})
-            return True
+            return False
+        if self._tried == (name, promoted_at) and monotonic() - self._tried_at < RETRY_SECONDS:
+            return False
+        self._tried, self._tried_at = (name, promoted_at), monotonic()
+        before = self.served.version.name if self.served else "none"
+        try:
+            self.load()
+        except (OsemnError, OSError) as error:
+            self._refuse(error, name, before)
+            return False
+        self._tried = None
+        log.info("version swapped", extra={"facts": {"version": name, "before": before}})
+        return True
 
     def _refuse(self, error: Exception, name: str, serving: str) -> None:
-        """Count and log a failure, unless the last one was the same: of the same promotion, for the same reason."""
+        """Count and log a failure, unless it repeats the last one: the same promotion, the same reason."""
         failure = (self._tried, str(error))
-        if failure == self._said:
+        if failure == self._logged:
             return
-        self._said = failure
+        self._logged = failure
         self.refused += 1
         facts = {"version": name, "serving": serving, "why": str(error)}
         log.error("version refused", extra={"facts": facts})

@@ -1,4 +1,4 @@
-"""How a service is often begun: an endpoint that calls `model.predict` for each request. For comparison only.
+"""A beginner's service, for comparison only: an endpoint that calls `model.predict` for each request.
 
 python -m helpers.serving.naive_app model.keras 8001
 """
@@ -23,16 +23,16 @@ def main(model_file: str, port: str) -> None:
     app = FastAPI()
 
     @app.get("/health/ready")
-    def ready() -> dict[str, str]:
-        return {"status": "ready"}
+    def ready() -> None: ...
 
     @app.post("/v1/predict")
-    async def predict(request: Request) -> dict[str, list[float]]:
+    async def predict(request: Request) -> list[float]:
         pixels = np.asarray(Image.open(io.BytesIO(await request.body())))
-        images = pixels.reshape(1, *model.input.shape[1:]).astype(np.float32)
-        return {"probabilities": model.predict(images, verbose=0)[0].tolist()}
+        return model.predict(pixels.reshape(1, *model.input.shape[1:]).astype("float32"), verbose=0)[
+            0
+        ].tolist()
 
-    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="error")
+    uvicorn.run(app, port=int(port), log_level="error")
 
 
 if __name__ == "__main__":

@@ -1,179 +1,191 @@
-"""The API's description: what can be sent, with examples that work, and what comes back."""
+"""What the API accepts and returns, as pydantic models from which FastAPI writes its description."""
 
 import copy
 from math import prod
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from helpers.serving.decode import TOGETHER
+from pydantic import BaseModel, Field
+
+from helpers.serving import decode
 from helpers.serving.model import Served
 from helpers.serving.settings import Settings
 
 _LIMITS = Settings()
 DESCRIPTION = (
-    "Tells what a picture shows. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
-    f"JSON. A picture has at most {_LIMITS.max_side:,} pixels a side and {_LIMITS.max_pixels:,} in all, the files of a request "
-    f"{TOGETHER * _LIMITS.max_pixels:,} together, a body {_LIMITS.max_body:,} bytes. "
-    "Pictures of any size and colour are prepared as for training: turned upright, transparency laid on `background`; where "
-    "the data set's own pictures are things on black, turned light on dark, cut to the ink, scaled and centred (`frame`); otherwise "
-    "the middle is cut out and resized to the model's shape."
+    "Classifies images. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
+    f"JSON. An image has at most {_LIMITS.max_side:,} pixels a side and {_LIMITS.max_pixels:,} in all, the files of a request "
+    f"{decode.TOTAL_PIXELS * _LIMITS.max_pixels:,} together, a body {_LIMITS.max_body:,} bytes. "
+    "Images of any size and colour are prepared as for training: turned upright, transparency replaced by `background`. If "
+    "the data set's own images show objects on black, an image is turned light on dark, cropped to the drawing, scaled and "
+    "centred (`frame`); otherwise its middle is cropped and resized to the model's shape."
 )
+LARGEST_EXAMPLE = 20_000  # numbers in an example; a page with more is slow to read
 
-DRIFT = (
-    "Each worker collects a window of its own pictures, and this is what the one that happened to answer knows: `worker` is its "
-    "process id, one of `workers`. Alarms of all workers are added up in /metrics: `osemn_drift_windows_total` with "
-    '`drifted="yes"`; `osemn_drift_p_value` is the smallest of their last windows.'
-)
 
-_FILE = {"schema": {"type": "string", "format": "binary"}}
-LARGEST_EXAMPLE = 20_000
-"""So many numbers an example has at most: a page with more is slow to read."""
-PREDICT: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "background",
-            "in": "query",
-            "description": "What transparency is laid on.",
-            "schema": {"type": "string", "enum": ["white", "black"], "default": "white"},
-        },
-        {
-            "name": "invert",
-            "in": "query",
-            "description": "Dark and light change places, for pictures that are not framed.",
-            "schema": {"type": "boolean", "default": False},
-        },
-        {
-            "name": "frame",
-            "in": "query",
-            "description": "Pictures of another size than the model's are framed as the data set's own were.",
-            "schema": {"type": "boolean", "default": True},
-        },
-    ],
+class ImageQuery(BaseModel):
+    """Options for preparing images."""
+
+    background: Annotated[
+        Literal["white", "black"], Field(description="The colour that replaces transparency.")
+    ] = "white"
+    invert: Annotated[
+        bool, Field(description="Whether to invert brightness; ignored for images that are framed.")
+    ] = False
+    frame: Annotated[
+        bool,
+        Field(
+            description="Whether to frame images of other sizes than the model's as the data set's own were."
+        ),
+    ] = True
+
+
+class ClassProbability(BaseModel):
+    """A class and its calibrated probability."""
+
+    name: Annotated[str, Field(alias="class")]
+    probability: float
+
+
+class Prediction(BaseModel):
+    """The prediction for one image."""
+
+    name: Annotated[str, Field(alias="class")]
+    label: int
+    confidence: Annotated[float, Field(description="Calibrated probability of the predicted class.")]
+    probabilities: Annotated[dict[str, float], Field(description="The model's own output.")]
+    calibrated: Annotated[dict[str, float], Field(description="Probabilities after temperature scaling.")]
+    top: Annotated[
+        list[ClassProbability], Field(description="The most probable classes; the first is the prediction.")
+    ]
+
+
+class ServedModel(BaseModel):
+    """The data set and the version that a prediction comes from."""
+
+    dataset: str
+    version: str
+
+
+class Predictions(BaseModel):
+    """One prediction per image, in the order of the request."""
+
+    request_id: str
+    model: ServedModel
+    predictions: list[Prediction]
+
+
+class ErrorDetail(BaseModel):
+    """Why a request was refused."""
+
+    reason: Annotated[str, Field(description="A short name, as counted in /metrics.")]
+    message: str
+
+
+class Error(BaseModel):
+    """The response to a request that was refused."""
+
+    request_id: str
+    error: ErrorDetail
+
+
+class TestMetrics(BaseModel):
+    """Accuracy on the test set."""
+
+    n: int
+    accuracy: float
+    accuracy_ci95: list[float]
+    macro_f1: float
+    temperature: float
+
+
+class ModelFacts(BaseModel):
+    """The served version and its quality."""
+
+    dataset: str
+    version: str
+    created: str
+    candidate: str
+    label: str
+    classes: list[str]
+    signature: dict[str, Any]
+    metrics: TestMetrics
+    sha256: str
+
+    @classmethod
+    def of(cls, served: Served) -> "ModelFacts":
+        """Return the facts about the served version, from its manifest."""
+        manifest = served.version.manifest
+        own = {
+            "version": served.version.name,
+            "metrics": manifest["metrics"]["test"],
+            "sha256": manifest["files"]["model.onnx"]["sha256"],
+        }
+        return cls.model_validate({**manifest, **own})
+
+
+class DriftState(BaseModel):
+    """The state of a worker's drift monitor."""
+
+    worker: int
+    workers: int
+    watched: Annotated[bool, Field(description="Whether the version has a drift reference.")] = False
+    window: Annotated[int, Field(description="Images in a window.")] = 0
+    collected: Annotated[int, Field(description="Images in the current window so far.")] = 0
+    examined: Annotated[int, Field(description="Windows examined.")] = 0
+    last: Annotated[dict[str, Any] | None, Field(description="The result of the last window.")] = None
+
+
+_FILE: dict[str, Any] = {"type": "string", "format": "binary"}
+_PIXELS: dict[str, Any] = {
+    "type": "array",
+    "description": "[H, W] or [H, W, C], raw pixels.",
+    "items": {"type": "array", "items": {}},
+}
+
+
+def _list_of(name: str, items: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with one list in it."""
+    listed = {"type": "array", "minItems": 1, "maxItems": _LIMITS.max_images, "items": items}
+    return {
+        "type": "object",
+        "required": [name],
+        "additionalProperties": False,
+        "properties": {name: listed},
+    }
+
+
+# what FastAPI cannot derive, as the service reads the body itself
+REQUEST_BODY = {
     "requestBody": {
         "required": True,
-        "content": {
-            "image/png": _FILE,
-            "image/jpeg": _FILE,
-            "image/webp": _FILE,
-            "application/octet-stream": _FILE,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": 64,
-                            "items": {"type": "string", "format": "binary"},
-                        }
-                    },
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["images"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "images": {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": 64,
-                            "items": {
-                                "type": "array",
-                                "description": "[H, W] or [H, W, C], raw pixels.",
-                                "items": {"type": "array", "items": {}},
-                            },
-                        }
-                    },
-                },
-            },
+        "content": {kind: {"schema": _FILE} for kind in decode.IMAGE_TYPES}
+        | {
+            "multipart/form-data": {"schema": _list_of("files", _FILE)},
+            "application/json": {"schema": _list_of("images", _PIXELS)},
         },
-    },
+    }
 }
-
-_ERROR = {
-    "type": "object",
-    "required": ["request_id", "error"],
-    "properties": {
-        "request_id": {"type": "string"},
-        "error": {
-            "type": "object",
-            "required": ["reason", "message"],
-            "properties": {"reason": {"type": "string"}, "message": {"type": "string"}},
-        },
-    },
-}
-_ANSWER = {
-    "type": "object",
-    "required": ["request_id", "model", "predictions"],
-    "properties": {
-        "request_id": {"type": "string"},
-        "model": {
-            "type": "object",
-            "required": ["dataset", "version"],
-            "properties": {"dataset": {"type": "string"}, "version": {"type": "string"}},
-        },
-        "predictions": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["class", "label", "confidence", "probabilities", "calibrated", "top"],
-                "properties": {
-                    "class": {"type": "string"},
-                    "label": {"type": "integer"},
-                    "confidence": {"type": "number", "description": "Of the class, calibrated."},
-                    "probabilities": {
-                        "type": "object",
-                        "description": "As the model gives them.",
-                        "additionalProperties": {"type": "number"},
-                    },
-                    "calibrated": {
-                        "type": "object",
-                        "description": "After temperature scaling, so that they mean what they say.",
-                        "additionalProperties": {"type": "number"},
-                    },
-                    "top": {
-                        "type": "array",
-                        "description": "The most probable classes, calibrated; the first is the answer.",
-                        "items": {
-                            "type": "object",
-                            "properties": {"class": {"type": "string"}, "probability": {"type": "number"}},
-                        },
-                    },
-                },
-            },
-        },
-    },
-}
-_WHEN = {
-    400: "The body is empty, or not what its type says.",
-    401: "The key is missing or wrong.",
-    408: "The body did not arrive in time.",
-    413: "Body, picture, pictures together or number of parts is too large.",
-    415: "The type or the format is not one that is read.",
-    422: "A picture is damaged or of too many parts, or pixels or a query have wrong values.",
-    503: "Too much to do; come again after the seconds in Retry-After.",
-}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A prediction for each picture.",
-        "content": {"application/json": {"schema": _ANSWER}},
-    },
-    **{
-        status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
-        for status, text in _WHEN.items()
-    },
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": text}
+    for status, text in {
+        400: "The body is empty, or does not match its content type.",
+        401: "The key is missing or wrong.",
+        408: "The body did not arrive in time.",
+        413: "The body, an image, all images together or the number of parts is too large.",
+        415: "The content type or the file format is not supported.",
+        422: "An image is damaged or has too many parts, or pixels or query parameters have invalid values.",
+        503: "The service is overloaded; try again after the seconds in Retry-After.",
+    }.items()
 }
 
 
 def with_example(description: dict[str, Any], path: str, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Return the API's description with an example of JSON that the served model takes.
+    """Return a copy of the API's description with an example of JSON that the served model accepts.
 
     Args:
-        description: in OpenAPI; it is left as it is.
-        path: where pictures are predicted.
-        shape: `(H, W, C)` of the model; pictures of more than `LARGEST_EXAMPLE` numbers get no example.
+        description: in OpenAPI.
+        path: of the prediction route.
+        shape: `(H, W, C)` of the model; images of more than `LARGEST_EXAMPLE` numbers get no example.
     """
     if prod(shape) > LARGEST_EXAMPLE:
         return description
@@ -181,39 +193,8 @@ def with_example(description: dict[str, Any], path: str, shape: tuple[int, int, 
     pixels: list[Any] = [[5 * (row + column) % 256 for column in range(width)] for row in range(height)]
     if channels > 1:
         pixels = [[[value] * channels for value in row] for row in pixels]
-    name = f"one picture of {height} × {width} {'grey' if channels == 1 else 'coloured'} pixels"
-    found = copy.deepcopy(description)
-    body = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    name = f"one image of {height} × {width} {'grey' if channels == 1 else 'coloured'} pixels"
+    copied = copy.deepcopy(description)
+    body = copied["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     body["examples"] = {name: {"value": {"images": [pixels]}}}
-    return found
-
-
-def with_key(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the API's description, which says that all below `/v1/` wants the key; `description` is left as it is."""
-    found = copy.deepcopy(description)
-    scheme = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The service's key."}
-    found.setdefault("components", {})["securitySchemes"] = {"key": scheme}
-    for path, operations in found["paths"].items():
-        if path.startswith("/v1/"):
-            for operation in operations.values():
-                operation["security"] = [{"key": []}]
-    return found
-
-
-def of_model(served: Served) -> dict[str, Any]:
-    """Return what `/v1/model` says."""
-    manifest = served.version.manifest
-    test = manifest["metrics"]["test"]
-    return {
-        "dataset": manifest["dataset"],
-        "version": served.version.name,
-        "created": manifest["created"],
-        "candidate": manifest["candidate"],
-        "label": manifest["label"],
-        "classes": list(served.classes),
-        "signature": manifest["signature"],
-        "metrics": {
-            name: test[name] for name in ("n", "accuracy", "accuracy_ci95", "macro_f1", "temperature")
-        },
-        "sha256": manifest["files"]["model.onnx"]["sha256"],
-    }
+    return copied

@@ -1,110 +1,123 @@
-"""Figures of the service: latency and throughput, what a request's time is spent on, how soon drift is noticed."""
+"""Figures of the service: latency and throughput, what a request's time is spent on, how often drift is detected."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
 from helpers import figures
 from helpers.serving.drift_power import Power
 
 
 def latency_and_throughput(table: pd.DataFrame) -> Figure:
-    """Return latency and throughput against connections, and throughput in pictures against pictures in a request.
+    """Return latency and throughput against connections, and throughput in images against images per request.
 
     Args:
-        table: one row a measurement; columns `workers`, `connections`, `pictures`, `per_second`, `p50`, `p95`, `p99`.
+        table: rows of `load_test.measured`.
+
+    Example:
+        `run.show(plots.latency_and_throughput(load), "latency_and_throughput")`
     """
     figure, axes = figures.subplots(1, 3, width=13, height=4.2)
     latency, throughput, batches = axes[0]
     single = table[table["pictures"] == 1]
-    for color, (workers, rows) in zip(figures.COLORS, single.groupby("workers"), strict=False):
-        name = f"{workers} worker{'s' if workers > 1 else ''}"
-        for quantile, line in (("p50", "-"), ("p99", ":")):
-            latency.plot(
-                rows["connections"],
-                rows[quantile],
-                line,
-                marker="o",
-                color=color,
-                label=f"{name}, {quantile}",
-            )
-        throughput.plot(rows["connections"], rows["per_second"], "-o", color=color, label=name)
+    colors = dict(zip(sorted(single["workers"].unique()), figures.COLORS, strict=False))
+    long = single.melt(["workers", "connections"], ["p50", "p99"], "percentile", "ms")
+    style = {"hue": "workers", "palette": colors, "marker": "o", "x": "connections"}
+    sns.lineplot(long, **style, y="ms", style="percentile", ax=latency)
+    sns.lineplot(single, **style, y="per_second", ax=throughput)
+    batch = table[(table["workers"] == 1) & (table["connections"] == table["connections"].min())]
+    batch = batch.assign(images=batch["pictures"] * batch["per_second"])
+    sns.lineplot(batch, x="pictures", y="images", marker="o", color=figures.COLORS[2], ax=batches)
     latency.set_yscale("log")
     latency.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    latency.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    latency.yaxis.set_major_formatter(ScalarFormatter())
     latency.yaxis.set_minor_formatter(NullFormatter())
     latency.set_ylabel("milliseconds (log scale)")
-    throughput.set_ylabel("requests a second")
-    throughput.set_ylim(bottom=0)
-    for axis in (latency, throughput):
+    for axis, column in ((latency, "connections"), (throughput, "connections"), (batches, "pictures")):
+        rows = batch if axis is batches else single
         axis.set_xscale("log", base=2)
-        axis.set_xticks(sorted(single["connections"].unique()), sorted(single["connections"].unique()))
-        axis.set_xlabel("connections")
-        axis.legend(fontsize=9)
-    rows = table[(table["workers"] == 1) & (table["connections"] == table["connections"].min())]
-    rows = rows.sort_values("pictures")
-    batches.plot(rows["pictures"], rows["pictures"] * rows["per_second"], "-o", color=figures.COLORS[2])
-    batches.set_xscale("log", base=2)
-    batches.set_xticks(rows["pictures"], rows["pictures"])
-    batches.set_xlabel("pictures in a request (one connection)")
-    batches.set_ylabel("pictures a second")
-    batches.set_ylim(bottom=0)
-    return figure
+        axis.set_xticks(sorted(rows[column].unique()), sorted(rows[column].unique()))
+    throughput.set(ylabel="requests per second", ylim=(0, None))
+    batches.set(xlabel="images per request (one connection)", ylabel="images per second", ylim=(0, None))
+    best = table.loc[table["per_second"].idxmax()]
+    return figures.with_alt(
+        figure,
+        "Latency and throughput against the number of connections, by number of workers, and images per second against images "
+        f"per request. At best {best['per_second']:,.0f} requests per second, with {best['connections']:.0f} connections.",
+    )
 
 
 def cost(parts: Mapping[str, float]) -> Figure:
-    """Return what the time of one request is spent on, stacked; milliseconds by part."""
+    """Return what the time of one request is spent on as one stacked bar.
+
+    Args:
+        parts: milliseconds by part.
+
+    Example:
+        `run.show(plots.cost(parts), "cost")`
+    """
     figure, axes = figures.subplots(width=9, height=2.2)
-    axis, start = axes[0, 0], 0.0
-    for color, (name, milliseconds) in zip(figures.COLORS, parts.items(), strict=False):
-        axis.barh([""], [milliseconds], left=start, color=color, label=f"{name} {milliseconds:.2f} ms")
-        start += milliseconds
+    axis = axes[0, 0]
+    bar = pd.DataFrame([{f"{name} {value:.2f} ms": value for name, value in parts.items()}], index=[""])
+    bar.plot.barh(stacked=True, ax=axis, color=figures.COLORS[: len(parts)], legend=False)
     axis.set_xlabel("milliseconds of one request (median)")
     axis.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=len(parts), fontsize=10)
-    return figure
+    listed = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
+    return figures.with_alt(figure, f"Milliseconds of one request by part: {listed}.")
 
 
-def drift_power(found: Sequence[Power]) -> Figure:
-    """Return the share of windows in which a change is noticed, against the size of the window, by kind and strength."""
-    kinds = list(dict.fromkeys(power.kind for power in found))
+def drift_power(power: Sequence[Power]) -> Figure:
+    """Return the proportion of windows in which a change is detected, by size of window, kind and strength.
+
+    Args:
+        power: from `drift_power.measure`.
+
+    Example:
+        `run.show(plots.drift_power(power), "drift_power")`
+    """
+    kinds = list(dict.fromkeys(one.kind for one in power))
     if not kinds:
-        figure, axes = figures.subplots(width=6, height=1.5)
-        figures.no_axes(axes[0, 0])
-        axes[0, 0].text(0.5, 0.5, "too few validation images to watch for drift", ha="center", va="center")
-        return figure
+        few = "There are too few validation images to watch for drift."
+        return figures.with_alt(figures.sentence(few), few)
     columns = min(3, len(kinds))
     rows = -(-len(kinds) // columns)
     figure, axes = figures.subplots(rows, columns, width=4.2 * columns, height=3.2 * rows, sharey=True)
     for axis in axes.flat[len(kinds) :]:
         axis.set_visible(False)
     for axis, kind in zip(axes.flat, kinds, strict=False):
-        strengths = dict.fromkeys(power.strength for power in found if power.kind == kind)
-        for number, strength in enumerate(strengths):
-            mine = [power for power in found if (power.kind, power.strength) == (kind, strength)]
-            ends = np.array([power.ci95 for power in mine]).T
-            rates = np.array([power.rate for power in mine])
-            axis.errorbar(
-                [power.window for power in mine],
-                rates,
-                yerr=[np.maximum(rates - ends[0], 0), np.maximum(ends[1] - rates, 0)],
-                fmt=("-o", "--s", ":^")[number % 3],
-                capsize=3,
-                color=figures.COLORS[number % len(figures.COLORS)],
-                label=strength,
-            )
-        sizes = sorted({power.window for power in found})
-        axis.set_xscale("log")
-        axis.set_xticks(sizes, sizes)
-        axis.minorticks_off()
+        _draw_power(axis, [one for one in power if one.kind == kind])
         axis.set_title(kind, fontsize=11)
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axis.set_ylim(-0.05, 1.08)
-        axis.set_xlabel("pictures in a window")
-        axis.legend(fontsize=9)
     for row in axes:
-        row[0].set_ylabel("windows called drifted")
-    return figure
+        row[0].set_ylabel("windows with an alarm")
+    largest = max(one.window for one in power)
+    listed = ", ".join(f"{one.kind} {one.strength} {one.rate:.0%}" for one in power if one.window == largest)
+    return figures.with_alt(
+        figure,
+        "Proportion of windows in which a change is detected, against the size of the window, by kind and strength. In windows of "
+        f"{largest} images: {listed}.",
+    )
+
+
+def _draw_power(axis: Axes, power: Sequence[Power]) -> None:
+    """Draw one line with Wilson's intervals for each strength."""
+    styles = zip(figures.COLORS, ("-o", "--s", ":^"), strict=False)
+    for (color, line), strength in zip(styles, dict.fromkeys(one.strength for one in power), strict=False):
+        ones = [one for one in power if one.strength == strength]
+        rates = np.array([one.rate for one in ones])
+        errors = np.abs(np.array([one.ci95 for one in ones]).T - rates)
+        windows = [one.window for one in ones]
+        axis.errorbar(windows, rates, errors, fmt=line, capsize=3, color=color, label=strength)
+    sizes = sorted({one.window for one in power})
+    axis.set_xscale("log")
+    axis.set_xticks(sizes, sizes)
+    axis.minorticks_off()
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.set_ylim(-0.05, 1.08)
+    axis.set_xlabel("images in a window")
+    axis.legend(fontsize=9)

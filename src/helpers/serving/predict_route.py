@@ -1,86 +1,79 @@
-"""From a prediction request to its answers: what it wishes, its body within bounds, the pool or at once."""
+"""Handles a prediction request: reads its options and its body within limits, and predicts at once or in the pool."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from pydantic import ValidationError
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from helpers.obtain import pictures
 from helpers.obtain.pictures import ImageOptions
 from helpers.serving import decode
 from helpers.serving.decode import RefusedError
+from helpers.serving.openapi import ImageQuery
 from helpers.serving.service import Service
 from helpers.serving.settings import Settings
 
-# up to here, to hand a picture to a thread costs more than to decode it; its header alone can cost as much as its bytes are many
+# up to here handing an image to a thread takes longer than decoding it; reading a header can take time in proportion to the file
 SMALL_BYTES, SMALL_PIXELS = 65_536, 65_536
-LINGER = 4  # times the bound: so much of a body that is too large is thrown away before the connection is cut
-_PICTURES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
-_NO_WISHES = ImageOptions()
+LINGER = 4  # times max_body: how much of a body that is too large is read and discarded before the connection is closed
+_DEFAULTS = ImageOptions()
 
 
 async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
-    """Return the answers to a prediction request, and note the version in its scope.
+    """Return the predictions for a request, and note the version in its scope.
 
     Raises:
-        RefusedError: it is not answered.
+        RefusedError: the request is invalid or too large, or the service is overloaded.
     """
     served = request.scope["osemn.served"] = service.current()
     service.pool.demand_room()
-    wishes = _wishes(request)
+    options = _options(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in (*_PICTURES, "application/json", "multipart/form-data"):
-        raise RefusedError(
-            415, "type", f"Send {', '.join(_PICTURES)}, multipart/form-data or application/json."
-        )
+    if kind not in (*decode.IMAGE_TYPES, "application/json", "multipart/form-data"):
+        accepted = ", ".join(decode.IMAGE_TYPES)
+        raise RefusedError(415, "type", f"Send {accepted}, multipart/form-data or application/json.")
     content = await _body(request, service)
     try:
         if kind == "application/json":
-            return await service.pool.run(service.predict_arrays, served, content, wishes)
+            return await service.pool.run(service.predict_arrays, served, content, options)
         if kind == "multipart/form-data":
             files = await _parts(request, content, service.settings)
-            return await service.pool.run(service.predict_files, served, files, wishes)
+            return await service.pool.run(service.predict_files, served, files, options)
         if len(content) > SMALL_BYTES:
-            return await service.pool.run(service.predict_file, served, content, wishes)
-        picture = decode.opened(content, service.settings)
-        if picture.width * picture.height <= SMALL_PIXELS:
-            return service.predict_picture(served, picture, wishes)
-        return await service.pool.run(service.predict_picture, served, picture, wishes)
+            return await service.pool.run(service.predict_file, served, content, options)
+        image = decode.open_image(content, service.settings)
+        if image.width * image.height <= SMALL_PIXELS:
+            return service.predict_image(served, image, options)
+        return await service.pool.run(service.predict_image, served, image, options)
     finally:
-        service.buffered -= len(content)  # which `_body` has added
+        service.buffered -= len(content)  # `_body` added it
 
 
-def _wishes(request: Request) -> ImageOptions:
-    """Return how the query wishes pictures prepared."""
+def _options(request: Request) -> ImageOptions:
+    """Return the options in the query; an empty value counts as the default."""
     if not request.scope["query_string"]:
-        return _NO_WISHES
-    background = request.query_params.get("background", _NO_WISHES.background)
-    if background not in pictures.BACKGROUNDS:
-        raise RefusedError(422, "query", f"background must be one of: {', '.join(pictures.BACKGROUNDS)}.")
-    return ImageOptions(background, _flag(request, "invert"), _flag(request, "frame"))
-
-
-def _flag(request: Request, name: str) -> bool:
-    wish = request.query_params.get(name, "").lower()
-    if wish not in ("", *_YES, *_NO):
-        raise RefusedError(422, "query", f"{name} must be true or false.")
-    return wish in _YES if wish else getattr(_NO_WISHES, name)
+        return _DEFAULTS
+    given = {name: value for name, value in request.query_params.items() if value}
+    try:
+        return ImageOptions(**ImageQuery.model_validate(given).model_dump())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise RefusedError(422, "query", f"{first['loc'][0]}: {first['msg']}.") from None
 
 
 async def _body(request: Request, service: Service) -> bytes:
-    """Return the body, whether its length was announced or not; refuse it where it is too large or too slow.
+    """Return the body, whether or not its length was announced; refuse one that is too large or too slow.
 
-    What is too much is read on for a while and thrown away: a sender that is cut off never reads why. What is held counts as
-    buffered, from its first byte until the caller takes it off again.
+    A body that is too large is read on for a while and discarded, since a sender whose connection is closed early never reads the
+    reason. Bytes count as buffered from their arrival until the caller subtracts them.
     """
     settings = service.settings
     announced = request.headers.get("content-length", "")
     expected = int(announced) if announced.isdigit() else settings.max_body
     if expected <= settings.max_body and service.buffered + expected > settings.max_buffered:
-        raise RefusedError(503, "memory", "Too many bodies are held; come again in a moment.")
+        raise RefusedError(503, "memory", "Too many bodies are in memory; try again in a moment.")
     pieces, size, held = [], 0, 0
     try:
         async with asyncio.timeout(settings.timeout):
@@ -94,13 +87,12 @@ async def _body(request: Request, service: Service) -> bytes:
                     break
         if max(size, expected) > settings.max_body:
             raise RefusedError(413, "body", f"The body is larger than {settings.max_body:,} bytes.")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
     except BaseException as error:
         service.buffered -= held
         if isinstance(error, TimeoutError):
-            raise RefusedError(
-                408, "slow", f"The body did not arrive within {settings.timeout:g} s."
-            ) from None
+            late = f"The body did not arrive within {settings.timeout:g} s."
+            raise RefusedError(408, "slow", late) from None
         raise
 
 
@@ -110,20 +102,15 @@ async def _parts(request: Request, content: bytes, settings: Settings) -> list[t
     async def stream() -> AsyncIterator[bytes]:
         yield content
 
+    limits = {"max_files": settings.max_images, "max_fields": 0, "max_part_size": settings.max_body}
     try:
-        form = await MultiPartParser(
-            request.headers,
-            stream(),
-            max_files=settings.max_images,
-            max_fields=0,
-            max_part_size=settings.max_body,
-        ).parse()
+        form = await MultiPartParser(request.headers, stream(), **limits).parse()
     except MultiPartException as error:
-        raise RefusedError(
-            413 if "Too many" in error.message else 400, "parts", f"{error.message}."
-        ) from None
-    except Exception as error:  # the parser's own exceptions for what is no multipart at all
-        raise RefusedError(400, "parts", f"The body is no multipart/form-data: {str(error)[:100]}.") from None
+        status = 413 if "Too many" in error.message else 400
+        raise RefusedError(status, "parts", f"{error.message}.") from None
+    except Exception as error:  # the parser raises its own exceptions for a body that is not multipart
+        reason = f"The body is not valid multipart/form-data: {str(error)[:100]}."
+        raise RefusedError(400, "parts", reason) from None
     try:
         files = [(upload.filename or "", await upload.read()) for _, upload in form.multi_items()]
     finally:

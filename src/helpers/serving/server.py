@@ -1,6 +1,5 @@
-"""Runs the service: uvicorn with bounds, one worker or several, and an end that leaves nobody without an answer."""
+"""Runs the service: uvicorn with limits, one worker or several, and an end that answers every request in progress."""
 
-import contextlib
 import functools
 import multiprocessing
 import os
@@ -9,9 +8,9 @@ import socket
 import sys
 import tempfile
 import threading
-from multiprocessing.connection import Connection
 from time import sleep
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -21,101 +20,93 @@ from helpers.serving.metrics import SHARED
 from helpers.serving.settings import Settings
 from helpers.serving.workers import PATIENCE, Supervisor
 
-BACKLOG = 2_048
-MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself answers 503; `Settings.max_requests` comes first
-SETTLE_SECONDS = 0.5
+BACKLOG = 2_048  # connections that wait to be accepted; uvicorn's default
+MAX_CONNECTIONS = 2_048  # beyond, uvicorn itself responds with 503; `Settings.max_requests` is lower
+SETTLE_SECONDS = 0.5  # from "not ready" to the drain, so that what has just been sent is still read
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which goes on for a moment when it is told to end.
+    """uvicorn's server, which continues for a moment when it is asked to end.
 
-    It is not ready any more from then on, so that balancers send nothing new, and what has been sent is read and answered.
+    From then on it is not ready, so that load balancers send nothing new, and requests that have been sent are read and answered.
 
     Args:
         config: uvicorn's.
-        report: where a worker tells its supervisor that it is ready; None for a service of one process.
+        ready: the flag that a worker sets for its supervisor; None for a service of one process.
     """
 
-    def __init__(self, config: uvicorn.Config, report: Connection | None = None) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Any = None) -> None:
         super().__init__(config)
-        self._report = report
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen.
-
-        Raises:
-            OsemnError: the port is taken or may not be used.
-        """
-        try:
-            await super().startup(sockets)
-        except SystemExit as end:
-            if isinstance(end.__context__, OSError):  # uvicorn has logged it
-                raise _no_port(self.config.host, self.config.port, end.__context__) from None
-            raise
-        if self._report is not None:
-            with contextlib.suppress(OSError), self._report:  # a supervisor that is gone needs no word
-                self._report.send_bytes(b"ready")
+        """Start to respond; a worker reports that it is ready."""
+        await super().startup(sockets)
+        if self._ready is not None:
+            self._ready.value = 1
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal to end; a second Ctrl+C ends at once. A terminal sends Ctrl+C to workers, too: they leave it."""
+        """Handle a signal to end; a second Ctrl+C ends at once. A worker leaves a terminal's Ctrl+C to its supervisor."""
         from helpers.serving.service import ending
 
-        if self._report is not None and sig == signal.SIGINT:
+        if self._ready is not None and sig == signal.SIGINT:
             return
         if ending.is_set():
-            self.should_exit = True  # what uvicorn goes by to know a second one
+            self.should_exit = True  # by this uvicorn recognises a second signal
             super().handle_exit(sig, frame)
             return
         ending.set()
-        # as SIGTERM, for uvicorn takes a SIGINT that comes after another signal as a second Ctrl+C
+        # as SIGTERM, since uvicorn takes a SIGINT after another signal as a second Ctrl+C
         threading.Timer(SETTLE_SECONDS, super().handle_exit, (signal.SIGTERM, frame)).start()
 
 
-def _no_port(host: str, port: int, error: OSError) -> OsemnError:
-    by_system = (error.errno or 0) > 0  # names that are not found have negative numbers
-    reason = os.strerror(error.errno) if by_system else str(error.strerror).partition(" (")[0]
-    return OsemnError(
-        f"Port {port} on {host} is taken or may not be used: {reason}.", "choose another --port or --host"
-    )
+def _listen(settings: Settings) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OsemnError: the port is taken or may not be used.
+    """
+    host, port = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        by_system = (error.errno or 0) > 0  # names that cannot be resolved have negative numbers
+        reason = os.strerror(error.errno) if by_system else str(error.strerror).partition(" (")[0]
+        problem = f"Port {port} on {host} is taken or may not be used: {reason}."
+        raise OsemnError(problem, "choose another --port or --host") from None
 
 
 def run(settings: Settings) -> None:
-    """Serve until the process is told to end (SIGTERM, Ctrl+C); requests at work are answered first.
+    """Serve until the process is asked to end (SIGTERM, Ctrl+C); requests in progress are answered first.
 
     Raises:
-        OsemnError: there is no version to serve, or it is not whole; the port is taken or may not be used.
+        OsemnError: there is no version to serve, or it is damaged; or the port is taken or may not be used.
     """
-    _listen_to_signals()
+    _handle_signals()
     if settings.workers == 1:
         _serve(settings)
         return
-    with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared:
+    logs.set_up()
+    with tempfile.TemporaryDirectory(prefix="osemn-metrics-") as shared, _listen(settings) as listening:
         os.environ[SHARED] = shared
-        _supervise(settings)
+        Supervisor(settings, listening, _work).run()
 
 
-def _serve(
-    settings: Settings, listening: socket.socket | None = None, report: Connection | None = None
-) -> None:
-    """Serve in this process, on a new socket, or as a worker on one that is listening already.
-
-    Raises:
-        OsemnError: there is no version to serve, or it is not whole; the port is taken or may not be used.
-    """
+def _serve(settings: Settings, listening: socket.socket | None = None, ready: Any = None) -> None:
+    """Serve in this process, on a new socket, or as a worker on one that is listening already."""
     from helpers.serving import app
 
     http = "auto"
-    if os.name == "posix":  # where httptools is
+    if os.name == "posix":  # where httptools is installed
         from helpers.serving import http_limits
 
         http = functools.partial(http_limits.Protocol, head_seconds=settings.timeout)
     logs.set_up()
     application = app.create(settings)
-    application.state.service.begin()  # before uvicorn, which would show an error's traceback in its place
+    application.state.service.begin()  # not by uvicorn, which would print a traceback instead of the error
     configuration = uvicorn.Config(
         application,
-        host=settings.host,
-        port=settings.port,
         loop="uvloop" if os.name == "posix" else "auto",
         http=http,
         access_log=False,
@@ -123,52 +114,40 @@ def _serve(
         backlog=BACKLOG,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=int(settings.drain),
-        timeout_keep_alive=30,
+        timeout_keep_alive=30,  # seconds; clients that send now and then keep their connection
         server_header=False,
     )
-    Server(configuration, report).run(None if listening is None else [listening])
+    with listening or _listen(settings) as bound:
+        Server(configuration, ready).run([bound])
 
 
-def _listen_to_signals(*, of_worker: bool = False) -> None:
-    """End well where the end is asked for before uvicorn listens, and when it raises the signal again after the drain."""
+def _handle_signals(*, of_worker: bool = False) -> None:
+    """End well if asked to before uvicorn listens, and when uvicorn raises the signal again after the drain."""
 
     def end(*_: object) -> None:
-        ending = getattr(
-            sys.modules.get("helpers.serving.service"), "ending", None
-        )  # not while it is imported
+        service = sys.modules.get("helpers.serving.service")
+        ending = getattr(service, "ending", None)  # absent while the module is being imported
         if ending is None or not ending.is_set():
-            os._exit(0)  # nothing has been served; what is being imported may catch an exception
+            os._exit(0)  # nothing has been served; an exception could be caught by what is being imported
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN if of_worker else end)
 
 
-def _worker(settings: Settings, listening: socket.socket, report: Connection) -> None:
-    """Serve as one of several; the supervisor's end is this one's."""
-    _listen_to_signals(of_worker=True)
+def _work(settings: Settings, listening: socket.socket, ready: Any) -> None:
+    """Serve as one of several workers."""
+    _handle_signals(of_worker=True)
     threading.Thread(target=_end_with_supervisor, args=(settings,), daemon=True).start()
     try:
-        _serve(settings, listening, report)
+        _serve(settings, listening, ready)
     except OsemnError as error:
         print(f"Failed: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
 
 
 def _end_with_supervisor(settings: Settings) -> None:
-    """End as if told to when the supervisor is gone (killed with -9, say): nobody would replace or end this worker."""
+    """End as if asked to when the supervisor is gone, for example killed: nothing else would replace or end this worker."""
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)
     sleep(settings.drain + PATIENCE)
     os._exit(1)
-
-
-def _supervise(settings: Settings) -> None:
-    """Listen, and let workers answer."""
-    logs.set_up()
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise _no_port(settings.host, settings.port, error) from None
-    with listening:
-        Supervisor(settings, listening, _worker).run()

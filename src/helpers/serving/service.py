@@ -1,4 +1,4 @@
-"""What all requests of a worker share: the served version, the pool, the drift monitor, the counters."""
+"""What all requests of a worker share: the served version, the pool, the drift monitor and the counters."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("osemn.serving")
 
 ending = threading.Event()
-"""Set when the process was told to end: from then on it is not ready."""
+"""Set when the process is asked to end: from then on it is not ready."""
 
 
 class Service:
@@ -35,21 +35,22 @@ class Service:
         self.pool = Pool(settings.threads, settings.queue, settings.timeout)
         self.monitor: DriftMonitor | None = None
         self.key = os.environ.get(API_KEY, "")
-        self.buffered = 0
+        self.buffered = 0  # bytes of bodies in memory
 
     def begin(self) -> None:
         """Load and prove the current version.
 
         Raises:
-            OsemnError: there is none, or it is not whole.
+            OsemnError: there is none, or it is damaged.
         """
         self.holder.load()
-        self._took_over()
+        self._watch_for_drift()
         self.metrics.workers.set(1)
 
-    def _took_over(self) -> None:
+    def _watch_for_drift(self) -> None:
+        """Start a monitor for the version that was taken over."""
         served, before = self.holder.served, self.monitor
-        # false alarms are stated for the whole service
+        # the rate of false alarms is stated for the service, so its workers share the windows of a day
         every = self.settings.drift_every * self.settings.workers
         self.monitor = DriftMonitor(served, self.settings.drift_window, every, self.metrics)
         if before is not None:
@@ -58,63 +59,64 @@ class Service:
         self.metrics.version.labels(served.version.name).set(1)
 
     async def watch(self) -> None:
-        """Look for a new promotion from time to time; load it beside the old one, then swap."""
+        """Check regularly for a new promotion; load it beside the old one, then swap."""
         while True:
             await asyncio.sleep(self.settings.watch)
             refused = self.holder.refused
             try:
-                if await asyncio.to_thread(self.holder.look):
-                    await asyncio.to_thread(self._took_over)
-            except Exception:  # whatever it is, the watch goes on
+                if await asyncio.to_thread(self.holder.update):
+                    await asyncio.to_thread(self._watch_for_drift)
+            except Exception:  # the watch survives any failure
                 log.exception("watch failed")
             self.metrics.versions_refused.inc(self.holder.refused - refused)
 
     def predict(self, served: Served, images: np.ndarray) -> list[dict[str, Any]]:
-        """Return the answers for pictures of the model's shape; runs in the pool."""
+        """Return the predictions for images of the model's shape; runs in the pool."""
         probabilities, embeddings = served.predict(images)
         monitor = self.monitor
-        if monitor is not None and monitor.served is served:  # not so for those that a swap overtook
+        if monitor is not None and monitor.served is served:  # a swap may have come in between
             monitor.add(images, probabilities, embeddings)
-        found = served.answers(probabilities)
-        for answer in found:
-            self.metrics.pictures.labels(answer["class"]).inc()
-        return found
+        predictions = served.describe(probabilities)
+        for prediction in predictions:
+            self.metrics.pictures.labels(prediction["class"]).inc()
+        return predictions
 
-    def predict_picture(
-        self, served: Served, opened: "Image.Image", wishes: ImageOptions
+    def predict_image(
+        self, served: Served, image: "Image.Image", options: ImageOptions
     ) -> list[dict[str, Any]]:
-        """Decode an opened picture and predict it; runs in the pool, or at once for a small one."""
-        pixels = decode.prepared(opened, served.shape, wishes, served.framing)
+        """Decode an opened image and classify it; runs in the pool, or at once for a small one."""
+        pixels = decode.prepare(image, served.shape, options, served.framing)
         return self.predict(served, pixels[np.newaxis])
 
-    def predict_file(self, served: Served, content: bytes, wishes: ImageOptions) -> list[dict[str, Any]]:
-        """Open, decode and predict one picture file; runs in the pool."""
-        return self.predict_picture(served, decode.opened(content, self.settings), wishes)
+    def predict_file(self, served: Served, content: bytes, options: ImageOptions) -> list[dict[str, Any]]:
+        """Open, decode and classify one image file; runs in the pool."""
+        return self.predict_image(served, decode.open_image(content, self.settings), options)
 
     def predict_files(
-        self, served: Served, files: list[tuple[str, bytes]], wishes: ImageOptions
+        self, served: Served, files: list[tuple[str, bytes]], options: ImageOptions
     ) -> list[dict[str, Any]]:
-        """Open, decode and predict picture files, names and contents; runs in the pool.
+        """Open, decode and classify image files, given by name and content; runs in the pool.
 
-        All headers are checked before anything is decoded; then one picture at a time is held decoded.
+        All headers are checked before anything is decoded. Then one image at a time is held decoded.
         """
-        decode.together((self._opened(*numbered) for numbered in enumerate(files, 1)), self.settings)
+
+        def open_file(number: int, file: tuple[str, bytes]) -> "Image.Image":
+            with decode.name_file(number, file[0]):
+                return decode.open_image(file[1], self.settings)
+
+        decode.check_total_pixels((open_file(*numbered) for numbered in enumerate(files, 1)), self.settings)
         images = []
-        for number, (name, content) in enumerate(files, 1):
-            with decode.of_file(number, name):
-                opened = decode.opened(content, self.settings)
-                images.append(decode.prepared(opened, served.shape, wishes, served.framing))
-                del opened
+        for number, file in enumerate(files, 1):
+            with decode.name_file(number, file[0]):
+                image = decode.open_image(file[1], self.settings)
+                images.append(decode.prepare(image, served.shape, options, served.framing))
+                del image
         return self.predict(served, np.stack(images))
 
-    def _opened(self, number: int, file: tuple[str, bytes]) -> "Image.Image":
-        with decode.of_file(number, file[0]):
-            return decode.opened(file[1], self.settings)
-
-    def predict_arrays(self, served: Served, content: bytes, wishes: ImageOptions) -> list[dict[str, Any]]:
-        """Read pixels from JSON and predict them; runs in the pool."""
-        images = decode.arrays(content, served.shape, self.settings)
-        return self.predict(served, 255.0 - images if wishes.invert else images)
+    def predict_arrays(self, served: Served, content: bytes, options: ImageOptions) -> list[dict[str, Any]]:
+        """Read pixels from JSON and classify them; runs in the pool."""
+        images = decode.read_json(content, served.shape, self.settings)
+        return self.predict(served, 255.0 - images if options.invert else images)
 
     def current(self) -> Served:
         """Return the version that is served.
@@ -123,5 +125,5 @@ class Service:
             RefusedError: 503, it is still being loaded.
         """
         if self.holder.served is None:
-            raise RefusedError(503, "loading", "The model is being loaded; come again in a moment.")
+            raise RefusedError(503, "loading", "The model is being loaded; try again in a moment.")
         return self.holder.served

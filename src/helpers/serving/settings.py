@@ -1,4 +1,4 @@
-"""What the service may do and how much of it."""
+"""Settings and limits of the service."""
 
 from typing import Annotated
 
@@ -16,24 +16,19 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     workers: Annotated[int, Field(ge=1, le=256)] = 1
-    max_body: Annotated[int, Field(ge=1)] = 5 * 2**20
-    max_buffered: Annotated[int, Field(ge=1)] = 256 * 2**20
+    max_body: Annotated[int, Field(ge=1)] = 5 * 2**20  # a photograph from a telephone
+    max_buffered: Annotated[int, Field(ge=1)] = 256 * 2**20  # of all bodies that are being received
     max_side: Annotated[int, Field(ge=1)] = 4_096
-    max_pixels: Annotated[int, Field(ge=1)] = 16_000_000
-    max_images: Annotated[int, Field(ge=1)] = 64
-    max_requests: Annotated[int, Field(ge=1)] = 512
+    max_pixels: Annotated[int, Field(ge=1)] = 16_000_000  # of one image: 48 MB decoded in colour
+    max_images: Annotated[int, Field(ge=1)] = 64  # of one request
+    max_requests: Annotated[int, Field(ge=1)] = 512  # in progress
     threads: Annotated[int, Field(ge=1, le=256)] = 2
-    queue: Annotated[int, Field(ge=0)] = 64
+    queue: Annotated[int, Field(ge=0)] = 64  # jobs that wait for a thread
     timeout: Annotated[float, Field(gt=0.0)] = 5.0
-    drain: Annotated[float, Field(gt=0.0)] = 30.0
-    watch: Annotated[float, Field(gt=0.0)] = 1.0
-    drift_window: Annotated[int, Field(ge=30)] = 200
-    drift_every: Annotated[
-        float,
-        Field(
-            ge=0.0,
-            description="From one drift window to the next, over all workers: each waits so long times their number. The "
-            "thresholds are found for 24 windows a day; of several services, each wants it times their number.",
-        ),
-    ] = 3_600.0
+    drain: Annotated[float, Field(gt=0.0)] = 30.0  # for requests in progress when the service is asked to end
+    watch: Annotated[float, Field(gt=0.0)] = 1.0  # between checks for a new promotion
+    drift_window: Annotated[int, Field(ge=30)] = 200  # images
+    # from one drift window to the next, over all workers: the thresholds are computed for 24 windows a day; if several
+    # services share the traffic, multiply by their number
+    drift_every: Annotated[float, Field(ge=0.0)] = 3_600.0
     log_requests: bool = True

@@ -1,7 +1,7 @@
-"""Features of a frozen backbone: computed once, in one streamed pass, and kept as a memory-mapped array.
+"""Features of a frozen backbone: computed once, in one streamed pass, and stored as a memory-mapped array.
 
-Global average pooling has no weights, so the pooled features are kept: one row for each image. A cached array is
-found by what it depends on (backbone, resolution, interpolation, weights, images, augmentation) and by nothing else.
+Global average pooling has no weights, so the pooled features are stored: one row per image. The key of a cached array
+is a hash of everything that it depends on: backbone, resolution, interpolation, weights, images, augmentation.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from helpers.obtain import data, download
 from helpers.scrub import augment
 from helpers.series import backbone_names, manifests
 
-LAYOUT = 1  # raised when features are computed differently, so that older caches are not used
+LAYOUT = 1  # increased whenever features are computed differently, so that older caches are not used
 POOL = "pool"
 Tell = Callable[..., None]
 
@@ -37,9 +37,9 @@ class Extractor:
     Attributes:
         backbone: its name in `helpers.series.backbone_names`.
         resolution: side in pixels to which it resizes images.
-        interpolation: how.
+        interpolation: the method of the resizing.
         base: the model, `float32 [N, H, W, C]` 0–255 → `float32 [N, h, w, F]`.
-        weights_sha256: of its numbers.
+        weights_sha256: hash of its weights.
     """
 
     backbone: str
@@ -50,7 +50,7 @@ class Extractor:
 
     @property
     def title(self) -> str:
-        """The backbone and its resolution, as people call them."""
+        """The backbone and its resolution, such as `EfficientNet-Lite0, 64 px`."""
         return f"{backbone_names.find(self.backbone).title}, {self.resolution} px"
 
     def pooled(self) -> keras.Model:
@@ -60,13 +60,13 @@ class Extractor:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of some images.
+    """The features of some images.
 
     Attributes:
         values: `float32 [N, F]`, memory-mapped and read-only.
-        seconds: what the pass through the backbone took when it was made.
-        from_cache: whether this call made no pass.
-        folder: where they are kept.
+        seconds: time of the pass through the backbone, when it was made.
+        from_cache: whether they were read from the cache, without a pass.
+        folder: where they are stored.
     """
 
     values: np.ndarray
@@ -74,15 +74,10 @@ class Features:
     from_cache: bool
     folder: Path
 
-    @property
-    def images_per_second(self) -> float:
-        """How fast they were computed."""
-        return len(self.values) / max(self.seconds, 1e-9)
-
 
 @dataclass(frozen=True)
 class View:
-    """One augmented view of every image: the same policy, seed and number give the same view."""
+    """An augmented view of every image; the same policy, seed and number give the same view."""
 
     policy: augment.AugmentationPolicy
     seed: int
@@ -96,11 +91,14 @@ def extractor(
     interpolation: str = "bilinear",
     network: download.Network | None = None,
 ) -> Extractor:
-    """Return a backbone with its ImageNet weights, frozen.
+    """Load a backbone with its ImageNet weights, and freeze it.
 
     Raises:
-        UsageError: as for `backbones.load`.
-        AcquisitionError: the weights cannot be had whole.
+        UsageError: as for `networks.load`.
+        AcquisitionError: the weights are unavailable or damaged.
+
+    Example:
+        `source = features.extractor("efficientnet_lite0", train.image_shape, 64)`
     """
     base = networks.load(backbone, image_shape, resolution, interpolation, network=network)
     base.trainable = False
@@ -115,21 +113,24 @@ def extract(
     batch_size: int = 128,
     progress: Tell = lambda done, total, note="": None,
 ) -> Features:
-    """Return the pooled features of images, from the cache if they are there, else in one pass.
+    """Return the pooled features of images, from the cache or by one pass through the backbone.
 
-    The array is written batch by batch, so that memory does not grow with the number of images, and takes its
-    name only when it is whole.
+    The array is written batch by batch, so memory does not grow with the number of images. It gets its final name once
+    it is complete.
 
     Args:
-        source: which backbone, at which resolution.
+        source: the backbone.
         images: `[N, H, W, C] uint8`.
-        view: which augmented view; None for the images as they are.
+        view: the augmented view; None for the original images.
         batch_size: images in a step of the pass.
-        progress: called with the images done, all images and a note.
+        progress: called with the number of images done, the number of all images and a note.
 
     Raises:
-        OsemnError: the cached array was altered or was made from other weights or images (it is left as it is),
-            or the cache folder cannot be written.
+        OsemnError: the cached array was modified, or was computed from other weights or images (it is not overwritten);
+            or the cache folder is not writable.
+
+    Example:
+        `values = features.extract(source, train.images).values`
     """
     wanted = _describe(source, images, view)
     key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
@@ -137,9 +138,9 @@ def extract(
     try:
         with download.locked(folder, download.Network()):
             if (folder / "features.json").is_file():
-                found = _load(folder, wanted)
+                cached = _load(folder, wanted)
                 progress(len(images), len(images), "from the cache")
-                return found
+                return cached
             seconds = _write(folder / "features.npy", source, images, view, batch_size, progress)
             record = {"sha256": manifests.sha256(folder / "features.npy"), "seconds": seconds, **wanted}
             manifests.write_json(folder / "features.json", record)
@@ -147,13 +148,12 @@ def extract(
     except OSError as error:
         raise OsemnError(
             f"Features cannot be written to {paths.shown(folder)}: {error.strerror or error}.",
-            "make room (5 kB for each image), or set OSEMN_CACHE_DIR to a folder that you may write to",
+            "free some disk space (5 kB per image), or set OSEMN_CACHE_DIR to a writable folder",
         ) from None
 
 
 def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[str, Any]:
-    """Return all that the features depend on, as plain JSON."""
-    drawn = None if view is None else {**asdict(view), "policy": view.policy.settings()}
+    """Return everything that the features depend on, as plain JSON."""
     return {
         "layout": LAYOUT,
         "backbone": source.backbone,
@@ -162,7 +162,7 @@ def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[
         "weights_sha256": source.weights_sha256,
         "images_sha256": data.array_sha256(images),
         "shape": [len(images), source.base.output.shape[-1]],
-        "view": drawn,
+        "view": None if view is None else {**asdict(view), "policy": view.policy.settings()},
     }
 
 
@@ -170,21 +170,21 @@ _NAMES = {"weights_sha256": "other weights", "images_sha256": "other images"}
 
 
 def _load(folder: Path, wanted: dict[str, Any]) -> Features:
-    shown, remedy = paths.shown(folder), "delete that folder; the features are then computed again"
+    shown, remedy = paths.shown(folder), "delete that folder to compute the features again"
     try:
         record = json.loads((folder / "features.json").read_text(encoding="utf-8"))
         sha256, seconds = record["sha256"], float(record["seconds"])
     except (ValueError, KeyError, TypeError):
-        raise OsemnError(f"The cached features in {shown} have no readable record.", remedy) from None
+        raise OsemnError(f"The record of the cached features in {shown} cannot be read.", remedy) from None
     for name, value in wanted.items():
         if record.get(name) != value:
             raise OsemnError(
-                f"The cached features in {shown} were made from {_NAMES.get(name, 'another ' + name)}.",
+                f"The cached features in {shown} were computed from {_NAMES.get(name, 'another ' + name)}.",
                 remedy,
             )
     path = folder / "features.npy"
     if not path.is_file() or manifests.sha256(path) != sha256:
-        raise OsemnError(f"The cached features in {shown} are not whole, or were altered.", remedy)
+        raise OsemnError(f"The cached features in {shown} are incomplete or were modified.", remedy)
     return Features(_mapped(folder), seconds, True, folder)
 
 
@@ -195,11 +195,11 @@ def _mapped(folder: Path) -> np.ndarray:
 def _write(
     path: Path, source: Extractor, images: np.ndarray, view: View | None, batch_size: int, progress: Tell
 ) -> float:
-    """Stream the features into a file and return the seconds of the pass, tracing left out."""
+    """Stream the features into a file, and return the seconds of the pass without the tracing before it."""
     compute = frozen_graph.freeze(source.pooled())
     partial = path.with_suffix(".partial")
     shape = (len(images), source.base.output.shape[-1])
-    kept = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    stored = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
     compute(tf.zeros((1, *images.shape[1:])))
     started = perf_counter()
     for start in range(0, len(images), batch_size):
@@ -208,10 +208,10 @@ def _write(
             batch = tf.cast(batch, tf.float32)
         else:
             batch = augment.augment_batch(batch, (view.seed + view.number, start), view.policy)
-        kept[start : start + batch_size] = compute(batch).numpy()
+        stored[start : start + batch_size] = compute(batch).numpy()
         progress(min(start + batch_size, len(images)), len(images))
-    kept.flush()
+    stored.flush()
     seconds = perf_counter() - started
-    del kept
+    del stored
     partial.replace(path)
     return seconds

@@ -1,4 +1,4 @@
-"""Folding batch normalisation into the convolution before it: the same function with fewer layers."""
+"""Folds batch normalisation into the convolution before it: the same function with fewer layers."""
 
 import keras
 import numpy as np
@@ -10,28 +10,31 @@ _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
 
 
 def fold(model: keras.Model) -> keras.Model:
-    """Return a copy of a model in which convolutions have taken over the batch normalisation that follows them.
+    """Return a copy of a model with batch normalisation folded into the convolutions before it.
 
-    In inference, batch normalisation multiplies each channel by a number and adds another. Both go into the
-    convolution's kernel and bias. The copy computes the same (to rounding), is
-    faster, and its weights act as they stand, so that an optimizer's step has a like effect in every layer.
+    In inference, batch normalisation multiplies each channel by a factor and adds an offset. Both are folded into the
+    convolution's kernel and bias. The copy computes the same values (up to rounding) faster, and as nothing rescales its
+    weights, an optimizer's step has a similar effect in every layer.
 
     Args:
-        model: a functional model; it is left as it is. Batch normalisation that does not follow a convolution
-            directly, or whose convolution has an activation or feeds other layers too, stays.
+        model: a functional model; it is not changed. Batch normalisation remains where it does not directly follow a
+            convolution, or where that convolution has an activation or feeds other layers too.
 
     Raises:
-        OsemnError: the copy does not compute the same.
+        OsemnError: the copy computes other values.
+
+    Example:
+        `folded = fold_batch_norm.fold(model)`
 
     Source: B. Jacob et al. (2018), "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference", section 3.2.
     """
-    pairs = {norm.name: found for norm in model.layers if (found := _convolution_before(norm)) is not None}
-    folded = {found.name for found in pairs.values()}
+    pairs = {norm.name: before for norm in model.layers if (before := _convolution_before(norm)) is not None}
+    folded = {convolution.name for convolution in pairs.values()}
 
     def clone(layer: layers.Layer) -> layers.Layer:
         if layer.name in pairs:
-            return layers.Identity(name=layer.name)  # not called: left out of the copy
+            return layers.Identity(name=layer.name)  # never called, so not part of the copy
         settings = layer.get_config()
         if layer.name in folded:
             settings["use_bias"] = True
@@ -60,7 +63,7 @@ def _convolution_before(layer: layers.Layer) -> layers.Layer | None:
 
 
 def _folded(convolution: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Return kernel and bias that do what both layers did."""
+    """Return the kernel and bias that replace both layers."""
     mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
     scale = 1.0 / np.sqrt(variance + norm.epsilon)
     if norm.gamma is not None:
@@ -68,7 +71,7 @@ def _folded(convolution: layers.Layer, norm: layers.BatchNormalization) -> list[
     bias = convolution.bias.numpy() if convolution.use_bias else 0.0
     offset = (bias - mean) * scale + (norm.beta.numpy() if norm.beta is not None else 0.0)
     is_depthwise = isinstance(convolution, layers.DepthwiseConv2D)
-    # a depthwise kernel is (k, k, C, 1): its channels are the last but one
+    # a depthwise kernel is (k, k, C, 1): its channels are the second last dimension
     return [convolution.kernel.numpy() * (scale[:, None] if is_depthwise else scale), offset]
 
 
@@ -78,6 +81,6 @@ def _require_same(model: keras.Model, copy: keras.Model) -> None:
     one, other = (np.asarray(each(images, training=False)) for each in (model, copy))
     if not np.allclose(one, other, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(one).max()))):
         raise OsemnError(
-            f"Folding batch normalisation changed what '{model.name}' computes by {np.abs(one - other).max():.2g}.",
-            "report this with the model's name; fine-tune it without folding meanwhile",
+            f"Folding batch normalisation changed the output of '{model.name}' by {np.abs(one - other).max():.2g}.",
+            "report this with the model's name, and fine-tune it without folding",
         )

@@ -1,8 +1,8 @@
 """Networks trained on ImageNet, from raw pixels 0–255 to feature maps or to the probabilities of 1,000 classes.
 
-EfficientNet-Lite is built here (its weights: `helpers.model.backbones.weights`); the others are `keras.applications`. Grey
-images are repeated to three channels, and resizing and normalisation are layers of the model. Only Keras's own
-layers are used, so that a saved model loads without this package.
+EfficientNet-Lite is built here, with weights from `helpers.model.backbones.weights`; the others come from
+`keras.applications`. Grey images are repeated to three channels; resizing and normalisation are layers of the model. Only
+Keras's own layers are used, so a saved model loads without this package.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import numpy as np
 from keras import layers
 
 from helpers.errors import AcquisitionError, UsageError, nearest
-from helpers.model.backbones import weights as lite_weights
+from helpers.model.backbones import weights as lite_weights  # `weights` is an argument of keras.applications
 from helpers.obtain import download
 from helpers.series import backbone_names
 
@@ -44,20 +44,22 @@ def build(
     resolution: int | None = None,
     interpolation: str = "bilinear",
     include_top: bool = False,
+    weights: str | None = None,
 ) -> keras.Model:
-    """Return a backbone with random weights, to put weights into; `load` gives the trained one.
+    """Build a backbone, by default with random weights; `load` returns the trained one.
 
     Args:
-        name: one of `catalogue.BACKBONES`.
+        name: one of `backbone_names.BACKBONES`.
         input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255, C = 1 or 3.
-        resolution: side in pixels to which images are resized (stretched, if not square) inside the model;
-            None leaves their size.
-        interpolation: one of `INTERPOLATIONS`, for the resizing.
+        resolution: side in pixels to which images are resized inside the model (stretched, if they are not square);
+            None for no resizing.
+        interpolation: method of the resizing, one of `INTERPOLATIONS`.
         include_top: whether to add ImageNet's classifier.
+        weights: "imagenet" to let `keras.applications` load its weights; not for EfficientNet-Lite.
 
     Returns:
-        A model that gives the last feature map, `float32 [N, ⌈h/32⌉, ⌈w/32⌉, channels]`, or with `include_top` the
-        probabilities, `float32 [N, 1000]`. The blocks' layers are named `block<number>_…` in EfficientNet-Lite.
+        A model that returns the last feature map, `float32 [N, ⌈h/32⌉, ⌈w/32⌉, channels]`, or with `include_top` the
+        probabilities, `float32 [N, 1000]`. The layers of EfficientNet-Lite's blocks are named `block<number>_…`.
 
     Raises:
         UsageError: an unknown backbone or interpolation, images that are neither grey nor RGB, or fewer pixels
@@ -65,7 +67,18 @@ def build(
     """
     backbone = backbone_names.find(name)
     check(name, input_shape, resolution, interpolation)
-    return _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
+    x = inputs = keras.Input(input_shape, dtype="float32", name="image")
+    if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
+        resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
+        # with its default, a model called without `training` would be in training mode (Keras 3.15)
+        x = resize(x, training=False)
+    if input_shape[-1] == 1:
+        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    if backbone.is_lite:
+        outputs = _efficientnet_lite(x, backbone, include_top)
+    else:
+        outputs = _application(x, backbone, include_top, weights)
+    return keras.Model(inputs, outputs, name=backbone.name)
 
 
 def load(
@@ -76,30 +89,30 @@ def load(
     include_top: bool = False,
     network: download.Network | None = None,
 ) -> keras.Model:
-    """Return a backbone with its ImageNet weights; never one with random weights.
+    """Load a backbone with its ImageNet weights, never with random ones.
 
     Args:
-        name: one of `catalogue.BACKBONES`.
+        name: one of `backbone_names.BACKBONES`.
         input_shape: as for `build`.
         resolution: as for `build`.
         interpolation: as for `build`.
         include_top: as for `build`.
-        network: time limits of downloads, and who is told what is tried.
+        network: time limits of downloads, and the function that reports them.
 
     Raises:
         UsageError: as for `build`.
-        AcquisitionError: the weights cannot be had, are not whole, or do not fit the model.
+        AcquisitionError: the weights are unavailable, are damaged, or do not fit the model.
     """
     backbone, network = backbone_names.find(name), network or download.Network()
     check(name, input_shape, resolution, interpolation)
     if backbone.is_lite:
-        found = lite_weights.fetch(name, network)
-        model = _build(backbone, input_shape, resolution, interpolation, include_top, weights=None)
-        put_weights(model, found.tensors, include_top)
+        tensors = lite_weights.fetch(name, network).tensors
+        model = build(name, input_shape, resolution, interpolation, include_top)
+        put_weights(model, tensors, include_top)
         return model
     network.tell(f"{backbone.title}, ImageNet weights: trying keras.applications")
     with _download_trouble(backbone, network):
-        return _build(backbone, input_shape, resolution, interpolation, include_top, weights="imagenet")
+        return build(name, input_shape, resolution, interpolation, include_top, weights="imagenet")
 
 
 def check(
@@ -108,7 +121,7 @@ def check(
     resolution: int | None = None,
     interpolation: str = "bilinear",
 ) -> None:
-    """Check a call of `build` or `load` before anything is fetched or built.
+    """Check the arguments of `build` or `load` before anything is downloaded or built.
 
     Raises:
         UsageError: as for `build`.
@@ -134,20 +147,20 @@ def check(
 
 
 def put_weights(model: keras.Model, tensors: dict[str, np.ndarray], include_top: bool = False) -> None:
-    """Put tensors into an EfficientNet-Lite's variables: each variable takes one, and no tensor is left over.
+    """Assign tensors to the variables of an EfficientNet-Lite, one to each.
 
     Args:
-        model: from `build`; left as it was if anything does not fit.
-        tensors: by `"<layer>/<variable>"`. Without `include_top`, the classifier's are not wanted.
+        model: from `build`; unchanged if anything does not fit.
+        tensors: by `"<layer>/<variable>"`. Without `include_top`, those of the classifier are ignored.
         include_top: whether the model has ImageNet's classifier.
 
     Raises:
-        AcquisitionError: a variable has no tensor, a tensor no variable, or a shape differs.
+        AcquisitionError: a variable has no tensor, a tensor has no variable, or a shape differs.
     """
     variables = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.variables}
     given = {name for name in tensors if include_top or not name.startswith(f"{CLASSIFIER}/")}
-    faults = [f"nothing for {name}" for name in sorted(set(variables) - given)]
-    faults += [f"{name} has no place" for name in sorted(given - set(variables))]
+    faults = [f"{name} is missing" for name in sorted(set(variables) - given)]
+    faults += [f"{name} is unexpected" for name in sorted(given - set(variables))]
     for name in sorted(given & set(variables)):
         if tuple(variables[name].shape) != tensors[name].shape:
             faults.append(f"{name} is {tensors[name].shape}, expected {tuple(variables[name].shape)}")
@@ -155,16 +168,16 @@ def put_weights(model: keras.Model, tensors: dict[str, np.ndarray], include_top:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise AcquisitionError(
             f"The weights do not fit {model.name}: {'; '.join(faults[:3]) or 'two layers share a name'}{more}.",
-            "take the weights that were made for this backbone",
+            "use the weights of this backbone",
         )
     for name, variable in variables.items():
         variable.assign(tensors[name])
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """Return a hash of all of a model's numbers in order, whatever its layers are called; for keys of caches.
+    """Return a hash of a model's weights in order, independent of the names of its layers; for cache keys.
 
-    The states of random generators (dropout's) are left out.
+    It leaves out the states of random generators, such as dropout's.
     """
     digest = hashlib.sha256()
     for variable in model.variables:
@@ -176,33 +189,10 @@ def weights_sha256(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _build(
-    backbone: backbone_names.Backbone,
-    input_shape: tuple[int | None, int | None, int],
-    resolution: int | None,
-    interpolation: str,
-    include_top: bool,
-    weights: str | None,
-) -> keras.Model:
-    inputs = keras.Input(input_shape, dtype="float32", name="image")
-    x = inputs
-    if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
-        resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
-        # left to its default, it puts a model that is called without `training` into training mode (Keras 3.15)
-        x = resize(x, training=False)
-    if input_shape[-1] == 1:
-        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
-    if backbone.is_lite:
-        outputs = _efficientnet_lite(x, backbone, include_top)
-    else:
-        outputs = _application(x, backbone, include_top, weights)
-    return keras.Model(inputs, outputs, name=backbone.name)
-
-
 def _efficientnet_lite(
     x: keras.KerasTensor, backbone: backbone_names.Backbone, include_top: bool
 ) -> keras.KerasTensor:
-    """EfficientNet without squeeze-excite, with ReLU6, and with stem, head and the end stages' depth unscaled.
+    """Apply an EfficientNet without squeeze-excite, with ReLU6; stem, head and the depth of the end stages are not scaled.
 
     Source: the TensorFlow team's description of EfficientNet-Lite (2020).
     """
@@ -229,7 +219,7 @@ _PLAIN = {"padding": "same", "use_bias": False}
 def _block(
     x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, channels: int
 ) -> keras.KerasTensor:
-    """Inverted residual block: expand, filter each channel, project (Sandler et al., 2018)."""
+    """Apply an inverted residual block: expand, filter each channel, project (Sandler et al., 2018)."""
     entered = x
     if expansion != 1:
         wide = expansion * x.shape[-1]
@@ -251,7 +241,7 @@ def _convolve(
 
 
 def _rounded(channels: float) -> int:
-    """Return the nearest multiple of 8, but not one that is more than a tenth below."""
+    """Round to the nearest multiple of 8 that is not more than a tenth below."""
     nearest_eight = max(8, int(channels + 4) // 8 * 8)
     return nearest_eight + 8 if nearest_eight < 0.9 * channels else nearest_eight
 
@@ -259,7 +249,7 @@ def _rounded(channels: float) -> int:
 def _application(
     x: keras.KerasTensor, backbone: backbone_names.Backbone, include_top: bool, weights: str | None
 ) -> keras.KerasTensor:
-    """A network of `keras.applications`, after what its `preprocess_input` does."""
+    """Apply a network of `keras.applications`, with its preprocessing as layers."""
     options = {"include_top": include_top, "weights": weights}
     if backbone.name == "mobilenet_v2":
         x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(x)
@@ -271,19 +261,18 @@ def _application(
     if backbone.name == "efficientnet_b0":
         return keras.applications.EfficientNetB0(input_tensor=x, **options).output
     if backbone.name != "resnet50":
-        raise NotImplementedError(f"{backbone.name} is in the catalogue, but not here: add its branch")
+        raise NotImplementedError(f"{backbone.name} is in backbone_names, but not here: add its branch")
     x = layers.Rescaling(1.0, offset=[-123.68, -116.779, -103.939], name="normalise")(x)
     network = keras.applications.ResNet50(input_tensor=x, **options)
     first = network.get_layer("conv1_conv").kernel
-    first.assign(
-        first.numpy()[:, :, ::-1]
-    )  # trained on BGR: turning its first kernel saves turning each image
+    # it was trained on BGR: flipping its first kernel once replaces flipping each image
+    first.assign(first.numpy()[:, :, ::-1])
     return network.output
 
 
 @contextlib.contextmanager
 def _download_trouble(backbone: backbone_names.Backbone, network: download.Network) -> Iterator[None]:
-    """Bound a download of Keras's in time, and turn its failure into an error that names what can be had."""
+    """Limit the time of a download by Keras, and turn its failure into an error that names the alternatives."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(network.read_seconds)
     try:
@@ -295,7 +284,7 @@ def _download_trouble(backbone: backbone_names.Backbone, network: download.Netwo
             f"{name}{' (here already)' if name in here else ''}" for name in lite_weights.SOURCES
         )
         raise AcquisitionError(
-            f"{backbone.title}, ImageNet weights could not be had over the network: {_reason(error)}.",
+            f"The ImageNet weights of {backbone.title} could not be downloaded: {_reason(error)}.",
             f"connect to the network, or choose a backbone whose weights come from the package registry: {lite}",
         ) from None
     finally:
@@ -303,10 +292,12 @@ def _download_trouble(backbone: backbone_names.Backbone, network: download.Netwo
 
 
 def _reason(error: Exception) -> str:
-    """Say in words without an address why a download failed."""
+    """Return the reason why a download failed, in words without an address."""
     text = str(error)
     if "URL fetch failure" in text:
         return "the download failed"
     if isinstance(error, OSError) or "hash" in text:
-        return "the file in Keras's own cache folder (.keras/models in your home) is not whole; delete it"
+        return (
+            "the file in Keras's own cache folder (.keras/models in your home folder) is damaged; delete it"
+        )
     return f"Keras could not load them ({type(error).__name__})"

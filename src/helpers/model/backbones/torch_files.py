@@ -1,8 +1,8 @@
-"""Reads PyTorch's legacy weight files without PyTorch, and without running what a pickle could hold.
+"""Reads PyTorch's legacy weight files without PyTorch, and without running code that a pickle may contain.
 
-A file of `torch.save` before version 1.6 is five pickles (magic number, protocol, system, state, storage keys) and
-then the raw data: for each key an int64 count and little-endian numbers. Each pickle is scanned for what it names
-before any is read, and read by a reader that knows four names only.
+A file of `torch.save` before version 1.6 consists of five pickles (magic number, protocol, system, state, storage keys)
+and the raw data: for each key an int64 count and little-endian numbers. All pickles are scanned for the names that they
+import before any is loaded, and the loader knows only four names.
 """
 
 import collections
@@ -20,7 +20,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _STORAGES = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
 _ADMITTED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *_STORAGES}
-# all that torch.save writes with pickle protocol 2; none of them makes a class or looks one up by number
+# everything that torch.save writes with pickle protocol 2; none of them creates a class or looks one up by number
 _OPCODES = set(
     (  # noqa: SIM905
         "PROTO GLOBAL REDUCE BUILD BINPERSID MARK STOP NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 "
@@ -31,7 +31,7 @@ _OPCODES = set(
 
 
 class _Storage(typing.NamedTuple):
-    """A run of numbers that follows the pickles; immutable, so that no pickle can change it."""
+    """A block of numbers after the pickles; immutable, so that no pickle can change it."""
 
     key: str
     dtype: np.dtype
@@ -48,7 +48,7 @@ class _Tensor(typing.NamedTuple):
 
 
 class _Rebuild:
-    """Stands for `torch._utils._rebuild_tensor_v2`; has no attributes, so that no pickle can give it one."""
+    """Replaces `torch._utils._rebuild_tensor_v2`; without attributes, so that no pickle can set one."""
 
     __slots__ = ()
 
@@ -59,7 +59,7 @@ class _Rebuild:
 
 
 class _Reader(pickle.Unpickler):
-    """Reads a pickle in which `_scan` found nothing forbidden; refuses once more what it did not admit."""
+    """Loads a pickle that passed `_scan`; it refuses other names itself, too."""
 
     def find_class(self, module: str, name: str) -> object:
         full = f"{module} {name}"
@@ -79,19 +79,19 @@ class _Reader(pickle.Unpickler):
 def read_pth(content: bytes, name: str = "the file") -> dict[str, np.ndarray]:
     """Return the tensors of a file that `torch.save` wrote before version 1.6, without PyTorch.
 
-    Nothing in the file is run: a pickle that names anything but `collections.OrderedDict`,
-    `torch._utils._rebuild_tensor_v2`, `torch.FloatStorage` and `torch.LongStorage`, or has an instruction that
-    `torch.save` does not write, is refused before any of the file is loaded. Stored strides and offsets are honoured.
+    Nothing in the file is run: a pickle that imports anything but `collections.OrderedDict`,
+    `torch._utils._rebuild_tensor_v2`, `torch.FloatStorage` and `torch.LongStorage`, or has an opcode that
+    `torch.save` does not write, is refused before any of the file is loaded. Stored strides and offsets are respected.
 
     Args:
         content: the file's bytes.
-        name: how to call it in an error.
+        name: its name in error messages.
 
     Returns:
         Contiguous `float32` and `int64` arrays by name.
 
     Raises:
-        AcquisitionError: the file names something else, is not of this format, or is not whole.
+        AcquisitionError: the file imports another name, has another format, or is incomplete.
     """
     try:
         return _read_pth(content)
@@ -99,7 +99,7 @@ def read_pth(content: bytes, name: str = "the file") -> dict[str, np.ndarray]:
         reason = str(error) or type(error).__name__
         raise AcquisitionError(
             f"{name} cannot be read as a file of weights: {reason}.",
-            "it is damaged, or not what it claims to be; delete it and fetch it again from where you trust it",
+            "it is damaged, or not a file of weights; delete it, and download it again from a source that you trust",
         ) from None
 
 
@@ -122,16 +122,14 @@ def _read_pth(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _scan(stream: io.BytesIO) -> None:
-    """Step over one pickle without loading it; fails at anything that is not admitted."""
+    """Read over one pickle without loading it; fail at any other name or opcode."""
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name == "GLOBAL" and argument not in _ADMITTED:
             raise ValueError(
-                f"it names {argument.replace(' ', '.')}, which no file of weights needs; nothing was run"
+                f"it imports {argument.replace(' ', '.')}, which weights do not need; nothing was run"
             )
         if opcode.name not in _OPCODES:
-            raise ValueError(
-                f"it has the instruction {opcode.name}, which no file of weights needs; nothing was run"
-            )
+            raise ValueError(f"it has the opcode {opcode.name}, which weights do not need; nothing was run")
 
 
 def _storages(tensors: typing.Iterable[_Tensor], keys: object) -> dict[str, _Storage]:
@@ -155,7 +153,7 @@ def _read_storage(stream: io.BytesIO, storage: _Storage) -> np.ndarray:
 
 
 def _view(tensor: _Tensor, data: np.ndarray) -> np.ndarray:
-    """Return a tensor's numbers in the order of its shape, whatever their order in the storage."""
+    """Return a tensor's numbers in the order of its shape, independent of their order in the storage."""
     offset, shape, strides = tensor.offset, tensor.shape, tensor.strides
     if len(shape) != len(strides) or not all(map(_is_count, (offset, *shape, *strides))):
         raise ValueError("a tensor's shape and strides do not fit each other")

@@ -1,1 +1,1 @@
-"""The Optuna study that workers share, and what it searches."""
+"""Hyperparameter search: spaces (what), sampler (how), study (the trials), storage (where), gain and conclusions."""

@@ -1,10 +1,8 @@
-"""Where a study is kept, a journal file or a database for many machines, and which of its workers still live."""
+"""Where a study is stored: a journal file, or a database that several machines share."""
 
 import contextlib
-import os
+import fcntl
 import re
-import socket
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -12,123 +10,158 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 import sqlalchemy.exc
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError
 
-BEAT = "_beat"
-_POSTGRESQL = ("postgres", "postgresql")
 _EXAMPLE = "postgresql://user:password@host:5432/database"
+_CONNECT = {"postgresql": {"connect_timeout": 10}, "sqlite": {"timeout": 60}}  # seconds
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0)  # seconds between attempts; 0 ends them
 
 
-def open_storage(address: str, folder: Path, study: str) -> BaseStorage:
-    """Open what keeps a study, and make it where it does not exist yet.
+class LockedJournal(JournalStorage, BaseHeartbeat):
+    """A journal file that notices dead workers, as Optuna's heartbeat does for databases, but at once.
 
-    A database may be PostgreSQL, or another one that SQLAlchemy has a driver for; SQLite, which cannot lock rows,
-    is for one worker at a time.
+    The worker of a running trial locks one byte of a second file, whose position is the trial's number in the storage.
+    The operating system releases the lock when the process ends, even when it is killed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        self._locks = path.with_suffix(".locks").open("ab")
+
+    def _lock(self, trial_id: int) -> bool:
+        """Lock a trial for this process, and return whether no other process holds it."""
+        with contextlib.suppress(BlockingIOError, PermissionError):  # which of them depends on the system
+            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, trial_id)
+            return True
+        return False
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        """Set a trial's state; a trial that starts to run is locked first."""
+        if state == TrialState.RUNNING and not self._lock(trial_id):
+            return False
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial._trial_id for trial in running if self._lock(trial._trial_id)]
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Do nothing: the lock lasts without it."""
+
+    def get_heartbeat_interval(self) -> int:
+        """Return an interval, by which Optuna sees that dead workers are noticed."""
+        return 3600
+
+    def get_heartbeat_stale_trial_callback(self) -> None:
+        """Return no callback: a worker queues lost trials again."""
+
+    def close(self) -> None:
+        """Release this process's locks."""
+        self._locks.close()
+
+
+def open_storage(address: str, folder: Path, study: str, heartbeat: int = 10, grace: int = 60) -> BaseStorage:
+    """Open the storage of a study, and create it if it does not exist yet.
+
+    A database may be PostgreSQL, or another one that SQLAlchemy has a driver for. SQLite cannot lock rows, so it is
+    for one worker at a time.
 
     Args:
         address: empty for a journal file, which all workers that reach the folder may share; or the address of a
             database, such as `postgresql://user:password@host:5432/database`.
-        folder: where the journal file is kept; not used with a database.
-        study: the study's name, after which the journal file is named.
+        folder: holds the journal file; not used with a database.
+        study: the study's name, which also names the journal file.
+        heartbeat: seconds between two heartbeats of a trial in a database.
+        grace: seconds without a heartbeat after which a trial in a database counts as lost.
 
     Raises:
-        UsageError: the address is none, its driver is not installed, or the folder cannot be written to.
-        OsemnError: the database cannot be reached or refuses, or the journal file is damaged.
-            No message holds the password.
+        UsageError: the address is malformed, its driver is not installed, or the folder is not writable.
+        OsemnError: the database is unreachable or refuses, or the journal file is damaged. No message contains the
+            password.
     """
     if not address:
         return _open_journal(journal_path(folder, study))
-    url = _url(address)
+    url = _parse(address)
     options: dict[str, Any] = {"pool_pre_ping": True}
-    if url.get_backend_name() == "postgresql":
-        options["connect_args"] = {"connect_timeout": 10}
-    if url.get_backend_name() == "sqlite":
-        options["connect_args"] = {"timeout": 60}
-    with explained(address):
-        return _open_database(url.render_as_string(hide_password=False), options)
+    options["connect_args"] = _CONNECT.get(url.get_backend_name(), {})
+    with explained(address), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the heartbeat
+        return _open_database(
+            url.render_as_string(hide_password=False),
+            engine_kwargs=options,
+            heartbeat_interval=heartbeat,
+            grace_period=grace,
+        )
 
 
 def close(storage: BaseStorage) -> None:
-    """Close the connections to a database; a journal file has none."""
-    if isinstance(storage, RDBStorage):
-        storage.engine.dispose()
+    """Close a database's connections, or release a journal file's locks."""
+    storage.engine.dispose() if isinstance(storage, RDBStorage) else storage.close()
 
 
 def journal_path(folder: Path, study: str) -> Path:
-    """Return the journal file of a study."""
+    """Return the path of a study's journal file."""
     return folder / (re.sub(r"[^\w.-]+", "_", study) + ".journal")
-
-
-def shown(address: str) -> str:
-    """Return the address of a database without its password, for messages."""
-    return _url(address).render_as_string(hide_password=True) if address else "the journal file"
 
 
 @contextlib.contextmanager
 def explained(address: str) -> Iterator[None]:
-    """Turn a database's errors into ones that say what to do and that never hold the password.
+    """Replace a database's errors by ones that say what to do and never contain the password.
 
     Raises:
-        OsemnError: the database cannot be reached, or refuses.
+        OsemnError: the database is unreachable or refuses.
     """
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        problem = f"The study's database {shown(address)} failed: {_reason(error, address)}"
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
+        reason = " ".join(str(getattr(cause or error, "orig", None) or cause or error).split())
+        url = _parse(address)
+        if url.password:
+            reason = reason.replace(str(url.password), "***")
         raise OsemnError(
-            problem,
-            "See that the server runs and can be reached from here, that user and password are right, and that "
-            f"the database exists (createdb). The form is {_EXAMPLE}; an empty storage keeps a file instead.",
+            f"The study's database {url.render_as_string(hide_password=True)} failed: {reason}",
+            "Check that the server runs and is reachable from here, that user and password are correct, and that the "
+            f"database exists (createdb). The address looks like {_EXAMPLE}; leave storage empty to use a file.",
         ) from None
 
 
-def _url(address: str) -> URL:
+def _parse(address: str) -> URL:
     """Parse an address; PostgreSQL without a driver gets psycopg 3, which is installed."""
     try:
         url = make_url(address)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # their text may hold the password
-        problem = "storage is neither empty nor the address of a database."
-        remedy = f"Leave it empty for a journal file, or give an address such as {_EXAMPLE} (quote @ : / as %40 %3A %2F)."
-        raise UsageError(problem, remedy) from None
-    return url.set(drivername="postgresql+psycopg") if url.drivername in _POSTGRESQL else url
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # their text may contain the password
+        raise UsageError(
+            "storage is neither empty nor the address of a database.",
+            f"Leave it empty for a journal file, or give an address such as {_EXAMPLE} (write @ : / as %40 %3A %2F).",
+        ) from None
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
 
 
-def _reason(error: Exception, address: str) -> str:
-    """Return what the driver said, on one line and without the password."""
-    if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(getattr(error, "orig", None) or error).split())
-    password = _url(address).password
-    return text.replace(str(password), "***") if password else text
-
-
-def _open_database(address: str, options: dict[str, Any]) -> BaseStorage:
-    """Open a database; again where another worker made its tables in the same moment."""
-    for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 0):
+def _open_database(address: str, **options: Any) -> BaseStorage:
+    """Open a database; try again if another worker is creating its tables at the same moment."""
+    for pause in _PAUSES:
         try:
-            return RDBStorage(address, engine_kwargs=options)
+            return RDBStorage(address, **options)
         except (ImportError, sqlalchemy.exc.NoSuchModuleError):
-            problem = f"There is no driver for '{address.split('://', 1)[0]}' here."
+            problem = f"The driver for '{address.split('://', 1)[0]}' is not installed."
             raise UsageError(problem, f"Use PostgreSQL, {_EXAMPLE}, or install the driver.") from None
         except sqlalchemy.exc.SQLAlchemyError as error:
-            made_by_another = isinstance(
-                error, sqlalchemy.exc.IntegrityError | sqlalchemy.exc.ProgrammingError
-            )
-            made_by_another |= "already exists" in str(error) or "locked" in str(error)
-            if not made_by_another or not pause:
+            race = isinstance(error, sqlalchemy.exc.IntegrityError | sqlalchemy.exc.ProgrammingError)
+            if not pause or not (race or re.search("already exists|locked", str(error))):
                 raise
-        except RuntimeError as error:  # Optuna's word on tables of another version
+        except RuntimeError as error:  # Optuna's error for tables of another version
             raise OsemnError(
-                f"The database holds studies of another version of Optuna: {error}",
-                "Use an empty database, or `optuna storage upgrade`.",
+                f"The database was created by another version of Optuna: {error}",
+                "Use an empty database, or run `optuna storage upgrade`.",
             ) from None
         time.sleep(pause)
     raise AssertionError
@@ -137,108 +170,15 @@ def _open_database(address: str, options: dict[str, Any]) -> BaseStorage:
 def _open_journal(path: Path) -> BaseStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab"):  # Optuna writes only later, in the middle of a trial
-            pass
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        path.open("ab").close()  # Optuna writes only later, in the middle of a trial
+        return LockedJournal(path)
     except OSError as error:
-        problem = f"The study's journal {paths.shown(path)} cannot be written: {error.strerror}."
         raise UsageError(
-            problem, "Name a folder that you may write to, or give storage a database."
+            f"The study's journal {paths.shown(path)} is not writable: {error.strerror}.",
+            "Use a folder that you may write to, or give storage a database.",
         ) from None
     except (ValueError, KeyError, TypeError, AssertionError):
-        problem = f"The study's journal {paths.shown(path)} is damaged, as after a full disk."
-        raise OsemnError(problem, "Delete that file: the study starts anew.") from None
-
-
-def _host() -> str:
-    """Return a name for what shares process numbers with this process: machine, start of it, container."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def _lives(pid: int, started: float) -> bool:
-    """Tell whether the process lives which had this number and start; a zombie does not."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return abs(process.create_time() - started) < 10  # seconds: clocks are corrected while programs run
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True
-
-
-class Heartbeat:
-    """Says in a trial, while the context lasts, which process runs it and that it still does.
-
-    Optuna's own heartbeat exists for databases only and belongs to `Study.optimize`; this one is the same for a
-    journal file.
-
-    Args:
-        storage: what keeps the study.
-        trial_id: the trial's number in the storage.
-        seconds: time between two beats.
-    """
-
-    def __init__(self, storage: BaseStorage, trial_id: int, seconds: float) -> None:
-        self._storage, self._trial_id, self._seconds = storage, trial_id, seconds
-        self._worker = {
-            "host": _host(),
-            "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
-            "count": 0,
-        }
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, daemon=True)
-
-    def __enter__(self) -> "Heartbeat":
-        self._beat()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        self._worker["count"] += 1
-        self._storage.set_trial_user_attr(self._trial_id, BEAT, dict(self._worker))
-
-    def _beat_on(self) -> None:
-        while not self._stop.wait(self._seconds):
-            try:
-                self._beat()
-            except optuna.exceptions.UpdateFinishedTrialError:
-                return
-            except Exception as error:  # the training's next report says it in full
-                warnings.warn(
-                    f"A worker's sign of life was not written: {type(error).__name__}", stacklevel=2
-                )
-
-
-class Watch:
-    """Finds running trials whose worker is dead.
-
-    On the same machine the process is looked up. Elsewhere a worker is dead when its heartbeat stood still for
-    `grace` seconds of this process's own clock, so machines' clocks need not agree.
-    """
-
-    def __init__(self, grace: float) -> None:
-        self._grace = grace
-        self._seen: dict[int, tuple[Any, float]] = {}
-
-    def is_dead(self, trial: FrozenTrial) -> bool:
-        """Tell whether the worker of a running trial is dead."""
-        beat = trial.user_attrs.get(BEAT)
-        if beat and beat["host"] == _host() and not _lives(beat["pid"], beat["started"]):
-            return True
-        now = time.monotonic()
-        known, since = self._seen.get(trial.number, (None, now))
-        if trial.number not in self._seen or known != beat:
-            self._seen[trial.number] = (beat, now)
-            return False
-        return now - since > self._grace
+        raise OsemnError(
+            f"The study's journal {paths.shown(path)} is damaged, perhaps because the disk was full.",
+            "Delete that file; the study starts again from the beginning.",
+        ) from None

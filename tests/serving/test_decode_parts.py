@@ -1,4 +1,4 @@
-"""A small file can hold very many parts, each of which costs time: it is refused before Pillow goes through them."""
+"""A small file of very many parts, each of which takes time, is refused before Pillow goes through them."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import service_support
-from helpers.serving import decode, segments
+from helpers.serving import decode
 
 JPEG = service_support.png(service_support.pixels(side=64), "JPEG")
 THUMBNAIL = service_support.png(service_support.pixels(side=32), "JPEG", progressive=True)
@@ -21,14 +21,14 @@ def chunk(name: bytes, content: bytes = b"") -> bytes:
 
 
 def png_with(extra: bytes, *, late: bool = False) -> bytes:
-    """Return a PNG with chunks put in before its pixels, or after them."""
+    """Return a PNG with chunks inserted before its pixels, or after them."""
     content = service_support.png(service_support.pixels())
     place = content.index(b"IEND" if late else b"IDAT") - 4
     return content[:place] + extra + content[place:]
 
 
 def jpeg_with(extra: bytes) -> bytes:
-    """Return a JPEG with bytes put in after its first two."""
+    """Return a JPEG with bytes inserted after its first two."""
     return JPEG[:2] + extra + JPEG[2:]
 
 
@@ -37,7 +37,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def progressive(scans: int, between: bytes = b"") -> bytes:
-    """Return a JPEG of 8 × 8 pixels with so many scans after the first."""
+    """Return a JPEG of 8 × 8 pixels with a number of scans after the first."""
     tables = segment(0xC4, bytes([0, 1, *[0] * 15, 0])) + segment(0xC4, bytes([16, 1, *[0] * 15, 0xE0]))
     frame = segment(0xC2, struct.pack(">BHHB", 8, 8, 8, 1) + b"\x01\x11\x00")
     start = b"\xff\xd8" + segment(0xDB, bytes([0, *[1] * 64])) + frame + tables
@@ -56,7 +56,7 @@ REFUSED = {
     "JPEG that ends before it begins": (jpeg_with(b"\xff\xd9" + bytes(5_000_000)), "10,000 bytes between"),
     "JPEG of other bytes": (b"\xff\xd8\xff\xfe\x00\x02" + bytes(5_000_000), "10,000 bytes between"),
     "JPEG of many scans": (progressive(5_000), "100 scans"),
-    # libjpeg finds no length behind such a marker and reads on at once
+    # libjpeg reads no length after such a marker and continues at once
     "JPEG that seems to hide its scans": (progressive(150, b"\xff\x02\xff\x01"), "100 scans"),
 }
 
@@ -64,11 +64,11 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_file_of_too_many_parts_is_refused_at_once(name):
     content, why = REFUSED[name]
-    begun = time.process_time()
-    with pytest.raises(decode.RefusedError, match=why) as found:
-        decode.opened(content, service_support.settings())
-    assert time.process_time() - begun < 0.5
-    assert (found.value.status, found.value.reason) == (422, "segments")
+    began = time.process_time()
+    with pytest.raises(decode.RefusedError, match=why) as caught:
+        decode.open_image(content, service_support.settings())
+    assert time.process_time() - began < 0.5
+    assert (caught.value.status, caught.value.reason) == (422, "segments")
 
 
 def exif_with(thumbnail: bytes) -> bytes:
@@ -82,7 +82,7 @@ ORDINARY = {
     "JPEG": JPEG,
     "progressive JPEG": service_support.png(colour, "JPEG", progressive=True, quality=95),
     "JPEG with restarts": service_support.png(colour, "JPEG", restart_marker_blocks=1),
-    "JPEG with small pictures in it": jpeg_with(segment(0xE2, THUMBNAIL * 30) * 20),
+    "JPEG with thumbnails": jpeg_with(segment(0xE2, THUMBNAIL * 30) * 20),
     "JPEG with scans in a comment": jpeg_with(segment(0xFE, segment(0xDA, b"\x00") * 5_000)),
     "JPEG with scans behind its end": JPEG + segment(0xDA, b"\x00") * 5_000,
     "progressive JPEG of a hundred scans": progressive(99),
@@ -92,14 +92,14 @@ ORDINARY = {
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_file_is_read(name):
-    image = decode.opened(ORDINARY[name], service_support.settings())
-    assert decode.prepared(image, (8, 8, 1)).shape == (8, 8, 1)
+    image = decode.open_image(ORDINARY[name], service_support.settings())
+    assert decode.prepare(image, (8, 8, 1)).shape == (8, 8, 1)
 
 
 def test_hundred_scans_are_what_libjpeg_counts():
-    """Each scan refines or adds coefficients; those that were made here are decoded without a complaint."""
+    """Each scan refines or adds coefficients; libjpeg decodes all of them without a warning."""
     with Image.open(io.BytesIO(progressive(99))) as image:
         image.load()
-    segments.check(progressive(99))
-    with pytest.raises(ValueError, match="100 scans"):
-        segments.check(progressive(100))
+    decode.check_parts(progressive(99))
+    with pytest.raises(decode.RefusedError, match="100 scans"):
+        decode.check_parts(progressive(100))

@@ -1,0 +1,177 @@
+"""Conclusions of the warm-up (00) and of the exploration (02), each worded once."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from helpers.explore.moons import Score
+from helpers.explore.similarity import Similarity
+from helpers.explore.statistics import Balance, Embedding, Intensities
+from helpers.series.conclusions import Conclusion
+from helpers.wording import capital, interval, listing, p_value, percent, points
+
+
+def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
+    """Conclude whether the network separates the moons better than a straight line.
+
+    Args:
+        scores: test accuracy and interval of the network, of logistic regression and of Bayes's rule, in that order.
+        test_points: number of test points.
+
+    Example:
+        `run.conclude(conclusions.boundary(scores, test_points=2000))`
+    """
+    (network, dense), (line, logistic), (_, best) = scores.items()
+    apart = dense[1] > logistic[2] or logistic[1] > dense[2]
+    told = [
+        f"{name} {percent(score[0])} (95% interval {interval(*score[1:])})"
+        for name, score in ((network, dense), (line, logistic))
+    ]
+    return Conclusion(
+        "boundary",
+        f"Test accuracy on {test_points:,} points of two moons: {' and '.join(told)}; the intervals "
+        f"{'do not overlap' if apart else 'overlap'}. The best possible classifier, Bayes's rule, reaches {percent(best[0])}.",
+        {"dense": dense, "logistic": logistic, "best": best[0], "test_points": test_points},
+        "Wilson's 95% intervals",
+    )
+
+
+def noise(levels: Sequence[float], accuracies: Mapping[str, Sequence[float]]) -> Conclusion:
+    """Conclude what noise does to the network, to a straight line and to Bayes's rule.
+
+    Args:
+        levels: standard deviations of the noise, rising.
+        accuracies: test accuracy at each level, of the network, of logistic regression and of Bayes's rule.
+
+    Example:
+        `run.conclude(conclusions.noise(levels, accuracies))`
+    """
+    network, line, best = (100 * np.array(values) for values in accuracies.values())
+    lead = network - line
+    below = max(0.0, float(np.max(best - network)))
+    return Conclusion(
+        "noise",
+        f"From noise {levels[0]:g} to {levels[-1]:g} the network's test accuracy goes from {points(network[0])} to "
+        f"{points(network[-1])}%, and its lead over a straight line from {points(lead[0])} to {points(lead[-1])} points. "
+        f"It is at most {points(below)} points below Bayes's rule, the best possible classifier.",
+        {"levels": list(levels), "lead_points": lead.tolist(), "most_below_best_points": below},
+    )
+
+
+def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
+    """Conclude whether the classes are equally frequent.
+
+    Example:
+        `run.conclude(conclusions.balance(balance, train.class_names))`
+    """
+    largest = result.counts.max() / result.counts.sum()
+    return Conclusion(
+        "balance",
+        f"{capital(result.in_words())} (chi-square {result.statistic:.2f}, {p_value(result.p_value)}, Cohen's w = "
+        f"{result.effect_size:.3f}; the largest of {len(class_names)} classes has {result.ratio:.2f} times the images of the "
+        f"smallest). Always predicting the largest class would be correct for {percent(largest)} of the images.",
+        {"statistic": result.statistic, "p_value": result.p_value, "effect_size": result.effect_size}
+        | {"ratio": result.ratio, "largest_class_proportion": float(largest)},
+        "Pearson's chi-square test against equal class sizes",
+    )
+
+
+def pixels(values: Intensities) -> Conclusion:
+    """Conclude how to scale the pixel values, and whether brightness alone separates classes.
+
+    Example:
+        `run.conclude(conclusions.pixels(pixels))`
+    """
+    common = int(values.proportions.argmax())
+    proportion = float(values.proportions[common])
+    (darkest, low), *_, (brightest, high) = values.brightness.items()
+    ratio = high / max(low, 1e-9)
+    helps = "separates some classes" if ratio > 1.5 else "says little about the class"
+    mean, deviation = (listing([f"{v:.3f}" for v in part / 255]) for part in (values.mean, values.deviation))
+    return Conclusion(
+        "pixels",
+        f"Divided by 255, the training pixels have mean {mean} and standard deviation {deviation}, which models scale to 0 and "
+        f"1; the most common value is {common} ({percent(proportion)} of the pixels). Images of {brightest} are {ratio:.1f} "
+        f"times as bright as images of {darkest}, so brightness alone {helps}.",
+        {"mean": values.mean.tolist(), "standard_deviation": values.deviation.tolist()}
+        | {"most_common_value": common, "most_common_proportion": proportion, "brightness_ratio": ratio},
+    )
+
+
+def most_alike(classes: Similarity) -> Conclusion:
+    """Conclude which classes will be hardest to tell apart.
+
+    Example:
+        `run.conclude(conclusions.most_alike(classes))`
+    """
+    one, other, value = classes.alike[0]
+    text = f"By their mean images, {one} and {other} are most alike (correlation {value:.3f})"
+    one, other, rate = classes.confused[0]
+    if rate > 0:
+        text += (
+            f"; a linear classifier most often confuses {one} and {other} ({percent(rate)} of their images)"
+        )
+    else:
+        text += "; a linear classifier confuses no two classes, or has too few images to be trained"
+    rank = classes.rank_agreement
+    if rank is not None:
+        words = "agree well" if rank > 0.7 else "agree in part" if rank > 0.3 else "hardly agree"
+        text += f". The two rankings of pairs {words} (Spearman's correlation {rank:.2f})"
+    return Conclusion(
+        "most_alike",
+        f"{text}.",
+        {"alike": classes.alike[:5], "confused": classes.confused[:5], "spearman": rank},
+        "linear discriminant analysis, 5-fold cross-validated",
+    )
+
+
+def neighbours(pca: Embedding, tsne: Embedding, variance: np.ndarray, counts: np.ndarray) -> Conclusion:
+    """Conclude how well classes separate in the plane.
+
+    Args:
+        pca: the first two principal components.
+        tsne: the t-SNE.
+        variance: proportion of variance of each principal component.
+        counts: `[K] int64`, images by class.
+
+    Example:
+        `run.conclude(conclusions.neighbours(pca, tsne, variance, balance.counts))`
+    """
+    chance = float(np.sum((counts / counts.sum()) ** 2))
+    half = int(np.searchsorted(np.cumsum(variance), 0.5)) + 1
+    return Conclusion(
+        "neighbours",
+        f"Of an image's ten nearest neighbours, {pca.agreement:.0%} have its label in the PCA plane and {tsne.agreement:.0%} "
+        f"in the t-SNE plane, against {chance:.0%} by chance (trustworthiness {pca.trustworthiness:.2f} and "
+        f"{tsne.trustworthiness:.2f}; 1 is perfect). The number of principal components that hold half of the variance is {half}.",
+        {"pca": pca.agreement, "tsne": tsne.agreement, "chance": chance, "components_for_half": half},
+    )
+
+
+def duplicates(counts: Mapping[str, int], images: int, distance: float) -> Conclusion:
+    """Conclude how many images are duplicates, and whether to remove them.
+
+    Args:
+        counts: from `duplicates.summarise`.
+        images: number of images searched.
+        distance: the largest distance of near duplicates.
+
+    Example:
+        `run.conclude(conclusions.duplicates(counts, len(train), near_duplicate_distance))`
+    """
+    capped, proportion = counts["near_duplicates_capped"], counts["duplicate_images"] / images
+    least = "at least " if capped else ""
+    if not proportion:
+        advice = "There is nothing to remove."
+    elif proportion < 0.01 and not capped:  # too few to change a comparison of models
+        advice = f"A random split with them flatters validation accuracy by at most about {100 * proportion:.2f} points, so none is removed."
+    else:
+        advice = "A random split with them flatters validation accuracy: check duplicates.csv and remove copies at the source."
+    return Conclusion(
+        "duplicates",
+        f"The training part holds {counts['exact_duplicates']:,} exact copies ({counts['exact_label_conflicts']} groups with "
+        f"different labels) and {least}{counts['near_duplicates']:,} pairs of near duplicates within {distance:g} "
+        f"({counts['near_label_conflicts']} with different labels): {least}{counts['duplicate_images']:,} images, "
+        f"{proportion:.2%} of it. {advice}",
+        {**counts, "images": images, "distance": distance},
+    )

@@ -1,0 +1,182 @@
+"""Store versions of a data set's champion: each appears complete, by one rename, or not at all.
+
+    models/<dataset>/20260131-142530-1a2b3c4d/   a version: every format, model_card.md, golden.npz, manifest.json
+
+A version is first written to a folder whose name starts with a dot. Its manifest holds the sha256 of every file; its name ends
+with the start of the manifest's own sha256.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from helpers import paths
+from helpers.errors import OsemnError, UsageError, nearest
+from helpers.export.versions import Version
+from helpers.series import manifests
+
+NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+SCHEMA = 1
+HOW_TO_EXPORT = "export one: osemn run --until 10_export"
+_DRAFT, _TRASH = ".draft-", ".trash-"
+_LOCK_SECONDS = 60  # copying or removing a version takes a few seconds
+
+
+class VersionStore:
+    """The folder that holds the versions of one data set.
+
+    Args:
+        dataset: the data set of the series; a folder of images is called by its own name.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self.folder = paths.models_folder(dataset)
+
+    def versions(self) -> list[Version]:
+        """Return all versions, newest first."""
+        names = [path.name for path in self.folder.glob("*-*-*") if NAME.fullmatch(path.name)]
+        return [self._version(name) for name in sorted(names, reverse=True)]
+
+    def find(self, name: str) -> Version:
+        """Return a version by its name.
+
+        Raises:
+            UsageError: this is not the name of a version, or there is no such version; the message suggests the nearest.
+        """
+        known = [version.name for version in self.versions()]
+        remedy = nearest(name, known) if known else HOW_TO_EXPORT
+        if not NAME.fullmatch(name):
+            raise UsageError(f"'{name}' is not a version name (YYYYMMDD-HHMMSS-xxxxxxxx).", remedy)
+        if name not in known:
+            raise UsageError(f"There is no version '{name}'.", remedy)
+        return self._version(name)
+
+    def publish(self, folder: Path, facts: Mapping[str, Any]) -> Version:
+        """Copy a folder's files into the registry as a new version, which appears complete or not at all.
+
+        Args:
+            folder: holds every format, `model_card.md` and `golden.npz`.
+            facts: the content of the manifest apart from the files.
+
+        Raises:
+            OsemnError: the registry is not writable, or its disk is full.
+
+        Example:
+            `made = Registry(dataset).publish(version, facts)`
+        """
+        draft = self.folder / f"{_DRAFT}{uuid.uuid4().hex}"
+        lock = FileLock(f"{draft}.lock")
+        with self._locked():  # so that no other export clears this draft before its own lock is held
+            self._clear()
+            lock.acquire()
+            draft.mkdir()
+        try:
+            with report_write_errors(self.folder):
+                for path in sorted(folder.rglob("*")):  # folders come before their files
+                    copy = draft / path.relative_to(folder)
+                    copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+                return self.find(self._complete(draft, facts))
+        finally:
+            lock.release()
+            shutil.rmtree(draft, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def _complete(self, draft: Path, facts: Mapping[str, Any]) -> str:
+        """Write a draft's manifest, put everything on the disk, and rename the draft to a version; return its name."""
+        files = sorted(path for path in draft.rglob("*") if path.is_file())
+        now = datetime.now(UTC)
+        content = {
+            "schema": SCHEMA,
+            "dataset": self.dataset,
+            "created": now.isoformat(timespec="microseconds"),
+            "draft": draft.name.removeprefix(_DRAFT),
+            **facts,
+            "files": manifests.describe_files(draft, files),
+        }
+        manifests.write_json(draft / manifests.NAME, content)
+        for path in (draft, *draft.rglob("*")):
+            _synchronise(path)
+        name = f"{now:%Y%m%d-%H%M%S}-{manifests.sha256(draft / manifests.NAME)[:8]}"
+        draft.rename(self.folder / name)
+        _synchronise(self.folder)
+        return name
+
+    def remove(self, name: str) -> None:
+        """Remove a version: it disappears by one rename."""
+        trash = self.folder / f"{_TRASH}{uuid.uuid4().hex}"
+        (self.folder / name).rename(trash)
+        shutil.rmtree(trash)
+
+    def _version(self, name: str) -> Version:
+        folder = self.folder / name
+        try:
+            content = json.loads((folder / manifests.NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            content = {}
+        return Version(name, folder, content if isinstance(content, dict) else {})
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with report_write_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with FileLock(self.folder / ".lock", timeout=_LOCK_SECONDS):
+                    yield
+            except Timeout:
+                raise OsemnError(
+                    f"Another process is changing {paths.shown(self.folder)}.",
+                    "try again when it has finished",
+                ) from None
+
+    def _clear(self) -> None:
+        """Remove the leftovers of killed exports and removals; the system frees the lock of a process that dies."""
+        for lock_file in self.folder.glob(f"{_DRAFT}*.lock"):
+            with contextlib.suppress(Timeout, OSError), FileLock(lock_file, timeout=0):
+                shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
+                lock_file.unlink(missing_ok=True)
+        for trash in self.folder.glob(f"{_TRASH}*"):
+            shutil.rmtree(trash, ignore_errors=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the complete new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _synchronise(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def report_write_errors(folder: Path) -> Iterator[None]:
+    """Turn a failure to write into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OsemnError(
+            f"The registry {paths.shown(folder)} cannot be written to: {(error.strerror or str(error)).lower()}.",
+            "free some space or set OSEMN_OUTPUT_DIR to a folder that you may write to; nothing was changed",
+        ) from None

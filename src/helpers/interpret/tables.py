@@ -1,0 +1,99 @@
+"""Tables, files and metrics of 07_evaluation."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers.interpret.calibration import Reliability
+from helpers.interpret.confusion import Scores
+from helpers.obtain import data
+from helpers.scoring import wilson_interval
+from helpers.wording import interval, score
+
+# Accuracy of people, number of images, and source.
+HUMAN_ACCURACY = {
+    "fashion_mnist": (
+        0.835,
+        1_000,
+        "1,000 images labelled by crowd workers, in the data set's own README (H. Xiao et al., 2017)",
+    )
+}
+
+
+def references(
+    dataset: str, labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> pd.DataFrame:
+    """Return the accuracy next to what it should be compared with, one row each: value, 95% interval, remark.
+
+    Args:
+        dataset: its name, for the accuracy of people if it is known.
+        labels: `[N] int64`.
+        predicted: `[N] int64`.
+        probabilities: `[N, K]`.
+
+    Example:
+        `tables.references(dataset, test.labels, predicted, probabilities)`
+    """
+    n, order = len(labels), np.argsort(-probabilities, axis=1, kind="stable")
+    in_two = int((labels[:, None] == order[:, :2]).any(axis=1).sum())
+    counts = {
+        "accuracy": (int(np.sum(labels == predicted)), n, "of the candidate"),
+        "majority class": (int(np.bincount(labels).max()), n, "always predicting the most frequent class"),
+        "top-2 accuracy": (in_two, n, "the true class is among the two most probable"),
+    }
+    if dataset in HUMAN_ACCURACY:
+        value, images, source = HUMAN_ACCURACY[dataset]
+        counts["people"] = (round(images * value), images, source)
+    rows = {
+        name: (hits / total, interval(*wilson_interval(hits, total)), remark)
+        for name, (hits, total, remark) in counts.items()
+    }
+    return pd.DataFrame.from_dict(rows, "index", columns=["value", "95% interval", "remark"])
+
+
+def metrics(
+    candidate: str,
+    scores: Scores,
+    counts: np.ndarray,
+    class_names: Sequence[str],
+    before: Reliability,
+    after: Reliability,
+    temperature: float,
+    predicted: np.ndarray,
+) -> dict[str, Any]:
+    """Return the metrics that every evaluation logs, by the names that report and registry read."""
+    logged = asdict(scores)
+    return logged | {
+        "candidate": candidate,
+        "ece": before.error,
+        "ece_scaled": after.error,
+        "ece_by_chance": after.error_by_chance,
+        "temperature": temperature,
+        "boldest_bin": after.most_overconfident(),
+        "per_class": {one.pop("name"): one for one in logged.pop("classes")},
+        "confusion": counts,
+        "class_names": list(class_names),
+        "predictions_sha256": data.array_sha256(predicted.astype(np.int64)),
+    }
+
+
+def classification_report(scores: Scores) -> str:
+    """Return the scores in scikit-learn's familiar layout, with intervals.
+
+    Example:
+        `print(tables.classification_report(scores))`
+    """
+    columns = ("precision", "recall", "f1")
+    rows = {}
+    for one in scores.classes:
+        rows[one.name] = [*(score(vars(one), name) for name in columns), f"{one.support:,}"]
+    for name in ("accuracy", "macro_f1", "weighted_f1"):
+        title = name.replace("_f1", " average")
+        rows[title] = ["", "", score(vars(scores), name), f"{scores.n:,}"]
+    table = pd.DataFrame.from_dict(rows, "index", columns=["precision", "recall", "F1", "support"])
+    absent = ", ".join(scores.absent)
+    note = f"\nno image of: {absent} (left out of the macro average)" if absent else ""
+    return f"{table.to_string()}{note}\n"

@@ -1,0 +1,263 @@
+"""What the baselines, transfer learning and fine-tuning establish, worded once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from helpers import wording
+from helpers.model import training
+from helpers.model.baselines import Result
+from helpers.model.fine_tuning import FROZEN, FineTuned
+from helpers.model.transfer import HeadResult
+from helpers.scoring import Comparison, Score, compare
+from helpers.series.conclusions import Conclusion
+
+HEALTHY_SPREAD = (
+    1_000  # factor between the blocks' gradient norms: about where training signals vanish or explode
+)
+
+
+def learning_curves(histories: Mapping[str, dict[str, list[float]]]) -> Conclusion:
+    """Conclude what the learning curves show: bias, variance or neither.
+
+    Args:
+        histories: by the name of each model in a sentence, such as `three-layer CNN`; `training.Fit.history`.
+
+    Example:
+        `run.conclude(conclusions.learning_curves({"three-layer CNN": fit.history}))`
+    """
+    diagnoses = {label: training.diagnose(history) for label, history in histories.items()}
+    text = " ".join(f"The learning curves of the {label} show {words}." for label, words in diagnoses.items())
+    return Conclusion("learning_curves", text, diagnoses)
+
+
+def baselines(rows: Mapping[str, Result]) -> Conclusion:
+    """Conclude which baseline is best, and whether its interval lies above that of the next.
+
+    Args:
+        rows: by name; one of them is `majority`.
+
+    Example:
+        `run.conclude(conclusions.baselines(rows))`
+    """
+    second, best = sorted(rows.values(), key=lambda row: row.score.accuracy)[-2:]
+    overlap = second.score.accuracy_ci95[1] >= best.score.accuracy_ci95[0]
+    text = (
+        f"The best baseline ({best.label}) classifies {_score(best.score)}. The next ({second.label}) reaches "
+        f"{_accuracy(second.score)}; the intervals {'overlap' if overlap else 'do not overlap'}. "
+        f"Always predicting the most frequent class reaches {wording.percent(rows['majority'].score.accuracy)}."
+    )
+    numbers = {
+        "best": best.as_metrics(),
+        "second": second.as_metrics(),
+        "majority_accuracy": rows["majority"].score.accuracy,
+        "intervals_overlap": overlap,
+    }
+    return Conclusion("baselines", text, numbers, f"Wilson's intervals, {best.score.n:,} validation images")
+
+
+def cnn_against_forest(cnn: Result, forest: Result) -> Conclusion:
+    """Conclude what the CNN costs and gains beside the random forest.
+
+    Example:
+        `run.conclude(conclusions.cnn_against_forest(rows["baseline_cnn"], rows["random_forest"]))`
+    """
+    points = 100 * (cnn.score.accuracy - forest.score.accuracy)
+    text = (
+        f"The {forest.label} reaches {wording.percent(forest.score.accuracy)} in {wording.duration(forest.fit_seconds)} "
+        f"on {forest.samples:,} images; the {cnn.label} takes {wording.duration(cnn.fit_seconds)} on {cnn.samples:,} "
+        f"images for a difference of {wording.signed(points, 1)} points."
+    )
+    numbers = {"points": points, "cnn_seconds": cnn.fit_seconds, "forest_seconds": forest.fit_seconds}
+    return Conclusion("cnn_against_forest", text, numbers)
+
+
+def frozen_features(row: Result, result: HeadResult) -> Conclusion:
+    """Conclude how accurate a head on frozen features is, and what it costs.
+
+    Args:
+        row: the joined model on the validation images.
+        result: the head in it.
+
+    Example:
+        `run.conclude(conclusions.frozen_features(row, result))`
+    """
+    text = (
+        f"A head with {result.top.count_params():,} parameters on the frozen features of {result.title} classifies "
+        f"{_score(row.score)}. Extracting the features of {row.samples:,} training images took "
+        f"{wording.duration(result.extraction_seconds)}{_when(result)}, training the head "
+        f"{wording.duration(result.fit.seconds)}."
+    )
+    numbers = {**row.as_metrics(), "head_parameters": result.top.count_params()}
+    return Conclusion(
+        "frozen_features", text, numbers, f"Wilson's interval, {row.score.n:,} validation images"
+    )
+
+
+def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
+    """Conclude which backbone and resolution is best, and whether it pays to extract more expensive features.
+
+    The test compares the best of the more expensive settings with the one that is fastest to extract, with Bonferroni's
+    correction, as it was selected from several.
+
+    Args:
+        labels: of the validation images, `[N] int64`.
+        results: one for each setting, scored on these images.
+
+    Example:
+        `run.conclude(conclusions.resolution(held_out.labels, list(results.values())))`
+    """
+    best = max(results, key=lambda result: result.score.accuracy)
+    fastest = min(results, key=lambda result: result.train.seconds)
+    others = [result for result in results if result is not fastest]
+    numbers: dict[str, Any] = {"best": best.as_row(), "fastest": fastest.as_row()}
+    if not others:
+        text = f"A frozen {best.title}, the only setting in this run, classifies {_score(best.score)}."
+        return Conclusion("resolution", text, numbers)
+    rival = max(others, key=lambda result: result.score.accuracy)
+    gain = compare(labels, rival.predicted, fastest.predicted).corrected(len(others))
+    numbers |= {"from": fastest.title, "to": rival.title, **gain.as_metrics()}
+    text = (
+        f"Of {_settings(results)}, with heads fitted on {len(best.train.values):,} images, a frozen {best.title} is the "
+        f"most accurate: it classifies {_score(best.score)}. "
+        f"From {fastest.title} to {rival.title} the difference is {_difference(gain, len(others))}; extraction took "
+        f"{wording.duration(rival.train.seconds)} instead of {wording.duration(fastest.train.seconds)}"
+        f"{_when(rival, fastest)}."
+    )
+    return Conclusion("resolution", text, numbers, _mcnemar(labels))
+
+
+def augmented_views(
+    labels: np.ndarray, plain: HeadResult, augmented: HeadResult | None, views: int
+) -> Conclusion:
+    """Conclude whether augmented views of the training images help the head.
+
+    Args:
+        labels: of the validation images, `[N] int64`.
+        plain: the head trained on the images as they are.
+        augmented: the head that also saw augmented views; None where there are none.
+        views: number of augmented views of each image.
+
+    Example:
+        `run.conclude(conclusions.augmented_views(validation.labels, plain, augmented, augmented_views))`
+    """
+    if augmented is None:
+        return Conclusion(
+            "augmented_views", "Augmented views were not tried: augmented_views is 0 in this run."
+        )
+    gain = compare(labels, augmented.predicted, plain.predicted)
+    text = (
+        f"With {views} augmented view{'s' if views > 1 else ''} of each training image, the accuracy of a head on "
+        f"{plain.title} changes by {_difference(gain)}."
+    )
+    return Conclusion("augmented_views", text, {"views": views, **gain.as_metrics()}, _mcnemar(labels))
+
+
+def fine_tuning(
+    label: str, before: float, after: Mapping[str, Any], gain: Comparison, variants: int
+) -> Conclusion:
+    """Conclude whether fine-tuning is more accurate than the frozen network.
+
+    Args:
+        label: the fine-tuned model in a sentence.
+        before: accuracy of the frozen network.
+        after: the fine-tuned model's row: `accuracy`, `n`, `samples`, `seconds`.
+        gain: of the fine-tuned model over the frozen network, from `fine_tuning.compare_variants`.
+        variants: number of fine-tuned variants that the model was selected from.
+
+    Example:
+        `run.conclude(conclusions.fine_tuning(label, before, row, differences[chosen, "frozen"], len(variants)))`
+    """
+    text = (
+        f"The {label} classifies {wording.percent(after['accuracy'])} of {after['n']:,} validation images correctly, "
+        f"the frozen network {wording.percent(before)}: a difference of {_difference(gain, variants)}. "
+        f"Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
+    )
+    numbers = {"frozen_accuracy": before, "accuracy": after["accuracy"], **gain.as_metrics()}
+    return Conclusion("fine_tuning", text, numbers, f"McNemar's test, {after['n']:,} validation images")
+
+
+def unfrozen_blocks(
+    titles: Mapping[str, str], differences: Mapping[tuple[str, str], Comparison]
+) -> Conclusion:
+    """Conclude what each fine-tuned variant gains over the others that it was compared with.
+
+    Args:
+        titles: by name, the variants in a sentence.
+        differences: from `fine_tuning.compare_variants`.
+
+    Example:
+        `run.conclude(conclusions.unfrozen_blocks(titles, differences))`
+    """
+    variants = sum(other == FROZEN for _, other in differences)
+    sentences = [
+        f"{wording.capital(titles[one])} against {titles[other]}: "
+        f"{_difference(gain, variants if other == FROZEN else 1)}."
+        for (one, other), gain in differences.items()
+    ]
+    numbers = {f"{one}_against_{other}": gain.as_metrics() for (one, other), gain in differences.items()}
+    return Conclusion(
+        "unfrozen_blocks", " ".join(sentences), numbers, "McNemar's test on the validation images"
+    )
+
+
+def gradients(title: str, result: FineTuned) -> Conclusion:
+    """Conclude whether gradients vanish or explode between the blocks at the end of the training.
+
+    Args:
+        title: what was trained, such as `all blocks`.
+        result: of the fine-tuning.
+
+    Example:
+        `run.conclude(conclusions.gradients("all blocks", result))`
+    """
+    last = {name: values[-1] for name, values in result.gradient_norms["blocks"].items()}
+    smallest, largest = min(last, key=last.__getitem__), max(last, key=last.__getitem__)
+    spread = last[largest] / max(last[smallest], 1e-30)
+    healthy = spread < HEALTHY_SPREAD
+    text = (
+        f"At the end of training {title}, the gradient norms of the blocks lie between {last[smallest]:.3g} ({smallest}) "
+        f"and {last[largest]:.3g} ({largest}), a factor of {spread:,.0f}: "
+        f"{'gradients neither vanish nor explode' if healthy else 'look at the blocks at both ends'}."
+    )
+    return Conclusion("gradients", text, {"spread": spread, "smallest": smallest, "largest": largest})
+
+
+def _settings(results: Sequence[HeadResult]) -> str:
+    """Return the compared settings in words: the resolutions of a single backbone, or their number."""
+    if len({result.source.backbone for result in results}) > 1:
+        return f"{len(results)} backbones and resolutions"
+    return f"the resolutions {wording.listing([str(result.source.resolution) for result in results])} px"
+
+
+def _accuracy(score: Score) -> str:
+    return f"{wording.percent(score.accuracy)} ({wording.interval(*score.accuracy_ci95)})"
+
+
+def _score(score: Score) -> str:
+    """Return an accuracy in words, such as `88.1% of 8,572 validation images correctly (95% interval …)`."""
+    return (
+        f"{wording.percent(score.accuracy)} of {score.n:,} validation images correctly (95% interval "
+        f"{wording.interval(*score.accuracy_ci95)}, macro-F1 {score.macro_f1:.3f})"
+    )
+
+
+def _difference(gain: Comparison, candidates: int = 1) -> str:
+    """Return a difference of accuracies with its interval and test as words; `candidates` as for `corrected`."""
+    low, high = (wording.signed(100 * end, 1) for end in gain.ci95)
+    corrected = f" after correction for {candidates} candidates" if candidates > 1 else ""
+    return (
+        f"{wording.signed(100 * gain.difference, 1)} points (95% interval {low} to {high}), which is "
+        f"{'' if gain.significant else 'not '}statistically significant (McNemar's test, "
+        f"{wording.p_value(gain.p_value)}{corrected})"
+    )
+
+
+def _mcnemar(labels: np.ndarray) -> str:
+    return f"McNemar's test, {len(labels):,} validation images"
+
+
+def _when(*results: HeadResult) -> str:
+    """Return a note on times that were measured in an earlier run."""
+    return ", timed when the cache was made" if any(result.train.from_cache for result in results) else ""

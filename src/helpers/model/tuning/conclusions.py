@@ -1,0 +1,156 @@
+"""What 09_tuning concludes: whether the search paid, how good the tuned network is, and which parameters matter."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import optuna
+
+from helpers.model.tuning import study
+from helpers.model.tuning.gain import Gain
+from helpers.scoring import Comparison
+from helpers.series.conclusions import Conclusion
+from helpers.wording import duration, listing, p_value, percent, points, signed
+
+if TYPE_CHECKING:  # so that it stays free of TensorFlow
+    from helpers.model.baselines import Result
+
+NETWORK = "tuned residual CNN"
+_MANY = 30  # complete trials: with fewer, importances rank parameters only roughly
+
+
+def search_gain(
+    trials: optuna.Study,
+    gain: Gain,
+    *,
+    subject: str = "the residual CNN",
+    training_seconds: float = 0.0,
+    id: str = "search_gain",
+) -> Conclusion:
+    """Return what a search gained over the defaults, and what it cost.
+
+    Args:
+        trials: the finished study.
+        gain: what its best settings gain.
+        subject: what was searched.
+        training_seconds: of one training at full length; 0 to leave the comparison out.
+        id: of the conclusion.
+
+    Example:
+        `run.conclude(conclusions.search_gain(study, gain, training_seconds=fit.seconds))`
+    """
+    table = study.summary(trials)
+    seconds = float(table["seconds"].sum())
+    cost = f"{len(table)} settings of {subject} in {duration(seconds)}"
+    if training_seconds:
+        cost += f", {seconds / training_seconds:.1f} times as long as one training at full length"
+    text, test = _gain(gain)
+    numbers = {"trials": len(table), "seconds": seconds, "points": gain.points, "ci95": list(gain.ci95)}
+    return Conclusion(id, f"The search tried {cost}. {text}", numbers, test)
+
+
+def _gain(gain: Gain) -> tuple[str, str]:
+    """Return the gain in words, and the test behind it."""
+    if gain.basis == "defaults":
+        return "Nothing did better than the defaults.", ""
+    interval = f"95% interval {signed(gain.ci95[0], 2)} to {signed(gain.ci95[1], 2)}"
+    difference = f"{signed(gain.points, 2)} percentage points of validation accuracy ({interval})"
+    if gain.basis == "images":
+        return (
+            f"In short trials its best settings differ from the defaults by {difference}. They were chosen on "
+            f"these same {gain.count:,} validation images, so this overestimates the gain and does not establish one.",
+            f"interval of paired proportions, {gain.count:,} validation images",
+        )
+    change = "loss" if gain.points < 0 else "gain"
+    verdict = (
+        f"a significant {change}" if gain.ci95[0] > 0 or gain.ci95[1] < 0 else f"not a significant {change}"
+    )
+    used = ", so the defaults are used" if gain.favours_defaults else ""
+    return (
+        f"Trained at full length from the same {gain.count} seeds, its best settings differ from the defaults by "
+        f"{difference}: {verdict}{used}.",
+        f"Student's t interval over {gain.count} seeds",
+    )
+
+
+def best_head(head: optuna.Study, gain: Gain) -> Conclusion:
+    """Return what the search of the head on frozen features gained, and its best settings.
+
+    Example:
+        `run.conclude(conclusions.best_head(head_study, head_gain))`
+    """
+    best = study.best_trial(head)
+    searched = search_gain(head, gain, subject="the head on frozen features", id="head_gain")
+    settings = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in best.params.items())
+    text = f"{searched.text} The best head, trial {best.number}, reaches a macro-F1 of {best.value:.3f}: {settings}."
+    return Conclusion(searched.id, text, {**searched.numbers, "macro_f1": best.value}, searched.test)
+
+
+def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
+    """Return how accurate the tuned network is on the validation images.
+
+    Example:
+        `run.conclude(conclusions.tuned_network(row, averages_flips=flips))`
+    """
+    score = row.score
+    low, high = (percent(end) for end in score.accuracy_ci95)
+    averaged = " Its predictions average each image and its mirror image." if averages_flips else ""
+    text = (
+        f"The {NETWORK} ({row.parameters:,} parameters) classifies {percent(score.accuracy)} of {score.n:,} validation "
+        f"images correctly (95% interval {low} to {high}), macro-F1 {score.macro_f1:.3f}, after "
+        f"{duration(row.fit_seconds)} of training.{averaged}"
+    )
+    return Conclusion(
+        "tuned_network", text, row.as_metrics(), f"Wilson interval, {score.n:,} validation images"
+    )
+
+
+def against_baseline(pair: Comparison, baseline: Mapping[str, object], images: int) -> Conclusion:
+    """Return how the tuned network compares with the baseline on the same images.
+
+    Args:
+        pair: the tuned network's predictions compared with the baseline's.
+        baseline: the baseline's logged metrics: `label` and `accuracy`.
+        images: number of validation images.
+
+    Example:
+        `run.conclude(conclusions.against_baseline(pair, baseline, len(validation)))`
+    """
+    low, high = (points(100 * end) for end in pair.ci95)
+    verdict = "a significant difference" if pair.significant else "not a significant difference"
+    text = (
+        f"On the same {images:,} validation images, the {NETWORK} differs from the {baseline['label']} "
+        f"({percent(baseline['accuracy'])}) by {points(100 * pair.difference)} percentage points "
+        f"(95% interval {low} to {high}): {verdict} ({p_value(pair.p_value)})."
+    )
+    numbers = {"points": 100 * pair.difference, "p_value": pair.p_value}
+    return Conclusion(
+        "against_baseline", text, numbers, f"McNemar's exact test, {images:,} validation images"
+    )
+
+
+def importances(trials: optuna.Study) -> Conclusion:
+    """Return which parameters matter most, or why the trials cannot say.
+
+    Example:
+        `run.conclude(conclusions.importances(study))`
+    """
+    fractions, count = study.importances(trials), len(study.complete_trials(trials))
+    numbers = {"complete_trials": count, **fractions}
+    if not fractions:
+        reason = f"few ({study.ENOUGH} are needed)" if count < study.ENOUGH else "similar"
+        return Conclusion(
+            "importances", f"The {count} complete trials are too {reason} to rank parameters.", numbers
+        )
+    largest = [f"{name.replace('_', ' ')} {part:.0%}" for name, part in list(fractions.items())[:3]]
+    rough = ", which rank them only roughly" if count < _MANY else ""
+    text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
+    return Conclusion("importances", text, numbers, "PED-ANOVA")
+
+
+def learning_curves(diagnosis: str) -> Conclusion:
+    """Return what the learning curves of the tuned network show, as diagnosed by `training.diagnose`.
+
+    Example:
+        `run.conclude(conclusions.learning_curves(training.diagnose(fit.history)))`
+    """
+    return Conclusion("learning_curves", f"The learning curves of the {NETWORK} show {diagnosis}.")

@@ -1,0 +1,96 @@
+"""The records of a run: metrics as plain JSON, figures with alt text, package versions and the processor."""
+
+import io
+import math
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helpers.errors import OsemnError
+
+if TYPE_CHECKING:
+    from IPython.display import Image
+    from matplotlib.figure import Figure
+
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")
+
+
+def plain_json(name: str, value: Any) -> Any:
+    """Convert a metric's value to plain JSON types; NumPy numbers and arrays become numbers and lists.
+
+    Raises:
+        OsemnError: a number is not finite, or a value has another type.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise OsemnError(f"Metric '{name}' is {value}.", "log finite numbers, or None")
+    if value is None or isinstance(value, bool | str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(f"{name}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(name, item) for item in value]
+    raise OsemnError(
+        f"Metric '{name}' is of type {type(value).__name__}.", "log numbers, text, lists or dictionaries"
+    )
+
+
+def image(figure: "Figure", name: str, alt: str = "") -> "Image":
+    """Render a figure as PNG with its alt text, and close it.
+
+    Args:
+        figure: the figure.
+        name: its name in the error message.
+        alt: the alt text; by default the text that `figures.with_alt` attached.
+
+    Raises:
+        OsemnError: the figure has no alt text.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import Image
+
+    from helpers import figures
+
+    alt = alt or figures.alt_text(figure)
+    if not alt.strip():
+        raise OsemnError(f"Figure '{name}' has no alt text.", "describe what the figure shows")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Description": alt, "Software": None})
+    width = int(figure.get_figwidth() * 96)  # 96 CSS pixels per inch
+    plt.close(figure)
+    return Image(data=stream.getvalue(), format="png", width=width, alt=alt)
+
+
+def installed_version(package: str) -> str:
+    """Return the version of a package; "missing" if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def versions() -> dict[str, str]:
+    """Return the installed version of each of `PACKAGES`."""
+    return {package: installed_version(package) for package in PACKAGES}
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system reports it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def iso_time(seconds: float) -> str:
+    """Format a Unix time as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,97 @@
+"""What a run is about: its stage, the checked parameters, and the folder for its files, resolved once.
+
+Parameter values come from the notebook's cell, then the profile, then the command line. They are checked before a
+kernel starts, and again by `Run.start` for notebooks that are run by hand.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from helpers import paths
+from helpers.series import notebook_cells, parameters, profiles, stages
+
+
+@dataclass
+class ResolvedStage:
+    """A stage with the parameters of one run.
+
+    Attributes:
+        stage: its row in the table of stages.
+        parameters: the checked parameters by name.
+    """
+
+    stage: stages.Stage
+    parameters: dict[str, Any]
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder of all stages of this data set and profile."""
+        return paths.run_folder(self.parameters["dataset"], self.parameters["profile"])
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this stage's files, which a finished run replaces."""
+        return self.root / self.stage.name
+
+    @property
+    def partial(self) -> Path:
+        """The folder that a run writes to until it is finished."""
+        return self.folder.with_name(f"{self.folder.name}.partial")
+
+
+def resolve(
+    stage: str, dataset: str, profile: str, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> ResolvedStage:
+    """Resolve a stage by name: the notebook's defaults, then the profile, then the overrides.
+
+    For a notebook that runs for several candidates, profile and overrides may name the notebook or one of its stages.
+
+    Raises:
+        UsageError: a name is unknown, a type is wrong or a value is out of range.
+    """
+    paths.check_dataset(dataset)
+    spec = stages.find(stage)
+    values = notebook_cells.defaults(spec.notebook)
+    for given in (profiles.load(profile), overrides or {}):
+        for name in dict.fromkeys((spec.notebook, spec.name)):
+            values.update(given.get(name, {}))
+    values.update(dataset=dataset, profile=profile)
+    if spec.candidate:
+        values.update(candidate=spec.candidate)
+    return ResolvedStage(spec, parameters.check(stage, values))
+
+
+def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage:
+    """Resolve a stage from a notebook's variables; for several candidates, the variable `candidate` names the stage.
+
+    Args:
+        stage: the notebook's name, or the stage's.
+        namespace: where the parameters are; in a notebook, `globals()`.
+
+    Raises:
+        UsageError: as for `resolve`.
+    """
+    notebook = stages.notebook_of(stage)
+    fields = parameters.MODELS[notebook].model_fields
+    given = dict.fromkeys(_injected_names(namespace)) | {
+        name: namespace[name] for name in fields if name in namespace
+    }
+    values = parameters.check(stage, given)
+    paths.check_dataset(values["dataset"])
+    profiles.load(values["profile"])
+    spec = stages.find(f"{notebook}/{values['candidate']}" if "candidate" in values else stage)
+    return ResolvedStage(spec, values)
+
+
+def _injected_names(namespace: Mapping[str, Any]) -> Iterator[str]:
+    """Return the names that papermill injected; for an unknown one, papermill itself only prints a warning."""
+    for source in namespace.get("In", []):
+        if source.startswith("# Parameters\n"):
+            for statement in ast.parse(source).body:
+                for target in statement.targets if isinstance(statement, ast.Assign) else []:
+                    if isinstance(target, ast.Name):
+                        yield target.id
