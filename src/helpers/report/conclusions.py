@@ -136,7 +136,9 @@ def _also(metrics: MetricsByStage) -> Conclusions:
         (BASELINE, "baselines"),
         (BASELINE, "cnn_against_forest"),
         (TRANSFER, "resolution"),
+        (models.FINE_TUNING, "unfrozen_blocks"),
         *((stage, "learning_curves") for stage in stages_best_first),
+        (models.SERVING, "bad_input"),
         (EXPLORE, "most_alike"),
         (WARM_UP, "boundary"),
     )
