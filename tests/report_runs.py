@@ -1,4 +1,4 @@
-"""Writes finished stages as the executor leaves them, without running anything."""
+"""Writes finished stages as the executor leaves them, without running a notebook."""
 
 import base64
 import io
@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from helpers import paths
-from helpers.series import manifests, stages
+from helpers.series import conclusions, manifests, stages
+from helpers.series.conclusions import Conclusion
 
 DATASET, PROFILE = "digits", "smoke"
 
@@ -34,9 +35,6 @@ TUNED = {
 METRICS = {
     "00_warm_up": {
         "dense_accuracy": 0.97,
-        "dense_accuracy_ci95": [0.962, 0.976],
-        "logistic_accuracy": 0.88,
-        "logistic_accuracy_ci95": [0.865, 0.893],
     },
     "01_acquire": {
         "n_train": 1_437,
@@ -51,7 +49,6 @@ METRICS = {
     },
     "02_explore": {
         "most_alike": [["three", "nine", 0.91], ["one", "eight", 0.87]],
-        "most_confused": [["eight", "nine", 0.12], ["one", "eight", 0.08]],
         "exact_duplicates": 0,
         "near_duplicates": 2,
         "balance_p_value": 0.993,
@@ -64,76 +61,19 @@ METRICS = {
     "04_baseline": {
         "n_validation": 144,
         "best_model": "baseline_cnn",
-        "diagnosis": {"three-layer CNN": "still learning (validation loss fell in the last epoch)"},
     },
     "05_transfer_learning": {
         "n_validation": 144,
-        "diagnosis": {"head on frozen features": "high bias"},
-        "comparison": [
-            {
-                "backbone": "efficientnet_lite0",
-                "backbone_label": "Lite0",
-                "resolution": resolution,
-                "accuracy": accuracy,
-                "accuracy_ci95": ends,
-                "macro_f1": accuracy,
-                "extraction_seconds": seconds,
-                "from_cache": False,
-                "images_per_second": 1_500.0,
-                "parameters": 3_400_000,
-                "samples": 20_000,
-                "n": 144,
-            }
-            for resolution, accuracy, ends, seconds in (
-                (64, 0.934, [0.919, 0.946], 14.0),
-                (128, 0.941, [0.926, 0.953], 55.0),
-                (96, 0.939, [0.924, 0.951], 31.0),
-            )
-        ],
-        "resolution_gain": {"points": 0.7, "p_value": 0.21, "from": 64, "to": 128},
     },
     "06_fine_tuning": {
         "n_validation": 144,
-        "diagnosis": {"all blocks": "low bias"},
-        "variants": [
-            {"name": "frozen", "label": "frozen", "accuracy": 0.934, "accuracy_ci95": [0.919, 0.946]},
-            {
-                "name": "top_blocks",
-                "label": "top 2 blocks",
-                "accuracy": 0.940,
-                "accuracy_ci95": [0.925, 0.952],
-            },
-            {"name": "all_blocks", "label": "all blocks", "accuracy": 0.945, "accuracy_ci95": [0.931, 0.956]},
-        ],
-        "differences": [
-            {
-                "one": "frozen",
-                "other": "top_blocks",
-                "points": -0.6,
-                "ci95": [-1.5, 0.3],
-                "p_value": 0.2,
-                "shown": False,
-            },
-            {
-                "one": "frozen",
-                "other": "all_blocks",
-                "points": -1.1,
-                "ci95": [-1.9, -0.2],
-                "p_value": 0.012,
-                "shown": True,
-            },
-        ],
     },
     "09_tuning": {
         "n_validation": 144,
-        "trials": 8,
         "search_seconds": 75.0,
-        "gain": {"points": 0.85, "ci95": [0.12, 1.58], "basis": "images", "count": 144},
     },
     "10_export": {
         "candidate": "tuned",
-        "chosen_because": "The most accurate candidate is tuned (91.0% on validation), so the rule chooses it.",
-        "agreement": "5 formats give the label that Keras gives for all 360 test images.",
         "version": "20260131-142530-1a2b3c4d",
         "latency_ms": {"baseline_cnn": 0.15, "transfer": 1.9, "fine_tuned": 2.1, "tuned": 0.3},
         "formats": [
@@ -171,41 +111,67 @@ METRICS = {
             }
             for connections in (1, 4)
         ],
-        "drift_power": [
-            {"kind": kind, "strength": strength, "window": window, "windows": 60, "detected": detected}
-            for kind, strength, found in (
-                ("rotation", "5°", (2, 20, 58)),
-                ("rotation", "10°", (30, 59, 60)),
-                ("other pictures", "MNIST", (60, 60, 60)),
-            )
-            for window, detected in zip((30, 200, 500), found, strict=True)
-        ],
-        "false_alarms": [
-            {"kind": "none", "strength": "", "window": window, "windows": 1_000, "detected": 2}
-            for window in (30, 200, 500)
-        ],
     },
     "12_report": {"models_compared": 7},
 }
 
 
+# stage: id and text of each conclusion, in the words of nobody else
+CONCLUSIONS = {
+    "00_warm_up": {"boundary": "On Make Moons a curved boundary is significantly better."},
+    "02_explore": {"most_alike": "The mean images of three and nine are most alike."},
+    "04_baseline": {
+        "baselines": "The three-layer CNN is the best baseline.",
+        "learning_curves": "Three-layer CNN: still learning.",
+    },
+    "05_transfer_learning": {
+        "resolution": "From 64 to 128 px the gain is not significant.",
+        "frozen_features": "The head on frozen features beats the baselines.",
+        "learning_curves": "Frozen Lite0: high bias.",
+    },
+    "06_fine_tuning": {
+        "fine_tuning": "Fine-tuning gains 1.1 percentage points (p = 0.012).",
+        "learning_curves": "Fine-tuned Lite0: low bias.",
+    },
+    "09_tuning": {
+        "search_gain": "The search of 8 settings gained 0.8 percentage points.",
+        "tuned_network": "The tuned network is not significantly better than the baseline.",
+        "learning_curves": "Tuned residual CNN: good fit.",
+    },
+    "10_export": {
+        "champion": "The rule chooses the tuned residual CNN.",
+        "parity": "All formats assign the same labels.",
+        "sizes": "ONNX is the smallest format.",
+    },
+    "11_serving": {
+        "latency": "Half of the responses arrive within 2.5 ms.",
+        "drift": "The monitor detects rotation from 10°.",
+    },
+}
+
+
+def logged(stage: str, texts: dict[str, str]) -> list[dict]:
+    """Return conclusions as a stage logs them."""
+    entries = (Conclusion(name, text, source=f"{stage}/metrics.json") for name, text in texts.items())
+    return conclusions.as_metrics(entries)
+
+
 BUSINESS = {
-    "text": "A person should look where the confidence is below 0.93: this saves 56.43 EUR per 1,000 pictures.",
-    "theory": "In theory, below 0.89.",
+    "text": "A person should check below 0.93: this saves 56.43 EUR per 1,000 images.",
     "others": "When one cost at a time is changed, the best policy stays the same.",
-    "assumptions": "A person who looks is taken to be right.",
+    "assumptions": "A person who checks an image is assumed to be correct.",
     "threshold": 0.93,
-    "sensitivity": {"head": ["Price", "Saving"], "rows": [["cost of a look", "31 (29 to 33)"]]},
+    "sensitivity": {"head": ["Cost", "Saving"], "rows": [["cost of a check", "31 (29 to 33)"]]},
 }
 
 
 def evaluated_metrics() -> dict[str, dict]:
-    """Return what 07 and 08 log of each candidate."""
-    found = {}
+    """Return the metrics that 07 and 08 log for each candidate."""
+    metrics = {}
     accuracies = {"baseline_cnn": 0.905, "transfer": 0.925, "fine_tuned": 0.940, "tuned": 0.918}
     labels = {name: rows[name][0] for rows in (MODELS, TRANSFER, FINE_TUNED, TUNED) for name in rows}
     for number, (name, accuracy) in enumerate(accuracies.items()):
-        found[f"07_evaluation/{name}"] = {
+        metrics[f"07_evaluation/{name}"] = {
             "candidate": name,
             "label": labels[name],
             "n": 360,
@@ -216,9 +182,7 @@ def evaluated_metrics() -> dict[str, dict]:
             "ece": 0.081,
             "ece_scaled": 0.011,
             "temperature": 0.7,
-            "boldest_bin": {"n": 40, "confidence": 0.75, "accuracy": 0.56, "accuracy_ci95": [0.41, 0.70]},
             "class_names": ["zero", "one", "two"],
-            "confusion": [[110, 6, 4], [12, 105, 3], [1, 2, 117]],
             "per_class": {
                 class_name: {
                     "precision": precision,
@@ -233,36 +197,33 @@ def evaluated_metrics() -> dict[str, dict]:
             },
             "recommendations": ["Collect or re-label images of **zero** and **one**: 18 of the 28 mistakes."],
             "doubtful_labels": 9,
-            "diagnosis": "still improving in its last epoch",
             "test_openings": number + 1,
-            "compared": [
+            "conclusions": logged(
+                f"07_evaluation/{name}",
                 {
-                    "other": other,
-                    "points": 100 * (accuracy - accuracies[other]),
-                    "p_value": p_value,
-                    "shown": p_value < 0.05,
-                }
-                for other, p_value in list(zip(accuracies, (0.31, 0.04, 0.002), strict=False))[:number]
-            ],
+                    "test_accuracy": f"{name} classifies {100 * accuracy:.1f}% of 360 test images correctly.",
+                    "weakest_class": f"{name} is weakest on one.",
+                    "confusions": f"{name} confuses zero and one most.",
+                    "learning_curves": f"{name} has a good fit.",
+                    "calibration": f"{name} is underconfident before scaling.",
+                    "against_others": f"{name} is compared with the candidates before it.",
+                    "slices": f"{name} is less accurate on dark images.",
+                },
+            ),
         }
-        mean = {"n": 100, "value": 0.08, "ci95": [0.06, 0.10]}
-        found[f"08_grad_cam/{name}"] = {
+        metrics[f"08_grad_cam/{name}"] = {
             "candidate": name,
             "label": labels[name],
-            "reason": "",
-            "energy": {
-                "above_pixels": mean,
-                "pixels": 0.45,
-                "right": {"n": 90, "value": 0.53, "ci95": [0.51, 0.55]},
-                "wrong": {"n": 10, "value": 0.61, "ci95": [0.55, 0.67]},
-            },
-            "perturbation": {
-                "deletion": {"n": 100, "value": -0.1, "ci95": [-0.12, -0.08]},
-                "insertion": {"n": 100, "value": 0.001, "ci95": [-0.03, 0.04]},
-            },
-            "randomised": {"fit": name != "transfer"},
+            "conclusions": logged(
+                f"08_grad_cam/{name}",
+                {
+                    "where_it_looks": f"{name} looks at the object.",
+                    "randomisation": f"The maps of {name} depend on its weights.",
+                    "perturbation": f"Deletion is significant for {name}, insertion is not.",
+                },
+            ),
         }
-    return found
+    return metrics
 
 
 def models_metrics(models: dict = MODELS) -> dict:
@@ -280,10 +241,12 @@ def metrics_by_stage(models: dict = MODELS) -> dict[str, dict]:
         "06_fine_tuning": FINE_TUNED,
         "09_tuning": TUNED,
     }
-    with_models = {
-        stage: {**METRICS[stage], "models": models_metrics(found)} for stage, found in fitted.items()
-    }
-    return {**METRICS, **with_models}
+    metrics = {stage: dict(values) for stage, values in METRICS.items()}
+    for stage, texts in CONCLUSIONS.items():
+        metrics[stage]["conclusions"] = logged(stage, texts)
+    for stage, rows in fitted.items():
+        metrics[stage]["models"] = models_metrics(rows)
+    return metrics
 
 
 def only_baseline(models: dict = MODELS) -> dict[str, dict]:
@@ -336,7 +299,7 @@ def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
             [new_output("stream", name="stderr", text=text) for text in [*bar, "\ndone\x1b[31m!\x1b[0m\n"]],
         ),
         ("show()", [picture_output()]),
-        ("say()", [_markdown("**Notice** that 91.2% are right; see [the web](https://example.org/page).")]),
+        ("say()", [_markdown("**Notice** that accuracy is 91.2%; see [the web](https://example.org/page).")]),
         ("print(1)", [new_output("stream", name="stdout", text="a wide line " * 20 + "\n")]),
         ("versions", [_text("'one line of text'")]),
         ("shapes", [_text("[(2, 6),\n (6,)]")]),
@@ -345,19 +308,19 @@ def cells(stage: str, following: str | None) -> list[nbformat.NotebookNode]:
     injected = new_code_cell(
         "# Parameters\nseed = 7", execution_count=2, metadata={"tags": ["injected-parameters"]}
     )
-    found = [
+    shown = [
         new_markdown_cell(f"# {stages.find(stage).title}: a question?\n\nReads [nothing](#look-at-it)."),
         parameters,
         injected,
         new_markdown_cell("## Look at it\n\nOne sentence of why, with `code` and a [README](../README.md)."),
     ]
     for count, (source, outputs) in enumerate(code, start=3):
-        found.append(new_code_cell(source, outputs=outputs, execution_count=count))
-    found += [
+        shown.append(new_code_cell(source, outputs=outputs, execution_count=count))
+    shown += [
         new_markdown_cell("## Look at it\n\nThe same heading once more.\n\n#### A level too deep\n\nText."),
         new_markdown_cell(f"Next: [the next]({following}.ipynb)" if following else "The end."),
     ]
-    return found
+    return shown
 
 
 def _html(text: str) -> nbformat.NotebookNode:
@@ -420,9 +383,9 @@ class FakeRun:
             drawn = png("Validation accuracy against cost: from 62% to 91%.")
             (folder / "figures" / "return_on_complexity.png").write_bytes(drawn)
         if stage == "12_report":
-            from helpers.report import conclusions
+            from helpers.report.conclusions import summarise
 
-            manifests.write_json(folder / "summary.json", conclusions.summary(self.metrics, "Digits"))
+            manifests.write_json(folder / "summary.json", summarise(self.metrics, "Digits"))
         self.seal(stage)
 
     def write_summary(self, summary: dict) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a rendered report in reports/sample/, small enough to be committed: its pictures become WebP.
+"""Saves a rendered report in reports/sample/, small enough to be committed: its images become WebP.
 
     .venv/bin/python tools/keep_sample.py [--dataset fashion_mnist] [--profile standard]
 
@@ -23,59 +23,59 @@ from helpers.report.render import RECORD
 
 LIMIT = 6_000_000  # bytes, of all files together
 DEMO_LIMIT = 2_000_000  # bytes of the page that holds the champion itself; a larger one is left out
-# share of the width, WebP quality, colours of the lossless copy: tried in this order until all pages fit
+# fraction of the width, WebP quality, colours of the lossless copy: tried in this order until all pages fit
 SETTINGS = ((1.0, 80, 256), (1.0, 60, 64), (0.8, 60, 64), (0.7, 50, 32), (0.5, 40, 32))
 _TRY = re.compile(r'<a class="try" href="[^"]*">[^<]*</a>[^.]*\.')
-_PICTURE = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
+_IMAGE = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
 
 
 def smaller(page: str, setting: tuple[float, int, int]) -> str:
-    """Return a page with WebP pictures in the place of its own, wherever they take less room.
+    """Return a page with its images as WebP wherever that is smaller.
 
     Args:
-        page: HTML with its pictures in it.
+        page: HTML with embedded images.
         setting: one of `SETTINGS`.
     """
 
-    def encoded(found: re.Match) -> str:
-        text = base64.b64encode(_webp(base64.b64decode(found[1]), *setting)).decode("ascii")
-        return f"data:image/webp;base64,{text}" if len(text) < len(found[1]) else found[0]
+    def encoded(image: re.Match) -> str:
+        text = base64.b64encode(_webp(base64.b64decode(image[1]), *setting)).decode("ascii")
+        return f"data:image/webp;base64,{text}" if len(text) < len(image[1]) else image[0]
 
-    return _PICTURE.sub(encoded, page)
+    return _IMAGE.sub(encoded, page)
 
 
 def _webp(content: bytes, scale: float, quality: int, colours: int) -> bytes:
-    """Return the smaller of two copies on white: one that loses detail, one without loss but with few colours."""
+    """Return the smaller of two copies on white: a lossy one, and a lossless one with few colours."""
     with Image.open(io.BytesIO(content)) as opened:
         drawn = opened.convert("RGBA")
-    picture = Image.new("RGB", drawn.size, "white")
-    picture.paste(drawn, mask=drawn.getchannel("A"))
-    picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
+    image = Image.new("RGB", drawn.size, "white")
+    image.paste(drawn, mask=drawn.getchannel("A"))
+    image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
     lossy, lossless = io.BytesIO(), io.BytesIO()
-    picture.save(lossy, "WEBP", quality=quality)
-    few = picture.quantize(colours, dither=Image.Dither.NONE).convert("RGB")
+    image.save(lossy, "WEBP", quality=quality)
+    few = image.quantize(colours, dither=Image.Dither.NONE).convert("RGB")
     few.save(lossless, "WEBP", lossless=True)
     return min(lossy.getvalue(), lossless.getvalue(), key=len)
 
 
 def without_demo(page: str) -> str:
-    """Return the first page with words in the place of its link to the page that tries the champion."""
+    """Return the first page with a sentence instead of its link to the demo page."""
     return _TRY.sub(
-        "The page that tries the champion holds the model itself and is too large for this sample: <code>osemn run</code> makes it "
-        "with the report, <code>osemn demo</code> by itself.",
+        "The demo page contains the model itself and is too large for this sample: <code>osemn run</code> writes it with the "
+        "report, <code>osemn demo</code> by itself.",
         page,
     )
 
 
 def keep(report: Path, sample: Path) -> int:
-    """Copy a report with smaller pictures in the place of the sample; return its bytes.
+    """Replace the sample by a report with smaller images; return its size in bytes.
 
     Raises:
-        OsemnError: it would be larger than `LIMIT`; the sample of before stays.
+        OsemnError: it would be larger than `LIMIT`; the earlier sample stays.
     """
     partial = sample.with_name(f"{sample.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    # the record holds the hashes of the pages as they were
+    # the record holds the hashes of the larger pages
     shutil.copytree(report, partial, ignore=shutil.ignore_patterns(RECORD))
     too_large = (report / browser_page.NAME).is_file() and (
         report / browser_page.NAME
@@ -94,13 +94,13 @@ def keep(report: Path, sample: Path) -> int:
             return size
     shutil.rmtree(partial)
     raise OsemnError(
-        f"The sample would take {size / 1e6:.1f} MB; {LIMIT / 1e6:.0f} MB are the limit.",
-        "show fewer pictures in the notebooks",
+        f"The sample would take {size / 1e6:.1f} MB; the limit is {LIMIT / 1e6:.0f} MB.",
+        "show fewer images in the notebooks",
     )
 
 
 def main() -> None:
-    """Keep the report of a finished run."""
+    """Save the report of a finished run as the sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--profile", default="standard")

@@ -1,7 +1,7 @@
-"""Writes the tables of README.md and notebooks/README.md from the stage table and the metrics of whole runs.
+"""Writes the tables of README.md and notebooks/README.md from the stage table and the metrics of complete runs.
 
-The figures of the last whole run of each built-in data set and profile are kept in `benchmarks/results/series.json`, so
-that the tables can be made, and checked by a test, where nothing has been run. Run `make readme`.
+The results of the last complete run of each built-in data set and profile are stored in `benchmarks/results/series.json`,
+so that the tables can be written, and checked by a test, without a run. Run `make readme`.
 """
 
 import contextlib
@@ -24,28 +24,28 @@ FOLDER_RUN = RECORD.with_name("folder_run.json")
 PROFILES = {"smoke": "digits", "quick": "fashion_mnist", "standard": "fashion_mnist", "full": "fashion_mnist"}
 """Each profile with the data set whose minutes the table of notebooks shows."""
 RESULTS = ("fashion_mnist/standard", "fashion_mnist/quick")
-"""The runs whose models the README lists: the first of them that is on record."""
+"""The README lists the models of the first of these runs that is on record."""
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?<!-- end -->", re.DOTALL)
 
 Record = Mapping[str, Mapping[str, Any]]
-"""What is kept of each run, by `dataset/profile`."""
+"""The results of each run, by `dataset/profile`."""
 
 
 def collect(known: Record) -> dict[str, Any]:
-    """Return the record with each whole run of a built-in data set that there is now; what was known of others stays."""
-    found = dict(known)
+    """Return the record, updated with every complete run of a built-in data set."""
+    record = dict(known)
     for dataset in paths.BUILT_IN_DATASETS:
         for profile in PROFILES:
             with contextlib.suppress(MissingInputError):
-                found[f"{dataset}/{profile}"] = run_of(dataset, profile)
-    return found
+                record[f"{dataset}/{profile}"] = run_of(dataset, profile)
+    return record
 
 
 def run_of(dataset: str, profile: str) -> dict[str, Any]:
-    """Return what the tables need of a finished run.
+    """Return the results of a finished run that the tables need.
 
     Raises:
-        MissingInputError: a stage has not been run, or is not whole.
+        MissingInputError: a stage has not run, or its files are not intact.
         OsemnError: two stages logged a model under the same name.
     """
     run = {
@@ -71,47 +71,47 @@ def _seconds(manifest: Mapping[str, Any]) -> int:
 
 
 def elapsed(run: Iterable[Mapping[str, Any]]) -> int:
-    """Return the seconds in which a stage or more were at work; those side by side are counted once, pauses not."""
+    """Return the seconds during which at least one stage was running."""
     total, until = timedelta(), None
-    for start, end in sorted(map(_at_work, run)):
+    for start, end in sorted(map(_running, run)):
         start = start if until is None else max(start, until)
         total += max(end - start, timedelta())
         until = end if until is None else max(end, until)
     return round(total.total_seconds())
 
 
-def _at_work(manifest: Mapping[str, Any]) -> tuple[datetime, datetime]:
+def _running(manifest: Mapping[str, Any]) -> tuple[datetime, datetime]:
     end = datetime.fromisoformat(manifest["finished"])
     return end - timedelta(seconds=_seconds(manifest)), end
 
 
 def models(dataset: str, profile: str) -> dict[str, Any]:
-    """Return the models of every stage that fits some, each with the stage's name.
+    """Return the models of all stages, each with its stage's name.
 
     Raises:
         OsemnError: two stages logged a model under the same name.
     """
-    found: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     for stage in compared.STAGES:
         metrics = json.loads((paths.stage_folder(dataset, profile, stage) / "metrics.json").read_text())
         for name, row in metrics["models"].items():
-            if name in found:
+            if name in rows:
                 raise OsemnError(
-                    f"{found[name]['stage']} and {stage} both logged a model named '{name}'.",
+                    f"{rows[name]['stage']} and {stage} both logged a model named '{name}'.",
                     "give one of them another name in its notebook",
                 )
-            found[name] = {**row, "stage": stage}
-    return found
+            rows[name] = {**row, "stage": stage}
+    return rows
 
 
 def tested(dataset: str, profile: str) -> dict[str, Any]:
-    """Return what each candidate reaches on the test images, and how often these had been opened by then."""
-    found = {}
+    """Return the test accuracy of each candidate, and the number of openings of the test images by then."""
+    rows = {}
     for candidate in stages.CANDIDATES:
         path = paths.stage_folder(dataset, profile, f"07_evaluation/{candidate}") / "metrics.json"
         logged = json.loads(path.read_text())
-        found[candidate] = {key: logged[key] for key in ("accuracy", "accuracy_ci95", "n", "test_openings")}
-    return found
+        rows[candidate] = {key: logged[key] for key in ("accuracy", "accuracy_ci95", "n", "test_openings")}
+    return rows
 
 
 def stage_table(record: Record) -> str:
@@ -139,7 +139,7 @@ def _about(notebook: str) -> str:
 
 
 def minutes_table(record: Record) -> str:
-    """Return the table of notebooks with their minutes at each profile, and what they were measured on, in Markdown."""
+    """Return the table of notebooks with their minutes at each profile, and the machines, in Markdown."""
     lines = [
         f"| notebook | OSEMN | reads | leaves beside `metrics.json` | {' | '.join(f'`{name}`' for name in PROFILES)} |",
         "|---|---|---|---|---|---|---|---|",
@@ -156,7 +156,7 @@ def minutes_table(record: Record) -> str:
 
 
 def _minutes(run: Mapping[str, Any] | None, names: list[str]) -> str:
-    """Return the minutes of some stages of a run together; a dash where one of them was not run."""
+    """Return the total minutes of some stages of a run; a dash where one of them did not run."""
     return _in_minutes(sum(run["seconds"][name] for name in names)) if _has(run, names) else "–"
 
 
@@ -165,7 +165,7 @@ def _has(run: Mapping[str, Any] | None, names: list[str]) -> bool:
 
 
 def _minutes_of_all(run: Mapping[str, Any]) -> str:
-    """Return the minutes of all stages that a run had, as the clock shows where that is on record."""
+    """Return the minutes of a complete run: the elapsed time where it is on record, else the sum over stages."""
     return _in_minutes(run.get("elapsed_seconds", sum(run["seconds"].values())))
 
 
@@ -175,7 +175,7 @@ def _in_minutes(seconds: float) -> str:
 
 
 def _measured_on(record: Record) -> str:
-    """Return for each recorded run what its minutes are of."""
+    """Return data set, profile, machine and date of each recorded run."""
     runs = []
     for profile in PROFILES:
         for dataset in paths.BUILT_IN_DATASETS:
@@ -190,7 +190,7 @@ def _measured_on(record: Record) -> str:
 
 
 def results_table(record: Record) -> str:
-    """Return each model of a run with its intervals, and what the run was, in Markdown.
+    """Return the models of a run with their intervals, and the conditions of the run, in Markdown.
 
     Raises:
         OsemnError: no run is on record whose models could be listed.
@@ -226,11 +226,11 @@ def _with_interval(score: Mapping[str, Any]) -> str:
 
 
 def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
-    """Return every run on record with its champion and its minutes, in Markdown; smoke runs only show that all works.
+    """Return every run on record but smoke runs, with its champion and its minutes, in Markdown.
 
     Args:
-        record: of the built-in data sets.
-        folder_run: what `benchmarks/folder_run.py` wrote, if it has been run.
+        record: as `collect` returns it.
+        folder_run: the output of `benchmarks/folder_run.py`, or None.
     """
     lines = [
         "| data | profile | champion | test accuracy | 95% interval | test images | minutes |",
@@ -256,7 +256,7 @@ def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
 
 
 def profile_table() -> str:
-    """Return what each profile changes, in Markdown."""
+    """Return the table of profiles, in Markdown."""
     lines = ["| profile | what it changes |", "|---|---|"]
     for name in ("smoke", "quick", "standard", "full"):
         text = paths.profile_file(name).read_text(encoding="utf-8").splitlines()
@@ -269,13 +269,13 @@ def profile_table() -> str:
 
 
 def fill(text: str, record: Record, folder_run: Mapping[str, Any] | None, folder: str) -> str:
-    """Return a document with the tables between its markers made anew.
+    """Return a document with new tables between its markers.
 
     Args:
-        text: of the document.
+        text: the document.
         record: as `collect` returns it.
         folder_run: as for `runs_table`.
-        folder: of the notebooks, seen from the document.
+        folder: the folder of the notebooks, relative to the document.
     """
     tables = {
         "stages": lambda: stage_table(record).format(folder=folder),
@@ -287,21 +287,21 @@ def fill(text: str, record: Record, folder_run: Mapping[str, Any] | None, folder
     return PLACE.sub(lambda match: f"{match[1]}{tables[match[2]]()}\n<!-- end -->", text)
 
 
-def kept(path: Path) -> Any:
-    """Return what a JSON file below the project's root holds, or None where there is none."""
-    whole = paths.project_root() / path
-    return json.loads(whole.read_text(encoding="utf-8")) if whole.is_file() else None
+def stored(path: Path) -> Any:
+    """Return the content of a JSON file below the project's root, or None without such a file."""
+    file = paths.project_root() / path
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def main() -> None:
-    """Collect the figures of whole runs, and fill the tables."""
+    """Collect the results of complete runs, and fill the tables."""
     root = paths.project_root()
-    record = collect(kept(RECORD) or {})
+    record = collect(stored(RECORD) or {})
     manifests.write_json(root / RECORD, record)
     for document, folder in (("README.md", "notebooks/"), ("notebooks/README.md", "")):
         path = root / document
         text = path.read_text(encoding="utf-8")
-        path.write_text(fill(text, kept(RECORD), kept(FOLDER_RUN), folder), encoding="utf-8")
+        path.write_text(fill(text, stored(RECORD), stored(FOLDER_RUN), folder), encoding="utf-8")
         print(document)
 
 

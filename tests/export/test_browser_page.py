@@ -20,7 +20,7 @@ from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_page, versions
 from helpers.export.versions import Version
 from helpers.obtain import framing, pictures
-from helpers.report import exported
+from helpers.report import render
 
 CLASSES = (
     "zero",
@@ -248,9 +248,9 @@ def test_report_has_the_page_of_the_version_that_it_is_about(version, tmp_path):
         return SimpleNamespace(dataset="digits", by_name={"10_export": SimpleNamespace(metrics=metrics)})
 
     for name in ("", "20200101-000000-00000000"):
-        assert exported.write_demo(series(name), tmp_path) == ""
+        assert render.write_demo(series(name), tmp_path) == ""
         assert not list(tmp_path.iterdir())
-    assert exported.write_demo(series(version.name), tmp_path) == browser_page.NAME
+    assert render.write_demo(series(version.name), tmp_path) == browser_page.NAME
     assert version.name in (tmp_path / browser_page.NAME).read_text(encoding="utf-8")
 
 

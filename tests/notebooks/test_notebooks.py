@@ -7,7 +7,7 @@ import re
 import nbformat
 import pytest
 from refresh_notebooks import code_sha256, with_outputs
-from update_tables import FOLDER_RUN, RECORD, RESULTS, fill, kept
+from update_tables import FOLDER_RUN, RECORD, RESULTS, fill, stored
 
 from helpers import paths
 from helpers.series import stages
@@ -127,7 +127,7 @@ def test_notebook_has_cells_whose_output_is_checked(stage):
 
 @pytest.mark.parametrize(("document", "folder"), [("README.md", "notebooks/"), ("notebooks/README.md", "")])
 def test_tables_are_made_from_the_recorded_metrics(document, folder):
-    record, folder_run = kept(RECORD), kept(FOLDER_RUN)
+    record, folder_run = stored(RECORD), stored(FOLDER_RUN)
     text = (paths.project_root() / document).read_text()
     assert fill(text, record, folder_run, folder) == text, "run 'make readme'"
     for name in RESULTS:

@@ -42,20 +42,20 @@ def test_runs_for_several_candidates_are_added_up_and_so_are_all():
     assert table[ALL][2] == f"{1.5 * len(EVERY):.0f}"
 
 
-def test_a_whole_run_takes_what_the_clock_shows():
+def test_a_complete_run_takes_the_elapsed_time():
     table = minutes({"fashion_mnist/quick": {**recorded(60), "elapsed_seconds": 462}})
     assert table[EVERY[0]][1] == "1.0"
     assert table[ALL][1] == "7.7"
 
 
 def test_stages_side_by_side_count_once_and_pauses_do_not():
-    def at_work(finished: str, seconds: int) -> dict:
+    def running(finished: str, seconds: int) -> dict:
         return {"finished": f"2026-11-22T{finished}+00:00", "notebook_seconds": seconds, "seconds": 1}
 
-    long, within, after = at_work("10:05:00", 240), at_work("10:03:00", 60), at_work("10:06:00", 90)
+    long, within, after = running("10:05:00", 240), running("10:03:00", 60), running("10:06:00", 90)
     assert update_tables.elapsed([long]) == update_tables.elapsed([within, long]) == 240
     assert update_tables.elapsed([after, within, long]) == 300
-    assert update_tables.elapsed([long, at_work("23:00:00", 5)]) == 245
+    assert update_tables.elapsed([long, running("23:00:00", 5)]) == 245
 
 
 def test_a_notebook_that_a_recorded_run_did_not_have_has_a_dash():
@@ -85,15 +85,15 @@ def run(tmp_path, monkeypatch):
     return FakeRun()
 
 
-def test_a_whole_run_is_recorded_and_what_was_known_of_others_stays(run):
+def test_a_complete_run_is_recorded_and_the_record_of_others_stays(run):
     known = {"mnist/quick": recorded(60), f"{DATASET}/{PROFILE}": recorded(60)}
-    found = update_tables.collect(known)
-    assert found["mnist/quick"] == recorded(60)
+    record = update_tables.collect(known)
+    assert record["mnist/quick"] == recorded(60)
     expected = {
         name: round(manifests.read(paths.stage_folder(DATASET, PROFILE, name))["seconds"]) for name in EVERY
     }
-    assert found[f"{DATASET}/{PROFILE}"]["seconds"] == expected
-    assert known[f"{DATASET}/{PROFILE}"] == recorded(60), "what was given is left as it is"
+    assert record[f"{DATASET}/{PROFILE}"]["seconds"] == expected
+    assert known[f"{DATASET}/{PROFILE}"] == recorded(60), "the argument is not changed"
 
 
 def test_a_run_in_which_a_stage_is_missing_is_not_recorded(run):
@@ -104,9 +104,9 @@ def test_a_run_in_which_a_stage_is_missing_is_not_recorded(run):
 
 
 def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
-    found = update_tables.run_of(DATASET, PROFILE)
-    found["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
-    record = {"mnist/quick": {**found, "elapsed_seconds": 750}, "digits/smoke": found}
+    run_record = update_tables.run_of(DATASET, PROFILE)
+    run_record["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
+    record = {"mnist/quick": {**run_record, "elapsed_seconds": 750}, "digits/smoke": run_record}
     folder = {
         "champion": {"label": "tuned", "accuracy": 0.987, "accuracy_ci95": [0.96, 0.99], "n": 127},
         "images": {"cat": 150, "coffee": 250},
@@ -117,7 +117,7 @@ def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
     rows = update_tables.runs_table(record, folder).splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert len(rows) == 4, "smoke runs are left out"
-    label = found["models"]["tuned"]["label"]
+    label = run_record["models"]["tuned"]["label"]
     assert rows[2] == f"| MNIST | `quick` | {label} | 43.2% | 40.0% – 46.0% | 777 | 12 |"
     assert rows[3] == (
         "| a folder: 400 tiles of 2 photographs | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 | 6.2 |"
@@ -129,8 +129,10 @@ def test_runs_of_which_only_the_minutes_are_known_are_not_listed():
 
 
 def test_the_standard_run_s_models_are_listed_before_the_quick_one_s(run):
-    found = update_tables.run_of(DATASET, PROFILE)
-    record = {f"fashion_mnist/{profile}": {**found, "profile": profile} for profile in ("quick", "standard")}
+    run_record = update_tables.run_of(DATASET, PROFILE)
+    record = {
+        f"fashion_mnist/{profile}": {**run_record, "profile": profile} for profile in ("quick", "standard")
+    }
     assert "at `standard`" in update_tables.results_table(record)
     del record["fashion_mnist/standard"]["models"]
     assert "at `quick`" in update_tables.results_table(record)

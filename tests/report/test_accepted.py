@@ -1,4 +1,4 @@
-"""The accepted run: what is kept, what is refused, and that nothing is lost."""
+"""The reference of the accepted run: its content, what is refused, and that nothing is lost."""
 
 import hashlib
 import json
@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from conftest import REPOSITORY
-from evaluated_runs import FIGURES, EvaluatedRun, figure
+from evaluated_runs import EvaluatedRun
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.report import collect, render
-from helpers.report.regression import accept, reference, thumbnails
+from helpers.report.regression import accept, reference
 from helpers.series import manifests, stages
 from report_runs import DATASET, PROFILE, written_once
 
@@ -38,25 +37,18 @@ def reference_file() -> Path:
 
 
 def files() -> dict[str, bytes]:
-    """Return all that is kept of accepted runs."""
+    """Return the files of all accepted runs."""
     root = reference_file().parents[1]
     return {
         file.relative_to(root).as_posix(): file.read_bytes() for file in root.rglob("*") if file.is_file()
     }
 
 
-def test_every_figure_that_is_kept_is_one_that_its_stage_writes() -> None:
-    for kept in (accept._OF_CHAMPION, accept._OF_SERIES, FIGURES):
-        for notebook, names in kept.items():
-            written = stages.of_notebook(notebook)[0].writes
-            assert not {f"figures/{name}.png" for name in names} - set(written)
-
-
 def test_what_is_accepted_is_read_again(run: EvaluatedRun) -> None:
     assert render.accept(DATASET, PROFILE) == reference_file()
-    found = reference.read(DATASET, PROFILE)
-    assert set(found.candidates) == set(stages.CANDIDATES)
-    for name, one in found.candidates.items():
+    accepted = reference.read(DATASET, PROFILE)
+    assert set(accepted.candidates) == set(stages.CANDIDATES)
+    for name, one in accepted.candidates.items():
         logged = json.loads((run.folder(f"07_evaluation/{name}") / "metrics.json").read_text())
         assert np.array_equal(one.predicted, run.predicted[name])
         assert one.confusion.tolist() == logged["confusion"]
@@ -66,14 +58,11 @@ def test_what_is_accepted_is_read_again(run: EvaluatedRun) -> None:
             logged["ece_scaled"],
         )
         assert (one.label, one.n, one.class_names) == (logged["label"], len(run.labels), run.classes)
-    assert found.champion == run.metrics["10_export"]["candidate"]
-    assert found.validation["three-layer CNN"] == 0.912
-    assert found.seconds == {stage.name: 60.0 for stage in stages.STAGES}
-    assert found.seeds == ("0",)
-    assert found.machines == ("A processor at 2 GHz, 2 cores",)
-    assert found.versions == {"keras": ("3.15.1",), "python": ("3.11.2",)}
-    drawn = run.folder("10_export") / "figures" / "formats.png"
-    assert found.figures["10_export"]["figures/formats.png"] == manifests.sha256(drawn)
+    assert accepted.champion == run.metrics["10_export"]["candidate"]
+    assert accepted.validation["three-layer CNN"] == 0.912
+    assert accepted.seeds == ("0",)
+    assert accepted.machines == ("A processor at 2 GHz, 2 cores",)
+    assert accepted.versions == {"keras": ("3.15.1",), "python": ("3.11.2",)}
 
 
 @given(st.lists(st.integers(0, 299), max_size=200), st.sampled_from([300, 65_536, 65_537]))
@@ -85,45 +74,6 @@ def test_predictions_survive_packing(values: list[int], classes: int) -> None:
 def test_the_last_class_survives_packing(classes: int) -> None:
     predicted = np.array([0, classes - 1])
     assert reference.unpack(reference.pack(predicted, classes)).tolist() == [0, classes - 1]
-
-
-def test_pictures_of_large_figures_are_small_and_say_what_they_show(run: EvaluatedRun) -> None:
-    run.side = 720
-    run.write_all()
-    render.accept(DATASET, PROFILE)
-    found = reference.read(DATASET, PROFILE)
-    assert len(found.pictures) >= 1
-    assert sum(map(len, files().values())) <= 400_000
-    for picture in found.pictures:
-        with Image.open(found.folder / picture.file) as image:
-            assert image.format == "WEBP"
-            assert image.size == (picture.width, picture.height)
-            assert image.width <= 700
-        assert picture.alt == f"{Path(picture.name).stem} of {picture.stage}. As first drawn."
-
-
-@pytest.mark.parametrize("side", [24, 240])
-def test_all_of_it_stays_small_whatever_the_figures_are(run: EvaluatedRun, side: int) -> None:
-    run.side = side
-    run.write_all()
-    render.accept(DATASET, PROFILE)
-    assert sum(map(len, files().values())) <= 400_000
-
-
-def test_champion_s_evidence_is_kept(run: EvaluatedRun) -> None:
-    render.accept(DATASET, PROFILE)
-    champion = run.metrics["10_export"]["candidate"]
-    kept = {(one.stage, Path(one.name).stem) for one in reference.read(DATASET, PROFILE).pictures}
-    assert {
-        (f"07_evaluation/{champion}", "confusion_matrix"),
-        (f"07_evaluation/{champion}", "reliability"),
-        (f"07_evaluation/{champion}", "learning_curves"),
-        (f"07_evaluation/{champion}", "misclassified"),
-        (f"08_grad_cam/{champion}", "maps_wrong"),
-        ("04_baseline", "return_on_complexity"),
-        ("10_export", "formats"),
-        ("11_serving", "latency_and_throughput"),
-    } <= kept
 
 
 def _not_run(run: EvaluatedRun) -> None:
@@ -153,7 +103,7 @@ def _outdated(run: EvaluatedRun) -> None:
         (_outdated, "07_evaluation/tuned is outdated"),
     ],
 )
-def test_series_that_is_not_whole_is_refused_and_nothing_is_lost(run: EvaluatedRun, harm, said: str) -> None:
+def test_incomplete_series_is_refused_and_nothing_is_lost(run: EvaluatedRun, harm, said: str) -> None:
     render.accept(DATASET, PROFILE)
     before = files()
     harm(run)
@@ -186,12 +136,12 @@ def test_file_that_changes_while_it_is_read_is_noticed(run: EvaluatedRun) -> Non
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_acceptance_that_is_cut_short_leaves_the_one_before_whole(
+def test_interrupted_acceptance_leaves_the_earlier_one_intact(
     run: EvaluatedRun, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     render.accept(DATASET, PROFILE)
     before = files()
-    run.about = dict.fromkeys(stages.BY_NAME, "Drawn anew.")
+    run.predicted["tuned"] = run.predicted["transfer"]
     run.write_all()
 
     def fail(*_: object) -> None:
@@ -201,17 +151,32 @@ def test_acceptance_that_is_cut_short_leaves_the_one_before_whole(
         patch.setattr(manifests, "write_json", fail)
         with pytest.raises(OsemnError if isinstance(error, OSError) else KeyboardInterrupt):
             render.accept(DATASET, PROFILE)
-    after = files()
-    assert {name: after[name] for name in before} == before
-    assert "As first drawn." in reference.read(DATASET, PROFILE).pictures[0].alt
+    assert files() == before
     render.accept(DATASET, PROFILE)
-    found = reference.read(DATASET, PROFILE)
-    assert all("Drawn anew." in picture.alt for picture in found.pictures)
-    assert {file.name for file in found.folder.iterdir()} == {picture.file for picture in found.pictures}
+    accepted = reference.read(DATASET, PROFILE).candidates
+    assert np.array_equal(accepted["tuned"].predicted, accepted["transfer"].predicted)
+
+
+def test_reference_of_an_earlier_version_is_read_and_its_figures_are_removed_by_the_next(
+    run: EvaluatedRun,
+) -> None:
+    render.accept(DATASET, PROFILE)
+    copy = reference_file().with_suffix("") / "formats.webp"
+    copy.parent.mkdir()
+    copy.write_bytes(b"RIFF")
+    earlier = {
+        "pictures": [{"file": copy.name, "sha256": "0" * 64}],
+        "figures": {},
+        "seconds": {"04_baseline": 60.0},
+    }
+    _edited(lambda content: content.update(earlier))(reference_file())
+    assert reference.read(DATASET, PROFILE).champion == "tuned"
+    render.accept(DATASET, PROFILE)
+    assert list(files()) == [f"{DATASET}/{PROFILE}.json"]
 
 
 def _edited(change, *, signed: bool = True):
-    """Return what edits the reference's content, and signs it as if it had been written so."""
+    """Return a function that edits the reference's content and updates its hash."""
 
     def edit(file: Path) -> None:
         content = json.loads(file.read_text())
@@ -225,10 +190,6 @@ def _edited(change, *, signed: bool = True):
 
 def _cut(share: float):
     return lambda file: file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-
-
-def _first_picture(file: Path) -> Path:
-    return sorted(file.with_suffix("").iterdir())[0]
 
 
 DAMAGES = {
@@ -251,7 +212,7 @@ DAMAGES = {
     "unknown champion": _edited(lambda content: content.update(champion="nobody")),
     "no date": _edited(lambda content: content.update(accepted="yesterday")),
     "words for numbers": _edited(lambda content: content["candidates"]["tuned"].update(accuracy="much")),
-    "predictions that are none": _edited(
+    "truncated predictions": _edited(
         lambda content: content["candidates"]["tuned"]["predicted"].update(zlib_base64="AAAA")
     ),
     "predictions of a wrong type": _edited(
@@ -262,16 +223,11 @@ DAMAGES = {
             predicted=content["candidates"]["transfer"]["predicted"]
         )
     ),
-    "picture elsewhere": _edited(
-        lambda content: content["pictures"][0].update(file="../../../etc/hostname", sha256="0" * 64)
-    ),
-    "picture gone": lambda file: _first_picture(file).unlink(),
-    "picture changed": lambda file: _first_picture(file).write_bytes(b"RIFF"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_reference_says_how_to_mend_it_and_stays_as_it_is(run: EvaluatedRun, damage) -> None:
+def test_damaged_reference_says_how_to_repair_it_and_stays_as_it_is(run: EvaluatedRun, damage) -> None:
     render.accept(DATASET, PROFILE)
     damage(reference_file())
     before = files()
@@ -282,8 +238,8 @@ def test_damaged_reference_says_how_to_mend_it_and_stays_as_it_is(run: Evaluated
     assert files() == before
 
 
-@pytest.mark.parametrize("name", ["cut short", "edited accuracy", "picture gone", "picture changed"])
-def test_accepting_again_mends_a_damaged_reference(run: EvaluatedRun, name: str) -> None:
+@pytest.mark.parametrize("name", ["cut short", "edited accuracy"])
+def test_accepting_again_repairs_a_damaged_reference(run: EvaluatedRun, name: str) -> None:
     render.accept(DATASET, PROFILE)
     DAMAGES[name](reference_file())
     render.accept(DATASET, PROFILE)
@@ -310,8 +266,8 @@ def test_reference_lies_in_the_project_even_if_outputs_do_not(
     monkeypatch.delenv(reference.FOLDER_VARIABLE, raising=False)
     monkeypatch.setenv("OSEMN_HOME", str(REPOSITORY))
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    found = reference.reference_file("fashion_mnist", "quick")
-    assert found == REPOSITORY / "reports" / "accepted" / "fashion_mnist" / "quick.json"
+    file = reference.reference_file("fashion_mnist", "quick")
+    assert file == REPOSITORY / "reports" / "accepted" / "fashion_mnist" / "quick.json"
 
 
 def test_reference_names_no_folder_of_the_machine(run: EvaluatedRun) -> None:
@@ -323,11 +279,11 @@ def test_reference_names_no_folder_of_the_machine(run: EvaluatedRun) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
-def test_git_keeps_what_was_accepted_and_ignores_rendered_reports(tmp_path: Path) -> None:
+def test_git_tracks_accepted_runs_and_ignores_rendered_reports(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / ".gitignore", tmp_path)
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    kept = ["reports/accepted/mnist/quick.json", "reports/accepted/mnist/quick/a.webp"]
-    call = ["git", "-C", str(tmp_path), "check-ignore", *kept, "reports/mnist/quick/index.html"]
+    accepted = "reports/accepted/mnist/quick.json"
+    call = ["git", "-C", str(tmp_path), "check-ignore", accepted, "reports/mnist/quick/index.html"]
     ignored = subprocess.run(call, capture_output=True, text=True, check=False).stdout.split()
     assert ignored == ["reports/mnist/quick/index.html"]
 
@@ -363,19 +319,3 @@ def test_committed_references_can_be_read(monkeypatch: pytest.MonkeyPatch) -> No
     assert files
     for file in files:
         assert reference.read(file.parent.name, file.stem).champion
-
-
-def test_copies_that_cannot_fit_are_left_out_largest_first() -> None:
-    figures = {("stage", f"figures/{side}.png"): (figure(f"{side}", side), "it") for side in (20, 250)}
-    sizes = {key: len(copy.content) for key, copy in thumbnails.fit(figures, 10**6).items()}
-    small = ("stage", "figures/20.png")
-    assert list(thumbnails.fit(figures, sizes[small] + 100)) == [small]
-    assert thumbnails.fit(figures, 10) == {}
-
-
-@pytest.mark.parametrize(
-    ("content", "said"), [(b"no picture", "is no PNG"), (figure("", 8), "has no description")]
-)
-def test_figure_that_cannot_be_kept_is_refused(content: bytes, said: str) -> None:
-    with pytest.raises(OsemnError, match=f"the figure {said}"):
-        thumbnails.shrink(content, "the figure")

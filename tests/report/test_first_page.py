@@ -9,9 +9,10 @@ import pytest
 
 from helpers import paths
 from helpers.obtain import data
-from helpers.report import collect, conclusions, evidence, first_screen, post_mortem, provenance, questions
+from helpers.report import collect, conclusions, evidence, first_screen, models, post_mortem, provenance
 from helpers.report.html import index as first_page
 from helpers.report.html import pages
+from helpers.series import stages
 from report_runs import (
     BUSINESS,
     DATASET,
@@ -40,9 +41,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
     monkeypatch.delenv("OSEMN_HOME", raising=False)
-    found = FakeRun(copy_of=finished)
-    found.metrics = deepcopy(found.metrics)
-    return found
+    copied = FakeRun(copy_of=finished)
+    copied.metrics = deepcopy(copied.metrics)
+    return copied
 
 
 def index() -> str:
@@ -55,21 +56,21 @@ def tiles(metrics: dict) -> dict[str, first_screen.Tile]:
 
 
 def test_the_champions_numbers_stand_with_their_files(metrics):
-    found = tiles(metrics)
-    assert first_screen.candidate(metrics) == "tuned"
-    assert (found["Test accuracy"].value, found["Test accuracy"].detail) == (
+    shown = tiles(metrics)
+    assert models.find_champion(metrics) == "tuned"
+    assert (shown["Test accuracy"].value, shown["Test accuracy"].detail) == (
         "91.8%",
         "95% interval 88.8 to 93.8%",
     )
-    assert found["Macro-F1"].value == "0.917"
-    assert (found["Parameters"].value, found["Parameters"].detail) == ("240,000", "0.96 MB as ONNX")
-    assert (found["Latency, one picture"].value, found["Latency, one picture"].detail) == (
+    assert shown["Macro-F1"].value == "0.917"
+    assert (shown["Parameters"].value, shown["Parameters"].detail) == ("240,000", "0.96 MB as ONNX")
+    assert (shown["Latency, one image"].value, shown["Latency, one image"].detail) == (
         "0.3 ms",
         "0.62 ms by the service",
     )
-    assert found["Training"].value == "60 s"
-    assert found["Latency, one picture"].source == "10_export/metrics.json, 11_serving/metrics.json"
-    assert found["Test accuracy"].source == f"{TESTED}/metrics.json"
+    assert shown["Training"].value == "60 s"
+    assert shown["Latency, one image"].source == "10_export/metrics.json, 11_serving/metrics.json"
+    assert shown["Test accuracy"].source == f"{TESTED}/metrics.json"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,13 @@ def test_the_champions_numbers_stand_with_their_files(metrics):
         ("10_export", ["latency_ms", "tuned"], 0.47, ">0.3 ms<", ">0.47 ms<"),
         ("11_serving", ["load", 0, "p50"], 0.93, "0.62 ms by the service", "0.93 ms by the service"),
         (TESTED, ["doubtful_labels"], 17, "9 test labels (2.5%)", "17 test labels (4.7%)"),
-        ("09_tuning", ["gain", "points"], 1.23, "0.8 percentage points", "1.2 percentage points"),
+        (
+            "09_tuning",
+            ["conclusions", 0, "text"],
+            "It gained 1.2 points.",
+            "gained 0.8 percentage points",
+            "gained 1.2 points",
+        ),
     ],
 )
 def test_a_changed_metric_changes_the_page(run: FakeRun, stage, path, value, before, after):
@@ -101,7 +108,7 @@ def test_a_changed_metric_changes_the_page(run: FakeRun, stage, path, value, bef
 
 def test_what_it_must_not_be_used_for_names_weak_classes_and_the_threshold(metrics):
     texts = [text for text, _ in first_screen.not_for(metrics, 0.93)]
-    assert texts[0].startswith("Deciding alone that a picture shows one (80.0%, 77.0 to 82.0%)")
+    assert texts[0].startswith("Deciding alone that an image shows one (80.0%, 77.0 to 82.0%)")
     assert "zero" not in texts[0]
     assert "confidence below 0.93" in texts[1]
     metrics[TESTED]["per_class"]["one"]["precision_ci95"] = [0.75, 0.95]
@@ -109,133 +116,59 @@ def test_what_it_must_not_be_used_for_names_weak_classes_and_the_threshold(metri
     assert not any("Deciding alone" in text or "confidence below" in text for text in texts)
 
 
-def test_without_an_evaluated_champion_there_is_nothing_to_sign(run: FakeRun):
+def test_without_an_evaluated_champion_the_best_model_is_on_top(run: FakeRun):
     del run.metrics["10_export"]["candidate"]
     run.write("10_export")
     run.write("12_report")
     page = index()
-    assert "there is nothing to sign" in page
-    assert "Not to be used for" not in page
+    assert "No champion has been exported and evaluated yet." in page
+    assert '<p class="lead">Of 7 models, fine-tuned Lite0' in page
+    assert "Do not use it for" not in page
 
 
-@pytest.mark.parametrize(
-    ("shown", "points", "opening"),
-    [
-        (
-            True,
-            -3.5,
-            "Yes: fine-tuned Lite0, 64 px beats the tuned residual CNN, the best that was trained from scratch, by 3.5",
-        ),
-        (
-            True,
-            1.2,
-            "No: fine-tuned Lite0, 64 px stays behind the tuned residual CNN, the best that was trained from scratch, by 1.2",
-        ),
-        (
-            False,
-            -0.2,
-            "Not shown: fine-tuned Lite0, 64 px and the tuned residual CNN, the best that was trained from scratch, differ by 0.2",
-        ),
-        (
-            False,
-            -0.04,
-            "Not shown: fine-tuned Lite0, 64 px and the tuned residual CNN, the best that was trained from scratch, differ by less than 0.1 percentage",
-        ),
-    ],
-)
-def test_transfer_learning_is_judged_by_the_paired_test(metrics, shown, points, opening):
-    found = metrics["07_evaluation/tuned"]["compared"][2]
-    assert found["other"] == "fine_tuned"
-    found.update(shown=shown, points=points)
-    asked = {question: answer for question, answer, _ in questions.answers(metrics)}
-    answer = asked["Was transfer learning worth it on images of 8 pixels?"]
-    assert answer.startswith(opening)
-    assert (
-        "at 15 × the parameters, 90 s of fitting instead of 60 s and 2.1 ms instead of 0.3 ms for a picture."
-        in answer
-    )
-    assert answer.endswith(
-        "Without fine-tuning, as frozen Lite0, 64 px, it beats that network by 0.7 percentage points (p = 0.040)."
-    )
-
-
-def test_pretrained_network_is_held_against_the_best_from_scratch_whichever_that_is(metrics):
-    metrics["09_tuning"]["models"]["tuned"]["accuracy"] = 0.9
-    asked = {question: answer for question, answer, _ in questions.answers(metrics)}
-    answer = asked["Was transfer learning worth it on images of 8 pixels?"]
-    assert (
-        "Not shown: fine-tuned Lite0, 64 px and the three-layer CNN, the best that was trained from scratch"
-        in answer
-    )
-    assert "as frozen Lite0, 64 px, the difference to that network" in answer
-
-
-def test_tuning_is_judged_over_defaults_and_baseline(metrics):
-    metrics["09_tuning"]["against_baseline"] = {"points": 0.4, "p_value": 0.3}
-    asked = {question: answer for question, answer, _ in questions.answers(metrics)}
-    assert (
-        "settings that look better than the defaults: 0.8 percentage points" in asked["Was tuning worth it?"]
-    )
-    assert "no difference of the tuned network is shown: 0.4" in asked["Was tuning worth it?"]
-    metrics["09_tuning"]["against_baseline"] = {"points": -1.4, "p_value": 0.001}
-    asked = {question: answer for question, answer, _ in questions.answers(metrics)}
-    assert "the tuned network does worse: −1.4" in asked["Was tuning worth it?"]
-
-
-def test_the_price_of_the_champion_is_named(metrics):
-    answer = {question: answer for question, answer, _ in questions.answers(metrics)}
-    why = answer["Why this model and not the others?"]
-    assert why.endswith(
-        "The price: 0.3 ms instead of 0.15 ms of the three-layer CNN for one picture, in the format that is served."
-    )
-    metrics["10_export"]["latency_ms"]["tuned"] = 0.1
-    why = dict(entry[:2] for entry in questions.answers(metrics))["Why this model and not the others?"]
-    assert why.endswith("It is also the fastest of them.")
-
-
-def test_questions_without_numbers_are_not_asked():
-    assert questions.answers({}) == []
+def test_without_metrics_the_sections_are_empty():
     assert post_mortem.lessons({}) == []
     assert first_screen.tiles({}) == first_screen.not_for({}) == []
+    assert first_screen.lead({}, "Digits") == ""
 
 
-def test_the_post_mortem_counts_confusions_both_ways(metrics):
+def test_the_post_mortem_prints_the_conclusions_on_the_champion(metrics):
     lessons = {lesson.heading: lesson for lesson in post_mortem.lessons(metrics)}
-    (text,) = lessons["Systematic failures"].texts
-    assert "28 of 360 test images are told wrong" in text
-    assert "zero and one (18), zero and two (5) and one and two (5): 100.0% of all mistakes" in text
-    assert "**" not in lessons["What to collect next"].texts[0]
-    metrics[TESTED]["confusion"] = [[120, 0, 0], [0, 120, 0], [0, 0, 120]]
-    (text,) = post_mortem.lessons(metrics)[0].texts
-    assert text == "No test image is told wrong."
+    assert lessons["Systematic errors"].texts == ("tuned confuses zero and one most.",)
+    assert lessons["What to collect next"].texts[0] == "tuned is less accurate on dark images."
+    assert "**" not in lessons["What to collect next"].texts[1]
+    assert lessons["When to retrain"].texts[0] == "The monitor detects rotation from 10°."
+    assert lessons["When to retrain"].source == f"{TESTED}/metrics.json, 11_serving/metrics.json"
 
 
-def test_the_drift_monitor_is_said_to_notice_what_it_noticed(metrics):
-    lessons = {lesson.heading: lesson for lesson in post_mortem.lessons(metrics)}
-    watched = lessons["When to train again"].texts[0]
-    assert "Watching 200 pictures" in watched
-    assert "rotation from 10° and other pictures. Mostly not noticed: rotation of 5°." in watched
-    assert "False alarms: 2 of 1,000" in watched
+def test_labels_to_check_are_counted(metrics):
+    def labels() -> str:
+        (lesson,) = [one for one in post_mortem.lessons(metrics) if one.heading == "Labels to check"]
+        return lesson.texts[0]
+
+    assert labels().startswith("9 test labels (2.5%) disagree with nearly all of their nearest neighbours")
+    metrics[TESTED]["doubtful_labels"] = 0
+    assert labels().startswith("No test label disagrees")
 
 
 @pytest.mark.parametrize(("accuracy", "n"), [(0.7, 10_000), (0.92, 1_000), (0.98, 360)])
-def test_the_sample_to_label_has_the_errors_that_are_claimed_however_few_test_images(accuracy, n):
+def test_the_sample_to_label_has_the_claimed_error_rates_however_few_test_images(accuracy, n):
     images, limit = post_mortem.labelled_sample(accuracy, n, 0.03)
     draw = np.random.default_rng(0)
-    true = draw.beta(accuracy * n + 0.5, (1 - accuracy) * n + 0.5, 100_000)  # what it may have been
+    true = draw.beta(accuracy * n + 0.5, (1 - accuracy) * n + 0.5, 100_000)  # the accuracy is uncertain
     unchanged = draw.binomial(images, true)
     worse = draw.binomial(images, np.clip(true - 0.03, 0, 1))
     assert 0.02 < np.mean(unchanged < limit) < 0.053
     assert np.mean(worse < limit) > 0.79
 
 
-def test_few_test_images_cannot_tell_a_loss_by_any_sample():
+def test_with_few_test_images_no_sample_detects_a_loss():
     assert post_mortem.labelled_sample(0.9, 100, 0.03) is None
-    assert "no sample would tell" in post_mortem.retraining(0.9, 100)
+    assert "no sample can distinguish" in post_mortem.retraining(0.9, 100)
     assert post_mortem.labelled_sample(0.02, 10_000, 0.03) is None
 
 
-def test_a_model_that_was_always_right_has_a_sample_to_label_too():
+def test_a_perfect_model_has_a_sample_to_label_too():
     images, limit = post_mortem.labelled_sample(1.0, 360, 0.03)
     assert 0 < limit <= images
 
@@ -281,7 +214,7 @@ def exhibited(run: FakeRun, *figures: tuple[str, str]) -> dict[str, str]:
 def test_evidence_links_each_figure_to_page_and_file(run: FakeRun):
     drawn = ((TESTED, "confusion_matrix"), ("11_serving", "drift_power"), (TESTED, "misclassified"))
     headings = list(exhibited(run, *drawn))
-    assert headings == ["Confusion matrix", "Classes one by one", "Formats", "Power of the drift monitor"]
+    assert headings == ["Confusion matrix", "Scores by class", "Formats", "Power of the drift monitor"]
     page = index()
     for name in ("confusion_matrix", "drift_power", "misclassified"):
         assert f'alt="What {name} shows."' in page
@@ -290,10 +223,10 @@ def test_evidence_links_each_figure_to_page_and_file(run: FakeRun):
     assert 'href="metrics/11_serving.json"' in section
 
 
-def test_business_value_is_shown_as_12_found_it(run: FakeRun, metrics):
-    run.write_summary(conclusions.summary(metrics, "Digits", BUSINESS))
+def test_business_value_is_shown_as_12_logged_it(run: FakeRun, metrics):
+    run.write_summary(conclusions.summarise(metrics, "Digits", BUSINESS))
     page = index()
-    for text in (*list(BUSINESS.values())[:4], "31 (29 to 33)", "confidence below 0.93"):
+    for text in (*list(BUSINESS.values())[:3], "31 (29 to 33)", "confidence below 0.93"):
         assert text in page
 
 
@@ -310,37 +243,33 @@ def test_threshold_says_which_confidence_it_is_of(metrics):
     assert any("calibrated confidence below 0.96 (after temperature scaling" in text for text in texts)
 
 
-def test_evidence_hides_neither_the_failed_check_nor_the_worst_bin(run: FakeRun):
+def test_every_figure_of_evidence_and_post_mortem_is_one_that_its_stage_writes(run: FakeRun, metrics):
+    drawn = [
+        (stage.name, name.removeprefix("figures/").removesuffix(".png"))
+        for stage in stages.STAGES
+        if stage.candidate in ("", "tuned")
+        for name in stage.writes
+        if name.endswith(".png")
+    ]
+    assert len(exhibited(run, *drawn)) == 9
+    for lesson in post_mortem.lessons(metrics):
+        stage, _, name = lesson.figure.partition("/figures/")
+        assert not name or f"figures/{name}" in stages.find(stage).writes
+
+
+def test_evidence_prints_the_conclusions_of_its_stages(run: FakeRun):
     cam = "08_grad_cam/tuned"
-    found = exhibited(run, (TESTED, "reliability"), (cam, "maps_wrong"), (cam, "deletion_and_insertion"))
-    assert (
-        "of 40 answers of a scaled confidence of 75.0% on average, only 56.0% are right"
-        in found["Calibration"]
+    drawn = ((TESTED, "reliability"), (TESTED, "learning_curves"), (cam, "maps_wrong"))
+    texts = exhibited(run, *drawn, (cam, "deletion_and_insertion"), ("11_serving", "latency_and_throughput"))
+    assert texts["Calibration"] == "tuned is underconfident before scaling."
+    assert texts["Scores by class"] == "tuned is weakest on one."
+    assert texts["Learning curves"] == "tuned has a good fit."
+    assert texts["Where it looks when it is wrong"] == "tuned looks at the object."
+    assert texts["Checks of the Grad-CAM maps"] == (
+        "The maps of tuned depend on its weights. Deletion is significant for tuned, insertion is not."
     )
-    checks = found["May the maps be believed?"]
-    assert "Deletion of what they mark" in checks
-    assert (
-        "−0.100 (95% interval −0.120 to −0.080): below zero if the maps mark what matters, so it does."
-        in checks
-    )
-    assert (
-        "+0.001 (95% interval −0.030 to +0.040): above zero if the maps mark what matters, which is not shown"
-        in checks
-    )
-    looks = found["Where it looks when it is wrong"]
-    assert "61.0% (55.0 to 67.0%) of a map lies on the object where the prediction is wrong, 53.0%" in looks
-
-
-@pytest.mark.parametrize(
-    ("answers", "said"), [(1_480, "99 of 100 within 5.6 ms"), (90, "95 of 100 within 4.4 ms")]
-)
-def test_slowest_of_a_hundred_is_told_only_of_many_answers(run: FakeRun, answers, said):
-    for row in run.metrics["11_serving"]["load"]:
-        row["answers"] = answers
-        row["per_second"] = 1_000.0 * row["connections"]
-    run.write("11_serving")
-    found = exhibited(run, ("11_serving", "latency_and_throughput"))
-    assert f"half of the {answers:,} answers within 2.5 ms, {said}." in found["Latency and throughput"]
+    assert texts["Formats"] == "All formats assign the same labels. ONNX is the smallest format."
+    assert texts["Latency and throughput"] == "Half of the responses arrive within 2.5 ms."
 
 
 def test_run_that_has_no_accepted_one_says_how_to_accept_it(run: FakeRun):

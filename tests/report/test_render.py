@@ -1,4 +1,4 @@
-"""The rendered report: what a page may hold, what is refused, and how sentences follow from numbers."""
+"""The rendered report: the content of its pages, what is refused, and how numbers follow the metrics."""
 
 import json
 import re
@@ -12,9 +12,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError
-from helpers.report import collect, conclusions
+from helpers.report import collect
 from helpers.report import render as report
-from helpers.report.html import notebook as outputs
 from helpers.series import manifests, stages
 from report_runs import (
     DATASET,
@@ -22,7 +21,6 @@ from report_runs import (
     PROFILE,
     FakeRun,
     metrics_by_stage,
-    only_baseline,
     picture_output,
     png,
     written_once,
@@ -44,7 +42,7 @@ CSS_FETCH = re.compile(r"@import[^;]*|url\(\s*['\"]?(?!data:)[^)]*\)")
 
 
 class Page(HTMLParser):
-    """What a page refers to, says and is made of."""
+    """The references, texts and elements of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,17 +57,17 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
-        found = dict(attrs)
-        self.tags.append((tag, found))
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
         self._inside = tag
         self.references += [(tag, name, value) for name, value in attrs if name in FETCHING]
         self.css += [value for name, value in attrs if name == "style"]
-        if "id" in found:
-            self.ids.append(found["id"])
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
         if re.fullmatch(r"h[1-6]", tag):
             self.headings.append(int(tag[1]))
         if tag == "img":
-            self.images.append(found)
+            self.images.append(attributes)
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = ""
@@ -80,12 +78,12 @@ class Page(HTMLParser):
 
     def external(self, beside: set[str]) -> list[str]:
         """Return every reference that leaves the report's folder."""
-        found = [match for css in self.css for match in CSS_FETCH.findall(css)]
+        outside = [match for css in self.css for match in CSS_FETCH.findall(css)]
         for tag, name, value in self.references:
             inside = value.startswith("data:") or value.partition("#")[0] in {*beside, ""}
             if not inside or (tag == "script" and name == "src"):
-                found.append(f"{tag} {name}={value}")
-        return found
+                outside.append(f"{tag} {name}={value}")
+        return outside
 
     def __contains__(self, words: str) -> bool:
         return words in self.text
@@ -138,13 +136,13 @@ def test_the_check_for_external_references_sees_each_kind() -> None:
 
 def test_what_would_fetch_or_run_is_taken_out_of_outputs(run: FakeRun) -> None:
     html = (
-        '<script>alert(1)</script><iframe src="https://e.org"></iframe><p onclick="alert(1)">kept</p>'
+        '<script>alert(1)</script><iframe src="https://e.org"></iframe><p onclick="alert(1)">stays</p>'
         '<p style="background: url(https://e.org/x.png)">plain</p><style>@import "https://e.org/x.css";</style>'
     )
     run.write("02_explore", [new_code_cell("x", outputs=[_shown(html)], execution_count=1)])
     page = render()["02_explore"]
     assert page.external(beside()) == []
-    assert "kept" in page
+    assert "stays" in page
     assert "alert(1)" not in page
 
 
@@ -256,23 +254,16 @@ def test_progress_bars_leave_their_last_state(run: FakeRun) -> None:
     assert "55%" not in page
 
 
-@pytest.mark.parametrize(
-    ("written", "left"),
-    [
-        ("1%\r50%\r100%\nnext", "100%\nnext"),
-        ("1%\r100%\r", "100%"),
-        ("a\r\nb", "a\nb"),
-        ("abc\b\bX", "aX"),
-        ("\b\bX", "X"),
-        ("plain", "plain"),
-    ],
-)
-def test_text_is_left_as_a_terminal_would_leave_it(written: str, left: str) -> None:
-    assert outputs.last_states(written) == left
-
-
 def test_colour_codes_of_terminals_do_not_reach_the_page(run: FakeRun) -> None:
     assert not any("\x1b" in page or "[31m" in page for page in render().values())
+
+
+@pytest.mark.parametrize("schema", [3, None])
+def test_a_summary_of_another_schema_is_left_out(run: FakeRun, schema: int | None) -> None:
+    run.write_summary({"schema": schema, "lead": "From another version."})
+    page = render()["index"]
+    assert "From another version." not in page
+    assert "No model has been compared yet." in page
 
 
 def test_pages_stay_under_three_megabytes(run: FakeRun) -> None:
@@ -373,28 +364,13 @@ def test_each_model_stands_with_a_link_to_the_file_of_its_numbers(run: FakeRun) 
     assert len(links) == 7
 
 
-def test_a_sentence_from_two_stages_links_to_both_files(run: FakeRun) -> None:
+def test_a_conclusion_from_two_stages_links_to_both_files(run: FakeRun) -> None:
     text = render()["index"].text
-    sentence = text[text.index("The return on complexity:") :].partition("</p>")[0]
+    sentence = text[text.index("Going from logistic regression") :].partition("</p>")[0]
     assert re.findall(r'href="([^"]+)"', sentence) == [
         "metrics/04_baseline.json",
         "metrics/06_fine_tuning.json",
     ]
-
-
-def test_a_summary_from_before_transfer_learning_is_still_shown(run: FakeRun) -> None:
-    """Such a summary names no file for each model: all of them are of 04_baseline."""
-    for stage in ("05_transfer_learning", "06_fine_tuning", "09_tuning"):
-        (run.folder(stage) / manifests.NAME).unlink()
-    summary = conclusions.summary(only_baseline(), "Digits")
-    for model in summary["models"]:
-        del model["source"]
-    manifests.write_json(run.folder("12_report") / "summary.json", summary)
-    run.seal("12_report")
-    page = render()["index"]
-    assert "Best of 4 models on Digits: three-layer CNN" in page
-    assert "osemn run --dataset digits --profile smoke --until 05_transfer_learning" in page
-    assert 'Three-layer CNN<span class="name"><a class="source" href="metrics/04_baseline.json"' in page
 
 
 def test_a_rendered_report_is_current(run: FakeRun) -> None:
@@ -451,34 +427,6 @@ def test_rendering_imports_no_tensorflow_and_the_check_imports_no_renderer(
         f"report.render({DATASET!r}, {PROFILE!r}); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=paths.project_root())
-
-
-def test_intervals_that_overlap_are_worded_as_no_difference() -> None:
-    models = {
-        "a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9),
-        "b": ("tree", 5, 1.0, 1.0, 9, 0.90, [0.88, 0.92], 0.9),
-    }
-    text = " ".join(item.text for item in conclusions.headline(only_baseline(models), "Digits"))
-    assert "No difference is shown between net and tree (90.0%, 88.0 to 92.0%)" in text
-    assert "The return on complexity is not shown" in text
-
-
-def test_intervals_apart_are_worded_as_a_difference() -> None:
-    text = " ".join(item.text for item in conclusions.headline(only_baseline(), "Digits"))
-    assert "The difference is shown" in text
-    assert "random forest, is 3.7 percentage points behind" in text
-    assert "is 5.1 percentage points above logistic regression" in text
-
-
-def test_metrics_that_are_not_there_leave_gaps_and_no_crash() -> None:
-    assert conclusions.headline({}, "Digits") == []
-    assert conclusions.summary({"04_baseline": {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
-    alone = {"04_baseline": {"models": {"a": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}}
-    assert conclusions.headline(alone, "Digits")[0].text.startswith(
-        "Best of 1 models on Digits: a, right on 50.0%"
-    )
-    with pytest.raises(OsemnError, match="holds no model"):
-        conclusions.require_models({})
 
 
 def test_colours_of_words_contrast_with_what_is_behind_them() -> None:

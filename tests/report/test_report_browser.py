@@ -34,7 +34,7 @@ def _draw_everything(run: FakeRun) -> None:
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(png(f"What {file.stem} of {stage.name} shows."))
             run.seal(stage.name)
-    run.write_summary(conclusions.summary(run.metrics, "Digits", BUSINESS))
+    run.write_summary(conclusions.summarise(run.metrics, "Digits", BUSINESS))
 
 
 class Reader:
@@ -85,7 +85,7 @@ def read(browser) -> Iterator:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["index", "02_explore"])
-def test_a_page_opens_quietly_and_fits_the_screen(
+def test_a_page_opens_without_messages_and_fits_the_screen(
     read, folder: Path, tmp_path: Path, name, size, scheme
 ) -> None:
     reader = read(size, scheme).open(folder / f"{name}.html")
@@ -181,8 +181,8 @@ def test_axe_finds_no_violation(read, folder: Path, name: str, size: str, scheme
     reader = read(size, scheme).open(folder / f"{name}.html")
     reader.page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     reader.page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = reader.page.evaluate("axe.run()")["violations"]
-    assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in found] == []
+    violations = reader.page.evaluate("axe.run()")["violations"]
+    assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in violations] == []
 
 
 def test_on_paper_nothing_is_cut_and_folded_code_is_left_out(read, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sentences about the models of several stages: whose numbers, whose test, and where each is from."""
+"""Conclusions: those that compare stages follow the numbers, all others are printed as their stages worded them."""
 
 from copy import deepcopy
 
@@ -7,12 +7,14 @@ import update_tables
 
 from helpers import wording
 from helpers.errors import OsemnError
-from helpers.report import conclusions, models, transfer, tuned
+from helpers.report import conclusions, models, questions, stage_conclusions
 from report_runs import (
+    CONCLUSIONS,
     DATASET,
     FINE_TUNED,
     PROFILE,
     FakeRun,
+    evaluated_metrics,
     metrics_by_stage,
     models_metrics,
     only_baseline,
@@ -20,264 +22,182 @@ from report_runs import (
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
 TUNING = "09_tuning"
-PAIRED = "paired test, p = 0.012"
 
 
 @pytest.fixture
 def metrics() -> dict:
-    return deepcopy(metrics_by_stage())
+    return deepcopy({**metrics_by_stage(), **evaluated_metrics()})
 
 
-def headline(metrics: dict) -> str:
-    return " ".join(item.text for item in conclusions.headline(metrics, "Digits"))
-
-
-def logged_test(metrics: dict) -> dict:
-    """Return the logged test of the frozen base against all blocks fine-tuned."""
-    return metrics[FINE_TUNING]["differences"][1]
+def best(metrics: dict) -> str:
+    return conclusions.best_model(metrics, "Digits").text
 
 
 def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
-    found = conclusions.models(metrics)
-    assert [model.name for model in found[:4]] == ["fine_tuned", "transfer", "tuned", "baseline_cnn"]
-    assert [model.stage for model in found[:4]] == [FINE_TUNING, TRANSFER, TUNING, BASELINE]
-    assert [model.source for model in found[:3]] == [
+    compared = models.list_models(metrics)
+    assert [model.name for model in compared[:4]] == ["fine_tuned", "transfer", "tuned", "baseline_cnn"]
+    assert [model.stage for model in compared[:4]] == [FINE_TUNING, TRANSFER, TUNING, BASELINE]
+    assert [model.source for model in compared[:3]] == [
         f"{stage}/metrics.json" for stage in (FINE_TUNING, TRANSFER, TUNING)
     ]
-    assert "Best of 7 models on Digits: fine-tuned Lite0, 64 px, right on 94.5% of 144" in headline(metrics)
+    assert best(metrics) == (
+        "Of 7 models, fine-tuned Lite0, 64 px has the highest accuracy on Digits: 94.5% of 144 validation images "
+        "(95% interval 93.1 to 95.6%)."
+    )
 
 
-def test_series_without_transfer_learning_speaks_of_the_baselines_only():
-    summary = conclusions.summary(only_baseline(), "Digits")
-    assert summary["headline"][0]["text"].startswith("Best of 4 models on Digits: three-layer CNN")
-    told = summary["headline"] + summary["learned"]
-    assert {file for item in told for file in item["source"].split(", ")} == {
+def test_series_without_transfer_learning_compares_the_baselines_only():
+    summary = conclusions.summarise(only_baseline(), "Digits")
+    assert summary["best_model"]["text"].startswith("Of 4 models, three-layer CNN has the highest accuracy")
+    assert summary["best_model"]["source"] == "04_baseline/metrics.json"
+    assert {statement["source"] for statement in summary["also"]} == {
         "00_warm_up/metrics.json",
         "02_explore/metrics.json",
         "04_baseline/metrics.json",
     }
-    assert summary["models_source"] == "04_baseline/metrics.json"
 
 
-def test_every_sentence_names_every_file_that_its_numbers_come_from(metrics):
-    found = conclusions.headline(metrics, "Digits")
+def test_every_conclusion_names_the_files_that_hold_its_numbers(metrics):
     all_four = ", ".join(f"{stage}/metrics.json" for stage in (BASELINE, TRANSFER, FINE_TUNING, TUNING))
-    by_start = {item.text[:22]: item.source for item in found}
-    assert by_start["Best of 7 models on Di"] == all_four
-    assert by_start["The return on complexi"] == f"{BASELINE}/metrics.json, {FINE_TUNING}/metrics.json"
-    assert by_start["Always naming the most"] == f"{BASELINE}/metrics.json"
-    assert conclusions.learned(metrics, "Digits")[0].source == all_four
-
-
-def test_paired_test_overrules_intervals_that_overlap(metrics):
-    best, second = conclusions.models(metrics)[:2]
-    assert conclusions.overlap(best, second)
-    text = headline(metrics)
-    assert (
-        "The difference is shown between fine-tuned Lite0, 64 px (94.5%) and frozen Lite0, 64 px (93.4%): "
-        f"1.1 percentage points (95% interval 0.2 to 1.9; {PAIRED})." in text
-    )
-    assert "No difference is shown" not in text
-    assert "between fine-tuned Lite0, 64 px and the other 5 models is shown" in text
+    assert conclusions.best_model(metrics, "Digits").source == all_four
+    assert conclusions.complexity(metrics).source == f"{BASELINE}/metrics.json, {FINE_TUNING}/metrics.json"
 
 
 def tested_in_pairs(metrics) -> None:
-    """Let 10 have compared the best candidate with the others, image by image."""
-    metrics["10_export"] = {
-        **metrics["10_export"],
-        "against_best": [
-            {
-                "best": "fine_tuned",
-                "other": other,
-                "points": ahead,
-                "p_value": p_value,
-                "shown": p_value < 0.05,
-            }
-            for other, ahead, p_value in (
-                ("baseline_cnn", 3.3, 0.0001),
-                ("tuned", 2.4, 0.061),
-                ("transfer", 1.1, 0.012),
-            )
-        ],
-    }
+    """Add the paired tests of the best candidate that 10 logs."""
+    rows = (("baseline_cnn", 3.3, 0.0001), ("tuned", 2.4, 0.061), ("transfer", 1.1, 0.012))
+    metrics["10_export"]["against_best"] = [
+        {
+            "best": "fine_tuned",
+            "other": other,
+            "points": points,
+            "ci95": [points - 1, points + 1],
+            "p_value": p_value,
+            "shown": p_value < 0.05,
+        }
+        for other, points, p_value in rows
+    ]
 
 
-def test_paired_tests_of_all_candidates_overrule_the_intervals_of_all(metrics):
+def test_paired_tests_of_the_best_model_are_reported_with_their_intervals(metrics):
     tested_in_pairs(metrics)
-    text = headline(metrics)
-    assert (
-        "fine-tuned Lite0, 64 px does better than frozen Lite0, 64 px (93.4%) by 1.1 percentage points (p = 0.012) and three-layer CNN (91.2%) by 3.3 "
-        "percentage points (p < 0.001), and is not shown to differ from tuned residual CNN (92.1%, p = 0.061)."
-        in text
+    established = conclusions.best_model(metrics, "Digits")
+    assert established.text.endswith(
+        "In paired tests on these images, its lead is significant against frozen Lite0, 64 px (1.1 percentage points, 95% interval "
+        "0.1 to 2.1, p = 0.012) and three-layer CNN (3.3 percentage points, 95% interval 2.3 to 4.3, p < 0.001), and not "
+        "significant against tuned residual CNN (2.4 percentage points, 95% interval 1.4 to 3.4, p = 0.061)."
     )
-    assert "between fine-tuned Lite0, 64 px and the other 3 models is shown" in text
-    assert "The next best" not in text, "the paired tests spoke of it"
-    assert "The best of these, random forest, is" in text
-    assert text.count("tuned residual CNN") == 1
-    assert PAIRED not in text
-    shown = {model.name for model in conclusions.shown_worse(metrics)}
-    assert shown == {"majority", "logistic_regression", "random_forest", "transfer", "baseline_cnn"}
+    assert established.numbers["significantly_worse"] == ["transfer", "baseline_cnn"]
+    assert "10_export/metrics.json" in established.source
 
 
-def test_paired_tests_of_another_best_are_not_taken_for_this_one(metrics):
+def test_paired_tests_of_another_best_model_are_left_out(metrics):
     tested_in_pairs(metrics)
-    metrics["04_baseline"]["models"]["baseline_cnn"].update(accuracy=0.96, accuracy_ci95=[0.947, 0.97])
-    assert "image by image" not in headline(metrics)
-    assert {model.name for model in conclusions.shown_worse(metrics)} >= {"tuned", "transfer"}
+    metrics[BASELINE]["models"]["baseline_cnn"].update(accuracy=0.96, accuracy_ci95=[0.947, 0.97])
+    established = conclusions.best_model(metrics, "Digits")
+    assert "paired" not in established.text
+    assert established.numbers["significantly_worse"] == []
 
 
-def test_of_models_with_as_few_parameters_the_better_one_is_the_simplest(metrics):
+def test_complexity_compares_the_best_model_with_the_smallest(metrics):
+    text = conclusions.complexity(metrics).text
+    assert text.startswith(
+        "Going from logistic regression, the smallest model, to fine-tuned Lite0, 64 px gains 8.4 percentage points of validation "
+        "accuracy: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 parameters instead of 650"
+    )
+    assert text.endswith("90 s of training instead of 0.8 s, on 20,000 and 1,000 training images.")
+
+
+def test_of_models_with_equally_few_parameters_the_better_one_is_the_smallest(metrics):
     metrics[BASELINE]["models"]["majority"].update(parameters=0)
     metrics[BASELINE]["models"]["linear_svm"] = {
         **metrics[BASELINE]["models"]["logistic_regression"],
         "label": "linear SVM",
         "accuracy": 0.85,
     }
-    assert "above logistic regression" in headline(metrics)
+    assert "from logistic regression" in conclusions.complexity(metrics).text
 
 
-def test_without_a_paired_test_the_intervals_decide(metrics):
-    del metrics[FINE_TUNING]["differences"]
-    text = headline(metrics)
-    assert "No difference is shown between fine-tuned Lite0, 64 px and frozen Lite0, 64 px (93.4%" in text
-    assert "The other 5 models are lower: their intervals lie below" in text
-    assert "paired" not in text
+def test_smallest_model_may_be_the_best():
+    models = {"a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9)}
+    text = conclusions.complexity(only_baseline(models)).text
+    assert text == "The most accurate model, net, is also the smallest."
 
 
-def test_paired_test_that_shows_nothing_is_worded_so(metrics):
-    logged_test(metrics).update(points=-1.1, ci95=[-2.4, 0.2], p_value=0.31, shown=False)
-    text = headline(metrics)
-    assert "No difference is shown between fine-tuned Lite0, 64 px (94.5%) and frozen Lite0" in text
-    assert "(95% interval −0.2 to 2.4; paired test, p = 0.310)" in text
-    assert text.count("frozen Lite0") == 1
+def test_conclusions_are_printed_as_their_stages_worded_them(metrics):
+    summary = conclusions.summarise(metrics, "Digits")
+    printed = [answer for _, answer, _ in summary["questions"]]
+    printed += [statement["text"] for statement in summary["also"]]
+    printed += [text for lesson in summary["post_mortem"] for text in lesson["texts"]]
+    by_evidence = ("parity", "sizes", "latency")
+    for stage, texts in CONCLUSIONS.items():
+        for name, text in texts.items():
+            assert name in by_evidence or sum(text in words for words in printed) == 1, (stage, name)
 
 
-@pytest.mark.parametrize(
-    "logged",
-    [
-        {"one": "frozen", "other": "all_blocks", "points": -1.1, "ci95": [-1.9, -0.2]},
-        {"one": "all_blocks", "other": "frozen", "points": 1.1, "ci95": [0.2, 1.9]},
-        {"one": "frozen", "other": "all_blocks", "points": 1.1, "ci95": [0.2, 1.9]},
-        {"one": "all blocks", "other": "frozen", "points": 1.1, "ci95": [0.2, 1.9]},
-    ],
-)
-def test_which_of_the_two_was_subtracted_does_not_matter(metrics, logged):
-    logged_test(metrics).update(logged)
-    assert "fine-tuned Lite0, 64 px (94.5%) and frozen Lite0, 64 px (93.4%): 1.1" in headline(metrics)
-    assert f"(95% interval 0.2 to 1.9; {PAIRED})" in headline(metrics)
+def test_stages_without_conclusions_are_skipped(metrics):
+    for values in metrics.values():
+        values.pop("conclusions", None)
+    summary = conclusions.summarise(metrics, "Digits")
+    assert summary["also"] == []
+    assert [question for question, *_ in summary["questions"]] == list(questions.OWN.values())
+    assert summary["lead"] == "The champion on Digits is the tuned residual CNN."
+    assert stage_conclusions.read({}, (TUNING, "search_gain")) == ()
 
 
-def test_better_frozen_base_is_named_first(metrics):
-    metrics[FINE_TUNING]["variants"][2]["accuracy"] = 0.92
-    metrics[FINE_TUNING]["models"]["fine_tuned"].update(accuracy=0.92, accuracy_ci95=[0.904, 0.934])
-    logged_test(metrics).update(points=1.4, ci95=[0.4, 2.4])
-    assert "between frozen Lite0, 64 px (93.4%) and fine-tuned Lite0, 64 px (92.0%): 1.4" in headline(metrics)
-
-
-def test_an_interval_that_misses_its_own_difference_is_not_shown(metrics):
-    logged_test(metrics)["ci95"] = [-0.019, -0.002]
-    assert f"1.1 percentage points ({PAIRED})" in headline(metrics)
-
-
-def test_a_variant_that_is_no_compared_model_does_not_speak_for_one(metrics):
-    metrics[FINE_TUNING]["variants"][0]["accuracy"] = 0.931
-    assert transfer.paired(metrics, conclusions.models(metrics))[1] == set()
-    text = headline(metrics)
-    assert "between fine-tuned Lite0, 64 px (94.5%) and frozen (93.1%)" in text
-    assert "No difference is shown between fine-tuned Lite0, 64 px and frozen Lite0, 64 px (93.4%" in text
-
-
-def test_the_test_is_that_of_the_variant_which_became_the_model(metrics):
-    metrics[FINE_TUNING]["models"]["fine_tuned"].update(accuracy=0.94, accuracy_ci95=[0.925, 0.952])
-    assert "p = 0.200" in transfer.paired(metrics, conclusions.models(metrics))[0]
-
-
-def test_what_concerns_the_best_model_is_told_first(metrics):
-    def order() -> list[str]:
-        return [
-            item.text.partition(" shown between ")[2][:10] for item in conclusions.headline(metrics, "Digits")
-        ]
-
-    metrics[BASELINE]["models"]["baseline_cnn"].update(accuracy=0.95, accuracy_ci95=[0.936, 0.961])
-    assert order()[:3] == ["", "three-laye", "fine-tuned"]
-    metrics[BASELINE]["models"]["baseline_cnn"].update(accuracy=0.94, accuracy_ci95=[0.926, 0.951])
-    assert order()[:3] == ["", "fine-tuned", "fine-tuned"]
-    assert "paired" in conclusions.headline(metrics, "Digits")[1].text
+def test_questions_are_answered_with_the_files_of_all_conclusions(metrics):
+    by_question = {question: (answer, files) for question, answer, files in questions.answers(metrics)}
+    answer, files = by_question["Was tuning worth it?"]
+    texts = CONCLUSIONS[TUNING]
+    assert answer.startswith(f"{texts['search_gain']} {texts['tuned_network']}")
+    assert files == "07_evaluation/tuned/metrics.json, 09_tuning/metrics.json"
+    assert "Was transfer learning worth it on images of 8 px?" in by_question
+    assert questions.answers({}) == []
 
 
 def test_learning_curves_of_the_best_model_come_first(metrics):
-    told = [
-        item.source[:2] for item in conclusions.learned(metrics, "Digits") if "learning curves" in item.text
-    ]
-    assert told == ["06", "05", "04"]
-
-
-def test_best_resolution_is_told_with_its_test_and_its_cost(metrics):
-    assert transfer.resolution(metrics) == (
-        "Of the resolutions 64, 96 and 128 px, a frozen Lite0 does best at 128 px (94.1%, 95% interval 92.6 to "
-        "95.3%; fitted on 20,000 images). From 64 to 128 px no difference is shown: 0.7 percentage points (paired "
-        "test, p = 0.210). Extracting the features took 55 s at 128 px and 14 s at 64 px."
-    )
-    assert transfer.resolution(metrics) in [item.text for item in conclusions.learned(metrics, "Digits")]
-
-
-def test_resolutions_without_a_test_are_judged_by_their_intervals(metrics):
-    del metrics[TRANSFER]["resolution_gain"]
-    assert "No difference to 64 px is shown: 0.7 percentage points" in transfer.resolution(metrics)
-    metrics[TRANSFER]["comparison"][1]["accuracy_ci95"] = [0.947, 0.96]
-    assert "The difference to 64 px is shown: 0.7 percentage points" in transfer.resolution(metrics)
-
-
-def test_a_gain_on_the_same_resolution_is_not_told(metrics):
-    metrics[TRANSFER]["resolution_gain"] = {"points": 0.0, "p_value": 1.0, "from": 64, "to": 64}
-    assert "From 64 to 64" not in transfer.resolution(metrics)
-
-
-def test_the_only_network_of_a_stage_is_called_as_elsewhere_in_the_report(metrics):
-    told = [item.text for item in conclusions.learned(metrics, "Digits") if "learning curves" in item.text]
-    label = metrics["06_fine_tuning"]["models"]["fine_tuned"]["label"]
-    assert told[0].startswith(f"The learning curves say: {label}: low bias")
-
-
-def test_gain_of_another_backbone_is_not_told_as_this_one_s(metrics):
-    metrics[TRANSFER]["resolution_gain"]["points"] = 3.0
-    assert "paired" not in transfer.resolution(metrics)
-
-
-def test_features_from_the_cache_are_told_with_the_time_of_their_making(metrics):
-    assert "cache" not in transfer.resolution(metrics)
-    metrics[TRANSFER]["comparison"][1]["from_cache"] = True
-    assert "took 55 s at 128 px and 14 s at 64 px, timed when the cache was made." in transfer.resolution(
-        metrics
-    )
-
-
-def test_resolutions_are_compared_within_one_backbone(metrics):
-    row = {"backbone": "efficientnet_lite2", "resolution": 96, "accuracy": 0.99}
-    metrics[TRANSFER]["comparison"].append(row)
-    assert "a frozen Lite0 does best at 128 px (94.1%" in transfer.resolution(metrics)
-    metrics[TRANSFER]["comparison"] = [row]
-    assert transfer.resolution(metrics) == ""
-
-
-def test_best_at_the_coarsest_resolution_costs_nothing_more(metrics):
-    metrics[TRANSFER]["comparison"][0]["accuracy"] = 0.95
-    text = transfer.resolution(metrics)
-    assert "does best at 64 px (95.0%" in text
-    assert "Extracting" not in text
+    also = conclusions.summarise(metrics, "Digits")["also"]
+    curves = {texts["learning_curves"] for texts in CONCLUSIONS.values() if "learning_curves" in texts}
+    shown = [statement["source"][:2] for statement in also if statement["text"] in curves]
+    assert shown == ["06", "05", "09", "04"]
 
 
 def test_stages_that_disagree_on_the_number_of_images_give_none(metrics):
-    assert models.validation_images(metrics) == 144
+    assert models.count_validation_images(metrics) == 144
     metrics[TRANSFER]["n_validation"] = 100
-    assert models.validation_images(metrics) is None
-    assert "of validation images (95%" in headline(metrics)
+    assert models.count_validation_images(metrics) is None
+    assert "94.5% of validation images" in best(metrics)
+
+
+def test_tested_candidates_have_their_scores_and_latency(metrics):
+    tested = models.list_tested(metrics)
+    assert [model.candidate for model in tested] == ["baseline_cnn", "transfer", "fine_tuned", "tuned"]
+    assert (tested[3].accuracy, tested[3].latency_ms) == (0.918, 0.3)
+    assert tested[3].source == "07_evaluation/tuned/metrics.json"
+    del metrics["07_evaluation/transfer"], metrics["10_export"]
+    assert [model.candidate for model in models.list_tested(metrics)] == [
+        "baseline_cnn",
+        "fine_tuned",
+        "tuned",
+    ]
+    assert models.list_tested(metrics)[0].latency_ms is None
+    assert models.list_tested(metrics_by_stage()) == []
+
+
+def test_missing_metrics_leave_gaps():
+    assert conclusions.summarise({}, "Digits")["best_model"] is None
+    assert conclusions.summarise({BASELINE: {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
+    alone = {BASELINE: {"models": {"a": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}}
+    assert best(alone).startswith("a has the highest accuracy on Digits: 50.0% of validation images")
+    assert "also the smallest" in conclusions.complexity(alone).text
+    with pytest.raises(OsemnError, match="hold no model"):
+        conclusions.require_models({})
 
 
 @pytest.mark.parametrize(
     ("value", "words"), [(0.0004, "p < 0.001"), (0.0419, "p = 0.042"), (0.9999, "p > 0.999")]
 )
-def test_p_values_are_told_with_three_decimals(value, words):
+def test_p_values_have_three_decimals(value, words):
     assert wording.p_value(value) == words
 
 
@@ -306,47 +226,6 @@ def test_results_table_names_the_notebook_of_each_model(run):
     assert len({line.count("|") for line in lines[:9]}) == 1
 
 
-@pytest.mark.parametrize(
-    ("ends", "basis", "said"),
-    [
-        (
-            [0.12, 1.58],
-            "images",
-            "The search of 8 settings in 75 s found settings that look better than the defaults: 0.8 percentage points",
-        ),
-        ([-0.2, 1.9], "images", "is not shown to have gained anything"),
-        ([-1.9, -0.2], "images", "found settings that do worse than the defaults"),
-        ([0.12, 1.58], "images", "the winner was picked on these images"),
-        ([0.0, 0.0], "defaults", "found nothing better than the defaults."),
-        ([0.12, 1.58], "seeds", "over 144 seeds of full training"),
-    ],
-)
-def test_search_is_judged_by_its_interval(ends, basis, said):
-    metrics = metrics_by_stage()
-    metrics["09_tuning"] = {
-        **metrics["09_tuning"],
-        "gain": {"points": 0.85, "ci95": ends, "basis": basis, "count": 144},
-    }
-    told = [
-        item
-        for item in conclusions.learned(metrics, "Digits")
-        if "09_tuning" in item.source and "search" in item.text
-    ]
-    assert said in told[0].text
-
-
-@pytest.mark.parametrize(("value", "kept"), [(-0.8, True), (0.8, False)])
-def test_defaults_that_won_at_full_length_are_said_to_be_kept(value, kept):
-    metrics = metrics_by_stage()
-    gain = {"points": value, "ci95": [value - 0.1, value + 0.1], "basis": "seeds", "count": 3}
-    metrics["09_tuning"] = {**metrics["09_tuning"], "gain": gain}
-    assert ("the defaults were kept" in tuned.search(metrics)) is kept
-
-
-def test_without_a_search_nothing_is_said_of_it():
-    assert not any("search" in item.text for item in conclusions.learned(only_baseline(), "Digits"))
-
-
 def test_two_stages_may_not_log_models_of_one_name(run):
     run.metrics[FINE_TUNING]["models"] = models_metrics({"transfer": FINE_TUNED["fine_tuned"]})
     run.write(FINE_TUNING)
@@ -354,13 +233,3 @@ def test_two_stages_may_not_log_models_of_one_name(run):
         OsemnError, match=r"05_transfer_learning and 06_fine_tuning both logged .* 'transfer'"
     ):
         update_tables.models(DATASET, PROFILE)
-
-
-def test_champion_is_named_with_its_reason_once_it_was_exported():
-    logged = {"chosen_because": "The rule chooses tuned.", "agreement": "Five formats agree."}
-    (finding,) = [
-        item for item in conclusions.learned({"10_export": logged}, "Digits") if "rule" in item.text
-    ]
-    assert finding.text == "The rule chooses tuned. Five formats agree."
-    assert finding.source == "10_export/metrics.json"
-    assert conclusions.learned({}, "Digits") == []

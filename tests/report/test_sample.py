@@ -1,4 +1,4 @@
-"""The committed sample report, and the tool that makes it."""
+"""The committed sample report, and the tool that writes it."""
 
 import base64
 import io
@@ -39,21 +39,21 @@ def report(tmp_path: Path) -> Path:
     return folder
 
 
-def test_pictures_become_smaller_and_all_else_stays(report, tmp_path):
+def test_images_become_smaller_and_all_else_stays(report, tmp_path):
     sample = tmp_path / "sample"
     size = keep_sample.keep(report, sample)
     before, after = ((folder / "index.html").read_text() for folder in (report, sample))
-    found = re.search(r"data:image/webp;base64,([^\"]+)", after)
-    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
-        assert picture.format == "WEBP"
-        assert picture.size == (200, 200)  # the first setting was enough
-        assert np.abs(np.asarray(picture.convert("RGB"), int) - slope()).mean() < 4
+    image = re.search(r"data:image/webp;base64,([^\"]+)", after)
+    with Image.open(io.BytesIO(base64.b64decode(image[1]))) as webp:
+        assert webp.format == "WEBP"
+        assert webp.size == (200, 200)  # the first setting was enough
+        assert np.abs(np.asarray(webp.convert("RGB"), int) - slope()).mean() < 4
     assert len(after) < len(before)
-    assert after.replace(found[0], "") == before.replace(embedded_png(), "")
+    assert after.replace(image[0], "") == before.replace(embedded_png(), "")
     assert size == sum(file.stat().st_size for file in sample.rglob("*") if file.is_file())
 
 
-def test_sample_that_would_be_too_large_leaves_the_one_before(report, tmp_path, monkeypatch):
+def test_sample_that_would_be_too_large_leaves_the_earlier_one(report, tmp_path, monkeypatch):
     sample = tmp_path / "sample"
     keep_sample.keep(report, sample)
     (report / "index.html").write_text("longer" * 100)
@@ -64,7 +64,7 @@ def test_sample_that_would_be_too_large_leaves_the_one_before(report, tmp_path, 
     assert [path.name for path in tmp_path.iterdir()].count("sample.partial") == 0
 
 
-def test_a_model_too_large_is_left_out_and_said_to_be(report, tmp_path):
+def test_a_demo_page_that_is_too_large_is_left_out_with_a_note(report, tmp_path):
     sample = tmp_path / "sample"
     sentence = '<p><a class="try" href="try_it.html">Try the champion</a> in your browser; nothing is sent. All took 3 min.</p>'
     (report / "index.html").write_text(sentence)
@@ -75,14 +75,14 @@ def test_a_model_too_large_is_left_out_and_said_to_be(report, tmp_path):
     (report / browser_page.NAME).write_text("x" * 7_400_000)
     keep_sample.keep(report, sample)
     assert not (sample / browser_page.NAME).exists()
-    assert not (sample / "report.json").exists()  # its hashes are those of the larger pages
+    assert not (sample / "report.json").exists()  # its hashes belong to the larger pages
     text = (sample / "index.html").read_text()
     assert Addresses(text).found == []
     assert "<code>osemn demo</code> by itself. All took 3 min." in text
 
 
 class Addresses(HTMLParser):
-    """What a page links to and loads."""
+    """The links and the loaded files of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Addresses(HTMLParser):
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="there is no sample in reports/sample")
-def test_committed_sample_is_small_and_whole():
+def test_committed_sample_is_small_and_complete():
     files = [file for file in SAMPLE.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= keep_sample.LIMIT
     pages = [file for file in files if file.suffix == ".html"]

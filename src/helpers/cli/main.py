@@ -131,7 +131,7 @@ def _check(dataset: str, profile: str, quiet: bool) -> None:
     """Print the changes since the accepted run; fail on a regression."""
     from helpers.report.regression import changes
 
-    comparison = changes.checked(dataset, profile)
+    comparison = changes.check(dataset, profile)
     if not quiet:
         typer.echo("\n".join(comparison.lines))
     changes.refuse(comparison, dataset, profile)

@@ -1,4 +1,4 @@
-"""Gathers what the finished stages of one run left behind, each checked against its manifest."""
+"""Collects the files of the finished stages of one run, each checked against its manifest."""
 
 import json
 import shlex
@@ -19,16 +19,16 @@ DONE, OUTDATED, BY_HAND, DAMAGED, NOT_RUN = "done", "outdated", "run by hand", "
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one stage.
+    """The state of one stage and its metrics.
 
     Attributes:
         stage: its entry in the table of stages.
-        folder: where its files are.
+        folder: the folder of its files.
         state: "done", "outdated", "run by hand", "damaged" or "not run".
-        reason: why it is not done, in words.
-        command: what to type to have it done.
-        manifest: its manifest, where its files are whole.
-        metrics: the content of its `metrics.json`, where its files are whole.
+        reason: why it is not done.
+        command: the command that runs it.
+        manifest: its manifest; empty unless its files are intact.
+        metrics: the content of its `metrics.json`; empty unless its files are intact.
     """
 
     stage: stages.Stage
@@ -40,13 +40,13 @@ class Record:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def whole(self) -> bool:
-        """True if its files are there as its manifest lists them."""
+    def intact(self) -> bool:
+        """True if its files match its manifest."""
         return bool(self.manifest)
 
     @property
     def page(self) -> str | None:
-        """The name of its page, or None where there is no executed notebook to show."""
+        """The name of its page, or None without an executed notebook."""
         return f"{self.stage.slug}.html" if NOTEBOOK in self.manifest.get("outputs", {}) else None
 
     @property
@@ -61,16 +61,16 @@ class Record:
 
     @property
     def metrics_shown(self) -> str:
-        """Where its metrics come from, as shown to readers."""
+        """The path of its metrics, as shown to readers."""
         return f"{self.stage.name}/{METRICS}"
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, in seconds: the whole notebook where that was measured."""
+        """Its run time in seconds, kernel start included where that was measured."""
         return self.manifest.get("notebook_seconds", self.manifest.get("seconds"))
 
     def holds(self, name: str) -> bool:
-        """Tell whether its manifest lists a file of that name."""
+        """Return True if its manifest lists a file of that name."""
         return name in self.manifest.get("outputs", {})
 
 
@@ -81,7 +81,7 @@ class Series:
     Attributes:
         dataset: a built-in data set, or a folder of images.
         profile: the profile's name.
-        records: one for each stage of the series, in order.
+        records: one per stage, in order.
     """
 
     dataset: str
@@ -90,12 +90,12 @@ class Series:
 
     @property
     def title(self) -> str:
-        """What the data set is called."""
+        """The title of the data set."""
         return wording.dataset_title(self.dataset)
 
     @property
     def command(self) -> str:
-        """What to type to have all stages done."""
+        """The command that runs all stages."""
         return shlex.join(["osemn", "run", "--dataset", self.dataset, "--profile", self.profile])
 
     @property
@@ -110,17 +110,17 @@ class Series:
 
 
 def template_folder() -> Path:
-    """Return the folder of the report's templates, style and script."""
+    """Return the folder with the report's templates, style and script."""
     inside = Path("reports") / "template"
     mine = paths.project_root() / inside
     return mine if mine.is_dir() else Path(__file__).resolve().parents[3] / inside
 
 
 def collect(dataset: str, profile: str) -> Series:
-    """Return what each stage left, checked by hash.
+    """Return the records of all stages, checked by hash.
 
     Raises:
-        OsemnError: nothing has been run.
+        OsemnError: no stage has been run.
         MissingInputError: an executed notebook was changed after it was written.
     """
     run = Series(dataset, profile, ()).command
@@ -145,16 +145,16 @@ def _record(stage: stages.Stage, folder: Path, manifest_by_stage: dict[str, Any]
     command = f"{run} --until {stage.name}"
     if manifest is None:
         return Record(stage, folder, NOT_RUN, "there is no manifest", command)
-    found = manifests.faults(folder, manifest)
-    _refuse_changed_notebook(folder / NOTEBOOK, found, command)
-    if found:
-        return Record(stage, folder, DAMAGED, "; ".join(found), command)
+    faults = manifests.faults(folder, manifest)
+    _refuse_changed_notebook(folder / NOTEBOOK, faults, command)
+    if faults:
+        return Record(stage, folder, DAMAGED, "; ".join(faults), command)
     metrics = (
         json.loads((folder / METRICS).read_text(encoding="utf-8")) if METRICS in manifest["outputs"] else {}
     )
     changed = _changed_inputs(manifest, manifest_by_stage)
     if NOTEBOOK not in manifest["outputs"]:
-        state, reason = BY_HAND, "it was run by hand, so there is no executed notebook to show"
+        state, reason = BY_HAND, "it was run by hand, so there is no executed notebook"
     elif changed:
         state, reason = OUTDATED, f"made from an earlier state of {', '.join(changed)}"
     else:
@@ -162,15 +162,15 @@ def _record(stage: stages.Stage, folder: Path, manifest_by_stage: dict[str, Any]
     return Record(stage, folder, state, reason, command, manifest, metrics)
 
 
-def _refuse_changed_notebook(notebook: Path, found: list[str], command: str) -> None:
-    """Refuse to show a notebook that is not the one that ran; a notebook that is gone is only listed."""
-    mine = [fault for fault in found if fault.startswith(f"{paths.shown(notebook)} ")]
+def _refuse_changed_notebook(notebook: Path, faults: list[str], command: str) -> None:
+    """Refuse an executed notebook that was edited; a missing one is only listed."""
+    mine = [fault for fault in faults if fault.startswith(f"{paths.shown(notebook)} ")]
     if mine and notebook.is_file():
-        raise MissingInputError(f"{mine[0]}, so it is not what ran.", f"run it again: {command}")
+        raise MissingInputError(f"{mine[0]}, so it is not the notebook that ran.", f"run it again: {command}")
 
 
 def _changed_inputs(manifest: dict[str, Any], manifest_by_stage: dict[str, Any]) -> list[str]:
-    """Return the stages whose files are no longer those that this stage read."""
+    """Return the stages whose files changed since this stage read them."""
     changed = []
     for name, digest in manifest.get("inputs", {}).items():
         stage, file = stages.split_input(name)

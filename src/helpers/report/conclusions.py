@@ -1,192 +1,114 @@
-"""Sentences made from metrics: what came out, worded by whether a difference was shown.
+"""Conclusions that compare stages, and what every stage concluded, ready for the report's first page.
 
-Where a stage made a paired test of two models on the same images, its verdict stands. Two other accuracies count as
-different when their 95% intervals do not overlap. That is cautious: models scored on the same images can differ
-for certain although their intervals overlap (Schenker and Gentleman 2001, "On judging the significance of
-differences by examining the overlap between confidence intervals").
+12_report logs `best_model`, `complexity` and `value`. All other conclusions are printed as their stages logged them; a
+stage that has not run, or logged none, is left out.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from helpers.errors import OsemnError
-from helpers.report import evaluated, exported, first_screen, post_mortem, questions, transfer, tuned
-from helpers.report import models as comparison
-from helpers.report.data_facts import EXPLORE, data_facts, metrics_file
-from helpers.report.models import BASELINE, FINE_TUNING, TRANSFER, MetricsByStage, Model, models, overlap
-from helpers.wording import capital, duration, listing, p_value, percent, points, sources
+from helpers.report import data_facts, first_screen, models, post_mortem, questions, stage_conclusions
+from helpers.report.data_facts import EXPLORE, metrics_file
+from helpers.report.models import BASELINE, TRANSFER, MetricsByStage, Model, PairedTest
+from helpers.series.conclusions import Conclusion, Conclusions
+from helpers.wording import duration, listing, p_value, percent, points, sources
 
-SCHEMA = 3
+SCHEMA = 4
 WARM_UP = "00_warm_up"
 MAJORITY = "majority"
-_SMALLEST = "the best of the models with fewest parameters"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence and the file that its numbers come from; several files stand with commas between."""
-
-    text: str
-    source: str
 
 
 def require_models(metrics: MetricsByStage) -> list[Model]:
-    """Return the compared models, the best first.
+    """Return the compared models, most accurate first.
 
     Raises:
-        OsemnError: no model was logged with an accuracy and its interval.
+        OsemnError: no stage logged a model with an accuracy and its interval.
+
+    Example:
+        `compared = conclusions.require_models(metrics)`
     """
-    found = models(metrics)
-    if not found:
+    compared = models.list_models(metrics)
+    if not compared:
         raise OsemnError(
-            f"{metrics_file(BASELINE)} holds no model with 'accuracy' and 'accuracy_ci95', nor does a later stage.",
+            f"{metrics_file(BASELINE)} and the later stages hold no model with 'accuracy' and 'accuracy_ci95'.",
             f"run notebooks/{BASELINE}.ipynb again",
         )
-    return found
+    return compared
 
 
-def headline(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return the conclusions, the most important first; none where no model was compared."""
-    compared = models(metrics)
-    if not compared:
-        return []
-    found = _best_and_others(metrics, dataset)
-    bought = complexity(metrics)
-    if bought:
-        found.append(Finding(*bought))
-    floor = _floor(compared[1:])
-    if floor is not None:
-        found.append(floor)
-    tested, tested_sources = evaluated.test_accuracy(metrics)
-    if tested:
-        found.insert(1, Finding(tested, sources(tested_sources)))
-    return found
+def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
+    """Return which model is the most accurate on the validation images, with the paired tests that 10 logged.
 
+    Args:
+        metrics: metrics by stage; at least one model.
+        dataset: the data set's title.
 
-def _best_and_others(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return which model is best, whether the others are worse, and whether fine-tuning pays."""
-    compared = models(metrics)
-    if not compared:
-        return []
-    best, others = compared[0], compared[1:]
-    n = comparison.validation_images(metrics)
-    images = f"{n:,} validation images" if n else "validation images"
-    all_sources = sources(model.source for model in compared)
-    found = [
-        Finding(
-            f"Best of {len(compared)} models on {dataset}: {best.label}, right on {percent(best.accuracy)} "
-            f"of {images} (95% interval {best.interval}).",
-            all_sources,
-        )
-    ]
-    pairs = comparison.against_best(metrics, compared)
-    verdict, tested = transfer.paired(metrics, compared)
-    settled = {best, *(pair.other for pair in pairs)} if pairs else tested if best in tested else set()
-    others = [model for model in others if model not in settled]
-    if pairs:
-        found.append(Finding(_in_pairs(best, pairs), metrics_file(comparison.EXPORT)))
-    if others:
-        found.append(Finding(_against_others(best, others, bool(settled)), all_sources))
-    if verdict and not (pairs and tested <= settled):
-        found.insert(1 if settled else 2, Finding(verdict, metrics_file(FINE_TUNING)))
-    return found
-
-
-def _in_pairs(best: Model, pairs: Sequence[comparison.Paired]) -> str:
-    """Return what the paired tests say of the best model."""
-    worse = [
-        f"{pair.other.label} ({percent(pair.other.accuracy)}) by {points(pair.points)} percentage points ({p_value(pair.p_value)})"
-        for pair in pairs
-        if pair.shown
-    ]
-    alike = [
-        f"{pair.other.label} ({percent(pair.other.accuracy)}, {p_value(pair.p_value)})"
-        for pair in pairs
-        if not pair.shown
-    ]
-    parts = [f"does better than {listing(worse)}"] if worse else []
-    parts += [f"is not shown to differ from {listing(alike)}"] if alike else []
-    return f"Tested image by image on the validation images, {best.label} {', and '.join(parts)}."
-
-
-def shown_worse(metrics: MetricsByStage) -> list[Model]:
-    """Return the models that are shown to be worse than the best: by a paired test where there is one, else by the intervals."""
-    compared = models(metrics)
-    tested = (
-        {pair.other: pair.shown for pair in comparison.against_best(metrics, compared)} if compared else {}
+    Example:
+        `run.conclude(conclusions.best_model(metrics, "Digits"))`
+    """
+    compared = require_models(metrics)
+    best, n = compared[0], models.count_validation_images(metrics)
+    tests = models.read_tests_of_best(metrics, compared)
+    among = f"Of {len(compared)} models, {best.label} has" if len(compared) > 1 else f"{best.label} has"
+    text = (
+        f"{among} the highest accuracy on {dataset}: {percent(best.accuracy)} of {f'{n:,} ' if n else ''}validation images "
+        f"(95% interval {best.interval})."
     )
-    return [model for model in compared[1:] if tested.get(model, not overlap(model, compared[0]))]
+    numbers = {
+        "model": best.name,
+        "accuracy": best.accuracy,
+        "accuracy_ci95": [best.low, best.high],
+        "significantly_worse": [test.other.name for test in tests if test.significant],
+    }
+    files = [model.source for model in compared] + ([metrics_file(models.EXPORT)] if tests else [])
+    test = "McNemar's exact test on the validation images" if tests else ""
+    return Conclusion("best_model", text + _tested(tests), numbers, test, sources(files))
 
 
-def _against_others(best: Model, others: Sequence[Model], one_is_settled: bool) -> str:
-    """Return how the best compares by the intervals; `one_is_settled` if a paired test spoke of one more."""
-    alike = [model for model in others if overlap(best, model)]
-    worse = [model for model in others if not overlap(best, model)]
-    if not alike:
-        nearest = worse[0]
-        ahead = 100 * (best.accuracy - nearest.accuracy)
-        opening = "The difference is shown: its interval lies above all others."
-        if one_is_settled:
-            opening = f"The difference between {best.label} and {_others(len(worse))} is shown: the intervals do not overlap."
-        which = f"The next best, {nearest.label},"
-        if one_is_settled:  # by the paired test, and may be ahead of these
-            which = f"The best of these, {nearest.label}," if len(worse) > 1 else "It"
-        return (
-            f"{opening} {which} "
-            f"is {ahead:.1f} percentage points behind ({percent(nearest.accuracy)}, {nearest.interval})."
-        )
-    names = listing([f"{model.label} ({percent(model.accuracy)}, {model.interval})" for model in alike])
-    sentence = f"No difference is shown between {best.label} and {names}: their 95% intervals overlap."
-    if worse:
-        sentence += f" {capital(_others(len(worse)))} {'is' if len(worse) == 1 else 'are'} lower: their intervals lie below."
-    return sentence
+def _tested(tests: Iterable[PairedTest]) -> str:
+    """Return the results of the paired tests as a sentence, empty for none."""
+    named: dict[bool, list[str]] = {}
+    for test in tests:
+        ends = f"95% interval {points(test.ci95[0])} to {points(test.ci95[1])}, " if test.ci95 else ""
+        words = f"{test.other.label} ({points(test.points)} percentage points, {ends}{p_value(test.p_value)})"
+        named.setdefault(test.significant, []).append(words)
+    parts = [
+        f"{'significant' if significant else 'not significant'} against {listing(named[significant])}"
+        for significant in (True, False)
+        if significant in named
+    ]
+    return f" In paired tests on these images, its lead is {', and '.join(parts)}." if parts else ""
 
 
-def _others(count: int) -> str:
-    return "the other model" if count == 1 else f"the other {count} models"
+def complexity(metrics: MetricsByStage) -> Conclusion:
+    """Return what the most accurate model gains over the smallest one, and what it costs more.
 
+    Args:
+        metrics: metrics by stage; at least one model.
 
-def _simplest(compared: Sequence[Model]) -> Model | None:
-    """Return the model with the fewest parameters of those that look at the image."""
+    Example:
+        `run.conclude(conclusions.complexity(metrics))`
+    """
+    compared = require_models(metrics)
+    best = compared[0]
+    # the majority class looks at no image, so it is not a model to start from
     known = [model for model in compared if model.parameters and model.name != MAJORITY]
-    return min(known, key=lambda model: (model.parameters or 0, -model.accuracy), default=None)
-
-
-def _return_on_complexity(best: Model, simplest: Model) -> str:
-    cost = _cost(best, simplest)
-    if overlap(best, simplest):
-        return (
-            f"The return on complexity is not shown: {simplest.label}, {_SMALLEST}, "
-            f"reaches {percent(simplest.accuracy)} ({simplest.interval}), and the 95% intervals overlap{cost}."
+    simplest = min(known, key=lambda model: (model.parameters or 0, -model.accuracy), default=best)
+    files = sources([best.source, simplest.source])
+    if simplest is best:
+        return Conclusion(
+            "complexity", f"The most accurate model, {best.label}, is also the smallest.", source=files
         )
-    bought = 100 * (best.accuracy - simplest.accuracy)
-    return (
-        f"The return on complexity: {best.label} is {bought:.1f} percentage points above {simplest.label}, "
-        f"{_SMALLEST}{cost}."
+    gain = 100 * (best.accuracy - simplest.accuracy)
+    text = (
+        f"Going from {simplest.label}, the smallest model, to {best.label} gains {points(gain)} percentage points of "
+        f"validation accuracy: {percent(simplest.accuracy)} (95% interval {simplest.interval}) to {percent(best.accuracy)} "
+        f"({best.interval}){_cost(best, simplest)}."
     )
-
-
-def _floor(compared: Sequence[Model]) -> Finding | None:
-    """Return what naming always the same class would reach."""
-    floor = next((model for model in compared if model.name == MAJORITY), None)
-    if floor is None:
-        return None
-    return Finding(
-        f"Always naming the most frequent class would be right on {percent(floor.accuracy)}.", floor.source
-    )
-
-
-def complexity(metrics: MetricsByStage) -> tuple[str, str] | None:
-    """Return what the best model has over the simplest, and the files; None where a paired test spoke of the two."""
-    compared = models(metrics)
-    simplest = _simplest(compared)
-    if simplest is None or simplest is compared[0]:
-        return None
-    _, tested = transfer.paired(metrics, compared)
-    if {compared[0], simplest} <= tested:
-        return None
-    return _return_on_complexity(compared[0], simplest), sources([compared[0].source, simplest.source])
+    numbers = {"model": best.name, "simplest": simplest.name, "points": gain}
+    return Conclusion("complexity", text, numbers, "95% intervals of both accuracies", files)
 
 
 def _cost(best: Model, simplest: Model) -> str:
@@ -195,137 +117,69 @@ def _cost(best: Model, simplest: Model) -> str:
     if best.parameters and simplest.parameters:
         parts.append(f"{best.parameters:,} parameters instead of {simplest.parameters:,}")
     if best.fit_seconds is not None and simplest.fit_seconds is not None:
-        parts.append(f"{duration(best.fit_seconds)} of fitting instead of {duration(simplest.fit_seconds)}")
-    text = f"; {best.label} costs {listing(parts)}" if parts else ""
-    if text and best.samples and simplest.samples and best.samples != simplest.samples:
-        text += f" (fitted on {best.samples:,} and {simplest.samples:,} images)"
+        parts.append(f"{duration(best.fit_seconds)} of training instead of {duration(simplest.fit_seconds)}")
+    if not parts:
+        return ""
+    text = f". The cost: {listing(parts)}"
+    if best.samples and simplest.samples and best.samples != simplest.samples:
+        text += f", on {best.samples:,} and {simplest.samples:,} training images"
     return text
 
 
-def alike(metrics: MetricsByStage) -> list[tuple[str, str, float]]:
-    """Return the pairs of classes that look most alike, and the correlation of their mean images."""
-    pairs = metrics.get(EXPLORE, {}).get("most_alike") or []
-    return [(str(one), str(other), float(correlation)) for one, other, correlation in pairs]
+def _also(metrics: MetricsByStage) -> Conclusions:
+    """Return the conclusions that neither the questions nor the evidence print."""
+    stages_best_first = dict.fromkeys(
+        [*(model.stage for model in models.list_models(metrics)), *models.STAGES]
+    )
+    return stage_conclusions.read(
+        metrics,
+        (BASELINE, "baselines"),
+        (BASELINE, "cnn_against_forest"),
+        (TRANSFER, "resolution"),
+        (models.FINE_TUNING, "unfrozen_blocks"),
+        *((stage, "learning_curves") for stage in stages_best_first),
+        (models.SERVING, "bad_input"),
+        (EXPLORE, "most_alike"),
+        (WARM_UP, "boundary"),
+    )
 
 
-def also(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return what is worth knowing beside the champion's numbers and the answered questions."""
-    found = _best_and_others(metrics, dataset)[1:]
-    floor = _floor(models(metrics))
-    found += [floor] if floor else []
-    for text, files in (evaluated.test_accuracy(metrics), evaluated.looking(metrics)):
-        if text:
-            found.append(Finding(text, sources(files)))
-    return found + _smaller(metrics)
+def _printed(conclusion: Conclusion) -> dict[str, str]:
+    return {"text": conclusion.text, "source": conclusion.source}
 
 
-def learned(metrics: MetricsByStage, dataset: str) -> list[Finding]:
-    """Return what to remember, the most important first: models, champion, resolution, tuning, learning curves, classes, warm-up."""
-    found = _best_and_others(metrics, dataset)
-    if found:
-        text = " ".join(item.text for item in found)
-        found = [Finding(text, sources(name for item in found for name in item.source.split(", ")))]
-    for text, files in (
-        evaluated.test_accuracy(metrics),
-        evaluated.looking(metrics),
-        exported.champion(metrics),
-    ):
-        if text:
-            found.append(Finding(text, sources(files)))
-    search = tuned.search(metrics)
-    if search:
-        found.append(Finding(search, metrics_file(comparison.TUNING)))
-    return found + _smaller(metrics)
-
-
-def _smaller(metrics: MetricsByStage) -> list[Finding]:
-    """Return what resolution, learning curves, mean images and warm-up showed."""
-    resolution = transfer.resolution(metrics)
-    found = [Finding(resolution, metrics_file(TRANSFER))] if resolution else []
-    found += _diagnoses(metrics)
-    pairs = alike(metrics)
-    if pairs:
-        one, other, correlation = pairs[0]
-        hardest = next(iter(metrics[EXPLORE].get("most_confused") or []), None)
-        expected = (
-            f" A linear classifier takes {hardest[0]} and {hardest[1]} for each other most ({percent(hardest[2])} of their "
-            "images): expect mistakes there first."
-            if hardest
-            else ""
-        )
-        found.append(
-            Finding(
-                f"The classes whose mean images are most alike are {one} and {other} (correlation {correlation:.2f}).{expected}",
-                metrics_file(EXPLORE),
-            )
-        )
-    if {"dense_accuracy", "logistic_accuracy"} <= set(metrics.get(WARM_UP, {})):
-        found.append(Finding(_warm_up(metrics[WARM_UP]), metrics_file(WARM_UP)))
-    return found
-
-
-def _diagnoses(metrics: MetricsByStage) -> list[Finding]:
-    """Return what the learning curves of each stage showed, first of the stage with the best model."""
-    stages_best_first = dict.fromkeys([*(model.stage for model in models(metrics)), *comparison.STAGES])
-    found = [(stage, _diagnosis(metrics.get(stage, {}))) for stage in stages_best_first]
-    return [
-        Finding(f"The learning curves say: {text}.", metrics_file(stage)) for stage, text in found if text
-    ]
-
-
-def _diagnosis(training: Mapping[str, Any]) -> str:
-    """Return what the learning curves showed: one text, or one for each network."""
-    history = training.get("history")
-    found = training.get("diagnosis") or (history.get("diagnosis") if isinstance(history, Mapping) else None)
-    if isinstance(found, Mapping):
-        labels = [model["label"] for model in (training.get("models") or {}).values() if model.get("label")]
-        names = labels if len(labels) == len(found) == 1 else found
-        found = "; ".join(f"{name}: {text}" for name, text in zip(names, found.values(), strict=True))
-    return str(found or "").strip().rstrip(".")
-
-
-def _warm_up(metrics: Mapping[str, Any]) -> str:
-    curved, straight = metrics["dense_accuracy"], metrics["logistic_accuracy"]
-    ends, other = metrics.get("dense_accuracy_ci95"), metrics.get("logistic_accuracy_ci95")
-    text = f"On Make Moons the small network reaches {percent(curved)} and logistic regression {percent(straight)}"
-    if not ends or not other:
-        return f"{text}."
-    if ends[0] <= other[1] and other[0] <= ends[1]:
-        return f"{text}: no difference is shown, the 95% intervals overlap."
-    better = "a curved boundary pays" if curved > straight else "the straight boundary does better"
-    return f"{text}: {better}, and the 95% intervals do not overlap."
-
-
-def summary(
+def summarise(
     metrics: MetricsByStage, dataset: str, business: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return all of it as plain JSON: what the index page is made from.
+    """Return the content of the report's first page as plain JSON.
 
     Args:
-        metrics: every stage's metrics.
-        dataset: what the data set is called.
-        business: what the cost model found, with its `threshold`; None where it was not asked.
+        metrics: metrics by stage.
+        dataset: the data set's title.
+        business: what `value.summarise` returned; None without a cost model.
+
+    Example:
+        `run.save_json("summary.json", conclusions.summarise(metrics, "Digits", business))`
     """
-    compared = models(metrics)
+    compared = models.list_models(metrics)
+    established = [best_model(metrics, dataset), complexity(metrics)] if compared else []
     threshold = (business or {}).get("threshold")
     return {
         "schema": SCHEMA,
         "dataset": dataset,
-        "champion": first_screen.candidate(metrics),
+        "champion": models.find_champion(metrics),
         "lead": first_screen.lead(metrics, dataset),
         "tiles": [asdict(tile) for tile in first_screen.tiles(metrics)],
         "not_for": [list(entry) for entry in first_screen.not_for(metrics, threshold)],
-        "questions": [list(answer) for answer in questions.answers(metrics, complexity(metrics))],
-        "headline": [asdict(item) for item in headline(metrics, dataset)],
-        "also": [asdict(item) for item in also(metrics, dataset)],
-        "learned": [asdict(item) for item in learned(metrics, dataset)],
+        "best_model": _printed(established[0]) if compared else None,
+        "questions": [list(answer) for answer in questions.answers(metrics, established)],
+        "also": [_printed(conclusion) for conclusion in _also(metrics)],
         "business": dict(business) if business else None,
         "post_mortem": [asdict(lesson) for lesson in post_mortem.lessons(metrics)],
-        "models": [asdict(item) for item in compared],
-        "models_source": sources(model.source for model in compared) or metrics_file(BASELINE),
-        "tested": [asdict(item) for item in evaluated.tested(metrics)],
-        "n_validation": comparison.validation_images(metrics),
-        "data": [asdict(item) for item in data_facts(metrics)],
-        "most_alike": [list(pair) for pair in alike(metrics)],
+        "models": [asdict(model) for model in compared],
+        "tested": [asdict(model) for model in models.list_tested(metrics)],
+        "n_validation": models.count_validation_images(metrics),
+        "data": [asdict(fact) for fact in data_facts.list_facts(metrics)],
+        "most_alike": [list(pair) for pair in data_facts.list_most_alike(metrics)],
         "most_alike_source": metrics_file(EXPLORE),
     }

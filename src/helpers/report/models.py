@@ -1,15 +1,16 @@
-"""The models that the stages of one run compared, on the same validation images, and where each number is from."""
+"""The models that the stages compared: on the validation images, and the candidates on the test images."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from helpers.report.data_facts import PREPROCESS, metrics_file
+from helpers.series import stages
 from helpers.wording import interval
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
-TUNING, EXPORT = "09_tuning", "10_export"
+EVALUATION, GRAD_CAM, TUNING = "07_evaluation", "08_grad_cam", "09_tuning"
+EXPORT, SERVING = "10_export", "11_serving"
 STAGES = (BASELINE, TRANSFER, FINE_TUNING, TUNING)
 MEASURED = ("macro_f1", "parameters", "fit_seconds", "predict_microseconds", "samples")
 MetricsByStage = Mapping[str, Mapping[str, Any]]
@@ -17,20 +18,20 @@ MetricsByStage = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Model:
-    """One compared model, as its stage logged it.
+    """One model on the validation images, as its stage logged it.
 
     Attributes:
         name: its key in the metrics.
-        label: what it is called.
-        accuracy: share of right predictions on the validation images.
+        label: its name in sentences.
+        accuracy: proportion of validation images that are classified correctly.
         low: lower end of the 95% interval of the accuracy.
-        high: upper end of it.
-        macro_f1: mean of the classes' F1, or None.
-        parameters: number of fitted numbers, or None.
-        fit_seconds: time to fit, or None.
-        predict_microseconds: time to predict one image, or None.
-        samples: number of images it was fitted on, or None.
-        source: the file that its numbers come from.
+        high: upper end of that interval.
+        macro_f1: mean F1 over the classes, or None.
+        parameters: number of trained parameters, or None.
+        fit_seconds: training time, or None.
+        predict_microseconds: prediction time for one image, or None.
+        samples: number of training images, or None.
+        source: the file that holds its numbers.
     """
 
     name: str
@@ -47,135 +48,140 @@ class Model:
 
     @property
     def interval(self) -> str:
-        """The 95% interval in words."""
+        """The 95% interval as text."""
         return interval(self.low, self.high)
 
     @property
     def stage(self) -> str:
-        """The stage that fitted it."""
+        """The stage that trained it."""
         return self.source.partition("/")[0]
 
 
-def models(metrics: MetricsByStage) -> list[Model]:
-    """Return the models of every stage that fits some, the best first.
+def list_models(metrics: MetricsByStage) -> list[Model]:
+    """Return the models of all stages that have run, most accurate first.
 
-    Entries without an accuracy and an interval are left out, and so are stages that have not been run.
+    Entries without an accuracy and an interval are left out.
+
+    Example:
+        `compared = models.list_models(metrics)`
     """
-    found = []
+    logged = []
     for stage in STAGES:
         for name, entry in (metrics.get(stage, {}).get("models") or {}).items():
             accuracy, ends = entry.get("accuracy"), entry.get("accuracy_ci95")
-            if accuracy is None or not ends:
-                continue
-            measured = {key: entry.get(key) for key in MEASURED}
-            label = entry.get("label", name)
-            found.append(
-                Model(name, label, accuracy, ends[0], ends[1], **measured, source=metrics_file(stage))
-            )
-    return sorted(found, key=lambda model: (-model.accuracy, model.parameters or 0))
-
-
-def overlap(one: Model, other: Model) -> bool:
-    """Tell whether the 95% intervals of two models share a value."""
-    return one.low <= other.high and other.low <= one.high
+            if accuracy is not None and ends:
+                measured = {key: entry.get(key) for key in MEASURED}
+                label, source = entry.get("label", name), metrics_file(stage)
+                logged.append(Model(name, label, accuracy, *ends, **measured, source=source))
+    return sorted(logged, key=lambda model: (-model.accuracy, model.parameters or 0))
 
 
 @dataclass(frozen=True)
-class Paired:
-    """What 10's paired test on the validation images found between the best model and another candidate.
+class PairedTest:
+    """McNemar's exact test of the best model against another candidate on the validation images, as 10 logged it.
 
     Attributes:
         other: the other candidate.
-        points: by how much the best is above it, in percentage points.
-        p_value: of McNemar's exact test.
-        shown: whether the difference counts as shown.
+        points: difference in accuracy, best minus other, in percentage points.
+        ci95: its 95% interval; None where 10 logged none.
+        p_value: of the test.
+        significant: True below the 5% level.
     """
 
     other: Model
     points: float
+    ci95: Sequence[float] | None
     p_value: float
-    shown: bool
+    significant: bool
 
 
-def against_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[Paired]:
-    """Return the paired tests of the best model, nearest first; none where 10 has not run or saw another best."""
+def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[PairedTest]:
+    """Return the paired tests of the best model, smallest difference first; none where 10 tested another one.
+
+    Args:
+        metrics: metrics by stage.
+        compared: the models, most accurate first.
+    """
     by_name = {model.name: model for model in compared}
-    found = [
-        Paired(by_name[test["other"]], test["points"], test["p_value"], test["shown"])
-        for test in metrics.get(EXPORT, {}).get("against_best") or []
-        if test["best"] == compared[0].name and test["other"] in by_name
+    tests = [
+        PairedTest(by_name[row["other"]], row["points"], row.get("ci95"), row["p_value"], row["shown"])
+        for row in metrics.get(EXPORT, {}).get("against_best") or []
+        if row["best"] == compared[0].name and row["other"] in by_name
     ]
-    return sorted(found, key=lambda test: test.points)
+    return sorted(tests, key=lambda test: test.points)
 
 
-def validation_images(metrics: MetricsByStage) -> int | None:
-    """Return how many images the models were scored on; None where the stages do not agree or do not say."""
-    logged = [metrics.get(stage, {}).get("n_validation") for stage in STAGES]
-    counts = {count for count in logged if count is not None}
+def count_validation_images(metrics: MetricsByStage) -> int | None:
+    """Return the number of validation images; None where the stages disagree or logged none."""
+    counts = {metrics.get(stage, {}).get("n_validation") for stage in STAGES} - {None}
     if not counts:
         return metrics.get(PREPROCESS, {}).get("validation_images")
     return counts.pop() if len(counts) == 1 else None
 
 
 @dataclass(frozen=True)
-class Difference:
-    """What 06's paired test found between two ways of training one network, the better one first.
+class TestedModel:
+    """One candidate on the test images.
 
     Attributes:
-        better: the name of the variant with the higher accuracy.
-        worse: the name of the other.
-        points: by how much, in percentage points.
-        low: lower end of its 95% interval, or None where none was logged.
-        high: upper end of it.
-        p_value: of the paired test.
-        significant: whether the stage counts the difference as shown.
+        candidate: its name.
+        label: its name in sentences.
+        n: number of test images.
+        accuracy: proportion of test images that are classified correctly.
+        low: lower end of the 95% interval of the accuracy.
+        high: upper end of that interval.
+        macro_f1: mean F1 over the classes.
+        ece: expected calibration error after temperature scaling.
+        latency_ms: prediction time for one image in the served format, or None.
+        source: the file that holds its numbers.
     """
 
-    better: str
-    worse: str
-    points: float
-    low: float | None
-    high: float | None
-    p_value: float
-    significant: bool
+    candidate: str
+    label: str
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    macro_f1: float
+    ece: float
+    latency_ms: float | None
+    source: str
+
+    @property
+    def interval(self) -> str:
+        """The 95% interval as text."""
+        return interval(self.low, self.high)
 
 
-def variants(metrics: MetricsByStage) -> dict[str, Mapping[str, Any]]:
-    """Return 06's ways of training by name: "frozen", "top_blocks", "all_blocks"."""
-    found = metrics.get(FINE_TUNING, {}).get("variants") or []
-    return {str(entry["name"]): entry for entry in found if "name" in entry}
+def list_tested(metrics: MetricsByStage) -> list[TestedModel]:
+    """Return the evaluated candidates, in the order of the stages.
+
+    Example:
+        `pd.DataFrame([vars(model) for model in models.list_tested(metrics)])`
+    """
+    latency = metrics.get(EXPORT, {}).get("latency_ms") or {}
+    return [
+        TestedModel(
+            candidate,
+            logged["label"],
+            logged["n"],
+            logged["accuracy"],
+            *logged["accuracy_ci95"],
+            logged["macro_f1"],
+            logged["ece_scaled"],
+            latency.get(candidate),
+            metrics_file(f"{EVALUATION}/{candidate}"),
+        )
+        for candidate in stages.CANDIDATES
+        if (logged := metrics.get(f"{EVALUATION}/{candidate}"))
+    ]
 
 
-def differences(metrics: MetricsByStage) -> list[Difference]:
-    """Return the paired tests that 06 logged, whichever of the two it took from the other."""
-    ways = variants(metrics)
-    by_label = {str(entry.get("label")): name for name, entry in ways.items()}
-    found = []
-    for entry in metrics.get(FINE_TUNING, {}).get("differences") or []:
-        if not {"one", "other", "points", "p_value", "shown"} <= set(entry):
-            continue
-        pair = [by_label.get(entry[side], str(entry[side])) for side in ("one", "other")]
-        if _second_is_better(*(ways.get(name, {}).get("accuracy") for name in pair), entry["points"]):
-            pair.reverse()
-        sizes = _sizes(entry["points"], entry.get("ci95"))
-        found.append(Difference(*pair, *sizes, entry["p_value"], bool(entry["shown"])))
-    return found
+def find_champion(metrics: MetricsByStage) -> str:
+    """Return the champion's name; empty where it was not exported or not evaluated.
 
-
-def _second_is_better(one: float | None, other: float | None, points: float) -> bool:
-    """Tell which is better: by their accuracies where they differ, else by the sign of one minus the other."""
-    known = one is not None and other is not None and one != other
-    return one < other if known else points < 0
-
-
-def _sizes(points: float, ends: Sequence[float] | None) -> tuple[float, float | None, float | None]:
-    """Return the size of a difference and its interval, seen from the better; no interval if it misses the size."""
-    low, high = ends or (math.inf, -math.inf)
-    if points < 0:
-        points, low, high = -points, -high, -low
-    return (points, low, high) if low <= points <= high else (points, None, None)
-
-
-def same_accuracy(one: float | None, other: float | None) -> bool:
-    """Tell whether two logged accuracies are one and the same number."""
-    return one is not None and other is not None and math.isclose(one, other, abs_tol=1e-9)
+    Example:
+        `name = models.find_champion(metrics)`
+    """
+    name = str(metrics.get(EXPORT, {}).get("candidate") or "")
+    return name if metrics.get(f"{EVALUATION}/{name}") else ""

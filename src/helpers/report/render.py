@@ -1,8 +1,7 @@
-"""The rendered report: one HTML page for each executed notebook, and an index that says what came out.
+"""Renders the report: one HTML page per executed notebook, and an index with the results.
 
-`render` writes `reports/<dataset>/<profile>/`; `is_current` tells, without rendering, whether that folder
-still shows the finished stages as they are. Pages open offline by double click: they hold everything they
-show, and refer to nothing but each other.
+`render` writes `reports/<dataset>/<profile>/`; `is_current` checks, without rendering, whether that folder is up to date.
+Pages open offline: they contain all their images, and link only to each other.
 """
 
 import hashlib
@@ -18,28 +17,29 @@ from helpers.errors import OsemnError
 from helpers.export import browser_page
 from helpers.obtain import data
 from helpers.report import collect
+from helpers.report.models import EXPORT
 from helpers.report.regression import reference
 from helpers.series import manifests
 
 INDEX = "index.html"
 RECORD = "report.json"
 SCHEMA = 1
-LOCK_SECONDS = 60.0
+LOCK_SECONDS = 60.0  # a report takes a few seconds
 
 
 def render(dataset: str, profile: str) -> Path:
     """Render every executed notebook of the finished stages, and the index; return the index's path.
 
-    The folder before stays as it is until the new one is whole.
+    The earlier report is replaced only once the new one is complete.
 
     Args:
         dataset: a built-in data set, or a folder of images.
         profile: the profile's name.
 
     Raises:
-        OsemnError: nothing has been run; an image has no alt text; another report is being rendered; the reference of the
+        OsemnError: no stage has been run; an image has no alt text; another report is being rendered; the reference of the
             accepted run is damaged.
-        MissingInputError: an executed notebook was changed after it was written.
+        MissingInputError: an executed notebook was edited.
     """
     folder = paths.report_folder(dataset, profile)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def render(dataset: str, profile: str) -> Path:
 
 
 def accept(dataset: str, profile: str) -> Path:
-    """Make the present run the one that later runs are compared with; return the file that says so.
+    """Accept the present run as the reference of later runs; return the reference's file.
 
     Raises:
         OsemnError: a stage is not done; the reference cannot be written; a report is being rendered.
@@ -70,9 +70,9 @@ def accept(dataset: str, profile: str) -> Path:
 
 
 def is_current(dataset: str, profile: str) -> bool:
-    """Tell whether the rendered report shows the stages as their manifests describe them today.
+    """Return True if the rendered report matches the manifests of the stages.
 
-    Cheap: reads the manifests, hashes the templates, this package and the pages, and imports no renderer.
+    This reads the manifests, hashes the templates, this package and the pages, and imports no renderer.
     """
     folder = paths.report_folder(dataset, profile)
     try:
@@ -91,14 +91,13 @@ def _lock(folder: Path) -> FileLock:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise OsemnError(
-            f"Another report is being rendered in {paths.shown(folder)}.", "wait until it has ended"
+            f"Another report is being rendered in {paths.shown(folder)}.", "wait until it has finished"
         ) from None
     return lock
 
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
-    from helpers.report import exported
     from helpers.report.html import index, pages
     from helpers.report.regression import changes
 
@@ -108,9 +107,26 @@ def _write(series: collect.Series, partial: Path) -> None:
     for record in series.records:
         if record.metrics_file is not None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
-    demo = exported.write_demo(series, partial)
-    since = changes.found(series)
+    demo = write_demo(series, partial)
+    since = changes.compare(series)
     (partial / INDEX).write_text(index.render(renderer, demo, since), encoding="utf-8")
+
+
+def write_demo(series: collect.Series, folder: Path) -> str:
+    """Write the demo page of the series' own model version into a report's folder; return the page's name.
+
+    The name is empty, and nothing is written, where there is no version, where it was removed, or where TensorFlow.js is
+    unavailable.
+    """
+    name = series.by_name[EXPORT].metrics.get("version")
+    if not name:
+        return ""
+    try:
+        version = browser_page.find_version(series.dataset, name)
+        browser_page.write(version, folder / browser_page.NAME, folder)
+    except OsemnError:
+        return ""
+    return browser_page.NAME
 
 
 def _record(series: collect.Series, partial: Path) -> dict[str, Any]:
@@ -125,8 +141,8 @@ def _record(series: collect.Series, partial: Path) -> dict[str, Any]:
 
 
 def _made_from(dataset: str, profile: str) -> dict[str, str]:
-    """Return the hashes of all that the report's content follows from."""
-    found = {
+    """Return the hashes of everything that determines the report's content."""
+    hashes = {
         "template": _digest(collect.template_folder()),
         "demo": _digest(paths.web_folder()) + manifests.sha256(Path(browser_page.__file__)),
         "source": _digest(Path(__file__).parent, "*.py"),
@@ -134,11 +150,11 @@ def _made_from(dataset: str, profile: str) -> dict[str, str]:
     }
     for stage in collect.stages.STAGES:
         manifest = paths.stage_folder(dataset, profile, stage.name) / manifests.NAME
-        found[stage.name] = manifests.sha256(manifest) if manifest.is_file() else "not run"
+        hashes[stage.name] = manifests.sha256(manifest) if manifest.is_file() else "not run"
     ledger = paths.run_folder(dataset, profile) / data.LEDGER
-    found["openings"] = manifests.sha256(ledger) if ledger.is_file() else "none"
+    hashes["openings"] = manifests.sha256(ledger) if ledger.is_file() else "none"
     table = repr(collect.stages.STAGES).encode()
-    return {**found, "stages": hashlib.sha256(table).hexdigest()}
+    return {**hashes, "stages": hashlib.sha256(table).hexdigest()}
 
 
 def _digest(folder: Path, pattern: str = "*") -> str:

@@ -1,4 +1,4 @@
-"""What a model is worth in money: the confidence below which a person should look, and what that saves."""
+"""The cost model: the confidence below which a person should check a prediction, and the money that this saves."""
 
 import math
 from collections.abc import Sequence
@@ -11,22 +11,25 @@ from helpers.errors import OsemnError, UsageError
 from helpers.interpret.calibration import at_temperature, check_probabilities
 from helpers.scoring import wilson_interval
 
-PICTURES = 1_000
+IMAGES = 1_000  # amounts are per 1,000 images
 CHECK_ALL = math.nextafter(1.0, 2.0)
-"""The threshold that no confidence reaches."""
+"""A threshold that no confidence reaches."""
+DRAWS = 4_000  # the ends of an interval then vary by about 3% of its width
+_SEED = 0
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one picture costs and brings, in one unit of money.
+    """The costs and the value of one image, in one unit of money.
 
-    A person who looks is taken to be right. A prediction is paid for every picture, looked at or not.
+    A prediction is paid for every image, checked or not.
 
     Attributes:
-        value_right: value of a right answer, whoever gives it.
-        cost_wrong: cost of a wrong answer that is let through.
-        cost_check: cost of a person's look; above zero.
+        value_right: value of a correct label, from the model or from a person.
+        cost_wrong: cost of an incorrect label that nobody corrects.
+        cost_check: cost of a check by a person; above zero.
         cost_prediction: cost of a prediction.
+        person_accuracy: probability that a person labels an image correctly, above 0 and at most 1.
 
     Raises:
         UsageError: one of them is not a finite number from zero, or `cost_check` is zero.
@@ -36,6 +39,7 @@ class Costs:
     cost_wrong: float
     cost_check: float
     cost_prediction: float
+    person_accuracy: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -43,62 +47,72 @@ class Costs:
             if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
                 raise UsageError(
                     f"{field.name} is {value!r}, expected a finite number from zero.",
-                    f"give {field.name} in money per picture, such as 0.08",
+                    f"give {field.name} in money per image, such as 0.08",
                 )
             object.__setattr__(self, field.name, float(value))
+        if not 0 < self.person_accuracy <= 1:
+            raise UsageError(
+                f"person_accuracy is {self.person_accuracy}, expected a probability above 0.",
+                "give 0.97, or 1",
+            )
         if self.cost_check == 0:
             raise UsageError(
-                "cost_check is 0: a person would look at every picture, and there is nothing to decide.",
-                "give what a person's look costs: seconds for a picture times the wage per second",
+                "cost_check is 0, so a person would check every image and no threshold is needed.",
+                "give the cost of a check: seconds per image times the wage per second",
             )
 
     @property
     def stake(self) -> float:
-        """Return by how much a right answer is better than a wrong one."""
+        """The difference in value between a correct and an incorrect label."""
         return self.value_right + self.cost_wrong
+
+    @property
+    def saved_by_automating(self) -> float:
+        """The saving by a correct prediction without a check: the check itself, and the person's errors."""
+        return self.cost_check + (1 - self.person_accuracy) * self.stake
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A model's answers to some pictures.
+class Predictions:
+    """A model's predictions for some images.
 
     Attributes:
-        confidence: `[N] float64`, 0–1, as it is compared with a threshold: after temperature scaling.
-        right: `[N] bool`, whether the answer is right.
+        confidence: `[N] float64`, 0–1, after temperature scaling.
+        correct: `[N] bool`.
 
     Raises:
         OsemnError: there are none, the two differ in length, or a value is out of range.
     """
 
     confidence: np.ndarray
-    right: np.ndarray
+    correct: np.ndarray
 
     def __post_init__(self) -> None:
-        confidence, right = np.asarray(self.confidence, np.float64), np.asarray(self.right)
-        if confidence.ndim != 1 or confidence.shape != right.shape or len(right) == 0:
+        confidence, correct = np.asarray(self.confidence, np.float64), np.asarray(self.correct)
+        if confidence.ndim != 1 or confidence.shape != correct.shape or len(correct) == 0:
             raise OsemnError(
-                f"{list(confidence.shape)} confidences for {list(right.shape)} answers.",
-                "give one of each for every picture, and at least one picture",
+                f"There are {list(confidence.shape)} confidences for {list(correct.shape)} predictions.",
+                "give one of each per image, for at least one image",
             )
-        if not ((confidence >= 0) & (confidence <= 1)).all() or not np.isin(right, (0, 1)).all():
+        if not ((confidence >= 0) & (confidence <= 1)).all() or not np.isin(correct, (0, 1)).all():
             raise OsemnError(
-                "A confidence is not between 0 and 1, or an answer is neither right nor wrong.",
-                "make the answers by cost_model.answers, from a model's probabilities",
+                "A confidence is not between 0 and 1, or a value of 'correct' is neither 0 nor 1.",
+                "use cost_model.calibrate, with a model's probabilities",
             )
         object.__setattr__(self, "confidence", confidence)
-        object.__setattr__(self, "right", right.astype(bool))
+        object.__setattr__(self, "correct", correct.astype(bool))
 
 
-def answers(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> Answers:
-    """Return a model's answers with their confidences at a temperature.
+def calibrate(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> Predictions:
+    """Return a model's predictions with their calibrated confidences.
 
     Args:
-        probabilities: `[N, K] float32`, the model's own.
+        probabilities: `[N, K] float32`, from the model.
         labels: `[N] int64`.
         temperature: fitted on validation images, as by `calibration.fit_temperature`.
 
     Raises:
-        OsemnError: the probabilities are none, or there are not as many labels.
+        OsemnError: the probabilities are invalid, or their number differs from that of the labels.
         UsageError: the temperature is not a finite number above zero.
     """
     if not 0 < temperature < math.inf:
@@ -106,176 +120,143 @@ def answers(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 
             f"The temperature is {temperature}, expected a finite number above zero.",
             "take it from the candidate's metrics of 07_evaluation",
         )
-    found = np.asarray(probabilities)
-    scaled = at_temperature(check_probabilities(found, found.shape[-1] if found.ndim else 0), temperature)
+    given = np.asarray(probabilities)
+    scaled = at_temperature(check_probabilities(given, given.shape[-1] if given.ndim else 0), temperature)
     if len(scaled) != len(labels) or len(labels) == 0:
         raise OsemnError(
-            f"{len(scaled)} predictions for {len(labels)} labels.", "predict each image exactly once"
+            f"There are {len(scaled)} predictions for {len(labels)} labels.",
+            "predict each image exactly once",
         )
-    return Answers(scaled.max(axis=1), found.argmax(axis=1) == np.asarray(labels))
+    return Predictions(scaled.max(axis=1), given.argmax(axis=1) == np.asarray(labels))
 
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount with its 95% interval; money, or answers, in 1,000 pictures."""
+    """Money per 1,000 images, with its 95% interval."""
 
     value: float
     ci95: tuple[float, float]
 
     @property
-    def shown(self) -> bool:
-        """Whether the interval excludes zero."""
+    def significant(self) -> bool:
+        """True if the interval excludes zero."""
         return not self.ci95[0] <= 0 <= self.ci95[1]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What it gives to automate the answers from a confidence on, and to let a person look at the others.
+    """The result of a threshold on some images: confident predictions are automated, a person checks the others.
 
     Attributes:
-        threshold: that confidence.
-        n: pictures.
-        automated: how many a person does not look at.
-        wrong: how many of these are wrong.
-        share: share that is automated.
-        share_ci95: Wilson's interval of it.
-        accuracy: share of the automated that is right; None where nothing is automated.
-        accuracy_ci95: Wilson's interval of it.
-        wrong_let_through: wrong answers in 1,000 pictures.
-        net: net value of 1,000 pictures.
-        saving: against a person looking at every picture, without a model; money in 1,000 pictures.
-        saving_over_machine: against automating everything; money in 1,000 pictures.
+        threshold: confidence from which predictions are automated.
+        n: number of images.
+        automated: number of automated predictions.
+        wrong: number of automated predictions that are incorrect.
+        saving: compared with a person who checks every image without a model.
+        saving_over_machine: compared with automating everything.
     """
 
     threshold: float
     n: int
     automated: int
     wrong: int
-    share: float
-    share_ci95: tuple[float, float]
-    accuracy: float | None
-    accuracy_ci95: tuple[float, float] | None
-    wrong_let_through: Amount
-    net: Amount
     saving: Amount
     saving_over_machine: Amount
 
+    @property
+    def proportion(self) -> float:
+        """The proportion of images that is automated."""
+        return self.automated / self.n
 
-def _ends(part: int, n: int, certain: bool) -> tuple[float, float]:
-    return (part / n, part / n) if certain else wilson_interval(part, n)
+    @property
+    def accuracy(self) -> float | None:
+        """The accuracy of the automated predictions; None for none."""
+        return 1 - self.wrong / self.automated if self.automated else None
 
-
-def _balance(n: int, part: int, wrong: int, gain: float, loss: float, fixed: bool) -> Amount:
-    """Return `gain` for each of a part less `loss` for each of the wrong in it, in 1,000 of `n` pictures.
-
-    Args:
-        n: pictures.
-        part: how many of them are in the part.
-        wrong: how many of the part are wrong.
-        gain: money, from zero.
-        loss: money, from zero.
-        fixed: whether the part is none or all of the pictures, whatever they are.
-
-    Source: G. Y. Zou and A. Donner (2008), "Construction of confidence limits about effect measures": Wilson's intervals
-    of the two shares, put together by their correlation. For thousands of pictures it is Student's interval of the
-    mean of their values; that one is too narrow where few answers are wrong, and empty where none is.
-    """
-    share, bad = part / n, wrong / n
-    low_share, high_share = _ends(part, n, fixed)
-    low_bad, high_bad = _ends(wrong, n, fixed and part == 0)
-    spread = share * (1 - bad)
-    correlation = math.sqrt(bad * (1 - share) / spread) if spread else 0.0
-
-    def half(of_share: float, of_bad: float) -> float:
-        one, other = gain * of_share, loss * of_bad
-        return math.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0.0))
-
-    value = gain * share - loss * bad
-    low, high = half(share - low_share, high_bad - bad), half(high_share - share, bad - low_bad)
-    return Amount(PICTURES * value, (PICTURES * (value - low), PICTURES * (value + high)))
+    @property
+    def accuracy_ci95(self) -> tuple[float, float] | None:
+        """Wilson's interval of the accuracy."""
+        return wilson_interval(self.automated - self.wrong, self.automated) if self.automated else None
 
 
-def _moved(amount: Amount, by: float) -> Amount:
-    return Amount(amount.value + by, (amount.ci95[0] + by, amount.ci95[1] + by))
+def compare_thresholds(given: Predictions, costs: Costs, threshold: float, other: float) -> Amount:
+    """Return the gain of one threshold over another, with the interval of the paired difference.
 
-
-def difference(found: Answers, costs: Costs, threshold: float, other: float) -> Amount:
-    """Return what one threshold brings more than another in 1,000 pictures, with the interval of the difference.
-
-    It is paired: only the pictures between the two count, which one looks at and the other automates.
+    Only the images between the two thresholds count: one checks them, the other automates them.
     """
     low, high = sorted(min(max(end, 0.0), CHECK_ALL) for end in (threshold, other))
-    between = (low <= found.confidence) & (found.confidence < high)
-    wrong = int((between & ~found.right).sum())
-    fixed = low == high or (low == 0 and high > 1)
-    gain = _balance(len(between), int(between.sum()), wrong, costs.cost_check, costs.stake, fixed)
-    if threshold <= other:
-        return gain
-    return Amount(0.0 - gain.value, (0.0 - gain.ci95[1], 0.0 - gain.ci95[0]))
+    between = (low <= given.confidence) & (given.confidence < high)
+    wrong = int((between & ~given.correct).sum())
+    correct, rest = int(between.sum()) - wrong, int((~between).sum())
+    gain = costs.saved_by_automating
+    # an image brings nothing, the gain, or the gain minus the stake; thresholds at both ends leave no image out
+    everything = low == 0 and high > 1
+    possible = [False, False] if low == high else [True, True]
+    amount = _bootstrap([rest, correct, wrong], [0.0, gain, gain - costs.stake], [not everything, *possible])
+    return (
+        amount
+        if threshold <= other
+        else Amount(0.0 - amount.value, (0.0 - amount.ci95[1], 0.0 - amount.ci95[0]))
+    )
 
 
-def outcome(found: Answers, costs: Costs, threshold: float) -> Outcome:
-    """Return what a threshold gives on some pictures; intervals are over pictures, the threshold is taken as given.
+def _bootstrap(counts: Sequence[int], values: Sequence[float], possible: Sequence[bool]) -> Amount:
+    """Return the mean value per 1,000 images, with an interval from a Bayesian bootstrap over images.
 
-    Savings are paired: what one policy brings on a picture is taken from what the other brings on the same picture.
+    Half an image is added to each kind of image that is possible, so that a kind that was not seen may still occur.
+
+    Source: D. B. Rubin (1981), "The Bayesian bootstrap"; the half images are Jeffreys' prior.
+    """
+    mean = IMAGES * float(np.dot(counts, values)) / sum(counts)
+    alpha = np.array([count + 0.5 for count, may in zip(counts, possible, strict=True) if may])
+    amounts = [IMAGES * value for value, may in zip(values, possible, strict=True) if may]
+    draws = np.random.default_rng(_SEED).dirichlet(alpha, DRAWS) @ amounts
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Amount(mean, (min(float(low), mean), max(float(high), mean)))
+
+
+def apply_threshold(given: Predictions, costs: Costs, threshold: float) -> Outcome:
+    """Return the result of a threshold; the intervals are over images, for this threshold.
 
     Args:
-        found: the model's answers to the pictures.
-        costs: in money per picture.
-        threshold: answers at least as sure as this are automated; 0 automates all, `CHECK_ALL` none.
+        given: the predictions for the images.
+        costs: in money per image.
+        threshold: confidence from which predictions are automated; 0 automates all, `CHECK_ALL` none.
 
     Raises:
         UsageError: the threshold is not a number.
     """
     if math.isnan(threshold):
         raise UsageError("The threshold is not a number.", "give a confidence from 0 to 1")
-    alone = found.confidence >= threshold
-    n, automated, wrong = len(alone), int(alone.sum()), int((alone & ~found.right).sum())
-    fixed = threshold <= 0 or threshold > 1
-    low, high = _ends(wrong, n, fixed and automated == 0)
-    saving = _moved(difference(found, costs, threshold, CHECK_ALL), -PICTURES * costs.cost_prediction)
+    automated = given.confidence >= threshold
+    gain, paid = compare_thresholds(given, costs, threshold, CHECK_ALL), IMAGES * costs.cost_prediction
     return Outcome(
         threshold=float(threshold),
-        n=n,
-        automated=automated,
-        wrong=wrong,
-        share=automated / n,
-        share_ci95=_ends(automated, n, fixed),
-        accuracy=1 - wrong / automated if automated else None,
-        accuracy_ci95=wilson_interval(automated - wrong, automated) if automated else None,
-        wrong_let_through=Amount(PICTURES * wrong / n, (PICTURES * low, PICTURES * high)),
-        net=_moved(saving, PICTURES * (costs.value_right - costs.cost_check)),
-        saving=saving,
-        saving_over_machine=difference(found, costs, threshold, 0.0),
+        n=len(automated),
+        automated=int(automated.sum()),
+        wrong=int((automated & ~given.correct).sum()),
+        saving=Amount(gain.value - paid, (gain.ci95[0] - paid, gain.ci95[1] - paid)),
+        saving_over_machine=compare_thresholds(given, costs, threshold, 0.0),
     )
 
 
-def best_threshold_in_theory(costs: Costs) -> float:
-    """Return the confidence from which automating pays, if confidences are exact: 1 − check / (value + cost of wrong).
+def choose_threshold(validation: Predictions, costs: Costs) -> float:
+    """Return the threshold with the highest saving on validation images.
 
-    An answer that is right with probability p brings p · value − (1 − p) · cost of wrong by itself, and value − check
-    under a person's eyes; the prediction is paid either way. Where nothing is at stake, everything is automated.
-
-    Source: C. K. Chow (1970), "On optimum recognition error and reject tradeoff".
-    """
-    return max(0.0, 1.0 - costs.cost_check / costs.stake) if costs.stake > 0 else 0.0
-
-
-def choose(validation: Answers, costs: Costs) -> float:
-    """Return the threshold with the highest net value on validation pictures, whatever their confidences mean.
-
-    It is the confidence of the least sure picture whose automation still pays; 0 where that is the least sure of all,
-    `CHECK_ALL` where none pays. Of thresholds with the same value, the lowest is taken, which automates most.
+    It is the confidence of the least confident image that is still worth automating: 0 where all are, `CHECK_ALL` where
+    none is. Of thresholds with the same saving, the lowest is chosen, which automates most.
 
     Args:
-        validation: answers to pictures that nothing is reported on.
-        costs: in money per picture.
+        validation: predictions for images on which no result is reported.
+        costs: in money per image.
+
+    Source: C. K. Chow (1970), "On optimum recognition error and reject tradeoff", for the rule with exact confidences.
     """
     order = np.argsort(-validation.confidence, kind="stable")
     confidence = validation.confidence[order]
-    wrong = np.concatenate([[0], np.cumsum(~validation.right[order])])
-    gains = costs.cost_check * np.arange(len(wrong)) - costs.stake * wrong
-    # A threshold cannot part pictures of one confidence.
+    wrong = np.concatenate([[0], np.cumsum(~validation.correct[order])])
+    gains = costs.saved_by_automating * np.arange(len(wrong)) - costs.stake * wrong
+    # a threshold cannot separate images of the same confidence
     gains[1:-1][confidence[1:] == confidence[:-1]] = -np.inf
     rounding = 1e-12 * len(wrong) * (costs.cost_check + costs.stake)
     automated = int(np.flatnonzero(gains >= gains.max() - rounding)[-1])
@@ -284,16 +265,25 @@ def choose(validation: Answers, costs: Costs) -> float:
     return float(confidence[automated - 1]) if automated else CHECK_ALL
 
 
-def thresholds_around(threshold: float, found: Answers, count: int = 60) -> np.ndarray:
-    """Return rising thresholds for a curve, `[T] float64`: evenly up to 1, and where the confidences are.
+def thresholds_around(threshold: float, given: Predictions, count: int = 60) -> np.ndarray:
+    """Return rising thresholds for a curve, `[T] float64`: evenly spaced up to 1, and at quantiles of the confidences.
 
-    They include the threshold itself. The nearer it is to 1, the nearer to 1 they begin.
+    They include the threshold itself. The closer it is to 1, the closer to 1 they start.
+
+    Example:
+        `cost_model.apply_thresholds(test, prices, cost_model.thresholds_around(plan.chosen.threshold, test))`
     """
     low = 0.0 if threshold > 1 else min(max(0.0, 1.0 - 10.0 * (1.0 - threshold)), 0.99)
-    even, held = np.linspace(low, 1.0, count), np.quantile(found.confidence, np.linspace(0.0, 1.0, count))
+    even, held = np.linspace(low, 1.0, count), np.quantile(given.confidence, np.linspace(0.0, 1.0, count))
     return np.unique(np.concatenate([even, held[held > low], [min(max(threshold, low), 1.0)]]))
 
 
-def curve(found: Answers, costs: Costs, thresholds: Sequence[float] | np.ndarray) -> tuple[Outcome, ...]:
-    """Return what each of some thresholds gives on the same pictures."""
-    return tuple(outcome(found, costs, float(threshold)) for threshold in thresholds)
+def apply_thresholds(
+    given: Predictions, costs: Costs, thresholds: Sequence[float] | np.ndarray
+) -> tuple[Outcome, ...]:
+    """Return the results of some thresholds on the same images.
+
+    Example:
+        `curve = cost_model.apply_thresholds(test, prices, [0.5, 0.9])`
+    """
+    return tuple(apply_threshold(given, costs, float(threshold)) for threshold in thresholds)

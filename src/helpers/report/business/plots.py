@@ -1,4 +1,4 @@
-"""The figure of the cost model: what a threshold saves, and what it leaves to a person."""
+"""The figure of the cost model: saving, proportion automated and accuracy against the threshold."""
 
 from collections.abc import Sequence
 
@@ -8,132 +8,79 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from helpers import figures, wording
-from helpers.report.business import policy
-from helpers.report.business.cost_model import PICTURES, Outcome
-from helpers.report.business.policy import Plan
+from helpers.report.business.cost_model import IMAGES, Outcome
+from helpers.report.business.policy import Plan, money, shown_threshold
 
 
-def thresholds(plan: Plan, curve: Sequence[Outcome], unit: str) -> tuple[Figure, str]:
-    """Return saving, share automated and accuracy of the automated against the threshold, and the alt text.
+def thresholds(plan: Plan, curve: Sequence[Outcome], unit: str) -> Figure:
+    """Return a figure of saving, proportion automated and accuracy of the automated against the threshold.
 
     Args:
-        plan: whose threshold is marked.
-        curve: what thresholds in rising order give on the plan's test pictures, as by `cost_model.curve`.
-        unit: of money, such as "EUR".
+        plan: its threshold is marked.
+        curve: results of rising thresholds on the plan's test images, as from `cost_model.apply_thresholds`.
+        unit: the unit of money, such as "EUR".
+
+    Example:
+        `run.show(plots.thresholds(plan, curve, "EUR"), "business_value")`
     """
     figure, axes = figures.subplots(2, 1, width=8, height=6.6, sharex=True, height_ratios=(1.15, 1))
-    money, shares = axes[0, 0], axes[1, 0]
-    places = np.array([found.threshold for found in curve])
-    _money(money, places, plan, curve, unit)
-    _shares(shares, places, curve)
-    marked = plan.chosen.threshold
-    for axis in (money, shares):
-        if places[0] <= marked <= places[-1]:
+    upper, lower = axes[:, 0]
+    places, marked = np.array([result.threshold for result in curve]), plan.chosen.threshold
+    _draw_saving(upper, places, plan, curve)
+    upper.set_ylabel(f"saving ({unit} per {IMAGES:,} images)")
+    proportions = [result.proportion for result in curve]
+    accuracies = [np.nan if result.accuracy is None else result.accuracy for result in curve]
+    lower.plot(places, proportions, "--", color=figures.COLORS[1], linewidth=2, label="proportion automated")
+    lower.plot(places, accuracies, color=figures.COLORS[2], linewidth=2, label="accuracy of the automated")
+    lower.yaxis.set_major_formatter(PercentFormatter(1.0))
+    lower.set(ylim=(-0.03, 1.03), ylabel="percentage of images", xlim=(places[0], places[-1]))
+    lower.set_xlabel("threshold: a person checks where the confidence is lower")
+    lower.legend(fontsize=10)
+    if places[0] <= marked <= places[-1]:
+        for axis in (upper, lower):
             axis.axvline(marked, color="black", linewidth=1, linestyle=":")
-    shares.set_xlim(places[0], places[-1])
     figure.align_ylabels()
-    shares.set_xlabel("threshold: a person looks where the confidence is lower")
-    return figure, alt_text(plan, curve, unit)
+    return figures.with_alt(figure, _alt(plan, curve, unit))
 
 
-def _band(
-    axis: Axes, places: np.ndarray, values: list[float], ends: list, color: str, line: str, label: str
-) -> None:
-    low, high = np.array(ends).T
-    axis.fill_between(places, low, high, color=color, alpha=0.25, linewidth=0)
-    axis.plot(places, values, line, color=color, linewidth=2, label=label)
-
-
-def _money(axis: Axes, places: np.ndarray, plan: Plan, curve: Sequence[Outcome], unit: str) -> None:
-    savings = [found.saving for found in curve]
-    _band(
-        axis,
-        places,
-        [saving.value for saving in savings],
-        [saving.ci95 for saving in savings],
-        figures.COLORS[0],
-        "-",
-        "threshold, with 95% interval",
-    )
-    axis.axhline(0, color="black", linewidth=1.2, label="a person looks at every picture")
+def _draw_saving(axis: Axes, places: np.ndarray, plan: Plan, curve: Sequence[Outcome]) -> None:
+    low, high = np.array([result.saving.ci95 for result in curve]).T
+    axis.fill_between(places, low, high, color=figures.COLORS[0], alpha=0.25, linewidth=0)
+    savings = [result.saving.value for result in curve]
+    axis.plot(places, savings, color=figures.COLORS[0], linewidth=2, label="threshold, with 95% interval")
+    axis.axhline(0, color="black", linewidth=1.2, label="a person checks every image")
     machine = plan.machine.saving.value
-    axis.axhline(
-        machine,
-        color=figures.COLORS[3],
-        linestyle="--",
-        label=f"everything automated: {policy.money(machine)}",
-    )
-    marks = (
-        (plan.theory, "white", "if confidences were exact"),
-        (plan.chosen, "black", "chosen on validation"),
-    )
-    for found, color, name in marks:
-        if places[0] <= found.threshold <= places[-1]:
-            label = f"{name}: {policy.shown_threshold(found.threshold)}"
-            axis.plot(
-                found.threshold, found.saving.value, "o", mfc=color, mec="black", clip_on=False, label=label
-            )
-    _limit(axis, plan, max(saving.ci95[1] for saving in savings))
-    axis.set_ylabel(f"saving ({unit} per {PICTURES:,} pictures)")
+    label = f"everything automated: {money(machine)}"
+    axis.axhline(machine, color=figures.COLORS[3], linestyle="--", label=label)
+    chosen = plan.chosen
+    if places[0] <= chosen.threshold <= places[-1]:
+        label = f"chosen on validation: {shown_threshold(chosen.threshold)}"
+        axis.plot(chosen.threshold, chosen.saving.value, "ko", clip_on=False, label=label)
+    # cut off larger losses than checking everything would cost: they would hide the region of the decision
+    worst = -IMAGES * (plan.costs.cost_check + plan.costs.cost_prediction)
+    worst = min(worst, 1.1 * chosen.saving.value)
+    if axis.get_ylim()[0] < worst:
+        axis.set_ylim(worst, max(*high, 0.0) - 0.05 * worst)
     axis.figure.legend(loc="outside upper center", ncols=2, fontsize=10)
 
 
-def _limit(axis: Axes, plan: Plan, highest: float) -> None:
-    """Cut off what loses more than a person and the predictions cost: it would hide where the decision is."""
-    worst = -PICTURES * (plan.costs.cost_check + plan.costs.cost_prediction)
-    worst = min(worst, *(1.1 * found.saving.value for found in (plan.chosen, plan.theory)))
-    if axis.get_ylim()[0] < worst:
-        axis.set_ylim(worst, max(highest, 0.0) - 0.05 * worst)
-
-
-def _shares(axis: Axes, places: np.ndarray, curve: Sequence[Outcome]) -> None:
-    _band(
-        axis,
-        places,
-        [found.share for found in curve],
-        [found.share_ci95 for found in curve],
-        figures.COLORS[1],
-        "--",
-        "automated",
-    )
-    some = np.array([found.accuracy is not None for found in curve])
-    kept = [found for found in curve if found.accuracy is not None]
-    if kept:
-        _band(
-            axis,
-            places[some],
-            [found.accuracy for found in kept],
-            [found.accuracy_ci95 for found in kept],
-            figures.COLORS[2],
-            "-",
-            "right, of the automated",
-        )
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_ylim(-0.03, 1.03)
-    axis.set_ylabel("share of pictures")
-    axis.legend(fontsize=10)
-
-
-def alt_text(plan: Plan, curve: Sequence[Outcome], unit: str) -> str:
-    """Say what the figure shows, from its data."""
-    best = max(curve, key=lambda found: found.saving.value)
+def _alt(plan: Plan, curve: Sequence[Outcome], unit: str) -> str:
+    """Return the alt text, from the figure's data."""
+    best = max(curve, key=lambda result: result.saving.value)
     return (
-        f"Two panels over the confidence threshold, from {curve[0].threshold:.2f} to {curve[-1].threshold:.2f}. Above, the "
-        f"saving per {PICTURES:,} pictures against a person looking at every picture: highest, {policy.money(best.saving.value)} {unit}, "
-        f"at {policy.shown_threshold(best.threshold)}; everything automated, "
-        f"{policy.money(plan.machine.saving.value)} {unit}; {_chosen(plan.chosen, unit)}. "
-        "Below, the share automated and the share of it that is right."
+        f"Two panels over the confidence threshold, {curve[0].threshold:.2f} to {curve[-1].threshold:.2f}. The upper one shows "
+        f"the saving per {IMAGES:,} images compared with a person who checks every image: at most {money(best.saving.value)} {unit}, "
+        f"at {shown_threshold(best.threshold)}; {money(plan.machine.saving.value)} {unit} with everything automated; "
+        f"{_chosen(plan.chosen, unit)}. The lower one shows the proportion automated and the accuracy of the automated predictions."
     )
 
 
 def _chosen(chosen: Outcome, unit: str) -> str:
     if chosen.threshold > 1:
-        return "on validation, no threshold pays"
-    low, high = (policy.money(end) for end in chosen.saving.ci95)
-    said = (
-        f"at the threshold chosen on validation, {policy.shown_threshold(chosen.threshold)}, "
-        f"{policy.money(chosen.saving.value)} {unit} ({low} to {high}), with {wording.percent(chosen.share)} automated"
+        return "no threshold pays on validation"
+    low, high = (money(end) for end in chosen.saving.ci95)
+    text = (
+        f"{money(chosen.saving.value)} {unit} ({low} to {high}) at the threshold chosen on validation, "
+        f"{shown_threshold(chosen.threshold)}, with {wording.percent(chosen.proportion)} automated"
     )
-    return (
-        said if chosen.accuracy is None else f"{said} and {wording.percent(chosen.accuracy)} of these right"
-    )
+    return text if chosen.accuracy is None else f"{text} at an accuracy of {wording.percent(chosen.accuracy)}"

@@ -1,177 +1,199 @@
-"""From costs to a policy: chosen on validation pictures, measured on test pictures, said in words."""
+"""From costs to a policy, chosen on validation images and measured on test images."""
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from helpers import wording
-from helpers.report.business.cost_model import (
-    CHECK_ALL,
-    PICTURES,
-    Amount,
-    Answers,
-    Costs,
-    Outcome,
-    best_threshold_in_theory,
-    choose,
-    difference,
-    outcome,
-)
+from helpers.report.business import cost_model
+from helpers.report.business.cost_model import Amount, Costs, Outcome, Predictions
+from helpers.series.conclusions import Conclusion
 
 PERSON, MACHINE, THRESHOLD = "person", "machine", "threshold"
-ASSUMPTION = (
-    "A person who looks is taken to be right. Where people err, the model saves more against a person looking at every "
-    "picture than is shown here, and a threshold gains less over automating everything."
-)
+PRICES = ("value_right", "cost_wrong", "cost_check", "cost_prediction")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which of three policies is best, and what a threshold gives.
+    """The best of three policies, and the result of the threshold.
 
-    The policies are `person` (one looks at every picture, without a model), `machine` (nobody looks) and `threshold` (a
-    person looks below it). Policy and threshold are chosen on validation pictures; all the rest is of test pictures.
+    The policies are `person` (checks every image, without a model), `machine` (checks none) and `threshold` (a person
+    checks below it). Policy and threshold are chosen on validation images; all results are those on test images.
 
     Attributes:
-        costs: in money per picture.
-        validation_n: validation pictures.
-        policy: the one with the highest net value on validation; of equal ones, `person` before `machine` before
-            `threshold`.
-        chosen: what the threshold chosen on validation gives, whatever the policy is.
-        theory: what the threshold of `best_threshold_in_theory` gives.
-        over_theory: what the chosen threshold brings more than that one, in 1,000 pictures.
-        machine: what automating everything gives.
+        costs: in money per image.
+        validation_n: number of validation images.
+        policy: the one with the highest saving on validation; of equal ones, `person` before `machine` before `threshold`.
+        chosen: the result of the chosen threshold, whatever the policy is.
+        machine: the result of automating everything.
     """
 
     costs: Costs
     validation_n: int
     policy: str
     chosen: Outcome
-    theory: Outcome
-    over_theory: Amount
     machine: Outcome
 
     @property
-    def saving(self) -> Amount:
-        """Return what the policy saves against a person looking at every picture, in 1,000 test pictures."""
-        return self.carried_out.saving if self.carried_out else Amount(0.0, (0.0, 0.0))
-
-    @property
-    def carried_out(self) -> Outcome | None:
-        """Return what the policy gives; None where a person looks at every picture, without a model."""
+    def result(self) -> Outcome | None:
+        """The result of the policy; None where a person checks every image."""
         return {PERSON: None, MACHINE: self.machine, THRESHOLD: self.chosen}[self.policy]
 
     @property
-    def nets(self) -> dict[str, Amount]:
-        """Return the net value of 1,000 test pictures by policy; that of `person` is certain."""
-        person = PICTURES * (self.costs.value_right - self.costs.cost_check)
-        return {
-            PERSON: Amount(person, (person, person)),
-            MACHINE: self.machine.net,
-            THRESHOLD: self.chosen.net,
-        }
+    def saving(self) -> Amount:
+        """The saving of the policy, compared with a person who checks every image."""
+        return self.result.saving if self.result else Amount(0.0, (0.0, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON; tuples as lists."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return _plain(found | {"saving": self.saving, "nets": self.nets})
+        """Return the plan as plain JSON."""
+        return {**asdict(self), "saving": asdict(self.saving)}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Amount):
-        return {"value": value.value, "ci95": list(value.ci95), "shown": value.shown}
-    if isinstance(value, Costs):
-        return asdict(value)
-    if isinstance(value, Outcome):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _policy(validation: Answers, costs: Costs, threshold: float) -> str:
-    person = PICTURES * (costs.value_right - costs.cost_check)
-    machine = outcome(validation, costs, 0.0).net.value
-    with_threshold = outcome(validation, costs, threshold).net.value
-    if person >= max(machine, with_threshold):
-        return PERSON
-    return MACHINE if machine >= with_threshold else THRESHOLD
-
-
-def plan(validation: Answers, test: Answers, costs: Costs) -> Plan:
-    """Choose a policy and its threshold on validation pictures and measure them on test pictures.
+def choose_policy(validation: Predictions, test: Predictions, costs: Costs) -> Plan:
+    """Choose a policy and its threshold on validation images, and measure them on test images.
 
     Args:
-        validation: answers to pictures that the threshold may be fitted to.
-        test: answers to other pictures; nothing is chosen on them.
-        costs: in money per picture.
+        validation: predictions for the images on which the threshold is chosen.
+        test: predictions for other images.
+        costs: in money per image.
+
+    Example:
+        `plan = policy.choose_policy(validation, test, cost_model.Costs(0.2, 0.5, 0.08, 0.0001))`
     """
-    threshold, exact = choose(validation, costs), best_threshold_in_theory(costs)
-    return Plan(
-        costs,
-        len(validation.right),
-        _policy(validation, costs, threshold),
-        outcome(test, costs, threshold),
-        outcome(test, costs, exact),
-        difference(test, costs, threshold, exact),
-        outcome(test, costs, 0.0),
+    threshold = cost_model.choose_threshold(validation, costs)
+    machine, chosen = (
+        cost_model.apply_threshold(validation, costs, end).saving.value for end in (0.0, threshold)
+    )
+    best = PERSON if max(machine, chosen) <= 0 else MACHINE if machine >= chosen else THRESHOLD
+    results = (cost_model.apply_threshold(test, costs, end) for end in (threshold, 0.0))
+    return Plan(costs, len(validation.correct), best, *results)
+
+
+def vary_costs(
+    validation: Predictions, test: Predictions, costs: Costs, factors: Sequence[float] = (0.5, 2.0)
+) -> list[dict[str, Any]]:
+    """Return a row for each cost and factor: the policy that is best with that cost multiplied by it, and its results.
+
+    A cost of zero is skipped. `threshold` is None where the policy has none.
+
+    Example:
+        `others = policy.vary_costs(validation, test, prices)`
+    """
+    rows = []
+    for name, factor in itertools.product(PRICES, factors):
+        value = factor * getattr(costs, name)
+        if value:
+            other = choose_policy(validation, test, replace(costs, **{name: value}))
+            row = {"cost": name, "factor": factor, "value": value, "policy": other.policy}
+            row["threshold"] = other.chosen.threshold if other.policy == THRESHOLD else None
+            row["proportion"] = other.result.proportion if other.result else 0.0
+            rows.append({**row, "saving": other.saving.value, "saving_ci95": list(other.saving.ci95)})
+    return rows
+
+
+def conclusion(plan: Plan, unit: str) -> Conclusion:
+    """Return which policy is best and what it saves.
+
+    Args:
+        plan: chosen on validation, measured on test images.
+        unit: the unit of money, such as "EUR".
+
+    Example:
+        `run.conclude(policy.conclusion(plan, "EUR"))`
+    """
+    costs = plan.costs
+    prices = (
+        f"With {_price(costs.value_right)} {unit} for a correct label, {_price(costs.cost_wrong)} lost by an incorrect one, "
+        f"{_price(costs.cost_check)} for a check by a person and {_price(costs.cost_prediction)} for a prediction, "
+    )
+    chosen = f"The policy was chosen on {plan.validation_n:,} validation images and measured on {plan.chosen.n:,} test images."
+    numbers = {
+        "policy": plan.policy,
+        "threshold": plan.chosen.threshold,
+        "saving": plan.saving.value,
+        "saving_ci95": list(plan.saving.ci95),
+    }
+    return Conclusion(
+        "value", f"{prices}{_advice(plan, unit)} {chosen}", numbers, "Bayesian bootstrap, 95% interval"
     )
 
 
-@dataclass(frozen=True)
-class Sensitivity:
-    """The plan where one cost is another.
-
-    Attributes:
-        cost: name of the field of `Costs`.
-        factor: by which it is multiplied.
-        plan: with a threshold chosen anew.
-    """
-
-    cost: str
-    factor: float
-    plan: Plan
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a row of a table, ready for JSON: what the policy gives, money in 1,000 pictures.
-
-        `threshold` is None where the policy has none, `accuracy` where nothing is automated.
-        """
-        given, saving = self.plan.carried_out, self.plan.saving
-        return {
-            "cost": self.cost,
-            "factor": self.factor,
-            "value": getattr(self.plan.costs, self.cost),
-            "policy": self.plan.policy,
-            "threshold": self.plan.chosen.threshold if self.plan.policy == THRESHOLD else None,
-            "share": given.share if given else 0.0,
-            "accuracy": given.accuracy if given else None,
-            "saving": saving.value,
-            "saving_ci95": list(saving.ci95),
-        }
-
-
-def sensitivity(
-    validation: Answers, test: Answers, costs: Costs, factors: Sequence[float] = (0.5, 2.0)
-) -> tuple[Sensitivity, ...]:
-    """Return how the plan changes when one cost at a time is halved or doubled; a cost of zero is passed over."""
-    return tuple(
-        Sensitivity(name, factor, plan(validation, test, replace(costs, **{name: factor * value})))
-        for name, value in asdict(costs).items()
-        for factor in factors
-        if value
+def _advice(plan: Plan, unit: str) -> str:
+    chosen, against = plan.chosen, "compared with a person who checks every image"
+    if plan.policy == THRESHOLD:
+        return (
+            f"a person should check predictions with a calibrated confidence below {shown_threshold(chosen.threshold)}. "
+            f"{_automated(chosen)} Per 1,000 images the saving is {_amount(chosen.saving, unit)} {against}, and "
+            f"{_amount(chosen.saving_over_machine, unit)} compared with automating everything."
+        )
+    if plan.policy == MACHINE:
+        return (
+            f"no check is worth its cost. {_automated(plan.machine)} Per 1,000 images the saving is "
+            f"{_amount(plan.machine.saving, unit)} {against}."
+        )
+    if chosen.threshold >= cost_model.CHECK_ALL:
+        return (
+            "a person should check every image: on validation, no threshold saves more than its errors cost."
+        )
+    return (
+        "a person should check every image: on validation, automating does not pay for the predictions. On the test images, "
+        f"the saving per 1,000 images would be {_amount(chosen.saving, unit)}."
     )
+
+
+def _automated(result: Outcome) -> str:
+    if result.accuracy is None or result.accuracy_ci95 is None:
+        return "No test image is automated."
+    accuracy, interval = wording.percent(result.accuracy), wording.interval(*result.accuracy_ci95)
+    return f"{wording.percent(result.proportion)} of the images are automated, with an accuracy of {accuracy} ({interval})."
+
+
+def _amount(amount: Amount, unit: str) -> str:
+    verdict = "" if amount.significant else "not significant, "
+    return f"{money(amount.value)} {unit} ({verdict}95% interval {money(amount.ci95[0])} to {money(amount.ci95[1])})"
+
+
+def assumption(costs: Costs) -> str:
+    """Return what the cost model assumes of the person who checks."""
+    if costs.person_accuracy < 1:
+        return (
+            f"A person is assumed to label {wording.percent(costs.person_accuracy)} of all images correctly."
+        )
+    return (
+        "A person who checks an image is assumed to be correct. If people make mistakes, the model saves more than this compared "
+        "with a person who checks every image, and a threshold gains less over automating everything."
+    )
+
+
+def sensitivity_sentence(plan: Plan, rows: Sequence[Mapping[str, Any]], unit: str) -> str:
+    """Return how far policy, threshold and saving depend on the costs, as a sentence; `rows` are from `vary_costs`."""
+    changed = [f"{row['cost']} × {row['factor']:g}" for row in rows if row["policy"] != plan.policy]
+    best = (
+        f"the best policy changes with {wording.listing(changed)}"
+        if changed
+        else "the best policy stays the same"
+    )
+    thresholds = [row["threshold"] for row in rows] + [
+        plan.chosen.threshold if plan.policy == THRESHOLD else None
+    ]
+    known = [min(threshold, 1.0) for threshold in thresholds if threshold is not None]
+    savings = [row["saving"] for row in rows] + [plan.saving.value]
+    text = f"When one cost at a time is halved or doubled, {best}."
+    if known:
+        text += f" The threshold is {_range(shown_threshold(min(known)), shown_threshold(max(known)))}."
+    return f"{text} The saving is {_range(money(min(savings)), money(max(savings)))} {unit} per {cost_model.IMAGES:,} images."
 
 
 def money(value: float) -> str:
-    """Return an amount of 1,000 pictures: whole from a hundred on, two decimals below, with a true minus sign."""
+    """Return an amount per 1,000 images: rounded to one from a hundred on, two decimals below, with a true minus sign."""
     text = f"{value:,.0f}" if abs(value) >= 99.995 else f"{value:,.2f}"
     return text.replace("-0.00", "0.00").replace("-", "−")
 
 
 def shown_threshold(threshold: float) -> str:
-    """Return a threshold with as many decimals, from two on, as tell its distance from 1 with two digits."""
+    """Return a threshold with two digits of its distance from 1, and at least two decimals."""
     left = 1.0 - threshold
     decimals = 2 if left <= 0 else max(2, 1 - math.floor(math.log10(left)))
     text = f"{threshold:.{decimals}f}"
@@ -180,120 +202,6 @@ def shown_threshold(threshold: float) -> str:
 
 def _price(value: float) -> str:
     return f"{value:.2f}" if value == round(value, 2) else f"{value:g}"
-
-
-def _amount(amount: Amount, unit: str, sign: int = 1) -> str:
-    low, high = sorted(sign * end for end in amount.ci95)
-    return f"{money(sign * amount.value)} {unit} ({money(low)} to {money(high)})"
-
-
-def _saves(saving: Amount, unit: str) -> str:
-    if not saving.shown:
-        return f"no saving is shown, {_amount(saving, unit)},"
-    return (
-        f"this saves {_amount(saving, unit)}"
-        if saving.value > 0
-        else f"this loses {_amount(saving, unit, -1)}"
-    )
-
-
-def _automated(found: Outcome) -> str:
-    if found.accuracy is None:
-        return "none of the test pictures is automated"
-    return f"{wording.percent(found.share)} are automated, {_right(found)}"
-
-
-def _right(found: Outcome) -> str:
-    return f"{wording.percent(found.accuracy)} of them right ({wording.interval(*found.accuracy_ci95)})"
-
-
-def _compared(amount: Amount, unit: str, other: str) -> str:
-    if amount.ci95[0] == amount.ci95[1] == 0:
-        return f"is the same as {other}"
-    if not amount.shown:
-        return f"shows no difference from {other}, {_amount(amount, unit)}"
-    if amount.value > 0:
-        return f"brings {_amount(amount, unit)} more than {other}"
-    return f"brings {_amount(amount, unit, -1)} less than {other}"
-
-
-def sentence(found: Plan, unit: str) -> str:
-    """Say which policy is best and what it saves; intervals are of 95%.
-
-    Args:
-        found: the plan.
-        unit: of money, such as "EUR".
-    """
-    costs, chosen = found.costs, found.chosen
-    given = (
-        f"With a right answer worth {_price(costs.value_right)}, a wrong one costing {_price(costs.cost_wrong)}, a look by a "
-        f"person {_price(costs.cost_check)} and a prediction {_price(costs.cost_prediction)} ({unit} per picture), "
-    )
-    against = "against a person looking at every picture"
-    if found.policy == THRESHOLD:
-        backed = chosen.saving.shown and chosen.saving.value > 0
-        said = (
-            f"{'a person should look' if backed else 'it pays most on validation that a person looks'} where the calibrated "
-            f"confidence is below {shown_threshold(chosen.threshold)}: {_automated(chosen)}; {'' if backed else 'but '}per 1,000 pictures "
-            f"{_saves(chosen.saving, unit)} {against}; "
-            f"it {_compared(chosen.saving_over_machine, unit, 'automating everything')}."
-        )
-    elif found.policy == MACHINE:
-        said = (
-            f"no picture is worth a look: all are automated, {_right(found.machine)}; per 1,000 pictures "
-            f"{_saves(found.machine.saving, unit)} {against}."
-        )
-    else:
-        said = f"a person should look at every picture: {_not_worth_it(chosen, unit)}."
-    return f"{given}{said} {_origin(found)}"
-
-
-def _not_worth_it(chosen: Outcome, unit: str) -> str:
-    if chosen.threshold >= CHECK_ALL:
-        return "on validation, no threshold saves more looks than its wrong answers cost"
-    how = "automating everything" if chosen.threshold <= 0 else "the best threshold"
-    saving = chosen.saving
-    if not saving.shown:
-        return f"{how} does not pay for its predictions on validation; per 1,000 test pictures no saving is shown, {_amount(saving, unit)}"
-    verb = f"save {_amount(saving, unit)}" if saving.value > 0 else f"lose {_amount(saving, unit, -1)}"
-    return f"{how} does not pay for its predictions on validation; per 1,000 test pictures it would {verb}"
-
-
-def _origin(found: Plan) -> str:
-    return f"This was chosen on {found.validation_n:,} validation pictures and measured on {found.chosen.n:,} test pictures."
-
-
-def theory_sentence(found: Plan, unit: str) -> str:
-    """Say which threshold the costs alone would give, and what it does."""
-    theory = found.theory
-    said = (
-        f"Were the confidences exact, the threshold would be {shown_threshold(theory.threshold)} (Chow, 1970): "
-        f"{_automated(theory)}; per 1,000 pictures {_saves(theory.saving, unit)} against a person looking at every picture."
-    )
-    return f"{said} The threshold chosen on validation {_compared(found.over_theory, unit, 'this one')}."
-
-
-def sensitivity_sentence(found: Plan, rows: Sequence[Sensitivity], unit: str) -> str:
-    """Say how far the plan depends on what the costs are taken to be."""
-    plans = [row.plan for row in rows] + [found]
-    other = [f"{row.cost} × {row.factor:g}" for row in rows if row.plan.policy != found.policy]
-    policy = (
-        f"the best policy changes with {wording.listing(other)}"
-        if other
-        else "the best policy stays the same"
-    )
-    thresholds = [min(one.chosen.threshold, 1.0) for one in plans if one.policy == THRESHOLD]
-    savings = [one.saving.value for one in plans]
-    places = ""
-    if thresholds:
-        where = ", where there is one," if len(thresholds) < len(plans) else ""
-        ends = _range(shown_threshold(min(thresholds)), shown_threshold(max(thresholds)))
-        places = f" the threshold{where} is {ends},"
-    amounts = _range(money(min(savings)), money(max(savings)))
-    return (
-        f"When one cost at a time is changed, {policy};{places}{' and' if places else ''} what the best policy saves is {amounts} "
-        f"{unit} per 1,000 pictures."
-    )
 
 
 def _range(low: str, high: str) -> str:

@@ -1,4 +1,4 @@
-"""The champion's business value for the report: its answers, and the cost model's findings as sentences and a table."""
+"""The champion's business value: its predictions, and the cost model's results as the report prints them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.report.business import cost_model, policy
-from helpers.report.business.policy import Plan, Sensitivity
-from helpers.report.first_screen import EVALUATION
-from helpers.report.models import MetricsByStage
+from helpers.report.business.policy import Plan
+from helpers.report.models import EVALUATION, MetricsByStage
 from helpers.series import stages
 from helpers.wording import percent
 
@@ -16,75 +15,74 @@ if TYPE_CHECKING:
     from helpers.series.runs import Run
 
 NAMES = {
-    "value_right": "value of a right answer",
-    "cost_wrong": "cost of a wrong answer",
-    "cost_check": "cost of a look",
+    "value_right": "value of a correct label",
+    "cost_wrong": "cost of an incorrect label",
+    "cost_check": "cost of a check",
     "cost_prediction": "cost of a prediction",
 }
 POLICIES = {
-    policy.PERSON: "a person looks at every picture",
-    policy.MACHINE: "nobody looks",
-    policy.THRESHOLD: "a person looks below",
+    policy.PERSON: "a person checks every image",
+    policy.MACHINE: "nobody checks",
+    policy.THRESHOLD: "a person checks below",
 }
 
 
-def answers(
+def load_predictions(
     run: "Run", candidate: str, metrics: MetricsByStage
-) -> tuple[cost_model.Answers, cost_model.Answers]:
-    """Return a candidate's answers to the validation and to the test images, at the temperature that 07 fitted.
+) -> tuple[cost_model.Predictions, cost_model.Predictions]:
+    """Return a candidate's predictions for validation and test images, at the temperature that 07 fitted.
 
     Args:
-        run: of 12_report.
+        run: the run of 12_report.
         candidate: its name.
-        metrics: every stage's metrics.
+        metrics: metrics by stage.
 
     Raises:
-        MissingInputError: the candidate's predictions are not there.
+        MissingInputError: the candidate left no predictions.
+
+    Example:
+        `validation, test = value.load_predictions(run, "tuned", metrics)`
     """
     stage, temperature = f"{EVALUATION}/{candidate}", metrics[f"{EVALUATION}/{candidate}"]["temperature"]
-    with np.load(run.input(stages.CANDIDATES[candidate], "validation_predictions.npz")) as kept:
-        validation = kept[f"probabilities_{candidate}"], kept["labels"]
-    with np.load(run.input(stage, "test_predictions.npz")) as kept:
-        test = kept["probabilities"], kept["labels"]
-    return cost_model.answers(*validation, temperature), cost_model.answers(*test, temperature)
+    with np.load(run.input(stages.CANDIDATES[candidate], "validation_predictions.npz")) as arrays:
+        validation = arrays[f"probabilities_{candidate}"], arrays["labels"]
+    with np.load(run.input(stage, "test_predictions.npz")) as arrays:
+        test = arrays["probabilities"], arrays["labels"]
+    return cost_model.calibrate(*validation, temperature), cost_model.calibrate(*test, temperature)
 
 
-def summary(plan: Plan, others: Sequence[Sensitivity], currency: str) -> dict[str, Any]:
-    """Return what the report shows of a plan, ready for JSON.
+def summarise(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:
+    """Return the section of the report on a plan, as plain JSON.
 
     Args:
         plan: chosen on validation, measured on test images.
-        others: the plan at other prices.
+        others: rows from `policy.vary_costs`.
         currency: the unit of money.
+
+    Example:
+        `value.summarise(plan, others, "EUR")["sensitivity"]["rows"]`
     """
-    looks = plan.policy == policy.THRESHOLD and plan.chosen.threshold <= 1
+    checks = plan.policy == policy.THRESHOLD and plan.chosen.threshold <= 1
+    saving = f"Saving, {currency} per 1,000"
     return {
-        "text": policy.sentence(plan, currency),
-        "theory": policy.theory_sentence(plan, currency),
+        "text": policy.conclusion(plan, currency).text,
         "others": policy.sensitivity_sentence(plan, others, currency),
-        "assumptions": policy.ASSUMPTION,
-        "threshold": plan.chosen.threshold if looks else None,
+        "assumptions": policy.assumption(plan.costs),
+        "threshold": plan.chosen.threshold if checks else None,
         "sensitivity": {
-            "head": [
-                "Price",
-                "Changed to",
-                "Best policy",
-                "Threshold",
-                "Automated",
-                f"Saving, {currency} per 1,000",
-            ],
-            "rows": [_row(one.to_dict()) for one in others],
+            "head": ["Cost", "Changed to", "Best policy", "Threshold", "Automated", saving],
+            "rows": [_row(row) for row in others],
         },
     }
 
 
-def _row(found: Mapping[str, Any]) -> list[str]:
-    low, high = found["saving_ci95"]
+def _row(row: Mapping[str, Any]) -> list[str]:
+    low, high = row["saving_ci95"]
     return [
-        NAMES[found["cost"]],
-        f"{np.format_float_positional(found['value'], precision=6, trim='-')} (× {found['factor']:g})",
-        POLICIES[found["policy"]],
-        "–" if found["threshold"] is None else policy.shown_threshold(min(found["threshold"], 1.0)),
-        percent(found["share"]),
-        f"{policy.money(found['saving'])} ({policy.money(low)} to {policy.money(high)})",
+        NAMES[row["cost"]],
+        f"{np.format_float_positional(row['value'], precision=6, trim='-')} (× {row['factor']:g})",
+        POLICIES[row["policy"]],
+        "–" if row["threshold"] is None else policy.shown_threshold(min(row["threshold"], 1.0)),
+        percent(row["proportion"]),
+        f"{policy.money(row['saving'])} ({policy.money(low)} to {policy.money(high)})",
     ]

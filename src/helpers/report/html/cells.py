@@ -1,4 +1,4 @@
-"""Finishes the HTML of a notebook's cells: nothing from outside, ordered headings, tables that scroll."""
+"""Finishes the HTML of a notebook's cells: nothing external, ordered headings, tables that scroll."""
 
 import re
 import unicodedata
@@ -10,34 +10,14 @@ from bs4 import BeautifulSoup, Tag
 from helpers.errors import OsemnError
 
 _HEADINGS = re.compile(r"^h[1-6]$")
-_ACTIVE = (
-    "script",
-    "iframe",
-    "object",
-    "embed",
-    "link",
-    "meta",
-    "base",
-    "form",
-    "input",
-    "button",
-    "video",
-    "audio",
-)
-_FETCHING = (
-    "srcset",
-    "background",
-    "poster",
-    "ping",
-    "action",
-    "formaction",
-    "data",
-    "xlink:href",
-    "longdesc",
-)
-_FOREIGN_CSS = re.compile(r"@import|url\(\s*['\"]?(?!data:)", re.IGNORECASE)
+_ACTIVE = re.compile(r"^(script|iframe|object|embed|link|meta|base|form|input|button|video|audio)$")
+_FETCHING = re.compile(r"^(on.*|srcset|background|poster|ping|action|formaction|data|xlink:href|longdesc)$")
+_EXTERNAL_CSS = re.compile(r"@import|url\(\s*['\"]?(?!data:)", re.IGNORECASE)
 _NOTEBOOK = re.compile(r"^(?:\./)?(?P<stage>\d\d_\w+)\.ipynb$")
-_NUMBER = re.compile(r"^[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?$", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
+)
+_NO_ALT = ("", "No description has been provided for this image")  # the second is nbconvert's
 
 
 @dataclass(frozen=True)
@@ -46,8 +26,8 @@ class Heading:
 
     Attributes:
         level: 2 or 3.
-        anchor: the id of the heading.
-        text: its words.
+        anchor: the heading's id.
+        text: the heading.
     """
 
     level: int
@@ -60,9 +40,9 @@ class Body:
     """The cells of a notebook as HTML.
 
     Attributes:
-        title: the words of its first heading.
+        title: the first heading.
         html: the cells.
-        contents: the headings of the second and third level.
+        contents: the headings of levels 2 and 3.
     """
 
     title: str
@@ -71,16 +51,16 @@ class Body:
 
 
 def finish(rendered: str, *, title: str, where: str, pages: Mapping[str, str]) -> Body:
-    """Return the cells, made safe to be opened offline.
+    """Return the cells, safe to open offline.
 
     Args:
         rendered: the cells as nbconvert rendered them.
-        title: the heading to set on top where the notebook has none.
+        title: the first heading of a notebook that has none.
         where: the notebook's path, for messages.
         pages: the pages to link to, by notebook.
 
     Raises:
-        OsemnError: an image lies outside of the notebook, or has no alt text.
+        OsemnError: an image is not embedded in the notebook, or has no alt text.
     """
     soup = BeautifulSoup(rendered, "html.parser")
     _remove_active(soup)
@@ -89,21 +69,20 @@ def finish(rendered: str, *, title: str, where: str, pages: Mapping[str, str]) -
     contents = tuple(_set_ids(soup))
     _rewrite_links(soup, pages)
     for table in soup.find_all("table"):
-        dress_table(soup, table)
+        _dress_table(soup, table)
     return Body(soup.find("h1").get_text(" ", strip=True), str(soup), contents)
 
 
 def _remove_active(soup: BeautifulSoup) -> None:
-    """Remove everything that runs or fetches, and styles that would reach outside."""
+    """Remove everything that runs or fetches, and styles that refer to other files."""
     for element in soup.find_all(_ACTIVE):
         element.decompose()
     for element in soup.find_all("style"):
-        if "dataframe" in element.get_text() or _FOREIGN_CSS.search(element.get_text()):
+        if "dataframe" in element.get_text() or _EXTERNAL_CSS.search(element.get_text()):
             element.decompose()
     for element in soup.find_all(True):
         for name in list(element.attrs):
-            fetches = name in _FETCHING or name.startswith("on")
-            if fetches or (name == "style" and _FOREIGN_CSS.search(element[name])):
+            if _FETCHING.match(name) or (name == "style" and _EXTERNAL_CSS.search(element[name])):
                 del element[name]
 
 
@@ -111,19 +90,20 @@ def _check_images(soup: BeautifulSoup, where: str) -> None:
     for image in soup.find_all("img"):
         cell = image.find_parent(attrs={"data-cell": True})
         place = f"cell {cell['data-cell']} of {where}" if cell else where
-        if not (image.get("alt") or "").strip():
+        if (image.get("alt") or "").strip() in _NO_ALT:
             raise OsemnError(
-                f"An image in {place} has no alt text.", "say in words what it shows: ![words](…)"
+                f"An image in {place} has no alt text.",
+                "show figures by run.show(figure, name) with figures.with_alt, or write ![alt text](…)",
             )
         if not image.get("src", "").startswith("data:"):
             raise OsemnError(
                 f"An image in {place} is not in the notebook: {image.get('src', '')}.",
-                "show it from a code cell, so that the page holds it",
+                "show it from a code cell, so that the page contains it",
             )
 
 
 def _order_headings(soup: BeautifulSoup, title: str) -> None:
-    """Leave one first-level heading, on top, and no level skipped."""
+    """Start with one first-level heading, and skip no level."""
     headings = soup.find_all(_HEADINGS)
     if not headings or headings[0].name != "h1":
         first = soup.new_tag("h1")
@@ -137,8 +117,8 @@ def _order_headings(soup: BeautifulSoup, title: str) -> None:
 
 
 def _set_ids(soup: BeautifulSoup) -> Iterator[Heading]:
-    """Give every heading an id of its own; other ids stay where a style needs them and they are unique."""
-    taken: set[str] = {"main", "contents", "provenance"}
+    """Give every heading a unique id; remove other ids that are taken."""
+    taken = {"main", "contents", "provenance"}
     for element in soup.find_all(id=True):
         if _HEADINGS.match(element.name) or element["id"] in taken:
             del element["id"]
@@ -146,27 +126,23 @@ def _set_ids(soup: BeautifulSoup) -> Iterator[Heading]:
             taken.add(element["id"])
     for heading in soup.find_all(_HEADINGS):
         text = heading.get_text(" ", strip=True)
-        heading["id"] = _unused(slug(text), taken)
+        anchor, number = slug(text), 2
+        while anchor in taken:
+            anchor, number = f"{slug(text)}-{number}", number + 1
+        taken.add(anchor)
+        heading["id"] = anchor
         if heading.name in ("h2", "h3"):
-            yield Heading(int(heading.name[1]), heading["id"], text)
+            yield Heading(int(heading.name[1]), anchor, text)
 
 
 def slug(text: str) -> str:
-    """Return words as an anchor: lower-case ASCII letters and digits, joined by hyphens."""
+    """Return a text as an anchor: lower-case ASCII letters and digits, joined by hyphens."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
 
 
-def _unused(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 2
-    while name in taken:
-        name, number = f"{wanted}-{number}", number + 1
-    taken.add(name)
-    return name
-
-
 def _rewrite_links(soup: BeautifulSoup, pages: Mapping[str, str]) -> None:
-    """Keep links inside the report; write out addresses; turn all other links into their words."""
+    """Keep links inside the report; replace all others by their text and the address."""
     anchors = {element["id"] for element in soup.find_all(id=True)}
     for link in soup.find_all("a"):
         target = link.get("href", "")
@@ -184,8 +160,8 @@ def _rewrite_links(soup: BeautifulSoup, pages: Mapping[str, str]) -> None:
             link.unwrap()
 
 
-def dress_table(soup: BeautifulSoup, table: Tag) -> None:
-    """Put a table into a box that scrolls, tell headers' scopes, and align columns of numbers."""
+def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
+    """Let a table scroll, set the scopes of its headers, and align its columns of numbers."""
     del table["border"]
     for row in table.find_all("tr"):
         if re.fullmatch(r"\s*text-align:\s*right;?\s*", row.get("style", "")):
@@ -196,12 +172,8 @@ def dress_table(soup: BeautifulSoup, table: Tag) -> None:
         else:
             header["scope"] = "col" if header.find_parent("thead") else "row"
     _align_numbers(table)
-    if "scroll" not in (table.parent.get("class") or []):
-        table.wrap(
-            soup.new_tag(
-                "div", attrs={"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
-            )
-        )
+    box = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
+    table.wrap(soup.new_tag("div", attrs=box))
 
 
 def _align_numbers(table: Tag) -> None:
@@ -210,8 +182,7 @@ def _align_numbers(table: Tag) -> None:
     if not body or any(cell.has_attr("colspan") or cell.has_attr("rowspan") for row in rows for cell in row):
         return
     for column in range(1, max(map(len, body))):
-        words = [row[column].get_text(strip=True) for row in body if column < len(row)]
-        if all(_NUMBER.match(word) or word in ("", "–", "NaN", "None") for word in words) and any(words):
-            for row in rows:
-                if column < len(row):
-                    row[column]["class"] = [*(row[column].get("class") or []), "number"]
+        texts = [row[column].get_text(strip=True) for row in body if column < len(row)]
+        if any(texts) and all(_NUMBER.match(text) for text in texts):
+            for row in (row for row in rows if column < len(row)):
+                row[column]["class"] = [*(row[column].get("class") or []), "number"]

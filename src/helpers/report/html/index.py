@@ -1,4 +1,4 @@
-"""The index page: summary, findings, evidence, business value, post-mortem, changes, and where every number comes from."""
+"""The index page: summary, conclusions, evidence, business value, post-mortem, changes, provenance."""
 
 import base64
 import json
@@ -8,17 +8,18 @@ from typing import Any
 
 from helpers import paths, wording
 from helpers.errors import OsemnError
-from helpers.report import collect, conclusions, evaluated, evidence, models, provenance
-from helpers.report.html import notebook, pages
+from helpers.report import collect, conclusions, evidence, models, provenance
+from helpers.report.html import pages
 from helpers.report.html.cells import Heading
+from helpers.report.html.notebook import as_webp
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = (
     (SUMMARY_STAGE, "figures/accuracy_against_cost.png"),
     ("04_baseline", "figures/return_on_complexity.png"),
 )
-TALL = 1.5
 VALUE_FIGURE = "figures/business_value.png"
+TALL = 1.5  # height over width from which a figure scrolls in its own box
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class PageFigure:
     Attributes:
         kind: its media type.
         data: the file as base64.
-        alt: what it shows, from the file's own description.
-        width: width to show it at, in CSS pixels.
-        tall: whether it is much higher than wide, so that it scrolls in a box of its own.
+        alt: its alt text, from the file's description.
+        width: its width in CSS pixels.
+        tall: True if it is much higher than wide, and so scrolls in its own box.
         source: the stage that drew it.
     """
 
@@ -46,9 +47,9 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
     """Return the index page.
 
     Args:
-        renderer: of the series.
-        demo: the name of the page that tries the champion; empty for none.
-        changes: what changed since the accepted run; None where none was accepted.
+        renderer: the renderer of the series.
+        demo: the name of the demo page; empty for none.
+        changes: the changes since the accepted run; None where none was accepted.
 
     Raises:
         OsemnError: the figure of a stage has no description.
@@ -56,18 +57,22 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
     series = renderer.series
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
+    cost_figures = (_figure(series, stage, file) for stage, file in COST_FIGURES)
     context: dict[str, Any] = {
         "summary": summary,
-        "business": summary.get("business"),
-        "value_picture": picture(series, SUMMARY_STAGE, VALUE_FIGURE),
+        "business": summary["business"],
+        "value_figure": _figure(series, SUMMARY_STAGE, VALUE_FIGURE),
         "last": last,
         "demo": demo,
         "changes": changes,
         "models": [models.Model(**entry) for entry in summary["models"]],
-        "tested": [evaluated.TestedModel(**entry) for entry in summary.get("tested", [])],
-        "cost_picture": _first_picture(series),
-        "exhibits": _exhibits(series),
-        "lessons": _lessons(series, summary),
+        "tested": [models.TestedModel(**entry) for entry in summary["tested"]],
+        "cost_figure": next((drawn for drawn in cost_figures if drawn is not None), None),
+        "exhibits": [
+            (one, series.by_name[one.stage], _figure(series, one.stage, one.figure))
+            for one in evidence.exhibits(series)
+        ],
+        "lessons": [(lesson, _figure_at(series, lesson["figure"])) for lesson in summary["post_mortem"]],
         "sources": {record.metrics_shown: record for record in series.records},
         "unfinished": [record for record in series.records if record.state != collect.DONE],
         "total_seconds": sum(record.seconds or 0 for record in series.records),
@@ -85,73 +90,53 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
 
 
 def _contents(context: dict[str, Any]) -> list[Heading]:
+    summary = context["summary"]
     entries = [
         ("summary", "Summary", True),
-        ("findings", "Findings", bool(context["summary"]["headline"])),
-        ("evidence", "Evidence", bool(context["exhibits"] or context["summary"]["data"])),
-        ("value", "Business value", bool(context["business"])),
-        ("post-mortem", "Post-mortem and limits", bool(context["lessons"])),
-        (
-            "changes",
-            "Changes since the accepted run",
-            context["changes"] is not None or bool(context["summary"].get("lead")),
-        ),
+        ("conclusions", "Conclusions", summary["best_model"]),
+        ("evidence", "Evidence", context["exhibits"] or summary["data"]),
+        ("value", "Business value", context["business"]),
+        ("post-mortem", "Post-mortem and limits", context["lessons"]),
+        ("changes", "Changes since the accepted run", context["changes"] is not None or summary["lead"]),
         ("provenance", "Provenance", True),
     ]
     return [Heading(2, anchor, text) for anchor, text, shown in entries if shown]
 
 
 def _summary(record: collect.Record, title: str) -> dict[str, Any]:
-    """Return what 12_report concluded; a summary of nothing where it did not."""
-    nothing = conclusions.summary({}, title)
+    """Return the summary that 12_report wrote; an empty one where it wrote none, or one of another schema."""
+    empty = conclusions.summarise({}, title)
     if not record.holds(SUMMARY):
-        return nothing
+        return empty
     try:
-        found = json.loads((record.folder / SUMMARY).read_text(encoding="utf-8"))
+        content = json.loads((record.folder / SUMMARY).read_text(encoding="utf-8"))
     except ValueError:
-        return nothing
-    return found if isinstance(found, dict) and found.get("schema") == conclusions.SCHEMA else nothing
+        return empty
+    fits = isinstance(content, dict) and content.get("schema") == conclusions.SCHEMA
+    return content if fits else empty
 
 
-def _exhibits(series: collect.Series) -> list[tuple[evidence.Exhibit, collect.Record, PageFigure | None]]:
-    return [
-        (one, series.by_name[one.stage], picture(series, one.stage, one.figure) if one.figure else None)
-        for one in evidence.exhibits(series)
-    ]
+def _figure_at(series: collect.Series, place: str) -> PageFigure | None:
+    """Return the figure at `<stage>/figures/<name>.png`."""
+    stage, _, file = place.partition("/figures/")
+    return _figure(series, stage, f"figures/{file}") if file else None
 
 
-def _lessons(
-    series: collect.Series, summary: dict[str, Any]
-) -> list[tuple[dict[str, Any], PageFigure | None]]:
-    found = []
-    for lesson in summary["post_mortem"]:
-        stage, _, file = lesson["figure"].partition("/figures/")
-        drawn = picture(series, stage, f"figures/{file}") if file else None
-        found.append((lesson, drawn))
-    return found
-
-
-def _first_picture(series: collect.Series) -> PageFigure | None:
-    """Return the figure of accuracy against cost, of the whole series where there is one."""
-    drawn = (picture(series, stage, file) for stage, file in COST_FIGURES)
-    return next((one for one in drawn if one is not None), None)
-
-
-def picture(series: collect.Series, stage: str, file: str) -> PageFigure | None:
-    """Return a figure of a stage, or None where it left none.
+def _figure(series: collect.Series, stage: str, file: str) -> PageFigure | None:
+    """Return a figure of a stage, or None where the stage left none.
 
     Raises:
-        OsemnError: the file does not say what it shows.
+        OsemnError: the file has no description.
     """
     record = series.by_name[stage]
-    return load_picture(record.folder / file, record) if record.holds(file) else None
+    return load_figure(record.folder / file, record) if file and record.holds(file) else None
 
 
-def load_picture(file: Path, record: collect.Record) -> PageFigure | None:
-    """Return a PNG file with the alt text that `Run.show` wrote into it, as WebP where that is smaller; None for other files.
+def load_figure(file: Path, record: collect.Record) -> PageFigure | None:
+    """Return a PNG file with its description as alt text, as WebP where that is smaller; None for other files.
 
     Raises:
-        OsemnError: the file does not say what it shows.
+        OsemnError: the file has no description.
     """
     from PIL import Image
 
@@ -164,10 +149,8 @@ def load_picture(file: Path, record: collect.Record) -> PageFigure | None:
         width, tall = round(image.width * 96 / dots), image.height > TALL * image.width
     if not alt:
         raise OsemnError(
-            f"{paths.shown(file)} has no description.", "save it by run.show(figure, name, alt=…)"
+            f"{paths.shown(file)} has no description.", "save it by run.show, with figures.with_alt"
         )
-    kind, encoded = "image/png", base64.b64encode(content).decode()
-    smaller = notebook.as_webp(content)
-    if len(smaller) < len(encoded):
-        kind, encoded = "image/webp", smaller
-    return PageFigure(kind, encoded, alt, width, tall, record)
+    png, webp = base64.b64encode(content).decode(), as_webp(content)
+    kind, data = ("image/webp", webp) if len(webp) < len(png) else ("image/png", png)
+    return PageFigure(kind, data, alt, width, tall, record)

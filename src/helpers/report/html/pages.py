@@ -1,4 +1,4 @@
-"""Turns executed notebooks into pages: nbconvert renders the cells, our own layout goes around them."""
+"""Turns executed notebooks into pages: nbconvert renders the cells, our layout surrounds them."""
 
 import base64
 import hashlib
@@ -13,30 +13,22 @@ from markupsafe import Markup
 from helpers import paths
 from helpers.report import collect
 from helpers.report.html import cells
-from helpers.report.html import notebook as outputs
 
 if TYPE_CHECKING:
     from nbconvert.exporters.html import HTMLExporter
 
-PRIORITY = [
-    "text/html",
-    "text/markdown",
-    "image/png",
-    "image/jpeg",
-    "image/webp",
-    "image/svg+xml",
-    "text/plain",
-]
-PAGE_LIMIT = 3_000_000
+IMAGES = ["image/png", "image/jpeg", "image/webp", "image/svg+xml"]
+PRIORITY = ["text/html", "text/markdown", *IMAGES, "text/plain"]
+PAGE_LIMIT = 3_000_000  # bytes: a larger page opens slowly on a phone
 
 
 class Renderer:
-    """Renders the pages of one series; holds the templates, the style and the script."""
+    """Renders the pages of one series with the report's templates, style and script."""
 
     def __init__(self, series: collect.Series) -> None:
         """Load the templates."""
         self.series = series
-        folder = collect.template_folder()
+        self.folder = folder = collect.template_folder()
         self.css = (folder / "report.css").read_text(encoding="utf-8")
         self.js = (folder / "report.js").read_text(encoding="utf-8")
         self.environment = jinja2.Environment(
@@ -50,7 +42,7 @@ class Renderer:
         self.exporter = _exporter(folder)
 
     def page(self, template: str, **context: Any) -> str:
-        """Return a whole page made from one of the layouts."""
+        """Return a complete page from one of the layouts."""
         return self.environment.get_template(template).render(
             series=self.series,
             css=Markup(self.css),
@@ -60,54 +52,58 @@ class Renderer:
         )
 
     def notebook(self, record: collect.Record) -> str:
-        """Return the page of one executed notebook.
+        """Return the page of one executed notebook, with smaller images where it would be too large.
 
         Raises:
-            OsemnError: an image has no alt text or lies outside of the notebook.
+            OsemnError: an image has no alt text or is not embedded in the notebook.
         """
-        import nbformat
-
-        where = paths.shown(record.folder / collect.NOTEBOOK)
-        notebook = outputs.prepare(nbformat.read(record.folder / collect.NOTEBOOK, as_version=4), where)
-        page = self._notebook_page(record, notebook, where)
+        page = self._notebook_page(record, self.exporter)
         if len(page.encode()) > PAGE_LIMIT:
-            page = self._notebook_page(record, outputs.shrink_images(notebook), where)
+            page = self._notebook_page(record, _exporter(self.folder, shrink=True))
         return page
 
-    def _notebook_page(self, record: collect.Record, notebook: Any, where: str) -> str:
-        rendered, _ = self.exporter.from_notebook_node(notebook)
-        # a link to a notebook that is run for each candidate leads to the page of the same candidate, or the first
+    def _notebook_page(self, record: collect.Record, exporter: "HTMLExporter") -> str:
+        notebook = record.folder / collect.NOTEBOOK
+        rendered, _ = exporter.from_filename(str(notebook))
+        # a link to a notebook that runs for each candidate leads to the page of the same candidate, or the first
         pages = {other.stage.notebook: other.page for other in reversed(self.series.pages)}
         mine = [other for other in self.series.pages if other.stage.candidate == record.stage.candidate]
         pages.update((other.stage.notebook, other.page) for other in mine)
-        body = cells.finish(rendered, title=record.stage.title, where=where, pages=pages)
+        body = cells.finish(rendered, title=record.stage.title, where=paths.shown(notebook), pages=pages)
         names = [other.stage.name for other in self.series.pages]
         position = names.index(record.stage.name)
         return self.page(
             "notebook_page.html.j2",
             title=body.title,
             body=Markup(body.html),
-            contents=(*body.contents, cells.Heading(2, "provenance", "How this page was made")),
+            contents=(*body.contents, cells.Heading(2, "provenance", "How this page was generated")),
             record=record,
             previous=self.series.pages[position - 1] if position else None,
             following=self.series.pages[position + 1] if position + 1 < len(names) else None,
         )
 
 
-def _exporter(folder: Path) -> "HTMLExporter":
-    """Return an exporter that knows our cell template and nothing of the network."""
+def _exporter(folder: Path, *, shrink: bool = False) -> "HTMLExporter":
+    """Return an exporter with our cell template and preprocessors; it needs no network."""
     from nbconvert.exporters.html import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
     from traitlets.config import Config
+
+    from helpers.report.html import notebook
 
     configuration = Config()
     configuration.NbConvertBase.display_data_priority = PRIORITY
-    return HTMLExporter(
+    exporter = HTMLExporter(
         config=configuration,
         extra_template_basedirs=[str(folder.parent)],
         template_name=folder.name,
         template_file="cells.html.j2",
         exclude_anchor_links=True,
     )
+    for step in (CoalesceStreamsPreprocessor, notebook.DescribeCells):
+        exporter.register_preprocessor(step, enabled=True)
+    exporter.register_preprocessor(notebook.ShrinkImages, enabled=shrink)
+    return exporter
 
 
 def _script_hash(script: str) -> str:
@@ -116,7 +112,7 @@ def _script_hash(script: str) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Return seconds as people say them: `0.4 s`, `12 s`, `3 min 20 s`."""
+    """Return seconds as text: `0.4 s`, `12 s`, `3 min 20 s`."""
     if seconds is None:
         return "–"
     if seconds < 9.95:
@@ -129,5 +125,5 @@ def moment(iso: str | None) -> str:
     """Return an ISO time as `2025-01-31 09:30 UTC`."""
     if not iso:
         return "–"
-    found = datetime.fromisoformat(iso)
-    return re.sub(r"\+00:?00$", "UTC", found.strftime("%Y-%m-%d %H:%M %Z")).strip()
+    text = datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M %Z")
+    return re.sub(r"\+00:?00$", "UTC", text).strip()

@@ -1,4 +1,4 @@
-"""Candidates before and after: each score, whether its difference is shown, and what to call it."""
+"""Compares candidates before and after: each score, and whether its difference is significant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import numpy as np
 from helpers import wording
 from helpers.report.regression import significance
 from helpers.report.regression.reference import AcceptedCandidate
+from helpers.report.regression.significance import TestedChange
 from helpers.wording import capital, listing
 
-IMPROVEMENT, REGRESSION, NOISE, UNCHANGED = "improvement", "regression", "noise", "unchanged"
-NOT_TESTED = "not tested"
+IMPROVEMENT, REGRESSION, NOT_SIGNIFICANT = "improvement", "regression", "not significant"
+UNCHANGED, NOT_TESTED = "unchanged", "not tested"
 ACCURACY, MACRO_F1, RECALL, CALIBRATION = "accuracy", "macro-F1", "recall", "calibration error"
 
 
@@ -20,9 +21,9 @@ class Pair:
     """Two candidates to compare: the same one before and after, or two champions.
 
     Attributes:
-        label: what to call the two in a sentence.
-        before: of the accepted run.
-        after: of the present one.
+        label: the pair's name in sentences.
+        before: the candidate of the accepted run.
+        after: the candidate of the present run.
     """
 
     label: str
@@ -31,32 +32,32 @@ class Pair:
 
     @property
     def paired(self) -> bool:
-        """Whether both answered for the same images, by the hashes of labels and images.
+        """True if both predicted the same images, by the hashes of labels and images.
 
-        The labels alone do not tell: those of a folder are sorted, and alike for other images of the same number.
+        The labels alone are not enough: those of an image folder are sorted, and so may be equal for other images.
         """
         images = {side.images_sha256 for side in (self.before, self.after)} - {""}
         return self.before.labels_sha256 == self.after.labels_sha256 and len(images) < 2
 
     @property
-    def same_answers(self) -> bool:
-        """Whether both gave the same answer for every image."""
+    def unchanged(self) -> bool:
+        """True if every image has the same prediction."""
         return self.paired and np.array_equal(self.before.predicted, self.after.predicted)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One score of a pair.
+    """The change of one score of a pair.
 
     Attributes:
-        label: what the pair is called.
+        label: the pair's name.
         score: "accuracy", "macro-F1", "recall" or "calibration error".
-        of_class: the class, for recall; else empty.
+        of_class: the class of a recall; empty for other scores.
         before: in the accepted run.
-        after: in the present one.
+        after: in the present run.
         interval: 95% interval of after − before, or None.
         p_value: two-sided, corrected by Holm's method, or None.
-        verdict: "improvement", "regression", "noise", "unchanged" or "not tested".
+        verdict: "improvement", "regression", "not significant", "unchanged" or "not tested".
     """
 
     label: str
@@ -69,24 +70,24 @@ class Change:
     verdict: str
 
     @property
-    def named(self) -> bool:
-        """Whether a difference is shown."""
+    def significant(self) -> bool:
+        """True if the score improved or dropped significantly."""
         return self.verdict in (IMPROVEMENT, REGRESSION)
 
     @property
     def words(self) -> wording.ChangeWords:
-        """Its numbers as words."""
+        """Its numbers as text."""
         share = self.score in (ACCURACY, RECALL)
         return wording.change_words(self.before, self.after, self.interval, self.p_value, share=share)
 
     @property
     def title(self) -> str:
-        """What was measured."""
+        """The score's name."""
         return f"recall of {self.of_class}" if self.of_class else self.score
 
     @property
     def sentence(self) -> str:
-        """Tell the change in a sentence."""
+        """The change as a sentence."""
         words, start = self.words, f"{capital(self.label)}: {self.title}"
         if self.verdict == UNCHANGED:
             return f"{start} {words.after}, unchanged."
@@ -98,13 +99,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Compared:
-    """What became of one pair.
+    """All changes of one pair.
 
     Attributes:
-        label: what it is called.
-        paired: whether on the same images.
-        different: images with another answer; None where the images are others.
-        n: test images now.
+        label: the pair's name.
+        paired: True if both predicted the same images.
+        different: number of images with another prediction; None where the images differ.
+        n: number of test images now.
         changes: accuracy, macro-F1, calibration error, then the recall of each class that can be compared.
     """
 
@@ -116,62 +117,54 @@ class Compared:
 
     @property
     def main(self) -> tuple[Change, ...]:
-        """All changes but those of single classes."""
+        """The changes of all scores but those of single classes."""
         return tuple(change for change in self.changes if change.score != RECALL)
 
     @property
-    def recalls(self) -> tuple[Change, ...]:
-        """The changes of single classes."""
-        return tuple(change for change in self.changes if change.score == RECALL)
+    def listed(self) -> tuple[Change, ...]:
+        """The rows of a table: the main changes, and the classes whose recall changed significantly."""
+        return (*self.main, *(c for c in self.changes if c.score == RECALL and c.significant))
 
     @property
-    def shown(self) -> tuple[Change, ...]:
-        """What a table shows: all but the classes whose recall did not change by more than noise."""
-        return (*self.main, *(change for change in self.recalls if change.named))
+    def unlisted(self) -> int:
+        """The number of classes whose recall did not change significantly."""
+        return len(self.changes) - len(self.listed)
 
     @property
     def same(self) -> bool:
-        """Whether every image got the same answer."""
+        """True if every image has the same prediction."""
         return self.different == 0
 
     @property
     def worse(self) -> bool:
-        """Whether a score is shown to have dropped."""
+        """True if a score dropped significantly."""
         return any(change.verdict == REGRESSION for change in self.changes)
 
     @property
     def sentence(self) -> str:
-        """Tell how accuracy changed, and which other scores changed by more than noise."""
+        """The change of accuracy, and the other scores that changed significantly."""
         text = self.changes[0].sentence
         for word, verdict in (("Worse", REGRESSION), ("Better", IMPROVEMENT)):
-            mine = [change for change in self.changes[1:] if change.verdict == verdict]
+            mine = [c for c in self.changes[1:] if c.verdict == verdict]
             if mine:
-                text += (
-                    f" {word}: {listing([f'{change.title} ({change.words.difference})' for change in mine])}."
-                )
+                text += f" {word}: {listing([f'{c.title} ({c.words.difference})' for c in mine])}."
         return text
 
 
 def compare(pairs: Sequence[Pair]) -> list[Compared]:
-    """Compare pairs of the same classes.
+    """Compare pairs with the same classes.
 
-    Each of three questions (did accuracy change, did macro-F1, did the recall of a class) is one family: its p-values are
-    corrected by Holm's method over all pairs, and over all classes. Where no answer differs there is nothing to test, and
-    the family is smaller for it (R. E. Tarone, 1990).
+    Accuracy, macro-F1 and the recall of the classes are one family of tests each: their p-values are corrected by Holm's
+    method over all pairs, and over all classes. Equal predictions need no test, so they do not count (R. E. Tarone, 1990).
 
     Args:
         pairs: each with the same class names on both sides.
     """
-    accuracy = _corrected([None if pair.same_answers else _accuracy(pair) for pair in pairs])
-    macro_f1 = _corrected([None if pair.same_answers else _macro_f1(pair) for pair in pairs])
-    places = [
-        (position, index)
-        for position, pair in enumerate(pairs)
-        for index in range(len(pair.after.class_names))
-    ]
-    tests = _corrected([_recall(pairs[position], index) for position, index in places])
-    recalls = dict(zip(places, tests, strict=True))
-    found = []
+    accuracy = _corrected([None if pair.unchanged else _accuracy(pair) for pair in pairs])
+    macro_f1 = _corrected([None if pair.unchanged else _macro_f1(pair) for pair in pairs])
+    places = [(pair, index) for pair in pairs for index in range(len(pair.after.class_names))]
+    recalls = iter(_corrected([_recall(pair, index) for pair, index in places]))
+    compared = []
     for position, pair in enumerate(pairs):
         changes = [
             _change(pair, ACCURACY, accuracy[position], pair.after.accuracy),
@@ -179,32 +172,30 @@ def compare(pairs: Sequence[Pair]) -> list[Compared]:
             _calibration(pair),
         ]
         for index, name in enumerate(pair.after.class_names):
-            support = [int(side.confusion[index].sum()) for side in (pair.before, pair.after)]
-            if all(support):
-                now = int(pair.after.confusion[index, index]) / support[1]
-                changes.append(_change(pair, RECALL, recalls[position, index], now, name))
+            tested, support = next(recalls), int(pair.after.confusion[index].sum())
+            if support and pair.before.confusion[index].any():
+                now = int(pair.after.confusion[index, index]) / support
+                changes.append(_change(pair, RECALL, tested, now, name))
         different = int(np.sum(pair.before.predicted != pair.after.predicted)) if pair.paired else None
-        found.append(Compared(pair.label, pair.paired, different, pair.after.n, tuple(changes)))
-    return found
+        compared.append(Compared(pair.label, pair.paired, different, pair.after.n, tuple(changes)))
+    return compared
 
 
-def _corrected(
-    tests: Sequence[significance.TestedChange | None],
-) -> list[tuple[significance.TestedChange, float] | None]:
-    """Return each test with its corrected p-value; None stays None and counts for nothing."""
+def _corrected(tests: Sequence[TestedChange | None]) -> list[tuple[TestedChange, float] | None]:
+    """Return each test with its corrected p-value; None stays None and does not count."""
     corrected = iter(significance.holm([test.p_value for test in tests if test is not None]))
     return [None if test is None else (test, next(corrected)) for test in tests]
 
 
-def _accuracy(pair: Pair) -> significance.TestedChange:
+def _accuracy(pair: Pair) -> TestedChange:
     before, after = pair.before, pair.after
     if pair.paired:
-        return significance.paired_share(after.labels, before.predicted, after.predicted)
-    right = [int(np.trace(side.confusion)) for side in (before, after)]
-    return significance.independent_share(right[0], before.n, right[1], after.n)
+        return significance.paired_proportion(after.labels, before.predicted, after.predicted)
+    correct = [int(np.trace(side.confusion)) for side in (before, after)]
+    return significance.independent_proportion(correct[0], before.n, correct[1], after.n)
 
 
-def _macro_f1(pair: Pair) -> significance.TestedChange:
+def _macro_f1(pair: Pair) -> TestedChange:
     before, after = pair.before, pair.after
     if not pair.paired:
         return significance.independent_macro_f1(before.confusion, after.confusion)
@@ -212,38 +203,33 @@ def _macro_f1(pair: Pair) -> significance.TestedChange:
     return significance.paired_macro_f1(after.labels, before.predicted, after.predicted, count)
 
 
-def _recall(pair: Pair, index: int) -> significance.TestedChange | None:
-    """Test one class; None where it has no images, or where no answer to them differs."""
+def _recall(pair: Pair, index: int) -> TestedChange | None:
+    """Test one class; None where it has no images, or no prediction differs."""
     before, after = pair.before, pair.after
-    counts = [
-        (int(side.confusion[index, index]), int(side.confusion[index].sum())) for side in (before, after)
-    ]
-    if not all(n for _, n in counts):
+    rows = [side.confusion[index] for side in (before, after)]
+    if not all(row.any() for row in rows):
         return None
     if not pair.paired:
-        return significance.independent_share(*counts[0], *counts[1])
+        counts = [count for row in rows for count in (int(row[index]), int(row.sum()))]
+        return significance.independent_proportion(*counts)
     mine = after.labels == index
     one, other = before.predicted[mine], after.predicted[mine]
     if np.array_equal(one == index, other == index):
         return None
-    return significance.paired_share(after.labels[mine], one, other)
+    return significance.paired_proportion(after.labels[mine], one, other)
 
 
 def _change(
-    pair: Pair,
-    score: str,
-    test: tuple[significance.TestedChange, float] | None,
-    now: float,
-    of_class: str = "",
+    pair: Pair, score: str, tested: tuple[TestedChange, float] | None, now: float, of_class: str = ""
 ) -> Change:
-    if test is None:
+    if tested is None:
         return Change(pair.label, score, of_class, now, now, None, None, UNCHANGED)
-    found, p_value = test
-    verdict = NOISE
+    test, p_value = tested
+    verdict = NOT_SIGNIFICANT
     if p_value < significance.LEVEL:
-        verdict = IMPROVEMENT if found.after > found.before else REGRESSION
-    ends = (found.low, found.high)
-    return Change(pair.label, score, of_class, found.before, found.after, ends, p_value, verdict)
+        verdict = IMPROVEMENT if test.after > test.before else REGRESSION
+    ends = (test.low, test.high)
+    return Change(pair.label, score, of_class, test.before, test.after, ends, p_value, verdict)
 
 
 def _calibration(pair: Pair) -> Change:

@@ -1,7 +1,7 @@
-"""The accepted run: the metrics, predictions and small figures that later runs are compared with.
+"""The reference: the scores and predictions of the accepted run, to which later runs are compared.
 
-They are committed, so they lie in the project, wherever its outputs go: `reports/accepted/<dataset>/<profile>.json`, and
-the figures in the folder of that name beside it. `accepting` writes them.
+It is committed, so it lies in the project wherever the outputs go: `reports/accepted/<dataset>/<profile>.json`, written
+by `accept`. Files of earlier versions name figures and times as well; these are ignored.
 """
 
 import base64
@@ -33,21 +33,20 @@ TEST_IMAGES = "/".join(seal.FILE)
 
 @dataclass(frozen=True, eq=False)
 class AcceptedCandidate:
-    """What one candidate did on the test images.
+    """The scores and predictions of one candidate on the test images.
 
     Attributes:
         name: "baseline_cnn", "transfer", "fine_tuned" or "tuned".
-        label: what it is called.
-        accuracy: share of right predictions.
-        macro_f1: mean of the F1 of the classes that occur.
+        label: its name in sentences.
+        accuracy: proportion of test images that are classified correctly.
+        macro_f1: mean F1 over the classes that occur.
         ece: expected calibration error after temperature scaling.
         class_names: K names.
         confusion: `[K, K] int64`, rows are true classes.
         predicted: `[N] int64`.
         labels_sha256: of the true labels, as `[N] int64`, little-endian.
-        images_sha256: of the file of test images; empty where a reference of a built-in data set, whose images are always the
-            same, was written before it was kept.
-        labels: `[N] int64`; None in a reference, which keeps only their hash.
+        images_sha256: of the file of test images; empty in an early reference of a built-in data set, whose images are fixed.
+        labels: `[N] int64`; None in a reference, which holds only their hash.
     """
 
     name: str
@@ -64,31 +63,8 @@ class AcceptedCandidate:
 
     @property
     def n(self) -> int:
-        """How many test images there are."""
+        """Number of test images."""
         return len(self.predicted)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A small copy of a figure of the accepted run.
-
-    Attributes:
-        stage: the stage that drew it.
-        name: the figure's file in that stage, such as `figures/formats.png`.
-        file: the copy's file in the reference's folder.
-        sha256: of the copy.
-        alt: what it shows.
-        width: in pixels.
-        height: in pixels.
-    """
-
-    stage: str
-    name: str
-    file: str
-    sha256: str
-    alt: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,66 +72,58 @@ class AcceptedRun:
     """An accepted run.
 
     Attributes:
-        accepted: when, as an ISO time.
+        accepted: ISO time.
         champion: the candidate that was exported.
         candidates: by name.
-        validation: accuracy on the validation images by label, of every compared model.
-        seconds: by stage.
+        validation: validation accuracy of every compared model, by label.
         seeds: the seeds of the stages, each once.
         machines: processor and cores, each once.
         versions: by package, each once.
-        figures: the sha256 of each figure, by stage and file.
-        pictures: small copies of some.
-        folder: where the copies are.
     """
 
     accepted: str
     champion: str
     candidates: Mapping[str, AcceptedCandidate]
     validation: Mapping[str, float]
-    seconds: Mapping[str, float]
     seeds: tuple[str, ...]
     machines: tuple[str, ...]
     versions: Mapping[str, tuple[str, ...]]
-    figures: Mapping[str, Mapping[str, str]]
-    pictures: tuple[Picture, ...]
-    folder: Path
 
     @property
     def when(self) -> str:
-        """When it was accepted, for readers."""
+        """The date and time of acceptance."""
         return datetime.fromisoformat(self.accepted).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def reference_file(dataset: str, profile: str) -> Path:
-    """Return the file of the reference: inside the project, or in the folder that `OSEMN_ACCEPTED_DIR` names."""
+    """Return the reference's file: in the project, or in the folder named by `OSEMN_ACCEPTED_DIR`."""
     named = os.environ.get(FOLDER_VARIABLE)
     root = Path(named).expanduser().resolve() if named else paths.project_root() / "reports" / "accepted"
     return root / paths.dataset_slug(dataset) / f"{profile}.json"
 
 
 def reference_sha256(dataset: str, profile: str) -> str:
-    """Return the hash of the reference, which names its figures by their hashes; "none" where there is none."""
+    """Return the hash of the reference; "none" without a reference."""
     file = reference_file(dataset, profile)
     return manifests.sha256(file) if file.is_file() else "none"
 
 
 def command(dataset: str, profile: str, option: str = "--accept") -> str:
-    """Return what to type to accept a run, or to check one."""
+    """Return the command that accepts a run, or checks one."""
     return shlex.join(["osemn", "report", "--dataset", dataset, "--profile", profile, option])
 
 
 def content_sha256(content: Mapping[str, Any]) -> str:
-    """Return the hash of a reference's content without the hash itself, whatever its layout in the file."""
-    kept = {name: value for name, value in content.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    """Return the hash of a reference's content without the hash itself, independent of the file's layout."""
+    hashed = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def read(dataset: str, profile: str) -> AcceptedRun | None:
-    """Return the reference, checked by its hashes; None where no run has been accepted.
+    """Return the reference, checked by its hash; None where no run has been accepted.
 
     Raises:
-        OsemnError: it is damaged, was changed by hand, is of another version, data set or profile, or misses a figure.
+        OsemnError: it is damaged, was edited, or belongs to another version, data set or profile.
     """
     file = reference_file(dataset, profile)
     try:
@@ -167,20 +135,15 @@ def read(dataset: str, profile: str) -> AcceptedRun | None:
     try:
         content = json.loads(text)
         if content["schema"] != SCHEMA:
-            raise _unfit(dataset, profile, f"has schema {content['schema']!r}, where {SCHEMA} is expected")
+            raise _unfit(dataset, profile, f"has schema {content['schema']!r}, expected {SCHEMA}")
         if content["sha256"] != content_sha256(content):
-            raise _unfit(dataset, profile, "was changed after it was written (its sha256 differs)")
+            raise _unfit(dataset, profile, "was edited (its sha256 differs)")
         if (content["dataset"], content["profile"]) != (paths.dataset_slug(dataset), profile):
             of = f"{content['dataset']} with the profile {content['profile']}"
-            raise _unfit(dataset, profile, f"is that of {of}")
-        reference = _reference(content, file.with_suffix(""))
+            raise _unfit(dataset, profile, f"belongs to {of}")
+        return _reference(content)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, zlib.error):
-        raise _unfit(dataset, profile, "is damaged: it does not hold what a reference holds") from None
-    for picture in reference.pictures:
-        copy = reference.folder / picture.file
-        if not copy.is_file() or manifests.sha256(copy) != picture.sha256:
-            raise _unfit(dataset, profile, f"names {paths.shown(copy)}, which is missing or was changed")
-    return reference
+        raise _unfit(dataset, profile, "is damaged: a field is missing or invalid") from None
 
 
 def _unfit(dataset: str, profile: str, problem: str) -> OsemnError:
@@ -190,22 +153,15 @@ def _unfit(dataset: str, profile: str, problem: str) -> OsemnError:
     )
 
 
-def _reference(content: Mapping[str, Any], folder: Path) -> AcceptedRun:
-    pictures = tuple(Picture(**picture) for picture in content["pictures"])
-    if any(Path(picture.file).name != picture.file for picture in pictures):
-        raise ValueError("a picture outside of the reference's folder")
+def _reference(content: Mapping[str, Any]) -> AcceptedRun:
     reference = AcceptedRun(
         content["accepted"],
         content["champion"],
         {name: _candidate(name, entry, content["dataset"]) for name, entry in content["candidates"].items()},
         content["validation"],
-        content["seconds"],
         tuple(content["seeds"]),
         tuple(content["machines"]),
-        {name: tuple(found) for name, found in content["versions"].items()},
-        content["figures"],
-        pictures,
-        folder,
+        {name: tuple(versions) for name, versions in content["versions"].items()},
     )
     if not reference.when or reference.champion not in reference.candidates:
         raise ValueError("the champion was not evaluated")
@@ -218,7 +174,7 @@ def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> AcceptedCan
     predicted = unpack(entry["predicted"])
     columns = np.bincount(predicted, minlength=len(names))
     if confusion.shape != (len(names),) * 2 or not np.array_equal(confusion.sum(axis=0), columns):
-        raise ValueError("the predictions are not those of the confusion matrix")
+        raise ValueError("the predictions do not match the confusion matrix")
     scores = (float(entry[score]) for score in ("accuracy", "macro_f1", "ece"))
     images = entry.get("images_sha256", "not on record" if paths.is_image_folder(dataset) else "")
     hashes = entry["labels_sha256"], images
@@ -226,42 +182,42 @@ def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> AcceptedCan
 
 
 def pack(predicted: np.ndarray, num_classes: int) -> dict[str, str]:
-    """Return predicted labels, `[N]`, in a form that a JSON file can hold at a few bits each."""
+    """Return predicted labels, `[N]`, compressed for a JSON file."""
     kind = "uint8" if num_classes <= 2**8 else "uint16" if num_classes <= 2**16 else "uint32"
     content = np.asarray(predicted).astype(np.dtype(kind).newbyteorder("<")).tobytes()
     return {"dtype": kind, "zlib_base64": base64.b64encode(zlib.compress(content, 9)).decode()}
 
 
 def unpack(packed: Mapping[str, str]) -> np.ndarray:
-    """Return what `pack` was given, `[N] int64`.
+    """Return the labels that `pack` compressed, `[N] int64`.
 
     Raises:
-        ValueError: it is not what `pack` returns.
-        zlib.error: it was cut short or changed.
+        ValueError: the content is not from `pack`.
+        zlib.error: the content is truncated or was changed.
     """
     if packed["dtype"] not in ("uint8", "uint16", "uint32"):
-        raise ValueError(f"labels are no {packed['dtype']}")
+        raise ValueError(f"labels cannot be {packed['dtype']}")
     content = zlib.decompress(base64.b64decode(packed["zlib_base64"], validate=True))
     return np.frombuffer(content, np.dtype(packed["dtype"]).newbyteorder("<")).astype(np.int64)
 
 
 def evaluated(series: collect.Series) -> dict[str, AcceptedCandidate]:
-    """Return the candidates that 07_evaluation tested in a series, by name; those without predictions are left out.
+    """Return the candidates that 07_evaluation tested in a series, by name, without those that left no predictions.
 
     Raises:
         OsemnError: the files of a stage changed while they were read.
     """
-    found = {}
+    candidates = {}
     for candidate in stages.CANDIDATES:
         record = series.by_name.get(f"{EVALUATION}/{candidate}")
         if record is not None and record.holds(PREDICTIONS):
-            found[candidate] = _of_series(candidate, record)
-    return found
+            candidates[candidate] = _of_series(candidate, record)
+    return candidates
 
 
 def _of_series(name: str, record: collect.Record) -> AcceptedCandidate:
-    with np.load(io.BytesIO(content_of(record, PREDICTIONS)), allow_pickle=False) as kept:
-        labels, predicted = (kept[key].astype(np.int64) for key in ("labels", "predicted"))
+    with np.load(io.BytesIO(_content_of(record, PREDICTIONS)), allow_pickle=False) as arrays:
+        labels, predicted = (arrays[key].astype(np.int64) for key in ("labels", "predicted"))
     names = tuple(record.metrics["class_names"])
     confusion = np.bincount(labels * len(names) + predicted, minlength=len(names) ** 2)
     return AcceptedCandidate(
@@ -279,7 +235,7 @@ def _of_series(name: str, record: collect.Record) -> AcceptedCandidate:
     )
 
 
-def content_of(record: collect.Record, name: str) -> bytes:
+def _content_of(record: collect.Record, name: str) -> bytes:
     """Return a file of a stage, checked against its manifest.
 
     Raises:
@@ -288,11 +244,12 @@ def content_of(record: collect.Record, name: str) -> bytes:
     content = (record.folder / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != record.manifest["outputs"][name]["sha256"]:
         raise OsemnError(
-            f"{paths.shown(record.folder / name)} changed while it was read.", "wait until the run has ended"
+            f"{paths.shown(record.folder / name)} changed while it was read.",
+            "wait until the run has finished",
         )
     return content
 
 
 def champion(series: collect.Series) -> str:
-    """Return the candidate that 10_export chose; empty where it has not been run."""
+    """Return the candidate that 10_export chose; empty where it has not run."""
     return str(series.by_name[EXPORT].metrics.get("candidate", ""))

@@ -1,4 +1,4 @@
-"""Tests of whether a score changed: on the same images, pair by pair; on other images, as independent samples."""
+"""Tests whether a score changed: paired tests on the same images, tests of independent samples on different ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,20 +8,20 @@ from scipy import stats
 
 from helpers.scoring import LEVEL, LabelScores, bootstrap_scores, compare, score_cells, wilson_interval
 
-DRAWS = 2_000
-_CELLS_AT_ONCE = 4_000_000
+DRAWS = 2_000  # a p-value of 0.05 is then known to ±0.01
+_CELLS_AT_ONCE = 4_000_000  # keeps an array below 32 MB
 
 
 @dataclass(frozen=True)
 class TestedChange:
-    """A score before and after, and whether the difference may be chance.
+    """A score before and after, with a test of the difference.
 
     Attributes:
-        before: the score of the one.
-        after: the score of the other.
+        before: the first score.
+        after: the second score.
         low: lower end of the 95% interval of after − before.
-        high: upper end of it.
-        p_value: two-sided, of no difference.
+        high: upper end of that interval.
+        p_value: two-sided.
     """
 
     before: float
@@ -32,7 +32,7 @@ class TestedChange:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for how many there are, so that one in twenty families, not tests, holds a false alarm.
+    """Return p-values corrected for their number, so that one family of tests in twenty holds a false alarm.
 
     Source: S. Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
@@ -44,37 +44,39 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def paired_share(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> TestedChange:
-    """Compare the share of right predictions on the same images, by McNemar's exact test.
+def paired_proportion(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> TestedChange:
+    """Compare the proportion of correct predictions on the same images by McNemar's exact test.
 
     Args:
         labels: `[N]`, the true labels.
-        before: `[N]`, what the one predicted.
-        after: `[N]`, what the other predicted.
+        before: `[N]`, the first predictions.
+        after: `[N]`, the second predictions.
 
     Raises:
-        OsemnError: the three have not the same length, or are empty.
+        OsemnError: the three differ in length, or are empty.
     """
-    found = compare(labels, after, before)
-    shares = [float(np.mean(predicted == labels)) for predicted in (before, after)]
-    return TestedChange(*shares, *found.ci95, found.p_value)
+    test = compare(labels, after, before)
+    accuracies = [float(np.mean(predicted == labels)) for predicted in (before, after)]
+    return TestedChange(*accuracies, *test.ci95, test.p_value)
 
 
-def independent_share(right_before: int, n_before: int, right_after: int, n_after: int) -> TestedChange:
-    """Compare two shares of different images.
+def independent_proportion(
+    correct_before: int, n_before: int, correct_after: int, n_after: int
+) -> TestedChange:
+    """Compare the proportions of correct predictions on different images.
 
     Raises:
-        OsemnError: a count is no part of its total.
+        OsemnError: a count exceeds its total.
 
     Source: R. A. Fisher's exact test; the interval is R. G. Newcombe's (1998, "Interval estimation for the difference
-    between independent proportions", method 10), made from Wilson's two.
+    between independent proportions", method 10), computed from Wilson's two.
     """
-    before, after = right_before / n_before, right_after / n_after
-    low_before, high_before = wilson_interval(right_before, n_before)
-    low_after, high_after = wilson_interval(right_after, n_after)
+    before, after = correct_before / n_before, correct_after / n_after
+    low_before, high_before = wilson_interval(correct_before, n_before)
+    low_after, high_after = wilson_interval(correct_after, n_after)
     down = np.hypot(after - low_after, high_before - before)
     up = np.hypot(high_after - after, before - low_before)
-    table = [[right_after, n_after - right_after], [right_before, n_before - right_before]]
+    table = [[correct_after, n_after - correct_after], [correct_before, n_before - correct_before]]
     p_value = float(stats.fisher_exact(table).pvalue)
     gain = after - before
     return TestedChange(
@@ -91,49 +93,47 @@ def paired_macro_f1(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> TestedChange:
-    """Compare macro-F1 on the same images: each image's two answers are swapped at random, or drawn together.
+    """Compare macro-F1 on the same images by a permutation test, with an interval from a bootstrap over images.
 
-    If neither model is better, either answer might as well be the other's: that gives the p-value. The interval comes from a
-    bootstrap over images. Images with the same label and the same two answers are one cell: drawing how often each cell occurs
-    is drawing images.
+    The test swaps the two predictions of images at random, as if neither model were better. Images with the same label and
+    the same two predictions form one cell, so images are drawn by drawing the counts of the cells.
 
     Args:
         labels: `[N]`, the true labels.
-        before: `[N]`, what the one predicted.
-        after: `[N]`, what the other predicted.
+        before: `[N]`, the first predictions.
+        after: `[N]`, the second predictions.
         num_classes: K.
-        draws: samples of either kind.
+        draws: number of samples of either kind.
         seed: of the samples.
 
     Source: R. Fisher's permutation test (1935) of pairs; B. Efron's percentile bootstrap (1979), widened to zero where the test
-    shows nothing.
+    is not significant.
     """
     labels, before, after = (np.asarray(one).astype(np.int64) for one in (labels, before, after))
     keys, counts = np.unique((labels * num_classes + before) * num_classes + after, return_counts=True)
     rest, new = np.divmod(keys, num_classes)
     label, old = np.divmod(rest, num_classes)
     generator = np.random.default_rng(seed)
-    sampled = bootstrap_scores(
-        label, (old, new), counts, len(labels), num_classes, draws=draws, generator=generator
-    )
-    observed = score_cells(label, (old, new), counts[None], num_classes)
+    cells, n = (label, (old, new)), len(labels)
+    sampled = bootstrap_scores(*cells, counts, n, num_classes, draws=draws, generator=generator)
+    observed = score_cells(*cells, counts[None], num_classes)
     p_value = _permuted(label, (old, new), counts, num_classes, draws, generator)
-    found = _from_draws(observed, sampled)
+    change = _from_draws(observed, sampled)
     if p_value >= LEVEL:
-        found = replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
-    return replace(found, p_value=p_value)
+        change = replace(change, low=min(change.low, 0.0), high=max(change.high, 0.0))
+    return replace(change, p_value=p_value)
 
 
 def _permuted(
     label: np.ndarray,
-    answers: tuple[np.ndarray, np.ndarray],
+    predictions: tuple[np.ndarray, np.ndarray],
     counts: np.ndarray,
     num_classes: int,
     draws: int,
     generator: np.random.Generator,
 ) -> float:
-    """Return how often a difference as large comes about when each image's two answers are swapped by a coin."""
-    one, other = answers
+    """Return how often swapping the two predictions of each image at random gives a difference as large."""
+    one, other = predictions
     label, pairs = np.tile(label, 2), (np.concatenate([one, other]), np.concatenate([other, one]))
 
     def difference(swapped: np.ndarray) -> np.ndarray:
@@ -152,12 +152,12 @@ def _permuted(
 def independent_macro_f1(
     before: np.ndarray, after: np.ndarray, *, draws: int = DRAWS, seed: int = 0
 ) -> TestedChange:
-    """Compare macro-F1 on different images, by a bootstrap of each confusion matrix on its own.
+    """Compare macro-F1 on different images by a bootstrap of each confusion matrix.
 
     Args:
         before: `[K, K]` counts, rows are true classes.
         after: `[K, K]` counts of other images.
-        draws: bootstrap samples.
+        draws: number of bootstrap samples.
         seed: of the bootstrap.
     """
     generator = np.random.default_rng(seed)
