@@ -217,9 +217,8 @@ def duplicate_pairs(
         names = dict.fromkeys(class_names[label] for label in (pair.label_a, pair.label_b))
         captions.append(f"{' / '.join(names)}\n{pair.kind}, {pair.distance:.3f}")
     nothing = "There are no duplicates."
-    figure = figures.captioned(
-        np.concatenate([left, gap, right], axis=2), captions, nothing=nothing, columns=4
-    )
+    side_by_side = np.concatenate([left, gap, right], axis=2)
+    figure = figures.image_grid(side_by_side, captions, columns=4, cell=1.75, nothing=nothing)
     return figures.with_alt(
         figure,
         f"The {len(closest)} closest pairs of images side by side, with label and distance."
