@@ -261,3 +261,24 @@ def test_class_without_a_test_image_has_no_curve():
     areas = confusion.areas(probabilities, labels, NAMES)
     figure = plots.curves(probabilities, labels, NAMES, areas)
     assert "curves of 2 classes" in figures.alt_text(figure)
+    for axis, area in zip(figure.axes, ("average_precision", "roc_auc"), strict=True):
+        texts = [text.get_text() for text in axis.get_legend().get_texts()]
+        assert texts == [f"{name} {areas.loc[name, area]:.4f}" for name in NAMES[:2]]
+
+
+def test_comparisons_are_texts_with_intervals():
+    row = {
+        "label": "net",
+        "points": -0.5,
+        "ci95": (-0.9, -0.1),
+        "p_value": 1e-5,
+        "only_this": 1200,
+        "only_other": 7,
+    }
+    assert tables.comparisons([row]).loc["net"].tolist() == [
+        "−0.50",
+        "−0.90 to −0.10",
+        "p < 0.001",
+        "1,200",
+        "7",
+    ]

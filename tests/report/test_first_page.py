@@ -122,7 +122,7 @@ def test_without_an_evaluated_champion_the_best_model_is_on_top(run: FakeRun):
     run.write("12_report")
     page = index()
     assert "No champion has been exported and evaluated yet." in page
-    assert '<p class="lead">Of 7 models, fine-tuned Lite0' in page
+    assert '<p class="lead">Of 7 models, the fine-tuned Lite0' in page
     assert "Do not use it for" not in page
 
 

@@ -41,14 +41,16 @@ def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
         f"{stage}/metrics.json" for stage in (FINE_TUNING, TRANSFER, TUNING)
     ]
     assert best(metrics) == (
-        "Of 7 models, fine-tuned Lite0, 64 px has the highest accuracy on Digits: 94.5% of 144 validation images "
+        "Of 7 models, the fine-tuned Lite0, 64 px has the highest accuracy on Digits: 94.5% of 144 validation images "
         "(95% interval 93.1 to 95.6%)."
     )
 
 
 def test_series_without_transfer_learning_compares_the_baselines_only():
     summary = conclusions.summarise(only_baseline(), "Digits")
-    assert summary["best_model"]["text"].startswith("Of 4 models, three-layer CNN has the highest accuracy")
+    assert summary["best_model"]["text"].startswith(
+        "Of 4 models, the three-layer CNN has the highest accuracy"
+    )
     assert summary["best_model"]["source"] == "04_baseline/metrics.json"
     assert {statement["source"] for statement in summary["also"]} == {
         "00_warm_up/metrics.json",
@@ -102,7 +104,7 @@ def test_paired_tests_of_another_best_model_are_left_out(metrics):
 def test_complexity_compares_the_best_model_with_the_smallest(metrics):
     text = conclusions.complexity(metrics).text
     assert text.startswith(
-        "Going from logistic regression, the smallest model, to fine-tuned Lite0, 64 px gains 8.4 percentage points of validation "
+        "Going from logistic regression, the smallest model, to the fine-tuned Lite0, 64 px gains 8.4 percentage points of validation "
         "accuracy: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 parameters instead of 650"
     )
     assert text.endswith("90 s of training instead of 0.8 s, on 20,000 and 1,000 training images.")
@@ -121,7 +123,7 @@ def test_of_models_with_equally_few_parameters_the_better_one_is_the_smallest(me
 def test_smallest_model_may_be_the_best():
     models = {"a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9)}
     text = conclusions.complexity(only_baseline(models)).text
-    assert text == "The most accurate model, net, is also the smallest."
+    assert text == "The most accurate model, the net, is also the smallest."
 
 
 def test_conclusions_are_printed_as_their_stages_worded_them(metrics):
@@ -188,7 +190,7 @@ def test_missing_metrics_leave_gaps():
     assert conclusions.summarise({}, "Digits")["best_model"] is None
     assert conclusions.summarise({BASELINE: {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
     alone = {BASELINE: {"models": {"a": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}}
-    assert best(alone).startswith("a has the highest accuracy on Digits: 50.0% of validation images")
+    assert best(alone).startswith("The a has the highest accuracy on Digits: 50.0% of validation images")
     assert "also the smallest" in conclusions.complexity(alone).text
     with pytest.raises(OsemnError, match="hold no model"):
         conclusions.require_models({})

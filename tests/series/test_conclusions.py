@@ -44,6 +44,12 @@ def test_cell_that_is_run_twice_logs_its_conclusion_once(run: runs.Run) -> None:
     assert [item.id for item in run.concluded("size")] == ["size"]
 
 
+def test_several_conclusions_are_a_list_and_a_given_source_stays(run: runs.Run) -> None:
+    several = run.conclude(BALANCE, Conclusion("size", "28 pixels a side.", source="a.json, b.json"))
+    assert several._repr_markdown_() == "- Every class has 6,000 images.\n- 28 pixels a side."
+    assert [item.source for item in several] == ["01_acquire/metrics.json", "a.json, b.json"]
+
+
 def test_unknown_conclusion_is_an_error_with_the_nearest_id(run: runs.Run) -> None:
     run.conclude(BALANCE)
     with pytest.raises(OsemnError, match="balance"):
@@ -57,8 +63,8 @@ def test_number_that_is_not_finite_is_refused(run: runs.Run) -> None:
 
 def test_names_in_a_conclusion_are_never_markup() -> None:
     text = "Most confused: <b>strong and A$\\frac$ with _x_ and [y](z)."
-    (line,) = conclusions.Conclusions([Conclusion("x", text)])._repr_markdown_().splitlines()
-    assert line == f"- {wording.escape_markdown(text)}"
+    line = conclusions.Conclusions([Conclusion("x", text)])._repr_markdown_()
+    assert line == wording.escape_markdown(text)
     for sign in ("<", "$", "_", "[", "\\frac"):
         assert f"\\{sign}" in line
 

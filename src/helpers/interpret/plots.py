@@ -125,14 +125,16 @@ def curves(
             continue
         turn, color = divmod(index, len(figures.COLORS))
         style = {"color": figures.COLORS[color], "linestyle": ("-", "--", ":")[turn % 3]}
-        for axis, display in zip(axes[0], (PrecisionRecallDisplay, RocCurveDisplay), strict=True):
-            display.from_predictions(mine, probabilities[:, index], ax=axis, name=name, curve_kwargs=style)
+        displays = {"average_precision": PrecisionRecallDisplay, "roc_auc": RocCurveDisplay}
+        for axis, (area, display) in zip(axes[0], displays.items(), strict=True):
+            drawn = display.from_predictions(mine, probabilities[:, index], ax=axis, curve_kwargs=style)
+            drawn.line_.set_label(f"{name} {table.loc[name, area]:.4f}")  # four digits: many are above 0.99
     axes[0, 0].set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="auto")
     axes[0, 1].set(xlabel="false positive rate (log scale)", ylabel="true positive rate")
     # from 1e-4: the rate of one false positive among 10,000 images
     axes[0, 1].set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), aspect="auto")
-    for axis in axes[0]:
-        axis.legend(fontsize=8).set_visible(len(class_names) <= MOST_NAMED)
+    for axis, area in zip(axes[0], ("average precision", "area under ROC"), strict=True):
+        axis.legend(fontsize=8, title=area).set_visible(len(class_names) <= MOST_NAMED)
     areas = table.dropna().astype(float)
     lowest = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
     text = f"Lowest average precision and area under ROC: {lowest or 'none'}."

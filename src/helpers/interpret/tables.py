@@ -1,6 +1,6 @@
 """Tables, files and metrics of 07_evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ from helpers.interpret.calibration import Reliability
 from helpers.interpret.confusion import Scores
 from helpers.obtain import data
 from helpers.scoring import wilson_interval
-from helpers.wording import interval, score
+from helpers.wording import interval, p_value, score, signed
 
 # Accuracy of people, number of images, and source.
 HUMAN_ACCURACY = {
@@ -52,6 +52,29 @@ def references(
         for name, (hits, total, remark) in counts.items()
     }
     return pd.DataFrame.from_dict(rows, "index", columns=["value", "95% interval", "remark"])
+
+
+def comparisons(compared: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the paired comparisons with other candidates as texts, one row each.
+
+    Args:
+        compared: from `candidates.compare_with_others`.
+
+    Example:
+        `tables.comparisons(compared)`
+    """
+    rows = {
+        row["label"]: (
+            signed(row["points"], 2),
+            f"{signed(row['ci95'][0], 2)} to {signed(row['ci95'][1], 2)}",
+            p_value(row["p_value"]),
+            f"{row['only_this']:,}",
+            f"{row['only_other']:,}",
+        )
+        for row in compared
+    }
+    names = ["points", "95% interval", "test", "only this one correct", "only the other correct"]
+    return pd.DataFrame.from_dict(rows, "index", columns=names)
 
 
 def metrics(

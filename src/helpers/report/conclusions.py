@@ -51,7 +51,9 @@ def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
     compared = require_models(metrics)
     best, n = compared[0], models.count_validation_images(metrics)
     tests = models.read_tests_of_best(metrics, compared)
-    among = f"Of {len(compared)} models, {best.label} has" if len(compared) > 1 else f"{best.label} has"
+    among = (
+        f"Of {len(compared)} models, the {best.label} has" if len(compared) > 1 else f"The {best.label} has"
+    )
     text = (
         f"{among} the highest accuracy on {dataset}: {percent(best.accuracy)} of {f'{n:,} ' if n else ''}validation images "
         f"(95% interval {best.interval})."
@@ -99,11 +101,11 @@ def complexity(metrics: MetricsByStage) -> Conclusion:
     files = sources([best.source, simplest.source])
     if simplest is best:
         return Conclusion(
-            "complexity", f"The most accurate model, {best.label}, is also the smallest.", source=files
+            "complexity", f"The most accurate model, the {best.label}, is also the smallest.", source=files
         )
     gain = 100 * (best.accuracy - simplest.accuracy)
     text = (
-        f"Going from {simplest.label}, the smallest model, to {best.label} gains {points(gain)} percentage points of "
+        f"Going from {simplest.label}, the smallest model, to the {best.label} gains {points(gain)} percentage points of "
         f"validation accuracy: {percent(simplest.accuracy)} (95% interval {simplest.interval}) to {percent(best.accuracy)} "
         f"({best.interval}){_cost(best, simplest)}."
     )

@@ -20,7 +20,7 @@ class Conclusion:
         text: one or two sentences, without markup.
         numbers: the numbers in the text by name; plain JSON values.
         test: the test or interval behind it, such as `"McNemar's test, 10,000 test images"`; empty if there is none.
-        source: the file that holds the numbers, relative to the run's folder; `Run.conclude` fills it in.
+        source: the file that holds the numbers, relative to the run's folder, or several; if empty, `Run.conclude` fills it in.
     """
 
     id: str
@@ -38,9 +38,11 @@ class Conclusion:
 
 
 class Conclusions(tuple[Conclusion, ...]):
-    """Several conclusions, shown as a list in a notebook."""
+    """Some conclusions; a notebook shows one as a paragraph, several as a list."""
 
     def _repr_markdown_(self) -> str:
+        if len(self) == 1:
+            return self[0]._repr_markdown_()
         return "\n".join(f"- {wording.escape_markdown(conclusion.text)}" for conclusion in self)
 
 

@@ -183,7 +183,8 @@ class Run(ResolvedStage):
             `run.conclude(conclusions.calibration(before, after, temperature))`
         """
         self._refuse_if_finished("its conclusions are written")
-        placed = [conclusion.from_file(f"{self.stage.name}/metrics.json") for conclusion in established]
+        file = f"{self.stage.name}/metrics.json"
+        placed = [item if item.source else item.from_file(file) for item in established]
         logged = {entry["id"]: entry for entry in self.metrics.get(conclusions.KEY, [])}
         logged |= {entry["id"]: entry for entry in conclusions.as_metrics(placed)}
         self.log(**{conclusions.KEY: list(logged.values())})
