@@ -125,10 +125,6 @@ def recover(final: Path) -> None:
 
 
 @cache
-def _helper_imports(module_file: Path) -> frozenset[Path]:
-    return _imports(module_file.read_text(encoding="utf-8"))
-
-
 def _imports(source: str) -> frozenset[Path]:
     """Return the files of the helper modules that source code imports, at any level."""
     package = Path(helpers.__file__).parent
@@ -154,13 +150,8 @@ def _beside(module_file: Path) -> frozenset[Path]:
 
 def source_files(notebook: str) -> tuple[str, list[Path]]:
     """Return a notebook's code (without its parameters, which are compared by value) and the files of its helpers."""
-    content = json.loads(paths.notebook(notebook).read_text(encoding="utf-8"))
-    cells = [
-        "".join(cell["source"])
-        for cell in content["cells"]
-        if cell["cell_type"] == "code" and not notebook_cells.is_parameters_cell(cell)
-    ]
-    code = "\n\n".join(cells)
+    cells = notebook_cells.code_cells(notebook)
+    code = "\n\n".join("".join(c["source"]) for c in cells if not notebook_cells.is_parameters_cell(c))
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
     return code, _with_imports(_imports(python))
 
@@ -172,7 +163,7 @@ def _with_imports(modules: Iterable[Path]) -> list[Path]:
         module = pending.pop()
         if module not in files:
             files |= {module, *_beside(module)}
-            pending.extend(_helper_imports(module))
+            pending.extend(_imports(module.read_text(encoding="utf-8")))
     return sorted(files)
 
 

@@ -184,9 +184,8 @@ class Run(ResolvedStage):
         """
         self._refuse_if_finished("its conclusions are written")
         placed = [conclusion.from_file(f"{self.stage.name}/metrics.json") for conclusion in established]
-        logged = {entry["id"]: entry for entry in self.metrics.get(conclusions.KEY, [])}
-        logged |= {entry["id"]: entry for entry in conclusions.as_metrics(placed)}
-        self.log(**{conclusions.KEY: list(logged.values())})
+        logged = conclusions.read(self.metrics) | {conclusion.id: conclusion for conclusion in placed}
+        self.log(**{conclusions.KEY: conclusions.as_metrics(logged.values())})
         return Conclusions(placed)
 
     def concluded(self, *ids: str) -> Conclusions:
