@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from helpers import paths
 from helpers.errors import OsemnError
+from helpers.series import records
 
 if TYPE_CHECKING:
     from helpers.series.runs import Run
@@ -155,14 +155,17 @@ def load_test(run: "Run", *, model_sha256: str) -> Dataset:
     """
     path = run.input("01_acquire", "test.npz")
     entry = {
-        "opened": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        "opened": records.iso_time(time.time()),
         "stage": run.stage.name,
         "candidate": run.parameters.get("candidate"),
         "model_sha256": model_sha256,
         "called_by": run.called_by,
         "test_sha256": run.inputs["01_acquire/test.npz"],
     }
-    _append_line(run.root / LEDGER, entry)
+    # one write for each line, so that lines of two processes never mix
+    with (run.root / LEDGER).open("ab", buffering=0) as stream:
+        stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
+        os.fsync(stream.fileno())
     return load(path)
 
 
@@ -217,14 +220,6 @@ def as_rows(images: np.ndarray) -> np.ndarray:
         blocks = some.reshape(len(some), rows, block, columns, block, channels).mean(axis=(2, 4))
         values[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
     return values
-
-
-def _append_line(path: Path, entry: dict[str, str | None]) -> None:
-    """Append one line in a single write, so that lines of two processes never mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as stream:
-        stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
-        os.fsync(stream.fileno())
 
 
 def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

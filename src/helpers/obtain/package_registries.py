@@ -56,10 +56,6 @@ class NoRegistryError(SourceFailedError):
     """pip reached no package index at all."""
 
 
-class DiskFullError(OSError):
-    """A tool could not write the files that it fetched."""
-
-
 def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
     """Download a Debian or Ubuntu package by apt and unpack it, without installing it.
 
@@ -75,7 +71,7 @@ def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
 
     Raises:
         SourceFailedError: apt is not installed, does not know the package, or cannot reach its mirror.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     apt, dpkg = _tool("apt-get"), _tool("dpkg-deb")
     for name in ("lists/partial", "cache/archives/partial", "state", "content"):
@@ -109,7 +105,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
 
     Raises:
         SourceFailedError: npm does not know the package, or cannot reach its registry.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), *_NPM_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
@@ -140,7 +136,7 @@ def fetch_pypi(package: str, folder: Path, seconds: float = 300.0) -> Path:
     Raises:
         NoRegistryError: pip is missing, or reached no package index.
         SourceFailedError: the package index does not have the package.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     command = [sys.executable, "-m", "pip", "download", package, *_PIP_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
@@ -214,7 +210,7 @@ def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, st
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if process.returncode != 0 and _DISK_FULL.search(output):
-        raise DiskFullError(errno.ENOSPC, f"{Path(command[0]).name} found no room to write")
+        raise OSError(errno.ENOSPC, f"{Path(command[0]).name} found no room to write")
     return process.returncode, output
 
 
