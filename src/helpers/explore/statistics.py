@@ -138,7 +138,7 @@ def intensities(images: np.ndarray, labels: np.ndarray, class_names: Sequence[st
     Example:
         `statistics.intensities(train.images, train.labels, train.class_names)`
     """
-    by_class = intensity_by_class(images, labels, len(class_names), bins=256)
+    by_class = intensity_by_class(images, labels, len(class_names))
     brightness = dict(zip(class_names, (by_class @ np.arange(256.0)).tolist(), strict=True))
     return Intensities(
         intensity_histogram(images),
@@ -153,21 +153,10 @@ def intensity_histogram(images: np.ndarray) -> np.ndarray:
     return np.stack([data.pixel_histogram(images[..., channel]) for channel in range(images.shape[-1])])
 
 
-def intensity_by_class(
-    images: np.ndarray, labels: np.ndarray, num_classes: int, bins: int = 16
-) -> np.ndarray:
-    """Return the proportion of each class's pixels in equal bins from 0 to 255, `[K, bins] float64`.
-
-    Raises:
-        OsemnError: 256 is not a multiple of `bins`.
-    """
-    if 256 % bins:
-        raise OsemnError(f"256 values cannot be divided into {bins} equal bins.", "use 4, 8, 16, 32, …")
-    proportions = np.zeros((num_classes, bins))
-    for label in range(num_classes):
-        counts = intensity_histogram(images[labels == label]).sum(axis=0).reshape(bins, -1).sum(axis=1)
-        proportions[label] = counts / max(1, counts.sum())
-    return proportions
+def intensity_by_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the proportion of each class's pixels at each value, `[K, 256] float64`."""
+    counts = np.stack([data.pixel_histogram(images[labels == label]) for label in range(num_classes)])
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
