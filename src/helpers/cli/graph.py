@@ -275,8 +275,8 @@ def run(
 
     Raises:
         UsageError: the executor is not installed, Snakemake does not know an argument, or the output folder has braces.
-        OsemnError: a stage failed, the folder cannot be written to, or another run of the same data set and profile is
-            in progress.
+        OsemnError: a stage failed (the message ends with those of jobs on other machines), the folder cannot be written
+            to, or another run of the same data set and profile is in progress.
     """
     cluster.check(executor)
     with _lock_of_run(request):
@@ -291,7 +291,14 @@ def run(
         waiting = sum(state.word == "waiting" for state in pending)
         more = f"; {waiting} more if their inputs change" if waiting else ""
         print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
-        _snakemake(request, cores, executor, extra)
+        if not cluster.run_snakemake(request.graph_folder, asdict(request), executor, cores, extra):
+            unfinished = [step for step in steps(request, refresh=False) if not Path(step.marker).exists()]
+            logs = {step.name: Path(step.log) for step in unfinished if executor != cluster.LOCAL}
+            named = f"{paths.dataset_slug(request.dataset)} at profile {request.profile}"
+            raise OsemnError(
+                "\n\n".join([f"The run of {named} did not complete.", *cluster.last_messages(logs)]),
+                "see the message above; the same command resumes the run",
+            )
 
 
 def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
@@ -315,21 +322,3 @@ def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
             f"The folder {paths.shown(folder)} cannot be created or written to: {(error.strerror or str(error)).lower()}.",
             "set OSEMN_OUTPUT_DIR to a folder that you may write to",
         ) from None
-
-
-def _snakemake(request: Request, cores: int | None, executor: str, extra: tuple[str, ...]) -> None:
-    """Run the Snakefile.
-
-    Raises:
-        OsemnError: it did not complete; the message ends with those of jobs on other machines.
-    """
-    if not cluster.run_snakemake(request.graph_folder, asdict(request), executor, cores, extra):
-        problem = (
-            f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} did not complete."
-        )
-        unfinished = [step for step in steps(request, refresh=False) if not Path(step.marker).exists()]
-        logs = {step.name: Path(step.log) for step in unfinished if executor != cluster.LOCAL}
-        raise OsemnError(
-            "\n\n".join([problem, *cluster.last_messages(logs)]),
-            "see the message above; the same command resumes the run",
-        )
