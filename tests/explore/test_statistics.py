@@ -126,9 +126,16 @@ def test_a_class_with_a_single_image_is_left_out_of_the_confusion() -> None:
 
 
 def test_rank_agreement_handles_short_and_constant_lists() -> None:
-    assert similarity.rank_agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
-    assert similarity.rank_agreement([1, 2, 3], [1, 1, 1]) == 0.0
-    assert similarity.rank_agreement([1], [2]) is None
+    names = [("a", "b"), ("a", "c"), ("b", "c")]
+
+    def agreement(*rankings: list[float]) -> float | None:
+        return similarity.Similarity(
+            *([(*pair, value) for pair, value in zip(names, values, strict=False)] for values in rankings)
+        ).rank_agreement
+
+    assert agreement([1, 2, 3], [3, 5, 9]) == pytest.approx(1.0)
+    assert agreement([1, 2, 3], [1, 1, 1]) == 0.0
+    assert agreement([1], [2]) is None
 
 
 def test_embedding_keeps_digits_apart_better_than_chance(digits: tuple[np.ndarray, np.ndarray]) -> None:

@@ -207,11 +207,18 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
         refresh: whether to update the markers from the manifests first; only one process of a run may do so.
     """
     if refresh:
-        _synchronise(request, {state.stage: state.done for state in states(request)})
+        _synchronise(request)
     names = {stage.name for stage in request.stages}
+    settings = [
+        f"--set={name}.{parameter}={json.dumps(value)}"
+        for name, values in request.overrides.items()
+        for parameter, value in values.items()
+    ]
     rules = []
     for position, stage in enumerate(request.stages, start=1):
-        command = shlex.join(_stage_command(request, stage, f"{position}/{len(names)}"))
+        again = ["--force"] if stage.name in request.forced else []
+        options = [*settings, "--position", f"{position}/{len(names)}", *again]
+        command = shlex.join(request.command("stage", *options, stage.name))
         inputs = [_marker(request, name).as_posix() for name in stage.looks_at if name in names]
         marker = _marker(request, stage.name).as_posix()
         rules.append(Step(stage.slug, inputs, marker, command, stage.threads, stage.memory_mb))
@@ -222,27 +229,17 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
     return rules
 
 
-def _stage_command(request: Request, stage: stages.Stage, position: str) -> list[str]:
-    settings = [
-        f"--set={name}.{parameter}={json.dumps(value)}"
-        for name, values in request.overrides.items()
-        for parameter, value in values.items()
-    ]
-    force = ["--force"] if stage.name in request.forced else []
-    return request.command("stage", *settings, "--position", position, *force, stage.name)
-
-
 def _marker(request: Request, name: str) -> Path:
     return request.graph_folder / f"{name.replace('/', '-')}.done"
 
 
-def _synchronise(request: Request, done: Mapping[str, bool]) -> None:
+def _synchronise(request: Request) -> None:
     """Update the markers from the manifests."""
     request.graph_folder.mkdir(parents=True, exist_ok=True)
-    finished = dict(done)
+    done = {state.stage: state.done for state in states(request)}
     if not request.until:
-        finished[REPORT] = all(done.values()) and report_is_current(request)
-    for name, is_done in finished.items():
+        done[REPORT] = all(done.values()) and report_is_current(request)
+    for name, is_done in done.items():
         marker = _marker(request, name)
         if not is_done:
             marker.unlink(missing_ok=True)

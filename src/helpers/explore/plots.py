@@ -108,13 +108,11 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     left, right = axes[0]
     counts = pixels.histogram.reshape(len(pixels.histogram), 64, 4).sum(axis=2)
     colors = _CHANNELS[len(counts)]
-    for (name, color), channel in zip(
-        colors.items(), 100 * counts / counts.sum(axis=1)[:, None], strict=True
-    ):
-        left.stairs(
-            channel, np.arange(0, 257, 4), color=color, linewidth=2, label=name, fill=len(colors) == 1
-        )
-    if len(colors) > 1:
+    edges, alone = np.arange(0, 257, 4), len(colors) == 1
+    for (name, color), channel in zip(colors.items(), counts, strict=True):
+        percentage = 100 * channel / channel.sum()
+        left.stairs(percentage, edges, color=color, linewidth=2, label=name, fill=alone)
+    if not alone:
         left.legend()
     left.set_yscale("log")
     left.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -124,14 +122,8 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     percentages = pd.DataFrame(100 * pixels.by_class, class_names, np.arange(0, 256, 16))
     low, high = max(0.1, percentages.to_numpy().min()), max(1.0, percentages.to_numpy().max())
     bar = {"label": "% of the class's pixels", "format": "{x:g}", "ticks": LogLocator(subs=(1.0, 2.0, 5.0))}
-    sns.heatmap(
-        percentages,
-        cmap=figures.SEQUENTIAL,
-        norm=LogNorm(low, high, clip=True),
-        cbar_kws=bar,
-        xticklabels=4,
-        ax=right,
-    )
+    shades = {"cmap": figures.SEQUENTIAL, "norm": LogNorm(low, high, clip=True)}
+    sns.heatmap(percentages, **shades, cbar_kws=bar, xticklabels=4, ax=right)
     right.collections[0].colorbar.minorticks_off()
     right.tick_params(rotation=0)
     right.set(xlabel="pixel value", title="By class")
@@ -219,12 +211,8 @@ def duplicate_pairs(
     nothing = "There are no duplicates."
     side_by_side = np.concatenate([left, gap, right], axis=2)
     figure = figures.image_grid(side_by_side, captions, columns=4, cell=1.75, nothing=nothing)
-    return figures.with_alt(
-        figure,
-        f"The {len(closest)} closest pairs of images side by side, with label and distance."
-        if len(closest)
-        else nothing,
-    )
+    drawn = f"The {len(closest)} closest pairs of images side by side, with label and distance."
+    return figures.with_alt(figure, drawn if len(closest) else nothing)
 
 
 def _draw_boundary(axes: Axes, surface: Surface, points: np.ndarray, labels: np.ndarray, size: float) -> None:
@@ -304,15 +292,11 @@ def noise_sweep(
             color=figures.COLORS[(0, 3, 7, 2)[index % 4]], label=name,
         )  # fmt: skip
     below.set(
-        xticks=list(levels),
-        xlabel="noise (standard deviation of both coordinates)",
-        ylabel="test accuracy in %",
+        xticks=levels, xlabel="noise (standard deviation of both coordinates)", ylabel="test accuracy in %"
     )
     below.legend(frameon=False, loc="lower left")
     name, values = next(iter(accuracies.items()))
-    listed = "; ".join(
-        f"noise {level:g}: {value[0]:.1%}" for level, value in zip(levels, values, strict=True)
-    )
+    listed = "; ".join(f"noise {x:g}: {value[0]:.1%}" for x, value in zip(levels, values, strict=True))
     return figures.with_alt(
         figure, f"The boundary of the {name} at each noise level, and its test accuracy. {listed}."
     )

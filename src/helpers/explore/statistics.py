@@ -61,14 +61,9 @@ def balance(counts: np.ndarray) -> Balance:
         raise OsemnError(
             f"Class counts are {counts.tolist()}.", "give at least two classes, each with an image"
         )
-    statistic, p_value = stats.chisquare(counts)
-    return Balance(
-        counts,
-        float(statistic),
-        float(p_value),
-        float(np.sqrt(statistic / counts.sum())),
-        float(counts.max() / counts.min()),
-    )
+    statistic, p_value = map(float, stats.chisquare(counts))
+    effect_size, ratio = np.sqrt(statistic / counts.sum()), counts.max() / counts.min()
+    return Balance(counts, statistic, p_value, float(effect_size), float(ratio))
 
 
 def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -224,12 +219,8 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     with threadpool_limits(1):
         components = model.fit_transform(pixels)
         tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(components)
-    flat = components[:, :2]
-    return (
-        _embedding(components, flat, labels),
-        _embedding(components, tsne, labels),
-        model.explained_variance_ratio_,
-    )
+    planes = (_embedding(components, points, labels) for points in (components[:, :2], tsne))
+    return *planes, model.explained_variance_ratio_
 
 
 def _embedding(components: np.ndarray, points: np.ndarray, labels: np.ndarray) -> Embedding:
@@ -239,6 +230,5 @@ def _embedding(components: np.ndarray, points: np.ndarray, labels: np.ndarray) -
     around = min(10, (len(points) - 1) // 2)
     neighbours = NearestNeighbors(n_neighbors=around).fit(points).kneighbors(return_distance=False)
     agreement = float(np.mean(labels[neighbours] == labels[:, None]))
-    return Embedding(
-        points.astype(np.float64), float(trustworthiness(components, points, n_neighbors=around)), agreement
-    )
+    trust = float(trustworthiness(components, points, n_neighbors=around))
+    return Embedding(points.astype(np.float64), trust, agreement)

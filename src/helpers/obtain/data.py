@@ -43,7 +43,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check that the arrays are consistent."""
-        problem = _inconsistency(self.images, self.labels, self.class_names)
+        images, labels, problem = self.images, self.labels, ""
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+            problem = f"images are {images.dtype} {list(images.shape)}"
+        elif labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            problem = f"labels are {labels.dtype} {list(labels.shape)} for {len(images)} images"
+        elif len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
+            problem = f"labels run from {labels.min()} to {labels.max()} with {self.num_classes} class names"
         if problem:
             raise OsemnError(
                 f"These arrays are not labelled images: {problem}.",
@@ -72,16 +78,6 @@ class Dataset:
         """Return the images and labels at `indices` (`[M]` integers), copied, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
         return Dataset(self.images[indices], self.labels[indices], self.class_names)
-
-
-def _inconsistency(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> str:
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        return f"images are {images.dtype} {list(images.shape)}"
-    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-        return f"labels are {labels.dtype} {list(labels.shape)} for {len(images)} images"
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_names):
-        return f"labels run from {labels.min()} to {labels.max()} with {len(class_names)} class names"
-    return ""
 
 
 def save(path: Path, dataset: Dataset) -> None:

@@ -36,7 +36,7 @@ _NPM_OPTIONS = (
 
 ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
 _DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
-
+_ERROR_LINE = re.compile(r"\s*(E:|Err:|npm err|ERROR:)", re.IGNORECASE)
 _UNREACHABLE = re.compile(
     r"connection broken|connection error|connect(ion)? (to|timed)|timed out|name resolution|"
     r"could not fetch URL|unable to access|certificate verify|proxy error|No module named pip",
@@ -216,10 +216,6 @@ def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, st
 
 def _reason(tool: str, output: str) -> str:
     """Return a tool's first error lines, without addresses, as mirrors are private."""
-    lines = [
-        line.strip()
-        for line in output.splitlines()
-        if re.match(r"\s*(E:|Err:|npm err|ERROR:)", line, re.IGNORECASE)
-    ]
+    lines = [line.strip() for line in output.splitlines() if _ERROR_LINE.match(line)]
     text = " ".join(dict.fromkeys(lines[:3])) or output.strip()[-200:] or "no message"
     return f"{tool} failed: {ADDRESS.sub('…', text)[:300]}"

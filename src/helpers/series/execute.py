@@ -158,11 +158,9 @@ def _explain(stage: str, error: BaseException, failed: Path | None, peak: Memory
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    remedy = (
-        f"open {paths.shown(failed)} to see the cells before it; then run the same command again"
-        if failed
-        else ""
-    )
+    remedy = ""
+    if failed:
+        remedy = f"open {paths.shown(failed)} to see the cells before it; then run the same command again"
     if isinstance(error, PapermillExecutionError):
         problem = (
             f"{stage} failed in cell {error.cell_index} (In [{error.exec_count}]):\n\n{indent(error.source, '    ')}\n\n"

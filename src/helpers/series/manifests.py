@@ -68,15 +68,13 @@ def faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """Return a message for each file of a manifest that is missing, truncated or changed."""
     messages = []
     for name, expected in manifest["outputs"].items():
-        file = folder / name
+        file, shown = folder / name, paths.shown(folder / name)
         if not file.is_file():
-            messages.append(f"{paths.shown(file)} is missing")
+            messages.append(f"{shown} is missing")
         elif file.stat().st_size != expected["bytes"]:
-            messages.append(
-                f"{paths.shown(file)} has {file.stat().st_size} bytes, expected {expected['bytes']}"
-            )
+            messages.append(f"{shown} has {file.stat().st_size} bytes, expected {expected['bytes']}")
         elif sha256(file) != expected["sha256"]:
-            messages.append(f"{paths.shown(file)} was changed after it was written (its sha256 differs)")
+            messages.append(f"{shown} was changed after it was written (its sha256 differs)")
     return messages
 
 
@@ -116,11 +114,9 @@ def publish(partial: Path, final: Path) -> None:
 def recover(final: Path) -> None:
     """Undo a `publish` that was killed between its two renames."""
     retired = final.with_name(f"{final.name}.old")
-    if not retired.exists():
-        return
     if final.exists():
         shutil.rmtree(retired, ignore_errors=True)
-    else:
+    elif retired.exists():
         retired.rename(final)
 
 
