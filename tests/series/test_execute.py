@@ -177,8 +177,7 @@ def test_plain_papermill_with_an_unknown_parameter_fails(project, tmp_path):
 
 def end_runs() -> None:
     for run in runs._open_runs.values():
-        for lock in run.locks:
-            lock.release()
+        run.locks.close()
     runs._open_runs.clear()
     seal._running.clear()
 

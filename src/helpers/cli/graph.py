@@ -21,7 +21,7 @@ from helpers import paths
 from helpers.cli import cluster
 from helpers.errors import OsemnError, UsageError
 from helpers.obtain import sources
-from helpers.series import execute, locks, manifests, profiles, stages
+from helpers.series import execute, locks, manifests, stages
 from helpers.series.resolve import ResolvedStage, resolve
 
 DONE = "done"
@@ -72,7 +72,6 @@ class Request:
         Raises:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
-        profiles.load(self.profile)
         given = self.resolved["01_acquire"].parameters
         of_source = ("image_size", "color_mode", "test_fraction")
         sources.check(self.dataset, **{name: given[name] for name in of_source})
@@ -99,10 +98,8 @@ class Request:
     @cached_property
     def resolved(self) -> dict[str, ResolvedStage]:
         """Every stage with its checked parameters, by name."""
-        return {
-            stage.name: resolve(stage.name, self.dataset, self.profile, self.overrides)
-            for stage in stages.STAGES
-        }
+        choice = self.dataset, self.profile, self.overrides
+        return {stage.name: resolve(stage.name, *choice) for stage in stages.STAGES}
 
     @cached_property
     def stages(self) -> tuple[stages.Stage, ...]:

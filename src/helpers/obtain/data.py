@@ -82,13 +82,9 @@ class Dataset:
 
 def save(path: Path, dataset: Dataset) -> None:
     """Write a data set as an uncompressed `.npz` whose bytes depend only on its content."""
+    names = np.array(dataset.class_names, dtype=np.str_)
     with path.open("wb") as stream:
-        np.savez(
-            stream,
-            images=dataset.images,
-            labels=dataset.labels,
-            class_names=np.array(dataset.class_names, dtype=np.str_),
-        )
+        np.savez(stream, images=dataset.images, labels=dataset.labels, class_names=names)
 
 
 def load(path: Path) -> Dataset:

@@ -9,12 +9,12 @@ import random
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, nearest
@@ -35,7 +35,7 @@ class Run(ResolvedStage):
     upstream: dict[str, dict[str, Any]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     source_sha256: str = ""
-    locks: tuple[FileLock, ...] = ()
+    locks: ExitStack = field(default_factory=ExitStack)
     metrics: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
@@ -246,8 +246,7 @@ class Run(ResolvedStage):
         if not _is_executed(self.stage):
             manifests.publish(self.partial, self.folder)
         shutil.rmtree(self.folder.with_name(f"{self.folder.name}.scratch"), ignore_errors=True)
-        for lock in reversed(self.locks):
-            lock.release()
+        self.locks.close()
         seal.end(self.stage.notebook)
         _open_runs.pop(self.folder, None)
         return self
