@@ -59,9 +59,8 @@ def samples_by_class(dataset: Dataset, per_class: int, seed: int) -> Figure:
     sample = dataset.subset(np.concatenate(first))
     figure = figures.class_rows(sample.images, sample.labels, dataset.class_names, per_class)
     names = ", ".join(dataset.class_names)
-    return figures.with_alt(
-        figure, f"{per_class} random images of each of {dataset.num_classes} classes: {names}."
-    )
+    alt = f"{per_class} random images of each of {dataset.num_classes} classes: {names}."
+    return figures.with_alt(figure, alt)
 
 
 def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -74,6 +73,7 @@ def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Seq
     """
     deviations = np.sqrt(variances.mean(axis=-1))
     top = max(1.0, float(deviations.max()))
+    scale = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": top, "interpolation": "nearest"}
     columns = min(5, len(means))
     blocks = -(-len(means) // columns)
     figure, axes = figures.subplots(2 * blocks, columns, width=0.9 + 1.55 * columns, height=3.3 * blocks)
@@ -83,18 +83,15 @@ def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Seq
         block, column = divmod(index, columns)
         upper, lower = axes[2 * block : 2 * block + 2, column]
         figures.draw_image(upper, np.clip(means[index].round(), 0, 255).astype(np.uint8))
-        spread = lower.imshow(
-            deviations[index], cmap=figures.SEQUENTIAL, vmin=0, vmax=top, interpolation="nearest"
-        )
+        spread = lower.imshow(deviations[index], **scale)
         upper.set_title(textwrap.fill(name, 16), fontsize=10, loc="center")
         if column == 0:
             upper.set_ylabel("mean")
             lower.set_ylabel("spread")
     figure.colorbar(spread, ax=axes, shrink=0.6, label="standard deviation")
     most, *_, least = class_spread(variances, class_names)
-    return figures.with_alt(
-        figure, f"Mean image and spread of each class; {most} varies most, {least} least."
-    )
+    alt = f"Mean image and spread of each class; {most} varies most, {least} least."
+    return figures.with_alt(figure, alt)
 
 
 def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
@@ -154,9 +151,8 @@ def class_correlation(correlation: np.ndarray, class_names: Sequence[str]) -> Fi
     axis.tick_params(axis="y", rotation=0)
     axis.set_xticks(axis.get_xticks(), class_names, rotation=45, ha="right", rotation_mode="anchor")
     one, other, value = rank_pairs(correlation, class_names)[0]
-    return figures.with_alt(
-        figure, f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f})."
-    )
+    alt = f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f})."
+    return figures.with_alt(figure, alt)
 
 
 def embeddings(parts: Mapping[str, Embedding], labels: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -297,6 +293,5 @@ def noise_sweep(
     below.legend(frameon=False, loc="lower left")
     name, values = next(iter(accuracies.items()))
     listed = "; ".join(f"noise {x:g}: {value[0]:.1%}" for x, value in zip(levels, values, strict=True))
-    return figures.with_alt(
-        figure, f"The boundary of the {name} at each noise level, and its test accuracy. {listed}."
-    )
+    alt = f"The boundary of the {name} at each noise level, and its test accuracy. {listed}."
+    return figures.with_alt(figure, alt)

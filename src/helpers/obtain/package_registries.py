@@ -77,10 +77,9 @@ def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
     for name in ("lists/partial", "cache/archives/partial", "state", "content"):
         (folder / name).mkdir(parents=True)
     (folder / "apt.conf").write_text(APT_CONFIGURATION, encoding="ascii")
-    private = {"State": folder / "state", "State::lists": folder / "lists", "Cache": folder / "cache"}
+    private = {"State": "state", "State::lists": "lists", "Cache": "cache"}
     options = ["-q", "-c", str(folder / "apt.conf"), "-o", "Dir::State::status=/var/lib/dpkg/status"]
-    for name, path in private.items():
-        options += ["-o", f"Dir::{name}={path}"]
+    options += [word for name, path in private.items() for word in ("-o", f"Dir::{name}={folder / path}")]
     updated, update_output = call_tool([apt, *options, "update"], folder, seconds)
     downloaded, output = call_tool([apt, *options, "download", package], folder, seconds)
     archives = sorted(folder.glob("*.deb"))
