@@ -36,11 +36,7 @@ def project_root() -> Path:
 
 
 def _is_root(folder: Path) -> bool:
-    return (
-        (folder / "notebooks").is_dir()
-        and (folder / "profiles").is_dir()
-        and (folder / "Snakefile").is_file()
-    )
+    return all((folder / name).exists() for name in ("notebooks", "profiles", "Snakefile"))
 
 
 def output_root() -> Path:

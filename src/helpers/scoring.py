@@ -145,10 +145,8 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
             "compare models on the same images",
         )
     one_correct, other_correct = one == labels, other == labels
-    only_one, only_other = (
-        int(np.sum(one_correct & ~other_correct)),
-        int(np.sum(other_correct & ~one_correct)),
-    )
+    only_one = int(np.sum(one_correct & ~other_correct))
+    only_other = int(np.sum(other_correct & ~one_correct))
     discordant = only_one + only_other
     p_value = float(stats.binomtest(only_one, discordant).pvalue) if discordant else 1.0
     n = len(labels) + 2

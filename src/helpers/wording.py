@@ -133,14 +133,10 @@ def change_words(
     scale, digits = (100, 1) if share else (1, 3)
     words = percent if share else "{:.3f}".format
     unit = " points" if share else ""
-    ends = [signed(scale * end, digits) for end in interval or ()]
-    return ChangeWords(
-        words(before),
-        words(after),
-        f"{signed(scale * (after - before), digits)}{unit}",
-        f"{ends[0]} to {ends[1]}{unit}" if ends else "–",
-        "–" if p is None else p_value(p),
-    )
+    difference = f"{signed(scale * (after - before), digits)}{unit}"
+    ends = " to ".join(signed(scale * end, digits) for end in interval or ())
+    tested = "–" if p is None else p_value(p)
+    return ChangeWords(words(before), words(after), difference, f"{ends}{unit}" if ends else "–", tested)
 
 
 def signed(value: float, digits: int) -> str:

@@ -82,7 +82,7 @@ def test_page_whose_folder_cannot_be_created_is_reported_in_a_sentence(place):
 def test_folder_is_watched_for_drift(named, place):
     (place / "pictures").mkdir()
     picture(place / "pictures")
-    with pytest.raises(OsemnError, match="1 pictures are too few"):
+    with pytest.raises(OsemnError, match="1 images are too few"):
         call("drift", "pictures", "--dataset", named)
 
 

@@ -177,8 +177,7 @@ def test_plain_papermill_with_an_unknown_parameter_fails(project, tmp_path):
 
 def end_runs() -> None:
     for run in runs._open_runs.values():
-        for lock in run.locks:
-            lock.release()
+        run.locks.close()
     runs._open_runs.clear()
     seal._running.clear()
 
@@ -227,7 +226,7 @@ def test_start_by_hand_leaves_a_finished_run_alone_that_the_executor_has_not_put
 
 def test_run_by_hand_keeps_the_executor_out_before_a_kernel_is_started(project, monkeypatch):
     monkeypatch.setenv("OSEMN_LOCK_SECONDS", "0.2")
-    monkeypatch.setattr(execute, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(execute, "_papermill", lambda *_: pytest.fail("a kernel was started"))
     runs.Run.start("01_acquire", ACQUIRE)
     try:
         with pytest.raises(OsemnError, match="Another run of 01_acquire is in progress"):

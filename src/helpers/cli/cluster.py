@@ -1,13 +1,11 @@
 """Runs Snakemake on this machine, or on a cluster with one of its executor plug-ins."""
 
-import contextlib
 import os
 import pkgutil
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +89,6 @@ class StoppedError(OsemnError):
     exit_code = 128 + signal.SIGINT
 
 
-@contextlib.contextmanager
-def _recorded_interrupts() -> Iterator[list[int]]:
-    """Record interrupts, which Snakemake handles itself and then reports like any other failure."""
-    numbers: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        numbers.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield numbers
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def run_snakemake(
     folder: Path, configuration: dict[str, Any], executor: str, cores: int | None, extra: tuple[str, ...]
 ) -> bool:
@@ -142,14 +124,23 @@ def run_snakemake(
         "--rerun-incomplete", "--nolock",
         *arguments(executor, cores, extra),
     ]  # fmt: skip
-    code = 0
-    with _recorded_interrupts() as interrupts:
-        try:
-            cli.main(options)
-        except SystemExit as end:
-            code = end.code
-        except KeyboardInterrupt:
-            code = 1
+    code, interrupts = 0, []
+
+    def interrupt(number: int, frame: object) -> None:
+        interrupts.append(
+            number
+        )  # Snakemake handles interrupts itself, and reports them like any other failure
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        cli.main(options)
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        code = 1
+    finally:
+        signal.signal(signal.SIGINT, before)
     if code and interrupts:
         raise StoppedError("The run was stopped by Ctrl+C.", "the same command resumes it")
     if code == 2:

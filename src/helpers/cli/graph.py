@@ -21,7 +21,7 @@ from helpers import paths
 from helpers.cli import cluster
 from helpers.errors import OsemnError, UsageError
 from helpers.obtain import sources
-from helpers.series import execute, locks, manifests, profiles, stages
+from helpers.series import execute, locks, manifests, stages
 from helpers.series.resolve import ResolvedStage, resolve
 
 DONE = "done"
@@ -72,7 +72,6 @@ class Request:
         Raises:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
-        profiles.load(self.profile)
         given = self.resolved["01_acquire"].parameters
         of_source = ("image_size", "color_mode", "test_fraction")
         sources.check(self.dataset, **{name: given[name] for name in of_source})
@@ -99,10 +98,8 @@ class Request:
     @cached_property
     def resolved(self) -> dict[str, ResolvedStage]:
         """Every stage with its checked parameters, by name."""
-        return {
-            stage.name: resolve(stage.name, self.dataset, self.profile, self.overrides)
-            for stage in stages.STAGES
-        }
+        choice = self.dataset, self.profile, self.overrides
+        return {stage.name: resolve(stage.name, *choice) for stage in stages.STAGES}
 
     @cached_property
     def stages(self) -> tuple[stages.Stage, ...]:
@@ -207,11 +204,18 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
         refresh: whether to update the markers from the manifests first; only one process of a run may do so.
     """
     if refresh:
-        _synchronise(request, {state.stage: state.done for state in states(request)})
+        _synchronise(request)
     names = {stage.name for stage in request.stages}
+    settings = [
+        f"--set={name}.{parameter}={json.dumps(value)}"
+        for name, values in request.overrides.items()
+        for parameter, value in values.items()
+    ]
     rules = []
     for position, stage in enumerate(request.stages, start=1):
-        command = shlex.join(_stage_command(request, stage, f"{position}/{len(names)}"))
+        again = ["--force"] if stage.name in request.forced else []
+        options = [*settings, "--position", f"{position}/{len(names)}", *again]
+        command = shlex.join(request.command("stage", *options, stage.name))
         inputs = [_marker(request, name).as_posix() for name in stage.looks_at if name in names]
         marker = _marker(request, stage.name).as_posix()
         rules.append(Step(stage.slug, inputs, marker, command, stage.threads, stage.memory_mb))
@@ -222,27 +226,17 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
     return rules
 
 
-def _stage_command(request: Request, stage: stages.Stage, position: str) -> list[str]:
-    settings = [
-        f"--set={name}.{parameter}={json.dumps(value)}"
-        for name, values in request.overrides.items()
-        for parameter, value in values.items()
-    ]
-    force = ["--force"] if stage.name in request.forced else []
-    return request.command("stage", *settings, "--position", position, *force, stage.name)
-
-
 def _marker(request: Request, name: str) -> Path:
     return request.graph_folder / f"{name.replace('/', '-')}.done"
 
 
-def _synchronise(request: Request, done: Mapping[str, bool]) -> None:
+def _synchronise(request: Request) -> None:
     """Update the markers from the manifests."""
     request.graph_folder.mkdir(parents=True, exist_ok=True)
-    finished = dict(done)
+    done = {state.stage: state.done for state in states(request)}
     if not request.until:
-        finished[REPORT] = all(done.values()) and report_is_current(request)
-    for name, is_done in finished.items():
+        done[REPORT] = all(done.values()) and report_is_current(request)
+    for name, is_done in done.items():
         marker = _marker(request, name)
         if not is_done:
             marker.unlink(missing_ok=True)
@@ -275,8 +269,8 @@ def run(
 
     Raises:
         UsageError: the executor is not installed, Snakemake does not know an argument, or the output folder has braces.
-        OsemnError: a stage failed, the folder cannot be written to, or another run of the same data set and profile is
-            in progress.
+        OsemnError: a stage failed (the message ends with those of jobs on other machines), the folder cannot be written
+            to, or another run of the same data set and profile is in progress.
     """
     cluster.check(executor)
     with _lock_of_run(request):
@@ -291,7 +285,14 @@ def run(
         waiting = sum(state.word == "waiting" for state in pending)
         more = f"; {waiting} more if their inputs change" if waiting else ""
         print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
-        _snakemake(request, cores, executor, extra)
+        if not cluster.run_snakemake(request.graph_folder, asdict(request), executor, cores, extra):
+            unfinished = [step for step in steps(request, refresh=False) if not Path(step.marker).exists()]
+            logs = {step.name: Path(step.log) for step in unfinished if executor != cluster.LOCAL}
+            named = f"{paths.dataset_slug(request.dataset)} at profile {request.profile}"
+            raise OsemnError(
+                "\n\n".join([f"The run of {named} did not complete.", *cluster.last_messages(logs)]),
+                "see the message above; the same command resumes the run",
+            )
 
 
 def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
@@ -315,21 +316,3 @@ def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
             f"The folder {paths.shown(folder)} cannot be created or written to: {(error.strerror or str(error)).lower()}.",
             "set OSEMN_OUTPUT_DIR to a folder that you may write to",
         ) from None
-
-
-def _snakemake(request: Request, cores: int | None, executor: str, extra: tuple[str, ...]) -> None:
-    """Run the Snakefile.
-
-    Raises:
-        OsemnError: it did not complete; the message ends with those of jobs on other machines.
-    """
-    if not cluster.run_snakemake(request.graph_folder, asdict(request), executor, cores, extra):
-        problem = (
-            f"The run of {paths.dataset_slug(request.dataset)} at profile {request.profile} did not complete."
-        )
-        unfinished = [step for step in steps(request, refresh=False) if not Path(step.marker).exists()]
-        logs = {step.name: Path(step.log) for step in unfinished if executor != cluster.LOCAL}
-        raise OsemnError(
-            "\n\n".join([problem, *cluster.last_messages(logs)]),
-            "see the message above; the same command resumes the run",
-        )

@@ -59,9 +59,8 @@ def samples_by_class(dataset: Dataset, per_class: int, seed: int) -> Figure:
     sample = dataset.subset(np.concatenate(first))
     figure = figures.class_rows(sample.images, sample.labels, dataset.class_names, per_class)
     names = ", ".join(dataset.class_names)
-    return figures.with_alt(
-        figure, f"{per_class} random images of each of {dataset.num_classes} classes: {names}."
-    )
+    alt = f"{per_class} random images of each of {dataset.num_classes} classes: {names}."
+    return figures.with_alt(figure, alt)
 
 
 def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -74,6 +73,7 @@ def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Seq
     """
     deviations = np.sqrt(variances.mean(axis=-1))
     top = max(1.0, float(deviations.max()))
+    scale = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": top, "interpolation": "nearest"}
     columns = min(5, len(means))
     blocks = -(-len(means) // columns)
     figure, axes = figures.subplots(2 * blocks, columns, width=0.9 + 1.55 * columns, height=3.3 * blocks)
@@ -83,18 +83,15 @@ def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Seq
         block, column = divmod(index, columns)
         upper, lower = axes[2 * block : 2 * block + 2, column]
         figures.draw_image(upper, np.clip(means[index].round(), 0, 255).astype(np.uint8))
-        spread = lower.imshow(
-            deviations[index], cmap=figures.SEQUENTIAL, vmin=0, vmax=top, interpolation="nearest"
-        )
+        spread = lower.imshow(deviations[index], **scale)
         upper.set_title(textwrap.fill(name, 16), fontsize=10, loc="center")
         if column == 0:
             upper.set_ylabel("mean")
             lower.set_ylabel("spread")
     figure.colorbar(spread, ax=axes, shrink=0.6, label="standard deviation")
     most, *_, least = class_spread(variances, class_names)
-    return figures.with_alt(
-        figure, f"Mean image and spread of each class; {most} varies most, {least} least."
-    )
+    alt = f"Mean image and spread of each class; {most} varies most, {least} least."
+    return figures.with_alt(figure, alt)
 
 
 def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
@@ -108,13 +105,11 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     left, right = axes[0]
     counts = pixels.histogram.reshape(len(pixels.histogram), 64, 4).sum(axis=2)
     colors = _CHANNELS[len(counts)]
-    for (name, color), channel in zip(
-        colors.items(), 100 * counts / counts.sum(axis=1)[:, None], strict=True
-    ):
-        left.stairs(
-            channel, np.arange(0, 257, 4), color=color, linewidth=2, label=name, fill=len(colors) == 1
-        )
-    if len(colors) > 1:
+    edges, alone = np.arange(0, 257, 4), len(colors) == 1
+    for (name, color), channel in zip(colors.items(), counts, strict=True):
+        percentage = 100 * channel / channel.sum()
+        left.stairs(percentage, edges, color=color, linewidth=2, label=name, fill=alone)
+    if not alone:
         left.legend()
     left.set_yscale("log")
     left.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -124,14 +119,8 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     percentages = pd.DataFrame(100 * pixels.by_class, class_names, np.arange(0, 256, 16))
     low, high = max(0.1, percentages.to_numpy().min()), max(1.0, percentages.to_numpy().max())
     bar = {"label": "% of the class's pixels", "format": "{x:g}", "ticks": LogLocator(subs=(1.0, 2.0, 5.0))}
-    sns.heatmap(
-        percentages,
-        cmap=figures.SEQUENTIAL,
-        norm=LogNorm(low, high, clip=True),
-        cbar_kws=bar,
-        xticklabels=4,
-        ax=right,
-    )
+    shades = {"cmap": figures.SEQUENTIAL, "norm": LogNorm(low, high, clip=True)}
+    sns.heatmap(percentages, **shades, cbar_kws=bar, xticklabels=4, ax=right)
     right.collections[0].colorbar.minorticks_off()
     right.tick_params(rotation=0)
     right.set(xlabel="pixel value", title="By class")
@@ -162,9 +151,8 @@ def class_correlation(correlation: np.ndarray, class_names: Sequence[str]) -> Fi
     axis.tick_params(axis="y", rotation=0)
     axis.set_xticks(axis.get_xticks(), class_names, rotation=45, ha="right", rotation_mode="anchor")
     one, other, value = rank_pairs(correlation, class_names)[0]
-    return figures.with_alt(
-        figure, f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f})."
-    )
+    alt = f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f})."
+    return figures.with_alt(figure, alt)
 
 
 def embeddings(parts: Mapping[str, Embedding], labels: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -219,12 +207,8 @@ def duplicate_pairs(
     nothing = "There are no duplicates."
     side_by_side = np.concatenate([left, gap, right], axis=2)
     figure = figures.image_grid(side_by_side, captions, columns=4, cell=1.75, nothing=nothing)
-    return figures.with_alt(
-        figure,
-        f"The {len(closest)} closest pairs of images side by side, with label and distance."
-        if len(closest)
-        else nothing,
-    )
+    drawn = f"The {len(closest)} closest pairs of images side by side, with label and distance."
+    return figures.with_alt(figure, drawn if len(closest) else nothing)
 
 
 def _draw_boundary(axes: Axes, surface: Surface, points: np.ndarray, labels: np.ndarray, size: float) -> None:
@@ -304,15 +288,10 @@ def noise_sweep(
             color=figures.COLORS[(0, 3, 7, 2)[index % 4]], label=name,
         )  # fmt: skip
     below.set(
-        xticks=list(levels),
-        xlabel="noise (standard deviation of both coordinates)",
-        ylabel="test accuracy in %",
+        xticks=levels, xlabel="noise (standard deviation of both coordinates)", ylabel="test accuracy in %"
     )
     below.legend(frameon=False, loc="lower left")
     name, values = next(iter(accuracies.items()))
-    listed = "; ".join(
-        f"noise {level:g}: {value[0]:.1%}" for level, value in zip(levels, values, strict=True)
-    )
-    return figures.with_alt(
-        figure, f"The boundary of the {name} at each noise level, and its test accuracy. {listed}."
-    )
+    listed = "; ".join(f"noise {x:g}: {value[0]:.1%}" for x, value in zip(levels, values, strict=True))
+    alt = f"The boundary of the {name} at each noise level, and its test accuracy. {listed}."
+    return figures.with_alt(figure, alt)

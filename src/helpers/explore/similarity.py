@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from scipy import stats
@@ -26,11 +27,9 @@ Pair = tuple[str, str, float]
 
 def rank_pairs(scores: np.ndarray, class_names: Sequence[str]) -> list[Pair]:
     """Return all pairs of classes by falling score, from a symmetric `[K, K]` array."""
-    first, second = np.triu_indices(len(scores), k=1)
-    order = np.argsort(-scores[first, second], kind="stable")
-    return [
-        (class_names[first[i]], class_names[second[i]], float(scores[first[i], second[i]])) for i in order
-    ]
+    places = combinations(range(len(scores)), 2)
+    pairs = [(class_names[one], class_names[other], float(scores[one, other])) for one, other in places]
+    return sorted(pairs, key=lambda pair: -pair[2])
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,16 @@ class Similarity:
     def rank_agreement(self) -> float | None:
         """Spearman's correlation of the two rankings; None for fewer than three pairs, 0 if a ranking never varies."""
         first, second = ([value for *_, value in sorted(pairs)] for pairs in (self.alike, self.confused))
-        return rank_agreement(first, second)
+        if len(first) < 3:
+            return None
+        if np.ptp(first) == 0 or np.ptp(second) == 0:
+            return 0.0
+        return float(stats.spearmanr(first, second).statistic)
 
     def table(self) -> list[tuple[str, str, float, float]]:
         """Return each pair with both scores, by falling correlation."""
         confused = {(one, other): rate for one, other, rate in self.confused}
         return [(one, other, value, confused[one, other]) for one, other, value in self.alike]
-
-
-def rank_agreement(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation; None for fewer than three values, 0 if one side never varies."""
-    if len(first) < 3:
-        return None
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(stats.spearmanr(first, second).statistic)
 
 
 def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
@@ -99,17 +93,10 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
         return np.zeros((num_classes, num_classes))
     pixels = data.as_rows(images)
     components = min(50, pixels.shape[1], len(pixels) // 2)
-    model = make_pipeline(
-        PCA(
-            components,
-            svd_solver="covariance_eigh" if pixels.shape[1] <= 2_000 else "randomized",
-            random_state=seed,
-        ),
-        LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
-    )
+    solver = "covariance_eigh" if pixels.shape[1] <= 2_000 else "randomized"
+    reduction = PCA(components, svd_solver=solver, random_state=seed)
+    model = make_pipeline(reduction, LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"))
     splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
     predicted = cross_val_predict(model, pixels, labels, cv=splits)
-    confused = (
-        confusion_matrix(labels, predicted, labels=np.arange(num_classes)) / np.maximum(counts, 1)[:, None]
-    )
+    confused = confusion_matrix(labels, predicted, labels=np.arange(num_classes), normalize="true")
     return (confused + confused.T) / 2.0

@@ -61,14 +61,9 @@ def balance(counts: np.ndarray) -> Balance:
         raise OsemnError(
             f"Class counts are {counts.tolist()}.", "give at least two classes, each with an image"
         )
-    statistic, p_value = stats.chisquare(counts)
-    return Balance(
-        counts,
-        float(statistic),
-        float(p_value),
-        float(np.sqrt(statistic / counts.sum())),
-        float(counts.max() / counts.min()),
-    )
+    statistic, p_value = map(float, stats.chisquare(counts))
+    effect_size, ratio = np.sqrt(statistic / counts.sum()), counts.max() / counts.min()
+    return Balance(counts, statistic, p_value, float(effect_size), float(ratio))
 
 
 def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +133,7 @@ def intensities(images: np.ndarray, labels: np.ndarray, class_names: Sequence[st
     Example:
         `statistics.intensities(train.images, train.labels, train.class_names)`
     """
-    by_class = intensity_by_class(images, labels, len(class_names), bins=256)
+    by_class = intensity_by_class(images, labels, len(class_names))
     brightness = dict(zip(class_names, (by_class @ np.arange(256.0)).tolist(), strict=True))
     return Intensities(
         intensity_histogram(images),
@@ -153,21 +148,10 @@ def intensity_histogram(images: np.ndarray) -> np.ndarray:
     return np.stack([data.pixel_histogram(images[..., channel]) for channel in range(images.shape[-1])])
 
 
-def intensity_by_class(
-    images: np.ndarray, labels: np.ndarray, num_classes: int, bins: int = 16
-) -> np.ndarray:
-    """Return the proportion of each class's pixels in equal bins from 0 to 255, `[K, bins] float64`.
-
-    Raises:
-        OsemnError: 256 is not a multiple of `bins`.
-    """
-    if 256 % bins:
-        raise OsemnError(f"256 values cannot be divided into {bins} equal bins.", "use 4, 8, 16, 32, …")
-    proportions = np.zeros((num_classes, bins))
-    for label in range(num_classes):
-        counts = intensity_histogram(images[labels == label]).sum(axis=0).reshape(bins, -1).sum(axis=1)
-        proportions[label] = counts / max(1, counts.sum())
-    return proportions
+def intensity_by_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the proportion of each class's pixels at each value, `[K, 256] float64`."""
+    counts = np.stack([data.pixel_histogram(images[labels == label]) for label in range(num_classes)])
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,12 +219,8 @@ def embed(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Embedding,
     with threadpool_limits(1):
         components = model.fit_transform(pixels)
         tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(components)
-    flat = components[:, :2]
-    return (
-        _embedding(components, flat, labels),
-        _embedding(components, tsne, labels),
-        model.explained_variance_ratio_,
-    )
+    planes = (_embedding(components, points, labels) for points in (components[:, :2], tsne))
+    return *planes, model.explained_variance_ratio_
 
 
 def _embedding(components: np.ndarray, points: np.ndarray, labels: np.ndarray) -> Embedding:
@@ -250,6 +230,5 @@ def _embedding(components: np.ndarray, points: np.ndarray, labels: np.ndarray) -
     around = min(10, (len(points) - 1) // 2)
     neighbours = NearestNeighbors(n_neighbors=around).fit(points).kneighbors(return_distance=False)
     agreement = float(np.mean(labels[neighbours] == labels[:, None]))
-    return Embedding(
-        points.astype(np.float64), float(trustworthiness(components, points, n_neighbors=around)), agreement
-    )
+    trust = float(trustworthiness(components, points, n_neighbors=around))
+    return Embedding(points.astype(np.float64), trust, agreement)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from helpers import paths
 from helpers.errors import OsemnError
+from helpers.series import records
 
 if TYPE_CHECKING:
     from helpers.series.runs import Run
@@ -43,7 +43,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check that the arrays are consistent."""
-        problem = _inconsistency(self.images, self.labels, self.class_names)
+        images, labels, problem = self.images, self.labels, ""
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+            problem = f"images are {images.dtype} {list(images.shape)}"
+        elif labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            problem = f"labels are {labels.dtype} {list(labels.shape)} for {len(images)} images"
+        elif len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
+            problem = f"labels run from {labels.min()} to {labels.max()} with {self.num_classes} class names"
         if problem:
             raise OsemnError(
                 f"These arrays are not labelled images: {problem}.",
@@ -74,25 +80,11 @@ class Dataset:
         return Dataset(self.images[indices], self.labels[indices], self.class_names)
 
 
-def _inconsistency(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> str:
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        return f"images are {images.dtype} {list(images.shape)}"
-    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-        return f"labels are {labels.dtype} {list(labels.shape)} for {len(images)} images"
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_names):
-        return f"labels run from {labels.min()} to {labels.max()} with {len(class_names)} class names"
-    return ""
-
-
 def save(path: Path, dataset: Dataset) -> None:
     """Write a data set as an uncompressed `.npz` whose bytes depend only on its content."""
+    names = np.array(dataset.class_names, dtype=np.str_)
     with path.open("wb") as stream:
-        np.savez(
-            stream,
-            images=dataset.images,
-            labels=dataset.labels,
-            class_names=np.array(dataset.class_names, dtype=np.str_),
-        )
+        np.savez(stream, images=dataset.images, labels=dataset.labels, class_names=names)
 
 
 def load(path: Path) -> Dataset:
@@ -155,14 +147,17 @@ def load_test(run: "Run", *, model_sha256: str) -> Dataset:
     """
     path = run.input("01_acquire", "test.npz")
     entry = {
-        "opened": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        "opened": records.iso_time(time.time()),
         "stage": run.stage.name,
         "candidate": run.parameters.get("candidate"),
         "model_sha256": model_sha256,
         "called_by": run.called_by,
         "test_sha256": run.inputs["01_acquire/test.npz"],
     }
-    _append_line(run.root / LEDGER, entry)
+    # one write for each line, so that lines of two processes never mix
+    with (run.root / LEDGER).open("ab", buffering=0) as stream:
+        stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
+        os.fsync(stream.fileno())
     return load(path)
 
 
@@ -217,14 +212,6 @@ def as_rows(images: np.ndarray) -> np.ndarray:
         blocks = some.reshape(len(some), rows, block, columns, block, channels).mean(axis=(2, 4))
         values[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
     return values
-
-
-def _append_line(path: Path, entry: dict[str, str | None]) -> None:
-    """Append one line in a single write, so that lines of two processes never mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as stream:
-        stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
-        os.fsync(stream.fileno())
 
 
 def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

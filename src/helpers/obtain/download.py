@@ -89,18 +89,18 @@ def fetch(item: Download, network: Network | None = None) -> Fetched:
     network = network or Network()
     with _cache_trouble(item):
         fetched, _ = _look_in_cache(item)
-    if not fetched.missing(item):
-        _tidy(item.folder)
-        return fetched
-    with _cache_trouble(item), locked(item.folder, network):
-        fetched, faults = _look_in_cache(item)  # another process may have filled it meanwhile
-        if faults:
-            warnings.warn(f"{item.title}: {'; '.join(faults)}; fetched again.", stacklevel=2)
-        _clear(item.folder)
-        for label, open_source in _sources(item, network):
-            if fetched.missing(item):
-                network.tell(f"{item.title}: trying {label}")
-                _take(label, open_source, item, fetched)
+        if not fetched.missing(item):
+            _tidy(item.folder)
+            return fetched
+        with locked(item.folder, network):
+            fetched, faults = _look_in_cache(item)  # another process may have filled it meanwhile
+            if faults:
+                warnings.warn(f"{item.title}: {'; '.join(faults)}; fetched again.", stacklevel=2)
+            _clear(item.folder)
+            for label, open_source in _sources(item, network):
+                if fetched.missing(item):
+                    network.tell(f"{item.title}: trying {label}")
+                    _take(label, open_source, item, fetched)
     if fetched.missing(item):
         raise _no_source_left(item, fetched)
     return fetched
@@ -123,16 +123,16 @@ def _look_in_cache(item: Download) -> tuple[Fetched, list[str]]:
 
 def _take(label: str, open_source: Callable[[Path], Reader], item: Download, fetched: Fetched) -> None:
     """Take the missing files from a source until it fails; the next source is asked for the rest."""
-    workspace = _make_workspace(item.folder)
-    try:
-        read = open_source(workspace)
-        for file in fetched.missing(item):
-            fetched.add(file, file.store(read(file), item.folder, workspace, label), label)
-        fetched.note(label, "used")
-    except SourceFailedError as error:
-        fetched.note(label, str(error))
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)
+    incoming = item.folder / INCOMING  # on the same disk as the final files
+    incoming.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=incoming, ignore_cleanup_errors=True) as workspace:
+        try:
+            read = open_source(Path(workspace))
+            for file in fetched.missing(item):
+                fetched.add(file, file.store(read(file), item.folder, Path(workspace), label), label)
+            fetched.note(label, "used")
+        except SourceFailedError as error:
+            fetched.note(label, str(error))
 
 
 def _sources(item: Download, network: Network) -> Iterator[tuple[str, Callable[[Path], Reader]]]:
@@ -156,13 +156,6 @@ def _named_folder(item: Download) -> Reader:
     if not places:
         raise SourceFailedError("it names a folder that does not exist")
     return partial(find_in_folders, places)
-
-
-def _make_workspace(folder: Path) -> Path:
-    """Return a new private folder inside a cache folder, on the same disk as the final files."""
-    incoming = folder / INCOMING
-    incoming.mkdir(exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=incoming))
 
 
 def _clear(folder: Path) -> None:

@@ -138,8 +138,7 @@ def table(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> pd.DataF
             "label_b": labels[second],
             "distance": np.concatenate([np.zeros(copies), near.distance]).round(6),
             "kind": ["exact"] * copies + ["near"] * len(near),
-        },
-        columns=list(COLUMNS),
+        }
     )
 
 

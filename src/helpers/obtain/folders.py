@@ -88,9 +88,8 @@ def fingerprint(folder: Path) -> str:
         digest.update(f"{name}/\0".encode())
         for path in image_files(folder / name):
             status = path.stat() if path.exists() else os.lstat(path)
-            digest.update(
-                f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape")
-            )
+            facts = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
+            digest.update(facts.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -101,24 +100,20 @@ def class_folders(folder: Path) -> list[str]:
         UsageError: there is no such folder, or fewer than two sub-folders.
     """
     remedy = "put the images of each class into a sub-folder of their own, named after the class"
+    shown = paths.shown(folder)
     if not folder.is_dir():
         raise UsageError(
-            f"There is no folder {paths.shown(folder)}.",
-            "check the path; a relative one starts at the project's root",
+            f"There is no folder {shown}.", "check the path; a relative one starts at the project's root"
         )
     entries = [entry for entry in folder.iterdir() if not _hidden(entry.name)]
     classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
         loose = sum(_is_image_name(entry.name) for entry in entries)
         holds = f"{loose} images but no sub-folders" if loose else "no sub-folders" if entries else "nothing"
-        raise UsageError(
-            f"The folder {paths.shown(folder)} holds {holds}; expected one for each class.", remedy
-        )
+        raise UsageError(f"The folder {shown} holds {holds}; expected one for each class.", remedy)
     if len(classes) == 1:
-        raise UsageError(
-            f"The folder {paths.shown(folder)} holds one class, '{classes[0]}'; at least two are needed.",
-            remedy,
-        )
+        holds = f"one class, '{classes[0]}'; at least two are needed"
+        raise UsageError(f"The folder {shown} holds {holds}.", remedy)
     return classes
 
 
@@ -199,21 +194,15 @@ def _demand_enough(
 ) -> None:
     """Refuse classes with too few images for training, validation and test."""
     counts = np.bincount(labels, minlength=len(classes))
-    if not counts.sum():
-        problem = (
-            f"The folder {paths.shown(folder)} holds no readable image in its {len(classes)} sub-folders"
-        )
-    elif counts.min() < MIN_PER_CLASS:
-        short = [
-            f"'{name}' has {count}"
-            for name, count in zip(classes, counts, strict=True)
-            if count < MIN_PER_CLASS
-        ]
-        problem = f"Too few readable images in {paths.shown(folder)}: {', '.join(short)}; at least {MIN_PER_CLASS} are needed"
-    else:
+    few = [f"'{classes[label]}' has {counts[label]}" for label in np.flatnonzero(counts < MIN_PER_CLASS)]
+    if not few:
         return
-    shown = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:5])
-    listed = f". Unreadable: {len(unreadable)} ({shown})" if unreadable else ""
+    shown = paths.shown(folder)
+    problem = f"Too few readable images in {shown}: {', '.join(few)}; at least {MIN_PER_CLASS} are needed"
+    if not counts.sum():
+        problem = f"The folder {shown} holds no readable image in its {len(classes)} sub-folders"
+    first = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:5])
+    listed = f". Unreadable: {len(unreadable)} ({first})" if unreadable else ""
     raise AcquisitionError(
         f"{problem}{listed}.",
         f"add images ({', '.join(sorted(SUFFIXES))}) directly in each class's sub-folder, or remove the sub-folder",

@@ -67,10 +67,8 @@ def frame(grey: np.ndarray, framing: Framing, side: int) -> np.ndarray:
     if not len(rows):
         raise BlankError("there is nothing on it but its background")
     left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    longer = max(right - left, bottom - top)
-    width, height = (
-        max(1, _divided(length * framing.box, longer)) for length in (right - left, bottom - top)
-    )
+    sides = right - left, bottom - top
+    width, height = (max(1, _divided(side * framing.box, max(sides))) for side in sides)
     cut = (float(left), float(top), float(right), float(bottom))
     scaled = np.asarray(resized(Image.fromarray(light), (width, height), cut, Image.Resampling.BILINEAR))
     square = np.zeros((side, side), np.uint8)

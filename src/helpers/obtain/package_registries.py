@@ -36,7 +36,7 @@ _NPM_OPTIONS = (
 
 ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
 _DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
-
+_ERROR_LINE = re.compile(r"\s*(E:|Err:|npm err|ERROR:)", re.IGNORECASE)
 _UNREACHABLE = re.compile(
     r"connection broken|connection error|connect(ion)? (to|timed)|timed out|name resolution|"
     r"could not fetch URL|unable to access|certificate verify|proxy error|No module named pip",
@@ -56,10 +56,6 @@ class NoRegistryError(SourceFailedError):
     """pip reached no package index at all."""
 
 
-class DiskFullError(OSError):
-    """A tool could not write the files that it fetched."""
-
-
 def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
     """Download a Debian or Ubuntu package by apt and unpack it, without installing it.
 
@@ -75,16 +71,15 @@ def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
 
     Raises:
         SourceFailedError: apt is not installed, does not know the package, or cannot reach its mirror.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     apt, dpkg = _tool("apt-get"), _tool("dpkg-deb")
     for name in ("lists/partial", "cache/archives/partial", "state", "content"):
         (folder / name).mkdir(parents=True)
     (folder / "apt.conf").write_text(APT_CONFIGURATION, encoding="ascii")
-    private = {"State": folder / "state", "State::lists": folder / "lists", "Cache": folder / "cache"}
+    private = {"State": "state", "State::lists": "lists", "Cache": "cache"}
     options = ["-q", "-c", str(folder / "apt.conf"), "-o", "Dir::State::status=/var/lib/dpkg/status"]
-    for name, path in private.items():
-        options += ["-o", f"Dir::{name}={path}"]
+    options += [word for name, path in private.items() for word in ("-o", f"Dir::{name}={folder / path}")]
     updated, update_output = call_tool([apt, *options, "update"], folder, seconds)
     downloaded, output = call_tool([apt, *options, "download", package], folder, seconds)
     archives = sorted(folder.glob("*.deb"))
@@ -109,7 +104,7 @@ def fetch_npm(package: str, folder: Path, seconds: float = 300.0) -> Path:
 
     Raises:
         SourceFailedError: npm does not know the package, or cannot reach its registry.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     command = [*npm(), "pack", package, "--cache", str(folder / "npm-cache"), *_NPM_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
@@ -140,7 +135,7 @@ def fetch_pypi(package: str, folder: Path, seconds: float = 300.0) -> Path:
     Raises:
         NoRegistryError: pip is missing, or reached no package index.
         SourceFailedError: the package index does not have the package.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     command = [sys.executable, "-m", "pip", "download", package, *_PIP_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
@@ -214,16 +209,12 @@ def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, st
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if process.returncode != 0 and _DISK_FULL.search(output):
-        raise DiskFullError(errno.ENOSPC, f"{Path(command[0]).name} found no room to write")
+        raise OSError(errno.ENOSPC, f"{Path(command[0]).name} found no room to write")
     return process.returncode, output
 
 
 def _reason(tool: str, output: str) -> str:
     """Return a tool's first error lines, without addresses, as mirrors are private."""
-    lines = [
-        line.strip()
-        for line in output.splitlines()
-        if re.match(r"\s*(E:|Err:|npm err|ERROR:)", line, re.IGNORECASE)
-    ]
+    lines = [line.strip() for line in output.splitlines() if _ERROR_LINE.match(line)]
     text = " ".join(dict.fromkeys(lines[:3])) or output.strip()[-200:] or "no message"
     return f"{tool} failed: {ADDRESS.sub('…', text)[:300]}"

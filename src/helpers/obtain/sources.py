@@ -1,6 +1,6 @@
 """Data sets by their source: one class for each kind of source, which checks, fingerprints and loads it.
 
-To add a kind of source, write a class with the methods of `Source` and add it to `KINDS`.
+To add a kind of source, write a class with the methods of `Source` and name it in `find`.
 """
 
 import hashlib
@@ -68,11 +68,6 @@ class Source(ABC):
     def __init__(self, dataset: str) -> None:
         self.dataset = dataset
 
-    @classmethod
-    @abstractmethod
-    def reads(cls, dataset: str) -> bool:
-        """Return whether a data set of that name or path is of this kind."""
-
     def check(self, options: Options) -> None:
         """Check what can be known before anything is fetched or read; an option that would do nothing is an error.
 
@@ -105,11 +100,6 @@ class Digits(Source):
     """The digits that come with scikit-learn (`sklearn.datasets.load_digits`)."""
 
     fixed = ("image_size", "color_mode")
-
-    @classmethod
-    def reads(cls, dataset: str) -> bool:
-        """Return whether these are the digits."""
-        return dataset == "digits"
 
     def fingerprint(self) -> str:
         """Return the hash of the arrays."""
@@ -146,11 +136,6 @@ class IdxFiles(Source):
     """A data set of `idx.DATASETS`, from the cache or downloaded."""
 
     fixed = ("image_size", "color_mode", "test_fraction")
-
-    @classmethod
-    def reads(cls, dataset: str) -> bool:
-        """Return whether the table of downloads has it."""
-        return dataset in idx.DATASETS
 
     @property
     def item(self) -> idx.IdxDataset:
@@ -192,11 +177,6 @@ class IdxFiles(Source):
 class ImageFolder(Source):
     """A folder of images with one sub-folder for each class."""
 
-    @classmethod
-    def reads(cls, dataset: str) -> bool:
-        """Return whether it names a folder rather than a built-in data set."""
-        return paths.is_image_folder(dataset)
-
     def check(self, options: Options) -> None:
         """Check that the folder has at least two sub-folders."""
         folders.class_folders(paths.image_folder(self.dataset))
@@ -225,9 +205,6 @@ class ImageFolder(Source):
         return _split(content.dataset.subset(shuffled), options.test_fraction, options.seed, origin)
 
 
-KINDS: tuple[type[Source], ...] = (Digits, IdxFiles, ImageFolder)
-
-
 def find(dataset: str) -> Source:
     """Return a data set's source.
 
@@ -235,7 +212,8 @@ def find(dataset: str) -> Source:
         UsageError: there is no such data set or folder.
     """
     paths.check_dataset(dataset)
-    return next(kind(dataset) for kind in KINDS if kind.reads(dataset))
+    kinds = {"digits": Digits, **dict.fromkeys(idx.DATASETS, IdxFiles)}
+    return kinds.get(dataset, ImageFolder)(dataset)
 
 
 def check(dataset: str, **options: Any) -> None:

@@ -25,9 +25,8 @@ def open_address(address: str, network: "Network", workspace: Path) -> "Reader":
     import pooch  # takes half of the import time of helpers.obtain.download
     import requests
 
-    download = pooch.HTTPDownloader(
-        progressbar=network.progress, timeout=(network.connect_seconds, network.read_seconds)
-    )
+    seconds = network.connect_seconds, network.read_seconds
+    download = pooch.HTTPDownloader(progressbar=network.progress, timeout=seconds)
 
     def read(file: "File") -> bytes:
         path = workspace / f"{file.name}.gz"

@@ -311,11 +311,9 @@ def _erase(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> t
     rows = _within(height, draws[:, 8] * (height - tall), tall)[:, :, None, None]
     columns = _within(width, draws[:, 9] * (width - wide), wide)[:, None, :, None]
     chosen = (draws[:, 10] < policy.erase_probability)[:, None, None, None]
-    fill = (
-        tf.reduce_mean(images, axis=[1, 2], keepdims=True)
-        if policy.fill == "reflect"
-        else tf.zeros_like(images[:1])
-    )
+    fill = tf.zeros_like(images[:1])
+    if policy.fill == "reflect":
+        fill = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
     return tf.where(rows & columns & chosen, fill, images)
 
 

@@ -32,12 +32,10 @@ def normalisation(mean: np.ndarray, deviation: np.ndarray) -> Conclusion:
     Example:
         `run.conclude(conclusions.normalisation(mean, deviation))`
     """
-    mean_text, deviation_text = (
-        listing([f"{value:.1f}" for value in values]) for values in (mean, deviation)
-    )
+    means, deviations = (listing([f"{value:.1f}" for value in values]) for values in (mean, deviation))
     return Conclusion(
         "normalisation",
-        f"Models subtract the mean {mean_text} and divide by the standard deviation {deviation_text} (of pixel values 0–255), "
+        f"Models subtract the mean {means} and divide by the standard deviation {deviations} (of pixel values 0–255), "
         "both computed from training images alone.",
         {"mean": mean.tolist(), "standard_deviation": deviation.tolist()},
     )

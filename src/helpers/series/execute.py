@@ -7,13 +7,14 @@ goes to a temporary file, every code cell must have run, and the stage's folder 
 import os
 import sys
 import tempfile
-import textwrap
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from textwrap import indent
+from typing import Any
 
 import psutil
 
@@ -21,9 +22,6 @@ from helpers import paths
 from helpers.errors import OsemnError
 from helpers.series import locks, manifests, notebook_cells, runs
 from helpers.series.resolve import ResolvedStage, resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 NOTEBOOK = "notebook.ipynb"
 FAILED = "failed.ipynb"
@@ -40,7 +38,7 @@ def execute(
     stage: str,
     dataset: str,
     profile: str,
-    overrides: "Mapping[str, Mapping[str, Any]] | None" = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     progress: bool = True,
     label: str = "",
@@ -63,29 +61,22 @@ def execute(
     resolved = resolve(stage, dataset, profile, overrides)
     final = resolved.folder
     final.parent.mkdir(parents=True, exist_ok=True)
-    with locks.of_stage(final, locks.EXECUTING):
-        _execute(resolved, progress, label)
-    return final
-
-
-def _execute(resolved: ResolvedStage, progress: bool, label: str) -> None:
-    stage, final = resolved.stage.name, resolved.folder
     working = final.with_name(f".{final.name}.executing.ipynb")
-    started = time.monotonic()
-    peak = MemoryPeak()
-    try:
-        with _watch_memory(peak):
+    with locks.of_stage(final, locks.EXECUTING), _watch_memory() as peak:
+        started = time.monotonic()
+        try:
             notebook = _papermill(resolved, working, progress, label)
-        _demand_every_cell(stage, notebook)
-        with locks.of_stage(final):
-            _publish(resolved, working, peak, time.monotonic() - started)
-    except BaseException as error:
-        failed = _save_failed(working, final)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        raise _explain(stage, error, failed, peak) from error
-    finally:
-        working.unlink(missing_ok=True)
+            _demand_every_cell(stage, notebook)
+            with locks.of_stage(final):
+                _publish(resolved, working, peak, time.monotonic() - started)
+        except BaseException as error:
+            failed = _save_failed(working, final)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            raise _explain(stage, error, failed, peak) from error
+        finally:
+            working.unlink(missing_ok=True)
+    return final
 
 
 def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: str) -> Any:
@@ -167,14 +158,12 @@ def _explain(stage: str, error: BaseException, failed: Path | None, peak: Memory
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    remedy = (
-        f"open {paths.shown(failed)} to see the cells before it; then run the same command again"
-        if failed
-        else ""
-    )
+    remedy = ""
+    if failed:
+        remedy = f"open {paths.shown(failed)} to see the cells before it; then run the same command again"
     if isinstance(error, PapermillExecutionError):
         problem = (
-            f"{stage} failed in cell {error.cell_index} (In [{error.exec_count}]):\n\n{_indent(error.source)}\n\n"
+            f"{stage} failed in cell {error.cell_index} (In [{error.exec_count}]):\n\n{indent(error.source, '    ')}\n\n"
             f"{error.ename}: {error.evalue}"
         )
         return OsemnError(problem, remedy)
@@ -201,21 +190,17 @@ def _cell_that_was_running(failed: Path | None) -> str:
     # papermill marks every cell of a dead kernel as completed, but only cells that it began have a start time.
     cells = nbformat.read(failed, as_version=4).cells
     begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
-    return f", in this cell:\n\n{_indent(begun[-1].source)}\n" if begun else ""
-
-
-def _indent(source: str) -> str:
-    return textwrap.indent(source, "    ")
+    return f", in this cell:\n\n{indent(begun[-1].source, '    ')}\n" if begun else ""
 
 
 @contextmanager
-def _watch_memory(peak: MemoryPeak, interval: float = 0.2) -> "Iterator[None]":
-    """Sample the memory of this process's children until the block ends."""
-    stop = threading.Event()
+def _watch_memory() -> Iterator[MemoryPeak]:
+    """Sample the memory of this process's children, five times a second, until the block ends."""
+    stop, peak = threading.Event(), MemoryPeak()
 
     def sample() -> None:
         me = psutil.Process()
-        while not stop.wait(interval):
+        while not stop.wait(0.2):
             used = 0
             for child in me.children(recursive=True):
                 with suppress(psutil.Error):
@@ -225,7 +210,7 @@ def _watch_memory(peak: MemoryPeak, interval: float = 0.2) -> "Iterator[None]":
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
-        yield
+        yield peak
     finally:
         stop.set()
         thread.join()

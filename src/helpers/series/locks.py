@@ -5,7 +5,7 @@ The operating system releases the locks of a process that dies.
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,8 +19,8 @@ EXECUTING = ".executing"
 SECONDS = 30.0  # to wait for a lock: longer than a kernel takes to notice that its executor was killed
 
 
-def of_run(final: Path, is_executed: bool) -> tuple[FileLock, ...]:
-    """Lock a stage for a run of its notebook, and return the locks in the order in which they were taken.
+def of_run(final: Path, is_executed: bool) -> ExitStack:
+    """Lock a stage for a run of its notebook; `close` of the returned stack releases the locks.
 
     A run by hand takes both locks, to keep out an executor, which still writes when the notebook's run has finished.
 
@@ -31,14 +31,11 @@ def of_run(final: Path, is_executed: bool) -> tuple[FileLock, ...]:
     Raises:
         OsemnError: as for `of_stage`; no lock remains taken.
     """
-    if is_executed:
-        return (of_stage(final),)
-    outer = of_stage(final, EXECUTING)
-    try:
-        return outer, of_stage(final)
-    except OsemnError:
-        outer.release()
-        raise
+    with ExitStack() as stack:
+        if not is_executed:
+            stack.callback(of_stage(final, EXECUTING).release)
+        stack.callback(of_stage(final).release)
+        return stack.pop_all()
 
 
 def of_stage(final: Path, purpose: str = "") -> FileLock:

@@ -68,15 +68,13 @@ def faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """Return a message for each file of a manifest that is missing, truncated or changed."""
     messages = []
     for name, expected in manifest["outputs"].items():
-        file = folder / name
+        file, shown = folder / name, paths.shown(folder / name)
         if not file.is_file():
-            messages.append(f"{paths.shown(file)} is missing")
+            messages.append(f"{shown} is missing")
         elif file.stat().st_size != expected["bytes"]:
-            messages.append(
-                f"{paths.shown(file)} has {file.stat().st_size} bytes, expected {expected['bytes']}"
-            )
+            messages.append(f"{shown} has {file.stat().st_size} bytes, expected {expected['bytes']}")
         elif sha256(file) != expected["sha256"]:
-            messages.append(f"{paths.shown(file)} was changed after it was written (its sha256 differs)")
+            messages.append(f"{shown} was changed after it was written (its sha256 differs)")
     return messages
 
 
@@ -116,19 +114,13 @@ def publish(partial: Path, final: Path) -> None:
 def recover(final: Path) -> None:
     """Undo a `publish` that was killed between its two renames."""
     retired = final.with_name(f"{final.name}.old")
-    if not retired.exists():
-        return
     if final.exists():
         shutil.rmtree(retired, ignore_errors=True)
-    else:
+    elif retired.exists():
         retired.rename(final)
 
 
 @cache
-def _helper_imports(module_file: Path) -> frozenset[Path]:
-    return _imports(module_file.read_text(encoding="utf-8"))
-
-
 def _imports(source: str) -> frozenset[Path]:
     """Return the files of the helper modules that source code imports, at any level."""
     package = Path(helpers.__file__).parent
@@ -154,13 +146,8 @@ def _beside(module_file: Path) -> frozenset[Path]:
 
 def source_files(notebook: str) -> tuple[str, list[Path]]:
     """Return a notebook's code (without its parameters, which are compared by value) and the files of its helpers."""
-    content = json.loads(paths.notebook(notebook).read_text(encoding="utf-8"))
-    cells = [
-        "".join(cell["source"])
-        for cell in content["cells"]
-        if cell["cell_type"] == "code" and not notebook_cells.is_parameters_cell(cell)
-    ]
-    code = "\n\n".join(cells)
+    cells = notebook_cells.code_cells(notebook)
+    code = "\n\n".join("".join(c["source"]) for c in cells if not notebook_cells.is_parameters_cell(c))
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
     return code, _with_imports(_imports(python))
 
@@ -172,7 +159,7 @@ def _with_imports(modules: Iterable[Path]) -> list[Path]:
         module = pending.pop()
         if module not in files:
             files |= {module, *_beside(module)}
-            pending.extend(_helper_imports(module))
+            pending.extend(_imports(module.read_text(encoding="utf-8")))
     return sorted(files)
 
 

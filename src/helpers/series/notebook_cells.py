@@ -10,6 +10,11 @@ from helpers import paths
 from helpers.errors import OsemnError
 
 
+def code_cells(notebook: str) -> list[dict[str, Any]]:
+    """Return the code cells of a notebook."""
+    return _code_cells(paths.notebook(notebook).read_text(encoding="utf-8"))
+
+
 @cache
 def _code_cells(notebook_text: str) -> list[dict[str, Any]]:
     return [cell for cell in json.loads(notebook_text)["cells"] if cell["cell_type"] == "code"]
@@ -30,7 +35,7 @@ def defaults(notebook: str) -> dict[str, Any]:
     path = paths.notebook(notebook)
     if not path.is_file():
         raise OsemnError(f"There is no {paths.shown(path)}.", "restore it, or copy notebooks/template.ipynb")
-    tagged = [cell for cell in _code_cells(path.read_text(encoding="utf-8")) if is_parameters_cell(cell)]
+    tagged = [cell for cell in code_cells(notebook) if is_parameters_cell(cell)]
     if len(tagged) != 1:
         raise OsemnError(
             f"{paths.shown(path)} has {len(tagged)} cells tagged 'parameters'.", "tag exactly one cell"

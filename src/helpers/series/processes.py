@@ -1,8 +1,8 @@
 """Makes a child process exit with its parent, even when the parent is killed with -9."""
 
+import contextlib
 import os
 import threading
-import time
 
 VARIABLE = "OSEMN_PARENT"
 
@@ -14,12 +14,8 @@ def token() -> str:
     return f"{os.getpid()}:{psutil.Process().create_time()}"
 
 
-def end_with(interval: float = 0.5) -> None:
-    """End this process and its children when the process that `VARIABLE` names is gone; do nothing if it is unset.
-
-    Args:
-        interval: seconds between checks.
-    """
+def end_with() -> None:
+    """End this process and its children when the process that `VARIABLE` names is gone; do nothing if it is unset."""
     named = os.environ.get(VARIABLE)
     if not named:
         return
@@ -27,15 +23,13 @@ def end_with(interval: float = 0.5) -> None:
 
     pid, created = named.split(":")
 
-    def alive() -> bool:
-        try:
-            return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1.0
-        except psutil.Error:
-            return False
-
     def watch() -> None:
-        while alive():
-            time.sleep(interval)
+        with contextlib.suppress(psutil.Error):
+            parent = psutil.Process(int(pid))
+            if (
+                abs(parent.create_time() - float(created)) < 1.0
+            ):  # otherwise another process has its number now
+                parent.wait()
         for child in psutil.Process().children(recursive=True):
             child.kill()
         os._exit(1)

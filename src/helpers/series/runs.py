@@ -9,12 +9,12 @@ import random
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, nearest
@@ -35,7 +35,7 @@ class Run(ResolvedStage):
     upstream: dict[str, dict[str, Any]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     source_sha256: str = ""
-    locks: tuple[FileLock, ...] = ()
+    locks: ExitStack = field(default_factory=ExitStack)
     metrics: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
@@ -185,9 +185,8 @@ class Run(ResolvedStage):
         self._refuse_if_finished("its conclusions are written")
         file = f"{self.stage.name}/metrics.json"
         placed = [item if item.source else item.from_file(file) for item in established]
-        logged = {entry["id"]: entry for entry in self.metrics.get(conclusions.KEY, [])}
-        logged |= {entry["id"]: entry for entry in conclusions.as_metrics(placed)}
-        self.log(**{conclusions.KEY: list(logged.values())})
+        logged = conclusions.read(self.metrics) | {item.id: item for item in placed}
+        self.log(**{conclusions.KEY: conclusions.as_metrics(logged.values())})
         return Conclusions(placed)
 
     def concluded(self, *ids: str) -> Conclusions:
@@ -248,8 +247,7 @@ class Run(ResolvedStage):
         if not _is_executed(self.stage):
             manifests.publish(self.partial, self.folder)
         shutil.rmtree(self.folder.with_name(f"{self.folder.name}.scratch"), ignore_errors=True)
-        for lock in reversed(self.locks):
-            lock.release()
+        self.locks.close()
         seal.end(self.stage.notebook)
         _open_runs.pop(self.folder, None)
         return self

