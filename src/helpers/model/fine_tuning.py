@@ -139,15 +139,15 @@ def fine_tune(
         )
         watching = [Windows(checkpoints, steps), training.StepProgress(steps, settings.epochs, progress)]
         watching += [] if logs is None else [ReplayedLogs(checkpoints, log_dir=str(logs), write_graph=False)]
-        trainer.fit(
+        training.fit_compiled(
+            trainer,
             rows.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
             validation_data=training.validation_batches(validation),
             initial_epoch=first,
             epochs=settings.epochs,
-            verbose=0,
             shuffle=False,
-            callbacks=[*watching, checkpoints, keras.callbacks.TerminateOnNaN()],
+            callbacks=[*watching, checkpoints],
         )
     return _load_best(trainer, checkpoints, first, [block.name for block in parts], schedule, steps)
 
@@ -165,9 +165,8 @@ def _load_best(
     checkpoints.load_best(trainer)
     norms = checkpoints.extra.get("gradient_norms", {})
     by_block = norms.get("blocks", {})
-    in_order = {
-        name: by_block[name] for name in (*names, HEAD) if name in by_block
-    }  # TensorFlow sorts by name
+    # TensorFlow sorts the blocks by name
+    in_order = {name: by_block[name] for name in (*names, HEAD) if name in by_block}
     sampled = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
     return FineTuned(
         fit,

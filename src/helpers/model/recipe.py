@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Literal
 
 import keras
@@ -87,45 +86,35 @@ def train(
         OsemnError: the loss became NaN or infinite.
     """
     _check(recipe)
-    erasing_epochs = recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None
     rows, steps = training.batches(
         train_part,
         recipe.batch_size,
         seed=recipe.seed,
         policy=policy,
-        erasing_epochs=erasing_epochs,
+        erasing_epochs=recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None,
         change=change,
     )
-    trainer = _compiled(model, recipe, steps)
+    trainer = cpu_speed.trainer_of(model)
+    trainer.compile(
+        optimizer_for(trainer, recipe, recipe.epochs * steps),
+        keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
     scorer = training.ValidationScorer(model, validation, recipe.label_smoothing)
     sample = data.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
     averaged = AveragedWeights(recipe.average_decay, statistics, scorer)
     watching = [training.StepProgress(steps, recipe.epochs, progress)] if progress else []
-    started = perf_counter()
     with cpu_speed.bfloat16(PRECISIONS[recipe.precision]()):
-        history = trainer.fit(
+        fit = training.fit_compiled(
+            trainer,
             rows.map(training.one_hot(train_part.num_classes)),
             steps_per_epoch=steps,
             epochs=recipe.epochs,
             shuffle=False,
-            verbose=0,
-            callbacks=[averaged, *watching, *callbacks, keras.callbacks.TerminateOnNaN()],
-        ).history
-    fit = training.check_fit(history, perf_counter() - started)
+            callbacks=[averaged, *watching, *callbacks],
+        )
     return replace(fit, probabilities=scorer.probabilities)
-
-
-def _compiled(model: keras.Model, recipe: Recipe, steps: int) -> cpu_speed.Trainer:
-    """Return what trains the network, compiled; `steps` are those of an epoch."""
-    trainer = cpu_speed.trainer_of(model)
-    trainer.compile(
-        optimizer=optimizer_for(trainer, recipe, recipe.epochs * steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    training.build_optimizer(trainer)
-    return trainer
 
 
 def _check(recipe: Recipe) -> None:

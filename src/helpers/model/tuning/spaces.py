@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -202,25 +202,29 @@ class HeadSearch(Space):
         labels: of these, `[N] int64`.
         held_out: features and labels of the validation images.
         num_classes: number of classes.
-        defaults: learning rate, dropout and units of 05, which the study tries first.
-        epochs: of a trial.
-        batch_size: rows in a step.
-        seed: of weights and order.
+        usual: the settings of 05, which the study tries first, with the seed of this search.
     """
 
     features: np.ndarray
     labels: np.ndarray
     held_out: tuple[np.ndarray, np.ndarray]
     num_classes: int
-    defaults: Mapping[str, Any]
-    epochs: int
-    batch_size: int
-    seed: int
+    usual: transfer.HeadSettings
+
+    @property
+    def seed(self) -> int:
+        """The seed of suggestions, weights and order."""
+        return self.usual.seed
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings without a search, which the study tries first."""
+        return {name: getattr(self.usual, name) for name in ("learning_rate", "dropout", "units")}
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
         """The values that each parameter may have; they include the defaults."""
-        rate, dropout, units = (self.defaults[name] for name in ("learning_rate", "dropout", "units"))
+        rate, dropout, units = self.defaults.values()
         return {
             "learning_rate": FloatDistribution(min(5e-4, rate), max(3e-2, rate), log=True),
             "dropout": FloatDistribution(0.0, max(0.6, dropout)),
@@ -229,19 +233,12 @@ class HeadSearch(Space):
 
     def objective(self, trial: optuna.Trial) -> float:
         """Train a head with a trial's settings and return its macro-F1 on validation."""
-        rate, dropout, units = (trial.params[name] for name in ("learning_rate", "dropout", "units"))
-        head = transfer.head(self.features.shape[1], self.num_classes, units, dropout, self.seed)
+        settings = replace(self.usual, **trial.params)
+        head = transfer.head(
+            self.features.shape[1], self.num_classes, settings.units, settings.dropout, self.seed
+        )
         try:
-            fit = transfer.fit_head(
-                head,
-                [self.features],
-                self.labels,
-                self.held_out,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=rate,
-                seed=self.seed,
-            )
+            fit = transfer.fit_head(head, [self.features], self.labels, self.held_out, settings)
         except DivergedError:
             return float("nan")
         for epoch, accuracy in enumerate(fit.history["val_accuracy"], start=1):
@@ -306,15 +303,13 @@ def head_search(run: Run, progress: Callable[..., None] = lambda done, total, no
     mine, held_out = (
         features.extract(source, part.images, progress=progress) for part in (subset, validation)
     )
+    same = ("dropout", "epochs", "batch_size", "learning_rate")
     return HeadSearch(
         mine.values,
         subset.labels,
         (held_out.values, validation.labels),
         train.num_classes,
-        {"learning_rate": of_05["learning_rate"], "dropout": of_05["dropout"], "units": of_05["head_units"]},
-        epochs=of_05["epochs"],
-        batch_size=of_05["batch_size"],
-        seed=run.seed,
+        transfer.HeadSettings(of_05["head_units"], **{name: of_05[name] for name in same}, seed=run.seed),
     )
 
 
