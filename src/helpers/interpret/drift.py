@@ -24,9 +24,8 @@ RESAMPLES = 800  # 32 of them in the tail below
 LARGEST_REFERENCE = 4_000  # images; bounds the file and the time of a test
 _TAIL = 0.04  # fraction of the drawn windows from which the threshold is extrapolated
 _MMD_REFERENCE, _PERMUTATIONS, _MMD_WINDOW = 200, 100, 200  # its cost grows with the square of the images
-_LIBRARIES = (
-    ThreadpoolController()
-)  # matrices here are so small that more threads would only wait for each other
+# matrices here are so small that more threads would only wait for each other
+_LIBRARIES = ThreadpoolController()
 
 
 @dataclass(frozen=True, eq=False)

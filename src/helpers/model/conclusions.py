@@ -13,9 +13,8 @@ from helpers.model.transfer import HeadResult
 from helpers.scoring import Comparison, Score, compare
 from helpers.series.conclusions import Conclusion
 
-HEALTHY_SPREAD = (
-    1_000  # factor between the blocks' gradient norms: about where training signals vanish or explode
-)
+# factor between the blocks' gradient norms: about where training signals vanish or explode
+HEALTHY_SPREAD = 1_000
 
 
 def learning_curves(histories: Mapping[str, dict[str, list[float]]]) -> Conclusion:
