@@ -145,12 +145,3 @@ def importances(trials: optuna.Study) -> Conclusion:
     rough = ", which rank them only roughly" if count < _MANY else ""
     text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
     return Conclusion("importances", text, numbers, "PED-ANOVA")
-
-
-def learning_curves(diagnosis: str) -> Conclusion:
-    """Return what the learning curves of the tuned network show, as diagnosed by `training.diagnose`.
-
-    Example:
-        `run.conclude(conclusions.learning_curves(training.diagnose(fit.history)))`
-    """
-    return Conclusion("learning_curves", f"The learning curves of the {NETWORK} show {diagnosis}.")
