@@ -160,6 +160,5 @@ def comparison(table: pd.DataFrame) -> Figure:
     axis.margins(x=0.1)
     axis.set_xlabel("validation accuracy (95% interval)")
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    return figures.with_alt(
-        figure, f"Validation accuracy with 95% intervals: {plots.describe_accuracies(table)}."
-    )
+    alt = f"Validation accuracy with 95% intervals: {plots.describe_accuracies(table)}."
+    return figures.with_alt(figure, alt)

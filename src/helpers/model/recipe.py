@@ -132,27 +132,16 @@ def _check(recipe: Recipe) -> None:
         raise UsageError("Muon does not support norm_bias_rate.", "set it to 1")
 
 
-def _adamw(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
-    return optimizers.DiscriminativeAdamW(rate, weight_decay=recipe.weight_decay, factors=factors)
-
-
-def _sgd(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
-    return optimizers.DiscriminativeSGD(
-        rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay, factors=factors
-    )
-
-
-def _muon(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
-    decay = recipe.weight_decay
-    return optimizers.ConvolutionMuon(rate, weight_decay=decay, adam_weight_decay=decay)
-
-
 SCHEDULES = {
     "one_cycle": training.one_cycle,
     "triangular": training.triangular,
     "constant": lambda peak, steps, warmup_fraction: peak,
 }
-OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd, "muon": _muon}
+OPTIMIZERS = {
+    "adamw": optimizers.DiscriminativeAdamW,
+    "sgd": optimizers.DiscriminativeSGD,
+    "muon": optimizers.ConvolutionMuon,
+}
 PRECISIONS = {
     "auto": cpu_speed.bfloat16_is_native,
     "float32": lambda: False,
@@ -168,10 +157,14 @@ def optimizer_for(model: keras.Model, recipe: Recipe, steps: int) -> keras.optim
         recipe: the settings.
         steps: number of steps in the training.
     """
-    factors = [
-        recipe.norm_bias_rate if variable.name == "beta" else 1.0 for variable in model.trainable_variables
-    ]
+    names = [variable.name for variable in model.trainable_variables]
+    factors = {"factors": [recipe.norm_bias_rate if name == "beta" else 1.0 for name in names]}
+    options = {
+        "adamw": factors,
+        "sgd": {**factors, "momentum": recipe.momentum, "nesterov": True},
+        "muon": {"adam_weight_decay": recipe.weight_decay},
+    }[recipe.optimizer]
     rate = SCHEDULES[recipe.schedule](recipe.learning_rate, steps, recipe.warmup_fraction)
-    optimizer = OPTIMIZERS[recipe.optimizer](recipe, rate, factors)
+    optimizer = OPTIMIZERS[recipe.optimizer](rate, weight_decay=recipe.weight_decay, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

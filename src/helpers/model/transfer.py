@@ -91,7 +91,7 @@ class FeatureBatches(keras.utils.PyDataset):
         super().__init__()
         self.views, self.labels, self.batch_size = views, labels, batch_size
         self._generator = np.random.default_rng(seed)
-        self._draw()
+        self.on_epoch_end()
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -107,9 +107,6 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Draw the order and the views of the next epoch."""
-        self._draw()
-
-    def _draw(self) -> None:
         self._order = self._generator.permutation(len(self.labels))
         self._views_drawn = self._generator.integers(0, len(self.views), len(self.labels))
 
@@ -202,11 +199,6 @@ class HeadResult:
     score: scoring.Score
 
     @property
-    def parameters(self) -> int:
-        """The number of parameters of backbone and head."""
-        return self.source.base.count_params() + self.top.count_params()
-
-    @property
     def title(self) -> str:
         """The backbone and its resolution in a sentence, such as `EfficientNet-Lite0 at 64 px`."""
         return f"{backbone_names.find(self.source.backbone).title} at {self.source.resolution} px"
@@ -234,7 +226,7 @@ class HeadResult:
             "images_per_second": images / max(seconds, 1e-9),
             "from_cache": self.train.from_cache and self.held_out.from_cache,
             "head_seconds": self.fit.seconds,
-            "parameters": self.parameters,
+            "parameters": self.source.base.count_params() + self.top.count_params(),
             "samples": len(self.train.values),
             **asdict(self.score),
         }

@@ -275,9 +275,8 @@ def head_search(run: Run, progress: Callable[..., None] = lambda done, total, no
     subset = train.subset(data.stratified_sample(train.labels, round(fraction * len(train)), of_05["seed"]))
     how = (of_05["resolution"], of_05["interpolation"])
     source = features.extractor(of_05["backbone"], train.image_shape, *how)
-    mine, held_out = (
-        features.extract(source, part.images, progress=progress) for part in (subset, validation)
-    )
+    mine = features.extract(source, subset.images, progress=progress)
+    held_out = features.extract(source, validation.images, progress=progress)
     same = ("dropout", "epochs", "batch_size", "learning_rate")
     return HeadSearch(
         mine.values,
