@@ -153,18 +153,21 @@ def fine_tune(
             callbacks=[*watching, checkpoints],
         )
     checkpoints.load_best(trainer)
-    sampled = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
-    rates = np.array([float(schedule(step)) for step in sampled])
-    return _result(checkpoints, first, parts, sampled, rates)
+    return _result(checkpoints, first, parts, schedule, steps)
 
 
 def _result(
-    checkpoints: EpochCheckpoints, first: int, parts: Sequence[Block], steps: np.ndarray, rates: np.ndarray
+    checkpoints: EpochCheckpoints,
+    first: int,
+    parts: Sequence[Block],
+    schedule: LearningRateSchedule,
+    steps: int,
 ) -> FineTuned:
     """Return the result of a training that did not diverge."""
     fit = training.check_fit(checkpoints.history, checkpoints.seconds)
     norms = checkpoints.extra.get("gradient_norms", {})
     by_block = norms.get("blocks", {})
+    sampled = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
     # TensorFlow sorts the blocks by name
     names = (*(block.name for block in parts), HEAD)
     in_order = {name: by_block[name] for name in names if name in by_block}
@@ -175,8 +178,8 @@ def _result(
         first,
         checkpoints.extra.get("curves", {}),
         {**norms, "blocks": in_order},
-        steps,
-        rates,
+        sampled,
+        np.array([float(schedule(step)) for step in sampled]),
     )
 
 
