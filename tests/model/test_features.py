@@ -116,26 +116,23 @@ def rewrite_record(folder, **changes):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    "spoil",
     [
-        (lambda folder: flip_a_byte(folder / "features.npy"), "incomplete or were modified"),
-        (lambda folder: (folder / "features.npy").write_bytes(b"short"), "incomplete or were modified"),
-        (lambda folder: (folder / "features.npy").unlink(), "incomplete or were modified"),
-        (
-            lambda folder: (folder / "features.json").write_text("{"),
-            "record of the cached features .* cannot be read",
-        ),
-        (lambda folder: rewrite_record(folder, weights_sha256="0" * 64), "computed from other weights"),
-        (lambda folder: rewrite_record(folder, images_sha256="0" * 64), "computed from other images"),
-        (lambda folder: rewrite_record(folder, layout=0), "computed from another layout"),
+        lambda folder: flip_a_byte(folder / "features.npy"),
+        lambda folder: (folder / "features.npy").write_bytes(b"short"),
+        lambda folder: (folder / "features.npy").unlink(),
+        lambda folder: (folder / "features.json").write_text("{"),
+        lambda folder: rewrite_record(folder, weights_sha256="0" * 64),
+        lambda folder: rewrite_record(folder, images_sha256="0" * 64),
+        lambda folder: rewrite_record(folder, layout=0),
     ],
 )
-def test_cache_that_does_not_belong_is_an_error_and_left_as_it_is(spoil, message, no_pass):
+def test_cache_that_does_not_belong_is_an_error_and_left_as_it_is(spoil, no_pass):
     folder = features.extract(source(), pictures()).folder
     spoil(folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     no_pass()
-    with pytest.raises(OsemnError, match=message) as caught:
+    with pytest.raises(OsemnError, match="incomplete or were modified") as caught:
         features.extract(source(), pictures())
     assert "delete that folder" in str(caught.value)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

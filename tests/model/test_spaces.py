@@ -9,7 +9,7 @@ import pytest
 from test_recipe import bars
 
 from helpers import scoring
-from helpers.model import baselines
+from helpers.model import baselines, transfer
 from helpers.model.tuning import conclusions, gain, spaces
 from helpers.model.tuning import study as tuning
 from helpers.scrub import augment
@@ -33,14 +33,15 @@ def cnn(**changes) -> spaces.CnnSearch:
     return spaces.CnnSearch(bars(), bars(seed=1), policy, STATISTICS, **settings)
 
 
-def head(seed: int = 0, **defaults) -> spaces.HeadSearch:
+def head(seed: int = 0, **changes) -> spaces.HeadSearch:
     generator = np.random.default_rng(seed)
     labels = np.arange(120) % 3
     rows = (np.eye(3)[labels] @ generator.normal(size=(3, 20)) + generator.normal(size=(120, 20))).astype(
         "f4"
     )
-    usual = {"learning_rate": 0.01, "dropout": 0.3, "units": 24, **defaults}
-    return spaces.HeadSearch(rows[:80], labels[:80], (rows[80:], labels[80:]), 3, usual, 2, 16, 0)
+    usual = transfer.HeadSettings(24, 0.3, epochs=2, batch_size=16, learning_rate=0.01, seed=0)
+    usual = dataclasses.replace(usual, **changes)
+    return spaces.HeadSearch(rows[:80], labels[:80], (rows[80:], labels[80:]), 3, usual)
 
 
 def finished(search, trials: int, folder) -> optuna.Study:

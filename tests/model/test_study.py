@@ -355,13 +355,6 @@ def test_numpy_numbers_and_tuples_in_a_fingerprint_are_the_same_after_storage(tm
         ({"generation": 0}, "generation = 0"),
         ({"reduction": 1}, "reduction = 1"),
         ({"seed": -1}, "seed = -1"),
-        ({"space": {}, "first": ()}, "empty"),
-        ({"rungs": (3, 1)}, "not increasing"),
-        ({"rungs": (0, 1)}, "not increasing"),
-        ({"space": {"epochs": IntDistribution(1, 2)}, "first": ()}, "epochs"),
-        ({"first": (DEFAULTS | {"dropout": 0.7},)}, "dropout"),
-        ({"first": ({"dropout": 0.1},)}, "do not fit"),
-        ({"first": (DEFAULTS | {"width": 33},)}, "33"),
     ],
 )
 def test_a_search_out_of_range_is_refused(changes, words):
@@ -496,11 +489,6 @@ def test_a_damaged_journal_is_named(tmp_path):
         tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST)
 
 
-def test_a_study_needs_a_name(tmp_path):
-    with pytest.raises(UsageError, match="no name"):
-        tuning.run(Toy(), search(2), "", folder=tmp_path)
-
-
 def test_a_study_prints_nothing_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
     before = optuna.logging.get_verbosity()
     study = tuning.run(Toy(), search(8, rungs=()), "toy", folder=tmp_path, **FAST)
@@ -530,14 +518,6 @@ def test_the_keras_callback_reports_each_epoch_and_ends_a_pruned_fit(tmp_path, s
     study = tuning.run(objective, wanted, "toy", folder=tmp_path, **FAST)
     assert [trial.last_step for trial in study.trials] == [4, 4, 2]
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
-
-
-def test_the_keras_callback_names_the_metrics_when_the_one_asked_for_is_not_there(seeded_tensorflow):
-    trial = optuna.create_study().ask()
-    with pytest.raises(UsageError) as refused:
-        tuning.pruning_callback(trial).on_epoch_end(0, {"loss": 1.0, "accuracy": 0.5})
-    assert "val_accuracy" in refused.value.problem
-    assert "accuracy, loss" in refused.value.remedy
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -104,10 +106,7 @@ def test_features_and_labels_of_different_length_are_refused():
             [rows(40)],
             np.zeros(39, np.int64),
             (rows(5), np.zeros(5, np.int64)),
-            epochs=1,
-            batch_size=8,
-            learning_rate=0.01,
-            seed=0,
+            SETTINGS,
         )
 
 
@@ -134,8 +133,8 @@ def test_few_images_are_enough_for_the_statistics_of_batch_normalisation():
     """Running averages would need hundreds of steps; a small folder of images gives a handful."""
     top, values = transfer.head(6, 2), rows(40) * 3 + 7
     labels = np.zeros(40, np.int64)
-    settings = {"epochs": 1, "batch_size": 40, "learning_rate": 1e-6, "seed": 0}
-    transfer.fit_head(top, [values, values], labels, (values, labels), **settings)
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=40, learning_rate=1e-6)
+    transfer.fit_head(top, [values, values], labels, (values, labels), settings)
     norm = top.get_layer("classifier_norm")
     assert np.allclose(norm.moving_mean, values.mean(axis=0), rtol=1e-3)
     assert np.allclose(norm.moving_variance, values.var(axis=0), rtol=1e-2)

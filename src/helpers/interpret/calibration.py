@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from helpers.errors import OsemnError
 from helpers.scoring import LEVEL, Mean, check_lengths, mean_of, wilson_interval
@@ -105,30 +105,22 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     check_lengths(labels, probabilities)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    count = np.bincount(number, minlength=bins)
-    held = count > 0
-    counts = count[held]
-    means = np.bincount(number, confidence, bins)[held] / counts
-    successes = np.bincount(number, correct, bins)[held]
-    intervals = [wilson_interval(int(k), int(n)) for k, n in zip(successes, counts, strict=True)]
+    held, counts = np.unique(number, return_counts=True)
+    means = np.bincount(number, confidence)[held] / counts
+    successes = np.bincount(number, correct)[held]
+    ends = np.array([wilson_interval(int(k), int(n)) for k, n in zip(successes, counts, strict=True)])
     accuracies = successes / counts
     error = float(np.sum(counts * np.abs(accuracies - means)) / counts.sum())
-    by_chance = _error_by_chance(confidence, number, counts, held)
-    gap = mean_of(confidence - correct)
-    ends = np.array(intervals)
-    return Reliability(np.arange(bins)[held] / bins, counts, means, accuracies, ends, error, by_chance, gap)
+    by_chance, gap = _error_by_chance(confidence, number), mean_of(confidence - correct)
+    return Reliability(held / bins, counts, means, accuracies, ends, error, by_chance, gap)
 
 
-def _error_by_chance(
-    confidence: np.ndarray, number: np.ndarray, counts: np.ndarray, held: np.ndarray
-) -> float:
+def _error_by_chance(confidence: np.ndarray, number: np.ndarray) -> float:
     """Return the mean calibration error of a perfectly calibrated model in 200 samples of as many images."""
-    generator, errors = np.random.default_rng(0), []
+    generator, held, errors = np.random.default_rng(0), np.unique(number), []
     for _ in range(200):  # their mean is known to about 2%
-        surplus = np.bincount(
-            number, (generator.random(len(confidence)) < confidence) - confidence, len(held)
-        )
-        errors.append(np.abs(surplus[held]).sum() / counts.sum())
+        surplus = np.bincount(number, (generator.random(len(confidence)) < confidence) - confidence)
+        errors.append(np.abs(surplus[held]).sum() / len(confidence))
     return float(np.mean(errors))
 
 
@@ -165,6 +157,4 @@ def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     Example:
         `calibration.at_temperature(probabilities, temperature)`
     """
-    logs = np.log(np.maximum(probabilities, _SMALLEST)) / temperature
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return special.softmax(np.log(np.maximum(probabilities, _SMALLEST)) / temperature, axis=1)

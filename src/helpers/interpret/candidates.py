@@ -1,19 +1,19 @@
 """Candidates for the champion: load them, check them against the data, score images, compare them with each other."""
 
+import fnmatch
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import Model
 
 from helpers import scoring
 from helpers.errors import OsemnError
 from helpers.model import layer_hooks, loading
-from helpers.obtain import data
 from helpers.series import stages
 from helpers.series.runs import Run
 
@@ -37,15 +37,13 @@ class Candidate:
     name: str
     stage: str
     label: str
-    model: keras.Model
+    model: Model
     sha256: str
     history: dict[str, list[float]]
-    further: tuple[keras.Model, ...]
+    further: tuple[Model, ...]
 
 
-def load(
-    run: Run, class_names: tuple[str, ...], image_shape: tuple[int, int, int], name: str = ""
-) -> Candidate:
+def load(run: Run, class_names: tuple[str, ...], image_shape: tuple[int, ...], name: str = "") -> Candidate:
     """Return a candidate.
 
     Args:
@@ -68,7 +66,7 @@ def load(
     _check(model, name, stage, class_names, image_shape)
     metrics = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
     histories = json.loads(run.input(stage, "history.json").read_text(encoding="utf-8"))
-    of_seeds = sorted(file for file in run.upstream[stage]["outputs"] if _is_of_another_seed(file, name))
+    of_seeds = sorted(fnmatch.filter(run.upstream[stage]["outputs"], f"models/{name}_seed_*.keras"))
     return Candidate(
         name,
         stage,
@@ -78,19 +76,6 @@ def load(
         histories.get(name) or histories[metrics["chosen"]],
         tuple(loading.load(run.input(stage, file)) for file in of_seeds),
     )
-
-
-def validation_labels(run: Run, name: str) -> np.ndarray:
-    """Return the labels that a candidate predicted for the validation images, `[N] int64`.
-
-    Raises:
-        MissingInputError: the stage that trains it saved no predictions.
-
-    Example:
-        `candidates.validation_labels(run, "tuned")`
-    """
-    with np.load(run.input(stages.CANDIDATES[name], "validation_predictions.npz")) as saved:
-        return saved[f"predicted_{name}"]
 
 
 def validation_probabilities(run: Run, name: str) -> np.ndarray:
@@ -119,19 +104,14 @@ def compare_with_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> 
     for name in [name for name in run.stage.may_read if name in run.upstream]:
         with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
             comparison = scoring.compare(labels, predicted, saved["predicted"])
-            other = {"other": stages.find(name).candidate, "label": str(saved["label"])}
-        only = {"only_this": comparison.only_one, "only_other": comparison.only_other}
-        rows.append({**other, **comparison.as_metrics(), **only})
+            row = {"other": stages.find(name).candidate, "label": str(saved["label"])}
+        row |= comparison.as_metrics()
+        rows.append(row | {"only_this": comparison.only_one, "only_other": comparison.only_other})
     return rows
 
 
-def _is_of_another_seed(file: str, name: str) -> bool:
-    path = Path(file)
-    return path.parent.name == "models" and path.name.startswith(f"{name}_seed_") and path.suffix == ".keras"
-
-
 def _check(
-    model: keras.Model, name: str, stage: str, class_names: tuple[str, ...], image_shape: tuple[int, ...]
+    model: Model, name: str, stage: str, class_names: tuple[str, ...], image_shape: tuple[int, ...]
 ) -> None:
     classes, shape = model.outputs[0].shape[-1], tuple(model.inputs[0].shape[1:])
     fits = all(mine in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True))
@@ -143,7 +123,7 @@ def _check(
         )
 
 
-def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def forward(model: Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function from images, `[N, H, W, C]`, to probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`.
 
     An embedding is the input of the last dense layer with one value per class. If a model averages views, it is that of the
@@ -153,11 +133,8 @@ def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Ten
         OsemnError: the model has no such layer.
     """
     classes = model.outputs[0].shape[-1]
-    dense = [
-        layer
-        for layer in layer_hooks.flat_layers(model)
-        if isinstance(layer, keras.layers.Dense) and layer.units == classes
-    ]
+    dense = [layer for layer in layer_hooks.flat_layers(model) if isinstance(layer, keras.layers.Dense)]
+    dense = [layer for layer in dense if layer.units == classes]
     if not dense:
         raise OsemnError(
             f"The model '{model.name}' does not end in a dense layer of {classes} units.",
@@ -173,9 +150,7 @@ def forward(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Ten
     return both
 
 
-def scorer(
-    model: keras.Model, batch_size: int = 512
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def scorer(model: Model, batch_size: int = 512) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return a function from images, `uint8 [N, H, W, C]`, to probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`.
 
     Raises:
@@ -184,22 +159,11 @@ def scorer(
     Example:
         `probabilities, embeddings = candidates.scorer(chosen.model)(test.images)`
     """
-    compiled = tf.function(
-        forward(model), input_signature=[tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
-    )
+    signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
+    compiled = tf.function(forward(model), input_signature=signature)
 
     def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chunks = [compiled(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
-        probabilities, embeddings = map(np.concatenate, zip(*chunks, strict=True))
-        return probabilities, embeddings
+        return tuple(map(np.concatenate, zip(*chunks, strict=True)))
 
     return score
-
-
-def neighbours_among(train: data.Dataset, count: int, seed: int) -> data.Dataset:
-    """Return a stratified sample of the training images; all of them if there are fewer.
-
-    Example:
-        `candidates.neighbours_among(train, 6_000, seed)`
-    """
-    return train.subset(data.stratified_sample(train.labels, min(count, len(train)), seed))

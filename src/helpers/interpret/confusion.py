@@ -124,12 +124,12 @@ def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_
     accuracy, spread = float(observed.accuracy), sampled.accuracy.std()
     means: list[Any] = []
     for name in ("macro_f1", "weighted_f1"):
-        value = float(getattr(observed, name))
-        ratio = getattr(sampled, name).std() / spread
-        means += [value, _scaled(value, accuracy, accuracy_ci95, ratio)]
+        value, ratio = float(getattr(observed, name)), getattr(sampled, name).std() / spread
+        low, high = (ratio * abs(end - accuracy) for end in accuracy_ci95)
+        means += [value, (max(value - low, 0.0), min(value + high, 1.0))]
     f1 = observed.f1.tolist()
-    classes = (_class_score(name, confusion, index, f1[index]) for index, name in enumerate(class_names))
-    return Scores(n, accuracy, accuracy_ci95, *means, tuple(classes))
+    classes = tuple(_class_score(name, confusion, index, f1[index]) for index, name in enumerate(class_names))
+    return Scores(n, accuracy, accuracy_ci95, *means, classes)
 
 
 def _smoothed(confusion: np.ndarray) -> np.ndarray:
@@ -140,12 +140,6 @@ def _smoothed(confusion: np.ndarray) -> np.ndarray:
     for cells in (diagonal & occurring, ~diagonal & occurring):
         smoothed += 0.5 * cells / max(cells.sum(), 1)
     return smoothed
-
-
-def _scaled(value: float, accuracy: float, accuracy_ci95: Interval, ratio: float) -> Interval:
-    """Return the interval of a mean F1: that of the accuracy with both halves scaled, within 0 and 1."""
-    low, high = accuracy_ci95
-    return max(value - ratio * (accuracy - low), 0.0), min(value + ratio * (high - accuracy), 1.0)
 
 
 def _class_score(name: str, confusion: np.ndarray, index: int, f1: float) -> ClassScore:
@@ -203,24 +197,20 @@ def groups(confusion: np.ndarray, class_names: Sequence[str]) -> list[tuple[str,
     Average linkage; classes are close if many of their images are predicted as the other. The tree is cut at half the
     average confusion of the pairs that are ever confused.
     """
-    count = len(class_names)
-    if count < 3:
-        return []
-    confusion = np.asarray(confusion, np.float64)
-    fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    fractions = confusion / np.maximum(np.sum(confusion, axis=1, keepdims=True), 1)
     near = (fractions + fractions.T) / 2
     np.fill_diagonal(near, 0.0)
-    if near.max() == 0:
+    if len(class_names) < 3 or near.max() == 0:
         return []
     tree = hierarchy.linkage(squareform(near.max() - near, checks=False), "average")
     of_class = hierarchy.fcluster(tree, near.max() - near[near > 0].mean() / 2, "distance")
-    clusters = [tuple(np.asarray(class_names)[of_class == number].tolist()) for number in np.unique(of_class)]
+    clusters = pd.Series(class_names).groupby(of_class).apply(tuple)
     return sorted((cluster for cluster in clusters if len(cluster) > 1), key=len, reverse=True)
 
 
 def mistakes_within(confusion: np.ndarray, class_names: Sequence[str], group: Sequence[str]) -> int:
     """Return the number of mistakes that stay within a group of classes."""
-    rows = [list(class_names).index(name) for name in group]
+    rows = np.isin(class_names, group)
     block = np.asarray(confusion)[np.ix_(rows, rows)]
     return int(block.sum() - np.trace(block))
 
@@ -258,12 +248,11 @@ def areas(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     Example:
         `confusion.areas(probabilities, test.labels, names)`
     """
-    rows = []
+    measures, rows = {"average_precision": average_precision_score, "roc_auc": roc_auc_score}, {}
     for index, name in enumerate(class_names):
-        mine, row = labels == index, {"class": name, "average_precision": None, "roc_auc": None}
-        if 0 < mine.sum() < len(mine):
-            row["average_precision"] = float(average_precision_score(mine, probabilities[:, index]))
-            row["roc_auc"] = float(roc_auc_score(mine, probabilities[:, index]))
-        rows.append(row)
-    table = pd.DataFrame(rows).set_index("class")
-    return table.astype(object).where(table.notna(), None)  # pandas turns None into NaN, which metrics refuse
+        mine, column = labels == index, probabilities[:, index]
+        known = 0 < mine.sum() < len(mine)
+        rows[name] = [float(area(mine, column)) if known else None for area in measures.values()]
+    # objects, because pandas would turn None into NaN, which metrics refuse
+    table = pd.DataFrame.from_dict(rows, "index", columns=list(measures), dtype=object)
+    return table.rename_axis("class")

@@ -8,7 +8,7 @@ stated rate per day rather than per window.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,8 @@ RESAMPLES = 800  # 32 of them in the tail below
 LARGEST_REFERENCE = 4_000  # images; bounds the file and the time of a test
 _TAIL = 0.04  # fraction of the drawn windows from which the threshold is extrapolated
 _MMD_REFERENCE, _PERMUTATIONS, _MMD_WINDOW = 200, 100, 200  # its cost grows with the square of the images
-_LIBRARIES = (
-    ThreadpoolController()
-)  # matrices here are so small that more threads would only wait for each other
+# matrices here are so small that more threads would only wait for each other
+_LIBRARIES = ThreadpoolController()
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +145,8 @@ class DriftReference:
         rate = 1.0 - (1.0 - FALSE_ALARMS_PER_DAY) ** (1.0 / WINDOWS_PER_DAY)
         for size in usable:
             draws = (generator.choice(len(held_out), size, replace=False) for _ in range(resamples))
-            smallest = [
-                _smallest(reference.p_values(held_out.rows(rows), seed=turn))
-                for turn, rows in enumerate(draws)
-            ]
+            turns = enumerate(draws)
+            smallest = [_smallest(reference.p_values(held_out.rows(rows), turn)) for turn, rows in turns]
             # the chance of a smallest p-value below t is proportional to t where both are small
             reference.thresholds[size] = float(np.quantile(smallest, _TAIL)) * rate / _TAIL
         return reference
@@ -162,10 +159,8 @@ class DriftReference:
             seed: of the permutations.
         """
         classes = window.probabilities.shape[1]
-        outputs = min(
-            _kolmogorov_smirnov(self._sorted_outputs[:, index], window.probabilities[:, index])
-            for index in range(classes)
-        )
+        pairs = zip(self._sorted_outputs.T, window.probabilities.T, strict=True)
+        outputs = min(_kolmogorov_smirnov(known, values) for known, values in pairs)
         columns = window.scalars.items()
         scalars = {name: _kolmogorov_smirnov(self._sorted[name], values) for name, values in columns}
         return {
@@ -231,15 +226,12 @@ class DriftReference:
         """
         try:
             with np.load(path, allow_pickle=False) as content:
-                known = Sample(
-                    *(content[name] for name in ("probabilities", "embeddings", "brightness", "contrast"))
-                )
+                known = Sample(*(content[field.name] for field in fields(Sample)))
                 pairs = zip(content["windows"].tolist(), content["thresholds"].tolist(), strict=True)
                 return cls(known, dict(pairs))
         except (OSError, ValueError, KeyError) as error:
-            raise OsemnError(
-                f"{path.name} is not a drift reference ({error}).", "export the model again (10_export)"
-            ) from None
+            problem = f"{path.name} is not a drift reference ({error})."
+            raise OsemnError(problem, "export the model again (10_export)") from None
 
 
 def _smallest(p_values: dict[str, float]) -> float:

@@ -171,11 +171,10 @@ def slices(by: dict[str, np.ndarray], correct: np.ndarray, labels: np.ndarray, p
     masks = [(name, mask) for name, values in by.items() for mask in _quantiles(values, parts)]
     cut = []
     for name, mask in masks:
-        low, high = float(by[name][mask].min()), float(by[name][mask].max())
-        n, hits = int(mask.sum()), int(correct[mask].sum())
+        values, n, hits = by[name][mask], int(mask.sum()), int(correct[mask].sum())
         expected, p_value = _by_class(correct, labels, mask)
         scores = hits / n, wilson_interval(hits, n), expected, min(1.0, p_value * len(masks))
-        cut.append(Slice(name, low, high, n, *scores))
+        cut.append(Slice(name, float(values.min()), float(values.max()), n, *scores))
     return cut
 
 

@@ -90,11 +90,8 @@ class GradCam:
         self.model, self.method = model, method
         self.target = target_layer(model, layer)
         self.num_classes = int(model.outputs[0].shape[-1])
-        signature = [
-            tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32),
-            tf.TensorSpec((None,), tf.int64),
-        ]
-        self._call = tf.function(self._maps, input_signature=signature)
+        image = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
+        self._call = tf.function(self._maps, input_signature=[image, tf.TensorSpec((None,), tf.int64)])
 
     def __call__(
         self, images: np.ndarray, classes: np.ndarray | None = None, *, batch_size: int = 256
@@ -110,23 +107,17 @@ class GradCam:
             OsemnError: a class does not exist, or the number of classes differs from that of the images.
         """
         wanted = np.full(len(images), -1) if classes is None else np.asarray(classes)
-        if wanted.shape != (len(images),) or (
-            classes is not None and len(wanted) and not 0 <= wanted.min() <= wanted.max() < self.num_classes
-        ):
+        exist = classes is None or np.isin(wanted, range(self.num_classes)).all()
+        if wanted.shape != (len(images),) or not exist:
             raise OsemnError(
                 f"Classes {list(wanted.shape)} for {len(images)} images and {self.num_classes} classes.",
                 "give one class for each image, counted from 0",
             )
-        pieces = [
-            self._call(
-                tf.cast(images[start : start + batch_size], tf.float32),
-                tf.cast(wanted[start : start + batch_size], tf.int64),
-            )
-            for start in range(0, len(images), batch_size)
-        ]
-        maps, weights, chosen = (
-            np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*pieces, strict=True)
-        )
+        pieces = []
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            pieces.append(self._call(tf.cast(images[rows], tf.float32), tf.cast(wanted[rows], tf.int64)))
+        maps, weights, chosen = map(np.concatenate, zip(*pieces, strict=True))
         return Maps(maps, weights, chosen, self.target.name)
 
     def _maps(self, images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

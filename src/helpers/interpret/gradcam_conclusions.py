@@ -86,9 +86,8 @@ def _gain(mean: Mean, expected: int) -> str:
     change = f"({signed(mean.value, 3)}, 95% interval {signed(low, 3)} to {signed(high, 3)})"
     if low <= 0 <= high:
         return f"does not change {area} significantly {change}"
-    note = (
-        "as expected of good maps" if np.sign(mean.value) == expected else "the opposite of what good maps do"
-    )
+    good = np.sign(mean.value) == expected
+    note = "as expected of good maps" if good else "the opposite of what good maps do"
     return f"{'lowers' if mean.value < 0 else 'raises'} {area} significantly {change}, {note}"
 
 

@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
+from keras import Model
 
 from helpers.errors import OsemnError
 from helpers.interpret import error_analysis, gradcam, gradcam_checks
-from helpers.interpret.gradcam_checks import Curves, Randomised
+from helpers.interpret.gradcam_checks import Curves, Randomised, perturbed
 from helpers.model import training
 from helpers.obtain import data
 from helpers.scoring import Mean, mean_of
@@ -50,9 +50,7 @@ class Explained:
         return self.predicted == self.part.labels
 
 
-def explain(
-    model: keras.Model, part: data.Dataset, *, layer: str = "", method: str = "grad_cam"
-) -> Explained:
+def explain(model: Model, part: data.Dataset, *, layer: str = "", method: str = "grad_cam") -> Explained:
     """Predict images and generate the maps of the predicted classes.
 
     A model without convolutions is not an error here: the result then holds the reason instead of maps.
@@ -76,9 +74,8 @@ def explain(
     except OsemnError as error:
         if layer:
             raise
-        return Explained(
-            predict, part, probabilities, None, np.zeros((0, 0, 0), np.float32), "", error.problem
-        )
+        nothing = np.zeros((0, 0, 0), np.float32)
+        return Explained(predict, part, probabilities, None, nothing, "", error.problem)
     maps = cam(part.images, probabilities.argmax(axis=1)).maps
     return Explained(predict, part, probabilities, cam, maps, cam.target.name, "")
 
@@ -91,13 +88,9 @@ def examples(explained: Explained, *, correct: bool) -> np.ndarray:
     """
     if explained.cam is None:
         return np.zeros(0, np.int64)
-    confidence = explained.probabilities.max(axis=1)
-    rows = []
-    for label in range(explained.part.num_classes):
-        mine = np.flatnonzero((explained.part.labels == label) & (explained.correct == correct))
-        if len(mine):
-            rows.append(mine[np.argmax(confidence[mine])])
-    return np.array(rows[:EXAMPLES], np.int64)
+    confidence = pd.Series(explained.probabilities.max(axis=1))[explained.correct == correct]
+    most = confidence.groupby(explained.part.labels[confidence.index]).idxmax()
+    return most.to_numpy(np.int64)[:EXAMPLES]
 
 
 @dataclass(frozen=True)
@@ -154,12 +147,11 @@ def measure_energy(explained: Explained) -> Energy | Unmeasured:
         return Unmeasured("The images have no black background, so the object's place is unknown.")
     objects = error_analysis.foreground(part.images)
     fractions, pixels = gradcam_checks.energy_on_object(explained.maps, objects), objects.mean(axis=(1, 2))
-    names = np.array(part.class_names)
-    by_class = pd.Series(pixels).groupby(names[part.labels]).mean()
+    by_class = pd.Series(pixels).groupby(np.array(part.class_names)[part.labels]).mean()
     table = gradcam_checks.by_class(fractions, part.labels, correct, part.class_names)
     known = ~np.isnan(fractions)
     return Energy(
-        table.assign(pixels=by_class.loc[table.index.get_level_values("class")].to_numpy()),
+        table.assign(pixels=table.index.get_level_values("class").map(by_class)),
         mean_of(fractions[known & correct]),
         mean_of(fractions[known & ~correct]),
         float(pixels.mean()),
@@ -203,14 +195,13 @@ def perturb(explained: Explained, count: int, *, seed: int) -> Perturbation | Un
     images, maps = explained.part.images[:count], explained.maps[:count]
     classes = explained.predicted[:count]
     orders = {"by the map": maps, "in random order": np.random.default_rng(seed).random(maps.shape)}
+    given = (explained.predict, images)
     curves = {
         kind: {
-            name: gradcam_checks.perturbed(
-                explained.predict, images, order, classes, insert=kind == "insertion", seed=seed
-            )
+            name: perturbed(*given, order, classes, insert=insert, seed=seed)
             for name, order in orders.items()
         }
-        for kind in ("deletion", "insertion")
+        for kind, insert in (("deletion", False), ("insertion", True))
     }
     return Perturbation(len(images), curves)
 

@@ -45,9 +45,8 @@ def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -
             _draw_map(mine[1 + 2 * kind : 3 + 2 * kind], images[number], maps[kind][number], title)
     kind = "correctly classified" if explained.correct[rows].all() else "misclassified"
     which = "the predicted and the true class" if true_class else "the predicted class"
-    return figures.with_alt(
-        figure, f"Grad-CAM maps for {which} of {len(rows)} {kind} images, at most one per true class."
-    )
+    alt = f"Grad-CAM maps for {which} of {len(rows)} {kind} images, at most one per true class."
+    return figures.with_alt(figure, alt)
 
 
 def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> None:

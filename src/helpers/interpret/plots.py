@@ -89,9 +89,8 @@ def reliability(before: Reliability, after: Reliability, temperature: float) -> 
     for axis, measured, title in zip(axes[0], (before, after), titles, strict=True):
         CalibrationDisplay(measured.accuracy, measured.confidence, None).plot(ax=axis, name="measured")
         ends = np.abs(measured.accuracy_ci95.T - measured.accuracy)
-        axis.errorbar(
-            measured.confidence, measured.accuracy, ends, fmt="none", capsize=3, color=figures.COLORS[0]
-        )
+        bars = {"fmt": "none", "capsize": 3, "color": figures.COLORS[0]}
+        axis.errorbar(measured.confidence, measured.accuracy, ends, **bars)
         heights = 0.25 * measured.count / measured.count.max()
         label = "images in the bin\n(highest bar: most)"
         axis.bar(measured.low + 0.5 / BINS, heights, 0.9 / BINS, color="#d9d9d9", zorder=0, label=label)
@@ -195,11 +194,12 @@ def possible_label_errors(part: data.Dataset, errors: pd.DataFrame, most: int) -
     drawn, names = errors.head(most), part.class_names
     titles = [
         f"#{index}\nlabel {names[label]}\nneighbours {names[suggested]}"
-        for index, label, suggested in zip(drawn["index"], drawn["label"], drawn["suggested"], strict=True)
+        for index, label, suggested in drawn[["index", "label", "suggested"]].to_numpy()
     ]
-    nothing = "No label contradicts those of the nearest training images."
-    figure = figures.image_grid(
-        part.images[drawn["index"].to_numpy()], titles, columns=6, cell=1.7, nothing=nothing
+    images, nothing = (
+        part.images[drawn["index"]],
+        "No label contradicts those of the nearest training images.",
     )
+    figure = figures.image_grid(images, titles, columns=6, cell=1.7, nothing=nothing)
     alt = f"{len(drawn)} of {len(errors)} images whose label contradicts nearly all of their nearest training images."
     return figures.with_alt(figure, alt) if len(drawn) else figure

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 
 def dense_network(input_shape: tuple[int, int, int], num_classes: int, units: int = 128) -> keras.Model:
@@ -72,7 +72,7 @@ def residual_cnn(
     dropout: float = 0.0,
     dense_units: int = 0,
     early_pooling: bool = True,
-    front: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
+    front: Callable[[KerasTensor], KerasTensor] | None = None,
 ) -> keras.Model:
     """Build a residual CNN for small images: a stem and three stages of residual blocks, each twice as wide.
 
@@ -162,17 +162,14 @@ def multiply_accumulates(model: keras.Model) -> int:
     return total
 
 
-def _normalised(
-    x: keras.KerasTensor, mean: list[float], standard_deviation: list[float]
-) -> keras.KerasTensor:
+def _normalised(x: KerasTensor, mean: list[float], standard_deviation: list[float]) -> KerasTensor:
     variance = [max(value, 1.0) ** 2 for value in standard_deviation]
     return layers.Normalization(mean=mean, variance=variance, name="normalise")(x)
 
 
-def _convolution(x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
+def _convolution(x: KerasTensor, channels: int, name: str) -> KerasTensor:
     """Apply a 3×3 convolution, batch normalisation and ReLU."""
-    x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=name)(
-        x
-    )
+    settings = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(channels, 3, **settings, name=name)(x)
     x = layers.BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

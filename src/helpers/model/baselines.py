@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +43,7 @@ class Result:
         return {**{k: v for k, v in asdict(self).items() if k != "score"}, **asdict(self.score)}
 
 
-def timed(call: Callable[[], object]) -> tuple[object, float]:
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     """Return the result of a call and its wall-clock seconds.
 
     Example:
@@ -66,7 +68,7 @@ def measure(
 
     Args:
         label: the model's name in a sentence.
-        predict: returns predicted labels, `[N] int64`.
+        predict: returns predicted labels, `[N] int64`, or probabilities, `float32 [N, K]`.
         labels: the true labels, `[N] int64`.
         num_classes: number of classes.
         parameters: number of fitted parameters.
@@ -74,12 +76,13 @@ def measure(
         fit_seconds: seconds of the fit.
 
     Returns:
-        The row of the table, and the predicted labels.
+        The row of the table, and what `predict` returned.
     """
-    predicted, seconds = timed(predict)
+    outputs, seconds = timed(predict)
+    predicted = outputs if outputs.ndim == 1 else outputs.argmax(axis=1)
     microseconds = 1e6 * seconds / len(labels)
     row = Result(label, parameters, samples, fit_seconds, microseconds, score(labels, predicted, num_classes))
-    return row, np.asarray(predicted, dtype=np.int64)
+    return row, outputs
 
 
 def measure_network(
@@ -100,15 +103,9 @@ def measure_network(
     Example:
         `row, probabilities = baselines.measure_network("three-layer CNN", cnn, validation, samples=n, fit_seconds=s)`
     """
-    probabilities: list[np.ndarray] = []
-
-    def predict() -> np.ndarray:
-        probabilities.append(training.predict(model, validation.images))
-        return probabilities[0].argmax(axis=1)
-
     costs = {"parameters": model.count_params(), "samples": samples, "fit_seconds": fit_seconds}
-    row, _ = measure(label, predict, validation.labels, validation.num_classes, **costs)
-    return row, probabilities[0]
+    predict = partial(training.predict, model, validation.images)
+    return measure(label, predict, validation.labels, validation.num_classes, **costs)
 
 
 def as_table(rows: Iterable[Mapping[str, object]], names: Sequence[str] | None = None) -> pd.DataFrame:

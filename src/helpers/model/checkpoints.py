@@ -32,15 +32,12 @@ class EpochCheckpoints(keras.callbacks.Callback):
     Args:
         folder: where to save, such as a run's `scratch()`.
         settings: everything that the training depends on, as plain JSON; a state with other settings is not used.
-        patience: epochs without a better value before the training stops.
-        monitor: the metric that decides which epoch is best; higher is better.
+        patience: epochs without a better `val_accuracy` before the training stops.
     """
 
-    def __init__(
-        self, folder: Path, settings: dict[str, Any], patience: int, monitor: str = "val_accuracy"
-    ) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], patience: int) -> None:
         super().__init__()
-        self.folder, self.patience, self.monitor = folder, patience, monitor
+        self.folder, self.patience = folder, patience
         self.fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self.history: dict[str, list[float]] = {}
         self.extra: dict[str, Any] = {}
@@ -92,7 +89,7 @@ class EpochCheckpoints(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         if not math.isfinite(self.history["loss"][-1]):
             return  # nobody should resume from a diverged state
-        value = self.history[self.monitor][-1]
+        value = self.history["val_accuracy"][-1]
         is_best = value > self.best
         if is_best:
             self.best, self.best_epoch = value, epoch

@@ -13,9 +13,8 @@ from helpers.model.transfer import HeadResult
 from helpers.scoring import Comparison, Score, compare
 from helpers.series.conclusions import Conclusion
 
-HEALTHY_SPREAD = (
-    1_000  # factor between the blocks' gradient norms: about where training signals vanish or explode
-)
+# factor between the blocks' gradient norms: about where training signals vanish or explode
+HEALTHY_SPREAD = 1_000
 
 
 def learning_curves(histories: Mapping[str, dict[str, list[float]]]) -> Conclusion:
@@ -90,9 +89,8 @@ def frozen_features(row: Result, result: HeadResult) -> Conclusion:
         f"{wording.duration(result.fit.seconds)}."
     )
     numbers = {**row.as_metrics(), "head_parameters": result.top.count_params()}
-    return Conclusion(
-        "frozen_features", text, numbers, f"Wilson's interval, {row.score.n:,} validation images"
-    )
+    test = f"Wilson's interval, {row.score.n:,} validation images"
+    return Conclusion("frozen_features", text, numbers, test)
 
 
 def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
@@ -143,9 +141,8 @@ def augmented_views(
         `run.conclude(conclusions.augmented_views(validation.labels, plain, augmented, augmented_views))`
     """
     if augmented is None:
-        return Conclusion(
-            "augmented_views", "Augmented views were not tried: augmented_views is 0 in this run."
-        )
+        text = "Augmented views were not tried: augmented_views is 0 in this run."
+        return Conclusion("augmented_views", text)
     gain = compare(labels, augmented.predicted, plain.predicted)
     text = (
         f"With {views} augmented view{'s' if views > 1 else ''} of each training image, the accuracy of a head on "
@@ -197,9 +194,8 @@ def unfrozen_blocks(
         for (one, other), gain in differences.items()
     ]
     numbers = {f"{one}_against_{other}": gain.as_metrics() for (one, other), gain in differences.items()}
-    return Conclusion(
-        "unfrozen_blocks", " ".join(sentences), numbers, "McNemar's test on the validation images"
-    )
+    test = "McNemar's test on the validation images"
+    return Conclusion("unfrozen_blocks", " ".join(sentences), numbers, test)
 
 
 def gradients(title: str, result: FineTuned) -> Conclusion:

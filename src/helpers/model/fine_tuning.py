@@ -8,15 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import Model
+from keras.optimizers.schedules import LearningRateSchedule
 
 from helpers import scoring
 from helpers.errors import UsageError
 from helpers.model import optimizers, training
 from helpers.model.backbones import blocks, networks
+from helpers.model.backbones.blocks import Block
 from helpers.model.checkpoints import EpochCheckpoints
 from helpers.model.training_records import RecordingTrainer, ReplayedLogs, Windows
-from helpers.obtain import data
-from helpers.scrub import augment
+from helpers.obtain.data import Dataset, array_sha256
+from helpers.scrub.augment import AugmentationPolicy
 from helpers.series import manifests
 
 HEAD = "classifier"
@@ -92,14 +95,14 @@ class FineTuned:
 
 
 def fine_tune(
-    model: keras.Model,
-    train: data.Dataset,
-    validation: data.Dataset,
+    model: Model,
+    train: Dataset,
+    validation: Dataset,
     settings: FineTuningSettings,
     *,
     unfrozen: int | None,
     train_depthwise: bool = True,
-    policy: augment.AugmentationPolicy | None = None,
+    policy: AugmentationPolicy | None = None,
     folder: Path,
     logs: Path | None = None,
     progress: Callable[..., None] = lambda done, total, note="": None,
@@ -127,7 +130,7 @@ def fine_tune(
     """
     _check_fit(model, train)
     parts = blocks.unfreeze(model, unfrozen, train_depthwise)
-    fingerprint = _fingerprint(model, train, validation, settings, policy)
+    fingerprint = _fingerprint(model, (train, validation), settings, policy)
     checkpoints = EpochCheckpoints(folder, fingerprint, settings.patience)
     steps = -(-len(train) // settings.batch_size)
     schedule = training.one_cycle(settings.learning_rate, settings.epochs * steps, settings.warmup_fraction)
@@ -139,36 +142,35 @@ def fine_tune(
         )
         watching = [Windows(checkpoints, steps), training.StepProgress(steps, settings.epochs, progress)]
         watching += [] if logs is None else [ReplayedLogs(checkpoints, log_dir=str(logs), write_graph=False)]
-        trainer.fit(
+        training.fit_compiled(
+            trainer,
             rows.map(training.one_hot(train.num_classes)),
             steps_per_epoch=steps,
             validation_data=training.validation_batches(validation),
             initial_epoch=first,
             epochs=settings.epochs,
-            verbose=0,
             shuffle=False,
-            callbacks=[*watching, checkpoints, keras.callbacks.TerminateOnNaN()],
+            callbacks=[*watching, checkpoints],
         )
-    return _load_best(trainer, checkpoints, first, [block.name for block in parts], schedule, steps)
+    checkpoints.load_best(trainer)
+    return _result(checkpoints, first, parts, schedule, steps)
 
 
-def _load_best(
-    trainer: RecordingTrainer,
+def _result(
     checkpoints: EpochCheckpoints,
     first: int,
-    names: Sequence[str],
-    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    parts: Sequence[Block],
+    schedule: LearningRateSchedule,
     steps: int,
 ) -> FineTuned:
-    """Load the weights of the best epoch, and return the result of the training."""
+    """Return the result of a training that did not diverge."""
     fit = training.check_fit(checkpoints.history, checkpoints.seconds)
-    checkpoints.load_best(trainer)
     norms = checkpoints.extra.get("gradient_norms", {})
     by_block = norms.get("blocks", {})
-    in_order = {
-        name: by_block[name] for name in (*names, HEAD) if name in by_block
-    }  # TensorFlow sorts by name
     sampled = np.unique(np.linspace(0, checkpoints.epochs_done * steps - 1, 200).astype(int))
+    # TensorFlow sorts the blocks by name
+    names = (*(block.name for block in parts), HEAD)
+    in_order = {name: by_block[name] for name in names if name in by_block}
     return FineTuned(
         fit,
         checkpoints.best_epoch,
@@ -214,37 +216,33 @@ def compare_variants(
     variants = [name for name in predicted if name != FROZEN]
     pairs = [(one, FROZEN) for one in variants]
     pairs += [("all_blocks", "top_blocks")] if {"all_blocks", "top_blocks"} <= set(variants) else []
+    compared = {pair: scoring.compare(labels, *(predicted[name] for name in pair)) for pair in pairs}
     return {
-        (one, other): scoring.compare(labels, predicted[one], predicted[other]).corrected(
-            len(variants) if other == FROZEN else 1
-        )
-        for one, other in pairs
+        (one, other): result.corrected(len(variants)) if other == FROZEN else result
+        for (one, other), result in compared.items()
     }
 
 
-def _check_fit(model: keras.Model, train: data.Dataset) -> None:
+def _check_fit(model: Model, train: Dataset) -> None:
     """Check that the model takes these images and predicts these classes."""
-    if model.output.shape[-1] != train.num_classes or tuple(model.input.shape[1:]) != train.image_shape:
+    shape, classes = tuple(model.input.shape[1:]), model.output.shape[-1]
+    if classes != train.num_classes or shape != train.image_shape:
         raise UsageError(
-            f"'{model.name}' takes images of {tuple(model.input.shape[1:])} and predicts {model.output.shape[-1]} classes, "
+            f"'{model.name}' takes images of {shape} and predicts {classes} classes, "
             f"but the images are {train.image_shape} with {train.num_classes} classes.",
             "run 05_transfer_learning on these data first",
         )
 
 
 def _fingerprint(
-    model: keras.Model,
-    train: data.Dataset,
-    validation: data.Dataset,
-    settings: FineTuningSettings,
-    policy: augment.AugmentationPolicy | None,
+    model: Model, given: Sequence[Dataset], settings: FineTuningSettings, policy: AugmentationPolicy | None
 ) -> dict[str, Any]:
     """Return everything that the training depends on, as plain JSON."""
     return {
         "settings": asdict(settings),
         "trained": [variable.path for variable in model.trainable_variables],
         "weights": networks.weights_sha256(model),
-        "data": [data.array_sha256(part.images, part.labels) for part in (train, validation)],
+        "data": [array_sha256(part.images, part.labels) for part in given],
         "policy": None if policy is None else policy.settings(),
         "code": manifests.code_sha256("model.fine_tuning"),
         "versions": [keras.__version__, tf.__version__],
@@ -252,21 +250,16 @@ def _fingerprint(
 
 
 def _compiled(
-    model: keras.Model,
-    parts: Sequence[blocks.Block],
-    settings: FineTuningSettings,
-    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    model: Model, parts: Sequence[Block], settings: FineTuningSettings, schedule: LearningRateSchedule
 ) -> RecordingTrainer:
     """Return what trains the model, compiled."""
     of_layer = {name: block.name for block in parts for name in block.layers}
     block_of = {v.path: of_layer.get(x.name, HEAD) for x in model.layers for v in x.trainable_variables}
     trainer = RecordingTrainer(model, block_of)
-    factors = blocks.rates(model, parts, settings.rate_decay)
-    optimizer = optimizers.DiscriminativeAdamW(
-        schedule,
-        weight_decay=settings.weight_decay,
-        factors=[factors[variable.path] for variable in trainer.trainable_variables],
-    )
+    rates = blocks.rates(model, parts, settings.rate_decay)
+    factors = [rates[variable.path] for variable in trainer.trainable_variables]
+    decay = settings.weight_decay
+    optimizer = optimizers.DiscriminativeAdamW(schedule, weight_decay=decay, factors=factors)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     trainer.compile(
         optimizer,

@@ -12,15 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from helpers import figures, wording
-from helpers.model.plots import (
-    EDGE,
-    FROZEN,
-    TRAINED,
-    WIDTH,
-    add_legend,
-    describe_accuracies,
-    format_count,
-)
+from helpers.model import plots
+from helpers.model.plots import EDGE, FROZEN, TRAINED, WIDTH, add_legend, format_count
 
 if TYPE_CHECKING:  # importing it would load TensorFlow
     from helpers.model.backbones.blocks import Block
@@ -55,9 +48,8 @@ def unfrozen(variants: Mapping[str, Sequence["Block"]]) -> Figure:
     axis.tick_params(axis="y", rotation=0)
     add_legend(figure, {"frozen": FROZEN, "trained": TRAINED})
     words = "; ".join(f"{title}: {count} parameters are trained" for title, count in parameters.items())
-    return figures.with_alt(
-        figure, f"The blocks of the network from the image to the top, frozen or trained. {words}."
-    )
+    alt = f"The blocks of the network from the image to the top, frozen or trained. {words}."
+    return figures.with_alt(figure, alt)
 
 
 def _trained_parameters(blocks: Sequence["Block"]) -> str:
@@ -83,26 +75,20 @@ def gradient_norms(norms: Mapping[str, Mapping[str, object]]) -> Figure:
     longest_first = sorted((variant["blocks"] for variant in norms.values()), key=len, reverse=True)
     names = list(dict.fromkeys(itertools.chain(*longest_first)))
     tables = {
-        title: pd.DataFrame(variant["blocks"], variant["step"], dtype=float)
-        .reindex(columns=names, fill_value=0.0)
-        .T
+        title: pd.DataFrame(variant["blocks"], variant["step"], dtype=float).T.reindex(names, fill_value=0.0)
         for title, variant in norms.items()
     }
-    logarithms = {
-        title: np.log10(table.where(np.isfinite(table) & (table > 0))) for title, table in tables.items()
-    }
-    levels = np.concatenate([table.to_numpy().ravel() for table in logarithms.values()])
-    levels = levels[np.isfinite(levels)]
-    low, high = (levels.min(), levels.max()) if len(levels) else (0.0, 0.0)
+    levels = pd.concat(tables, axis=1)
+    finite = np.isfinite(levels).all(axis=None)
+    logarithms = np.log10(levels.where(np.isfinite(levels) & (levels > 0)))
+    low, high = np.nan_to_num([logarithms.min(axis=None), logarithms.max(axis=None)])
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     width, height = max(WIDTH, 3.2 * len(norms)), max(2.7, 1.5 + 0.21 * len(names))
     figure, axes = figures.subplots(1, len(norms), width=width, height=height, sharey=True)
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         axis.set_facecolor(_EMPTY)
-        broken = (~np.isfinite(table)).astype(float)
-        sns.heatmap(
-            broken, mask=broken == 0, cmap=ListedColormap([BROKEN]), vmin=0, vmax=1, cbar=False, ax=axis
-        )
+        broken, color = (~np.isfinite(table)).astype(float), ListedColormap([BROKEN])
+        sns.heatmap(broken, mask=broken == 0, cmap=color, vmin=0, vmax=1, cbar=False, ax=axis)
         look = {"cmap": figures.SEQUENTIAL, "vmin": low, "vmax": high, "cbar": False, "yticklabels": names}
         sns.heatmap(logarithms[title], ax=axis, **look)
         axis.grid(False)
@@ -110,23 +96,20 @@ def gradient_norms(norms: Mapping[str, Mapping[str, object]]) -> Figure:
         axis.set(xlabel="training step", ylabel="")
     axes[0, 0].set_ylabel("block (input at the top)")
     figure.colorbar(axes[0, -1].collections[-1], ax=axes, label="log10 of the gradient norm")
-    legend = {"no gradient": _EMPTY} if any((table == 0).any(axis=None) for table in tables.values()) else {}
-    finite = all(np.isfinite(table).all(axis=None) for table in tables.values())
+    legend = {"no gradient": _EMPTY} if (levels == 0).any(axis=None) else {}
     add_legend(figure, legend | ({} if finite else {"not finite": BROKEN}))
     return figures.with_alt(figure, f"Gradient norm by block and step. {_last_norms(tables)}")
 
 
 def _last_norms(tables: Mapping[str, pd.DataFrame]) -> str:
     """Return the smallest and the largest norm of each variant at the end, in words."""
-    sentences = []
-    for title, table in tables.items():
-        last = table.iloc[:, -1].loc[lambda values: values > 0]
-        if len(last):
-            sentences.append(
-                f"At the end of {title}, norms lie between {last.min():.3g} ({last.idxmin()}) and {last.max():.3g} "
-                f"({last.idxmax()})."
-            )
-    return " ".join(sentences)
+    ends = {title: table.iloc[:, -1].loc[lambda values: values > 0] for title, table in tables.items()}
+    return " ".join(
+        f"At the end of {title}, norms lie between {last.min():.3g} ({last.idxmin()}) and {last.max():.3g} "
+        f"({last.idxmax()})."
+        for title, last in ends.items()
+        if len(last)
+    )
 
 
 def schedules(rates: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Figure:
@@ -167,15 +150,15 @@ def comparison(table: pd.DataFrame) -> Figure:
     axis = axes[0, 0]
     beside = {"transform": axis.get_yaxis_transform(), "fontsize": 11}
     for place, row in enumerate(table.itertuples()):
-        interval = [[row.accuracy - row.low], [row.high - row.accuracy]]
-        axis.errorbar(row.accuracy, place, xerr=interval, fmt="o", ms=9, capsize=5, color=figures.COLORS[0])
+        look = {"fmt": "o", "ms": 9, "color": figures.COLORS[0]}
+        figures.draw_interval(axis, row.accuracy, (row.low, row.high), place, **look)
         words = f"{wording.percent(row.accuracy)} ({wording.interval(row.low, row.high)})"
         axis.text(1.02, place, f"{words}, {wording.duration(row.seconds)}", va="center", **beside)
     axis.text(1.02, -0.6, "accuracy (interval), training", va="bottom", color=EDGE, **beside)
-    axis.set_yticks(range(len(table)), table["label"])
-    axis.set_ylim(len(table) - 0.4, -0.6)
+    figures.label_rows(axis, table["label"])
     axis.grid(False, axis="y")
     axis.margins(x=0.1)
     axis.set_xlabel("validation accuracy (95% interval)")
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    return figures.with_alt(figure, f"Validation accuracy with 95% intervals: {describe_accuracies(table)}.")
+    alt = f"Validation accuracy with 95% intervals: {plots.describe_accuracies(table)}."
+    return figures.with_alt(figure, alt)

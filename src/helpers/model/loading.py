@@ -32,9 +32,8 @@ def load(path: Path) -> "keras.Model":
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds of errors for damaged files
-        raise OsemnError(
-            f"{paths.shown(path)} cannot be loaded: {str(error).strip()[:200]}", _REMEDY
-        ) from None
+        problem = f"{paths.shown(path)} cannot be loaded: {str(error).strip()[:200]}"
+        raise OsemnError(problem, _REMEDY) from None
 
 
 def check(path: Path) -> None:
@@ -50,9 +49,8 @@ def check(path: Path) -> None:
     except OSError as error:
         raise OsemnError(f"{shown} cannot be read: {error.strerror}.", "check the path of the file") from None
     if start == _HDF5:
-        raise OsemnError(
-            f"{shown} is an HDF5 file (.h5), which may contain code that runs when it is loaded.", _REMEDY
-        )
+        problem = f"{shown} is an HDF5 file (.h5), which may contain code that runs when it is loaded."
+        raise OsemnError(problem, _REMEDY)
     if start[:1] == _PICKLE:
         raise OsemnError(f"{shown} is a pickle, which may run code when it is loaded.", _REMEDY)
     try:

@@ -49,12 +49,9 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
     corner = {"transform": axes[0, 1].transAxes, "ha": "right", "va": "bottom", "color": "#555555"}
     axes[0, 1].text(0.98, 0.03, note, **corner)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    best_first = table.sort_values("accuracy", ascending=False)
-    return figures.with_alt(
-        figure,
-        "Validation accuracy against seconds to fit and against parameters, best first: "
-        f"{describe_accuracies(best_first)}.",
-    )
+    best_first = describe_accuracies(table.sort_values("accuracy", ascending=False))
+    alt = f"Validation accuracy against seconds to fit and against parameters, best first: {best_first}."
+    return figures.with_alt(figure, alt)
 
 
 def _set_log_scale(axis: Axes, costs: pd.Series) -> None:
@@ -101,9 +98,8 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> F
         f"{label} {wording.percent(history['accuracy'][-1])} and {wording.percent(history['val_accuracy'][-1])}"
         for label, history in histories.items()
     )
-    return figures.with_alt(
-        figure, f"Loss and accuracy by epoch. Training and validation accuracy at the end: {ends}."
-    )
+    alt = f"Loss and accuracy by epoch. Training and validation accuracy at the end: {ends}."
+    return figures.with_alt(figure, alt)
 
 
 def add_legend(figure: Figure, colors: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Literal
 
 import keras
@@ -87,45 +86,35 @@ def train(
         OsemnError: the loss became NaN or infinite.
     """
     _check(recipe)
-    erasing_epochs = recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None
     rows, steps = training.batches(
         train_part,
         recipe.batch_size,
         seed=recipe.seed,
         policy=policy,
-        erasing_epochs=erasing_epochs,
+        erasing_epochs=recipe.epochs - recipe.plain_epochs if recipe.plain_epochs else None,
         change=change,
     )
-    trainer = _compiled(model, recipe, steps)
+    trainer = cpu_speed.trainer_of(model)
+    trainer.compile(
+        optimizer_for(trainer, recipe, recipe.epochs * steps),
+        keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
     scorer = training.ValidationScorer(model, validation, recipe.label_smoothing)
     sample = data.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
     averaged = AveragedWeights(recipe.average_decay, statistics, scorer)
     watching = [training.StepProgress(steps, recipe.epochs, progress)] if progress else []
-    started = perf_counter()
     with cpu_speed.bfloat16(PRECISIONS[recipe.precision]()):
-        history = trainer.fit(
+        fit = training.fit_compiled(
+            trainer,
             rows.map(training.one_hot(train_part.num_classes)),
             steps_per_epoch=steps,
             epochs=recipe.epochs,
             shuffle=False,
-            verbose=0,
-            callbacks=[averaged, *watching, *callbacks, keras.callbacks.TerminateOnNaN()],
-        ).history
-    fit = training.check_fit(history, perf_counter() - started)
+            callbacks=[averaged, *watching, *callbacks],
+        )
     return replace(fit, probabilities=scorer.probabilities)
-
-
-def _compiled(model: keras.Model, recipe: Recipe, steps: int) -> cpu_speed.Trainer:
-    """Return what trains the network, compiled; `steps` are those of an epoch."""
-    trainer = cpu_speed.trainer_of(model)
-    trainer.compile(
-        optimizer=optimizer_for(trainer, recipe, recipe.epochs * steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    training.build_optimizer(trainer)
-    return trainer
 
 
 def _check(recipe: Recipe) -> None:
@@ -143,27 +132,16 @@ def _check(recipe: Recipe) -> None:
         raise UsageError("Muon does not support norm_bias_rate.", "set it to 1")
 
 
-def _adamw(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
-    return optimizers.DiscriminativeAdamW(rate, weight_decay=recipe.weight_decay, factors=factors)
-
-
-def _sgd(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
-    return optimizers.DiscriminativeSGD(
-        rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay, factors=factors
-    )
-
-
-def _muon(recipe: Recipe, rate: object, factors: Sequence[float]) -> keras.optimizers.Optimizer:
-    decay = recipe.weight_decay
-    return optimizers.ConvolutionMuon(rate, weight_decay=decay, adam_weight_decay=decay)
-
-
 SCHEDULES = {
     "one_cycle": training.one_cycle,
     "triangular": training.triangular,
     "constant": lambda peak, steps, warmup_fraction: peak,
 }
-OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd, "muon": _muon}
+OPTIMIZERS = {
+    "adamw": optimizers.DiscriminativeAdamW,
+    "sgd": optimizers.DiscriminativeSGD,
+    "muon": optimizers.ConvolutionMuon,
+}
 PRECISIONS = {
     "auto": cpu_speed.bfloat16_is_native,
     "float32": lambda: False,
@@ -179,10 +157,14 @@ def optimizer_for(model: keras.Model, recipe: Recipe, steps: int) -> keras.optim
         recipe: the settings.
         steps: number of steps in the training.
     """
-    factors = [
-        recipe.norm_bias_rate if variable.name == "beta" else 1.0 for variable in model.trainable_variables
-    ]
+    names = [variable.name for variable in model.trainable_variables]
+    factors = {"factors": [recipe.norm_bias_rate if name == "beta" else 1.0 for name in names]}
+    options = {
+        "adamw": factors,
+        "sgd": {**factors, "momentum": recipe.momentum, "nesterov": True},
+        "muon": {"adam_weight_decay": recipe.weight_decay},
+    }[recipe.optimizer]
     rate = SCHEDULES[recipe.schedule](recipe.learning_rate, steps, recipe.warmup_fraction)
-    optimizer = OPTIMIZERS[recipe.optimizer](recipe, rate, factors)
+    optimizer = OPTIMIZERS[recipe.optimizer](rate, weight_decay=recipe.weight_decay, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

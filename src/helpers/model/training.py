@@ -1,12 +1,14 @@
 """Training: the input pipeline, learning-rate schedules, fitting, prediction, and the diagnosis of learning curves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from helpers.errors import DivergedError
 from helpers.model import cpu_speed
@@ -104,22 +106,16 @@ def validation_batches(validation: Dataset, batch_size: int = 256) -> tf.data.Da
     return rows.map(one_hot(validation.num_classes)).prefetch(2)
 
 
-def one_cycle(
-    peak: float, steps: int, warmup_fraction: float = 0.2
-) -> keras.optimizers.schedules.LearningRateSchedule:
+def one_cycle(peak: float, steps: int, warmup_fraction: float = 0.2) -> LearningRateSchedule:
     """Return a schedule that rises linearly from a tenth of `peak` to `peak`, then falls to zero along a cosine.
 
     Source: L. N. Smith and N. Topin (2018), "Super-convergence", with the cosine of Loshchilov and Hutter (2017).
     """
     warmup = max(1, round(steps * warmup_fraction))
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
-    )
+    return CosineDecay(peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup)
 
 
-def triangular(
-    peak: float, steps: int, warmup_fraction: float = 0.2
-) -> keras.optimizers.schedules.LearningRateSchedule:
+def triangular(peak: float, steps: int, warmup_fraction: float = 0.2) -> LearningRateSchedule:
     """Return a schedule that rises linearly from a tenth of `peak` and falls linearly to zero.
 
     Source: L. N. Smith (2017), "Cyclical learning rates for training neural networks", one triangle.
@@ -129,7 +125,7 @@ def triangular(
 
 
 @keras.saving.register_keras_serializable(package="helpers")
-class _Triangle(keras.optimizers.schedules.LearningRateSchedule):
+class _Triangle(LearningRateSchedule):
     def __init__(self, peak: float, warmup: int, steps: int) -> None:
         self.peak, self.warmup, self.steps = peak, warmup, steps
 
@@ -179,22 +175,36 @@ def fit(
     """
     rows, steps = batches(train, batch_size, seed=seed, policy=policy)
     trainer = cpu_speed.trainer_of(model, running=True)
-    trainer.compile(
-        optimizer=keras.optimizers.Adam(one_cycle(learning_rate, epochs * steps)),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    started = perf_counter()
-    build_optimizer(trainer)
-    history = trainer.fit(
+    optimizer = keras.optimizers.Adam(one_cycle(learning_rate, epochs * steps))
+    trainer.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    return fit_compiled(
+        trainer,
         rows.map(one_hot(train.num_classes)),
         steps_per_epoch=steps,
         validation_data=validation_batches(validation),
         epochs=epochs,
         shuffle=False,
-        verbose=0,
-        callbacks=[keras.callbacks.TerminateOnNaN()],
-    ).history
+    )
+
+
+def fit_compiled(
+    model: keras.Model, rows: Any, *, callbacks: Sequence[keras.callbacks.Callback] = (), **options: Any
+) -> Fit:
+    """Train a compiled model in place, and stop if its loss diverges.
+
+    Args:
+        model: compiled.
+        rows: as for `keras.Model.fit`.
+        callbacks: called before the loss is checked.
+        **options: of `keras.Model.fit`.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite.
+    """
+    started = perf_counter()
+    build_optimizer(model)
+    watching = [*callbacks, keras.callbacks.TerminateOnNaN()]
+    history = model.fit(rows, verbose=0, callbacks=watching, **options).history
     return check_fit(history, perf_counter() - started)
 
 

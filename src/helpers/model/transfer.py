@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from time import perf_counter
 
 import keras
 import numpy as np
-from keras import layers
+from keras import Model, layers
 
 from helpers import scoring
 from helpers.errors import OsemnError, UsageError
@@ -16,9 +15,7 @@ from helpers.obtain import data
 from helpers.series import backbone_names
 
 
-def head(
-    num_features: int, num_classes: int, units: int = 256, dropout: float = 0.3, seed: int = 0
-) -> keras.Model:
+def head(num_features: int, num_classes: int, units: int = 256, dropout: float = 0.3, seed: int = 0) -> Model:
     """Build the head: batch normalisation, dropout, dense ReLU, dropout, softmax.
 
     Heads of the same shape and seed start from the same weights, so they differ only by their features.
@@ -44,7 +41,7 @@ def head(
     x = _dense(units, "relu", "classifier_dense", seed)(x)
     x = layers.Dropout(dropout, seed=seed + 1, name="classifier_dropout_2")(x)
     outputs = _dense(num_classes, "softmax", "probabilities", seed + 1)(x)
-    return keras.Model(inputs, outputs, name="head")
+    return Model(inputs, outputs, name="head")
 
 
 def _dense(units: int, activation: str, name: str, seed: int) -> layers.Dense:
@@ -52,7 +49,7 @@ def _dense(units: int, activation: str, name: str, seed: int) -> layers.Dense:
     return layers.Dense(units, activation=activation, kernel_initializer=start, name=name)
 
 
-def join(base: keras.Model, top: keras.Model, name: str) -> keras.Model:
+def join(base: Model, top: Model, name: str) -> Model:
     """Join backbone, global average pooling and head into one model from raw pixels to probabilities.
 
     It shares its layers, and so its weights, with the two models.
@@ -68,10 +65,10 @@ def join(base: keras.Model, top: keras.Model, name: str) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name=features.POOL)(base.output)
     for layer in top.layers[1:]:
         x = layer(x)
-    return keras.Model(base.input, x, name=name)
+    return Model(base.input, x, name=name)
 
 
-def describe_head(top: keras.Model) -> list[tuple[str, str]]:
+def describe_head(top: Model) -> list[tuple[str, str]]:
     """Return title and detail of each layer of the classifier, pooling included, for `transfer_plots.architecture`."""
     dense, classes = (layer.units for layer in top.layers if isinstance(layer, layers.Dense))
     dropout = ("dropout", f"{top.get_layer('classifier_dropout_1').rate:g}")
@@ -94,7 +91,7 @@ class FeatureBatches(keras.utils.PyDataset):
         super().__init__()
         self.views, self.labels, self.batch_size = views, labels, batch_size
         self._generator = np.random.default_rng(seed)
-        self._draw()
+        self.on_epoch_end()
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -110,23 +107,37 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Draw the order and the views of the next epoch."""
-        self._draw()
-
-    def _draw(self) -> None:
         self._order = self._generator.permutation(len(self.labels))
         self._views_drawn = self._generator.integers(0, len(self.views), len(self.labels))
 
 
+@dataclass(frozen=True)
+class HeadSettings:
+    """The settings of a head and its training.
+
+    Attributes:
+        units: width of the dense layer.
+        dropout: fraction of the values that each dropout sets to zero while training.
+        epochs: passes over the features.
+        batch_size: rows in a training step.
+        learning_rate: peak of the schedule.
+        seed: of the initial weights, of dropout and of the order.
+    """
+
+    units: int
+    dropout: float
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+
 def fit_head(
-    top: keras.Model,
+    top: Model,
     views: Sequence[np.ndarray],
     labels: np.ndarray,
     held_out: tuple[np.ndarray, np.ndarray],
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
+    settings: HeadSettings,
 ) -> training.Fit:
     """Train a head on cached features in place, with Adam on the one-cycle schedule.
 
@@ -135,10 +146,7 @@ def fit_head(
         views: one array of features `float32 [N, F]` for each view of the training images.
         labels: of the training images, `[N] int64`.
         held_out: features and labels of the validation images.
-        epochs: passes over the features.
-        batch_size: rows in a training step.
-        learning_rate: peak of the schedule.
-        seed: of the order.
+        settings: of the training.
 
     Raises:
         OsemnError: the numbers of features and labels differ, or the loss became NaN or infinite.
@@ -147,26 +155,15 @@ def fit_head(
         if len(rows) != len(wanted):
             raise OsemnError(f"{len(rows)} rows of features for {len(wanted)} labels.", "extract them again")
     _start_from_statistics(top, views)
-    steps = epochs * -(-len(labels) // batch_size)
-    top.compile(
-        optimizer=keras.optimizers.Adam(training.one_cycle(learning_rate, steps)),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    training.build_optimizer(top)
-    started = perf_counter()
-    history = top.fit(
-        FeatureBatches(views, labels, batch_size, seed),
-        validation_data=held_out,
-        validation_batch_size=1_024,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[keras.callbacks.TerminateOnNaN()],
-    ).history
-    return training.check_fit(history, perf_counter() - started)
+    rows = FeatureBatches(views, labels, settings.batch_size, settings.seed)
+    schedule = training.one_cycle(settings.learning_rate, settings.epochs * len(rows))
+    optimizer = keras.optimizers.Adam(schedule)
+    top.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    held = {"validation_data": held_out, "validation_batch_size": 1_024}
+    return training.fit_compiled(top, rows, epochs=settings.epochs, **held)
 
 
-def _start_from_statistics(top: keras.Model, views: Sequence[np.ndarray], rows: int = 4_096) -> None:
+def _start_from_statistics(top: Model, views: Sequence[np.ndarray], rows: int = 4_096) -> None:
     """Set batch normalisation to the features' mean and variance, which its running averages approach slowly."""
     chunks = [view[start : start + rows] for view in views for start in range(0, len(view), rows)]
     count = sum(len(chunk) for chunk in chunks)
@@ -175,18 +172,6 @@ def _start_from_statistics(top: keras.Model, views: Sequence[np.ndarray], rows: 
     norm = top.get_layer("classifier_norm")
     norm.moving_mean.assign(mean)
     norm.moving_variance.assign(variance)
-
-
-@dataclass(frozen=True)
-class HeadSettings:
-    """The settings of a head and its training, as for `head` and `fit_head`."""
-
-    units: int
-    dropout: float
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,15 +193,10 @@ class HeadResult:
     train: features.Features
     held_out: features.Features
     extraction_seconds: float
-    top: keras.Model
+    top: Model
     fit: training.Fit
     predicted: np.ndarray
     score: scoring.Score
-
-    @property
-    def parameters(self) -> int:
-        """The number of parameters of backbone and head."""
-        return self.source.base.count_params() + self.top.count_params()
 
     @property
     def title(self) -> str:
@@ -246,7 +226,7 @@ class HeadResult:
             "images_per_second": images / max(seconds, 1e-9),
             "from_cache": self.train.from_cache and self.held_out.from_cache,
             "head_seconds": self.fit.seconds,
-            "parameters": self.parameters,
+            "parameters": self.source.base.count_params() + self.top.count_params(),
             "samples": len(self.train.values),
             **asdict(self.score),
         }
@@ -278,28 +258,19 @@ def train_on_features(
     Example:
         `result = transfer.train_on_features(source, train, validation, settings)`
     """
-    top = head(
-        source.base.output.shape[-1], train.num_classes, settings.units, settings.dropout, settings.seed
-    )
+    num_features, classes = source.base.output.shape[-1], train.num_classes
+    top = head(num_features, classes, settings.units, settings.dropout, settings.seed)
     seen = [features.extract(source, train.images, view=view, progress=progress) for view in (None, *views)]
     unseen = features.extract(source, held_out.images, progress=progress)
-    fit = fit_head(
-        top,
-        [view.values for view in seen],
-        train.labels,
-        (unseen.values, held_out.labels),
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        seed=settings.seed,
-    )
+    known = (unseen.values, held_out.labels)
+    fit = fit_head(top, [view.values for view in seen], train.labels, known, settings)
     predicted = head_labels(top, unseen.values)
-    score = scoring.score(held_out.labels, predicted, train.num_classes)
+    score = scoring.score(held_out.labels, predicted, classes)
     seconds = sum(view.seconds for view in seen)
     return HeadResult(source, seen[0], unseen, seconds, top, fit, predicted, score)
 
 
-def head_labels(top: keras.Model, values: np.ndarray) -> np.ndarray:
+def head_labels(top: Model, values: np.ndarray) -> np.ndarray:
     """Predict labels, `[N] int64`, from features, `float32 [N, F]`."""
     # called, not `predict`, which would compile again for each head; TensorFlow warns of that
     chunks = (values[start : start + 1_024] for start in range(0, len(values), 1_024))

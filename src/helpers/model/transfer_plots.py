@@ -132,10 +132,9 @@ def accuracy_by_resolution(table: pd.DataFrame) -> Figure:
         right.xaxis.set_minor_formatter("")
     right.set_xlabel("extraction, milliseconds per image (log scale)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    rows = table.itertuples()
     points = "; ".join(
-        f"{row.backbone_label} at {row.resolution} px {wording.percent(row.accuracy)}" for row in rows
+        f"{row.backbone_label} at {row.resolution} px {wording.percent(row.accuracy)}"
+        for row in table.itertuples()
     )
-    return figures.with_alt(
-        figure, f"Validation accuracy by resolution and against extraction time: {points}."
-    )
+    alt = f"Validation accuracy by resolution and against extraction time: {points}."
+    return figures.with_alt(figure, alt)

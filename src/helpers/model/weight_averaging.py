@@ -40,10 +40,8 @@ class NormStatistics:
         if not self.norms:
             return
         size = min(self.batch_size, len(self.images))
-        starts = range(
-            0, len(self.images) // size * size, size
-        )  # equal batches: compiled once, equal weights
-        moments = [self._moments(tf.constant(self.images[start : start + size])) for start in starts]
+        batches = self.images[: len(self.images) // size * size].reshape(-1, size, *self.images.shape[1:])
+        moments = [self._moments(tf.constant(batch)) for batch in batches]  # of equal weight, compiled once
         for number, norm in enumerate(self.norms):
             means = np.array([batch[number][0] for batch in moments], np.float64)
             variances = np.array([batch[number][1] for batch in moments], np.float64)

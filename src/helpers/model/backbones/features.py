@@ -126,8 +126,8 @@ def extract(
         progress: called with the number of images done, the number of all images and a note.
 
     Raises:
-        OsemnError: the cached array was modified, or was computed from other weights or images (it is not overwritten);
-            or the cache folder is not writable.
+        OsemnError: the cached array or its record was modified (neither is overwritten), or the cache folder is not
+            writable.
 
     Example:
         `values = features.extract(source, train.images).values`
@@ -166,26 +166,18 @@ def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[
     }
 
 
-_NAMES = {"weights_sha256": "other weights", "images_sha256": "other images"}
-
-
 def _load(folder: Path, wanted: dict[str, Any]) -> Features:
-    shown, remedy = paths.shown(folder), "delete that folder to compute the features again"
     try:
         record = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-        sha256, seconds = record["sha256"], float(record["seconds"])
-    except (ValueError, KeyError, TypeError):
-        raise OsemnError(f"The record of the cached features in {shown} cannot be read.", remedy) from None
-    for name, value in wanted.items():
-        if record.get(name) != value:
-            raise OsemnError(
-                f"The cached features in {shown} were computed from {_NAMES.get(name, 'another ' + name)}.",
-                remedy,
-            )
-    path = folder / "features.npy"
-    if not path.is_file() or manifests.sha256(path) != sha256:
-        raise OsemnError(f"The cached features in {shown} are incomplete or were modified.", remedy)
-    return Features(_mapped(folder), seconds, True, folder)
+        expected = {**wanted, "sha256": manifests.sha256(folder / "features.npy")}
+        if {name: record[name] for name in expected} == expected:
+            return Features(_mapped(folder), float(record["seconds"]), True, folder)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass  # refused below
+    raise OsemnError(
+        f"The cached features in {paths.shown(folder)} are incomplete or were modified.",
+        "delete that folder to compute the features again",
+    )
 
 
 def _mapped(folder: Path) -> np.ndarray:

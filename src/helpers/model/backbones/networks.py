@@ -14,13 +14,15 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-from keras import layers
+from keras import KerasTensor, layers
 
 from helpers.errors import AcquisitionError, UsageError, nearest
 from helpers.model.backbones import weights as lite_weights  # `weights` is an argument of keras.applications
 from helpers.obtain import download
 from helpers.series import backbone_names
+from helpers.series.backbone_names import Backbone
 
+Shape = tuple[int | None, int | None, int]  # height, width, channels
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 IMAGENET_CLASSES = 1_000
 CLASSIFIER = "classes"
@@ -40,7 +42,7 @@ _STAGES = (
 
 def build(
     name: str,
-    input_shape: tuple[int | None, int | None, int],
+    input_shape: Shape,
     resolution: int | None = None,
     interpolation: str = "bilinear",
     include_top: bool = False,
@@ -66,7 +68,7 @@ def build(
             than the backbone's minimum.
     """
     backbone = backbone_names.find(name)
-    check(name, input_shape, resolution, interpolation)
+    _check(backbone, input_shape, resolution, interpolation)
     x = inputs = keras.Input(input_shape, dtype="float32", name="image")
     if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
         resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
@@ -83,7 +85,7 @@ def build(
 
 def load(
     name: str,
-    input_shape: tuple[int | None, int | None, int],
+    input_shape: Shape,
     resolution: int | None = None,
     interpolation: str = "bilinear",
     include_top: bool = False,
@@ -104,7 +106,7 @@ def load(
         AcquisitionError: the weights are unavailable, are damaged, or do not fit the model.
     """
     backbone, network = backbone_names.find(name), network or download.Network()
-    check(name, input_shape, resolution, interpolation)
+    _check(backbone, input_shape, resolution, interpolation)
     if backbone.is_lite:
         tensors = lite_weights.fetch(name, network).tensors
         model = build(name, input_shape, resolution, interpolation, include_top)
@@ -115,27 +117,16 @@ def load(
         return build(name, input_shape, resolution, interpolation, include_top, weights="imagenet")
 
 
-def check(
-    name: str,
-    input_shape: tuple[int | None, int | None, int],
-    resolution: int | None = None,
-    interpolation: str = "bilinear",
-) -> None:
-    """Check the arguments of `build` or `load` before anything is downloaded or built.
-
-    Raises:
-        UsageError: as for `build`.
-    """
-    backbone = backbone_names.find(name)
+def _check(backbone: Backbone, input_shape: Shape, resolution: int | None, interpolation: str) -> None:
+    """Check the arguments of `build` or `load` before anything is downloaded or built."""
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
         raise UsageError(
             f"{backbone.title} cannot take images of shape {tuple(input_shape)}.",
             "give images as (height, width, channels) with 1 channel (grey) or 3 (RGB)",
         )
     if interpolation not in INTERPOLATIONS:
-        raise UsageError(
-            f"There is no interpolation '{interpolation}'.", nearest(interpolation, INTERPOLATIONS)
-        )
+        hint = nearest(interpolation, INTERPOLATIONS)
+        raise UsageError(f"There is no interpolation '{interpolation}'.", hint)
     sides = input_shape[:2] if resolution is None else (resolution,)
     smallest = min((side for side in sides if side is not None), default=backbone.minimum_resolution)
     if smallest < backbone.minimum_resolution:
@@ -189,9 +180,7 @@ def weights_sha256(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _efficientnet_lite(
-    x: keras.KerasTensor, backbone: backbone_names.Backbone, include_top: bool
-) -> keras.KerasTensor:
+def _efficientnet_lite(x: KerasTensor, backbone: Backbone, include_top: bool) -> KerasTensor:
     """Apply an EfficientNet without squeeze-excite, with ReLU6; stem, head and the depth of the end stages are not scaled.
 
     Source: the TensorFlow team's description of EfficientNet-Lite (2020).
@@ -216,9 +205,7 @@ def _efficientnet_lite(
 _PLAIN = {"padding": "same", "use_bias": False}
 
 
-def _block(
-    x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, channels: int
-) -> keras.KerasTensor:
+def _block(x: KerasTensor, name: str, kernel: int, stride: int, expansion: int, channels: int) -> KerasTensor:
     """Apply an inverted residual block: expand, filter each channel, project (Sandler et al., 2018)."""
     entered = x
     if expansion != 1:
@@ -233,9 +220,7 @@ def _block(
     return x
 
 
-def _convolve(
-    x: keras.KerasTensor, layer: layers.Layer, name: str, activate: bool = True
-) -> keras.KerasTensor:
+def _convolve(x: KerasTensor, layer: layers.Layer, name: str, activate: bool = True) -> KerasTensor:
     x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(layer(x))
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
 
@@ -246,17 +231,14 @@ def _rounded(channels: float) -> int:
     return nearest_eight + 8 if nearest_eight < 0.9 * channels else nearest_eight
 
 
-def _application(
-    x: keras.KerasTensor, backbone: backbone_names.Backbone, include_top: bool, weights: str | None
-) -> keras.KerasTensor:
+def _application(x: KerasTensor, backbone: Backbone, include_top: bool, weights: str | None) -> KerasTensor:
     """Apply a network of `keras.applications`, with its preprocessing as layers."""
     options = {"include_top": include_top, "weights": weights}
     if backbone.name == "mobilenet_v2":
         x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(x)
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="`input_shape` is undefined"
-            )  # its weights fit any size
+            # its weights fit any size
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
             return keras.applications.MobileNetV2(input_tensor=x, **options).output
     if backbone.name == "efficientnet_b0":
         return keras.applications.EfficientNetB0(input_tensor=x, **options).output
@@ -271,7 +253,7 @@ def _application(
 
 
 @contextlib.contextmanager
-def _download_trouble(backbone: backbone_names.Backbone, network: download.Network) -> Iterator[None]:
+def _download_trouble(backbone: Backbone, network: download.Network) -> Iterator[None]:
     """Limit the time of a download by Keras, and turn its failure into an error that names the alternatives."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(network.read_seconds)
@@ -280,9 +262,7 @@ def _download_trouble(backbone: backbone_names.Backbone, network: download.Netwo
             yield
     except Exception as error:  # Keras raises a plain Exception
         here = lite_weights.cached()
-        lite = ", ".join(
-            f"{name}{' (here already)' if name in here else ''}" for name in lite_weights.SOURCES
-        )
+        lite = ", ".join(f"{name} (here already)" if name in here else name for name in lite_weights.SOURCES)
         raise AcquisitionError(
             f"The ImageNet weights of {backbone.title} could not be downloaded: {_reason(error)}.",
             f"connect to the network, or choose a backbone whose weights come from the package registry: {lite}",

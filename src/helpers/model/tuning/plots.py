@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from optuna.visualization import matplotlib as drawn
 
 from helpers import figures
+from helpers.model.plots import WIDTH
 from helpers.model.tuning import study as studies
 
 VALUE = "macro-F1 on validation"
-_WIDTH = 11.0  # inches: the width of a page
 _COLUMNS = 4  # panels in a row
 _NONE = "No trial is complete, so there is nothing to draw."
 
@@ -31,7 +31,7 @@ def history(study: optuna.Study) -> Figure:
     complete, pruned = (table[table["state"] == state] for state in ("complete", "pruned"))
     if complete.empty:
         return figures.with_alt(figures.sentence(_NONE), _NONE)
-    figure, axes = figures.subplots(width=_WIDTH, height=4.2)
+    figure, axes = figures.subplots(width=WIDTH, height=4.2)
     axis = axes[0, 0]
     axis.scatter(complete["number"], complete["value"], zorder=3, label="complete trial")
     best = complete["value"].cummax()
@@ -85,7 +85,7 @@ def _slices(study: optuna.Study) -> Figure:
     space = study.trials[0].distributions
     table = studies.summary(study).query("state == 'complete'")
     rows = -(-len(space) // _COLUMNS)
-    figure, axes = figures.subplots(rows, _COLUMNS, width=_WIDTH, height=0.6 + 2.7 * rows, sharey=True)
+    figure, axes = figures.subplots(rows, _COLUMNS, width=WIDTH, height=0.6 + 2.7 * rows, sharey=True)
     for axis, (name, values) in zip(axes.flat, space.items(), strict=False):
         later_darker = {"c": table["number"], "cmap": f"{figures.SEQUENTIAL}_r"}
         axis.scatter(table[name], table["value"], s=40, edgecolor="#444444", **later_darker)
@@ -105,7 +105,7 @@ def _slices(study: optuna.Study) -> Figure:
 def _parallel_coordinates(study: optuna.Study) -> Figure:
     """Return one line per complete trial through the values of its parameters, coloured by its value."""
     names = sorted(study.trials[0].params)  # Optuna's order
-    with _project_style(max(_WIDTH, 2.6 + 1.25 * len(names)), 5.2):
+    with _project_style(max(WIDTH, 2.6 + 1.25 * len(names)), 5.2):
         axis = drawn.plot_parallel_coordinate(study, params=names, target_name=VALUE)
         lines = next(part for part in axis.collections if isinstance(part, LineCollection))
         lines.set(cmap=figures.SEQUENTIAL, linewidth=2)

@@ -19,7 +19,6 @@ from optuna.trial import FrozenTrial, TrialState
 from helpers.errors import UsageError
 from helpers.obtain import data
 
-_COLUMNS = {"number", "state", "value", "epochs", "seconds"}  # of `study.summary`
 _LEAST = {"trials": 1, "seed": 0, "generation": 1, "startup": 0, "reduction": 2}
 
 
@@ -28,7 +27,7 @@ class Search:
     """A search space, and how it is searched.
 
     Args:
-        space: the values that each parameter may have.
+        space: the values that each parameter may have; no parameter is named like a column of `study.summary`.
         trials: number of trials in the study; a larger number later continues the same study.
         seed: of the suggestions.
         first: settings to try first, such as the defaults, so that the best trial is never worse than they are.
@@ -39,7 +38,7 @@ class Search:
         fingerprint: everything else that the objective depends on: data (arrays are hashed), code, epochs.
 
     Raises:
-        UsageError: a number is out of range, or `first` does not fit the space.
+        UsageError: a number is out of range.
     """
 
     space: Mapping[str, BaseDistribution]
@@ -56,21 +55,6 @@ class Search:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} = {getattr(self, name)} is too small.", f"Use {least} or more.")
-        if not self.space:
-            raise UsageError("The search space is empty.", "Name at least one parameter to tune.")
-        if taken := _COLUMNS & set(self.space):
-            problem = f"Parameters cannot be named {', '.join(sorted(taken))}: columns of the summary have these names."
-            raise UsageError(problem, "Give them other names.")
-        if any(rung < 1 for rung in self.rungs) or sorted(set(self.rungs)) != list(self.rungs):
-            raise UsageError(f"rungs = {self.rungs} are not increasing epochs.", "Use halving_rungs(epochs).")
-        for params in self.first:
-            try:
-                optuna.create_trial(state=TrialState.RUNNING, params=dict(params), distributions=self.space)
-            except (ValueError, TypeError, KeyError) as error:
-                raise UsageError(
-                    f"Settings to try first do not fit the search space: {error}",
-                    f"Give a value in range for each of: {', '.join(self.space)}.",
-                ) from None
 
     @property
     def digest(self) -> str:
@@ -96,11 +80,7 @@ def halving_rungs(epochs: int, first: int = 1, reduction: int = 3) -> tuple[int,
 
     Source: L. Li et al. (2020), "A system for massively parallel hyperparameter tuning" (ASHA).
     """
-    rungs = []
-    while first < epochs:
-        rungs.append(first)
-        first *= reduction
-    return tuple(rungs)
+    return (first, *halving_rungs(epochs, first * reduction, reduction)) if first < epochs else ()
 
 
 class GenerationalHalving(optuna.pruners.BasePruner):
@@ -129,14 +109,11 @@ class GenerationalHalving(optuna.pruners.BasePruner):
         if not trial.intermediate_values:
             return False
         *steps, step = sorted(trial.intermediate_values)
-        reached = [rung for rung in self._rungs if max(steps, default=0) < rung <= step]
+        reached = [each for each in self._rungs if max(steps, default=0) < each <= step]
         if not reached:
             return False
-        others = [
-            _value_at(values, reached[-1])
-            for values in self._earlier
-            if max(values, default=0) >= reached[-1]
-        ]
+        rung = reached[-1]
+        others = [_value_at(values, rung) for values in self._earlier if max(values, default=0) >= rung]
         own = _comparable(trial.intermediate_values[step])
         better = sum(other > own for other in others)
         return bool(others) and (own == -math.inf or better >= max(1, (len(others) + 1) // self._reduction))
@@ -165,9 +142,8 @@ def suggest(search: Search, generation: int, earlier: Iterable[FrozenTrial]) -> 
     seed = int(np.random.SeedSequence([search.seed, generation]).generate_state(1)[0])
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup)
     shadow = optuna.create_study(direction="maximize", sampler=sampler)
-    shadow.add_trials(
-        [_without_value(trial) if trial.state == TrialState.FAIL else trial for trial in earlier]
-    )
+    failed = TrialState.FAIL
+    shadow.add_trials([_without_value(trial) if trial.state == failed else trial for trial in earlier])
     numbers = range(generation * search.generation, (generation + 1) * search.generation)
     for params in search.first[numbers.start : numbers.stop]:
         shadow.enqueue_trial(dict(params))
@@ -176,6 +152,5 @@ def suggest(search: Search, generation: int, earlier: Iterable[FrozenTrial]) -> 
 
 def _without_value(trial: FrozenTrial) -> FrozenTrial:
     """Return a diverged trial as one pruned at the start, which the sampler treats as the worst."""
-    return optuna.create_trial(
-        state=TrialState.PRUNED, params=trial.params, distributions=trial.distributions
-    )
+    space = trial.distributions
+    return optuna.create_trial(state=TrialState.PRUNED, params=trial.params, distributions=space)

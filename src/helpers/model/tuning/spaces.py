@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -21,6 +21,12 @@ from helpers.scrub import augment
 from helpers.series import manifests
 from helpers.series.progress import Progress
 from helpers.series.runs import Run
+
+_OF_RECIPE = (
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+)  # parameters that are settings of the recipe
 
 
 class Space:
@@ -57,10 +63,9 @@ class Space:
         Example:
             `search.table()`
         """
-        rows = [(name, describe(values), self.defaults[name]) for name, values in self.space.items()]
-        return pd.DataFrame(rows, columns=["parameter", "values", "default"], dtype=object).set_index(
-            "parameter"
-        )
+        rows = {name: (describe(values), self.defaults[name]) for name, values in self.space.items()}
+        table = pd.DataFrame.from_dict(rows, "index", columns=["values", "default"], dtype=object)
+        return table.rename_axis("parameter")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +112,8 @@ class CnnSearch(Space):
     @property
     def defaults(self) -> dict[str, Any]:
         """The settings without a search, which the study tries first."""
-        usual = recipe.Recipe()
         return {
-            "learning_rate": usual.learning_rate,
-            "weight_decay": usual.weight_decay,
-            "label_smoothing": usual.label_smoothing,
+            **{name: getattr(recipe.Recipe(), name) for name in _OF_RECIPE},
             "dropout": 0.0,
             "augmentation_strength": 0.5,  # short schedules do not benefit from more
             "width": self.widths[0],
@@ -142,21 +144,10 @@ class CnnSearch(Space):
             **{name: params[name] for name in ("width", "depth", "dropout", "dense_units")},
             early_pooling=self.early_pooling,
         )
-        settings = recipe.Recipe(
-            epochs=epochs,
-            batch_size=self.batch_size,
-            seed=seed,
-            **{name: params[name] for name in ("learning_rate", "weight_decay", "label_smoothing")},
-        )
-        fit = recipe.train(
-            model,
-            train,
-            self.validation,
-            settings,
-            policy=augment.scaled(self.policy, params["augmentation_strength"]),
-            **options,
-        )
-        return model, fit
+        of_recipe = {name: params[name] for name in _OF_RECIPE}
+        settings = recipe.Recipe(epochs=epochs, batch_size=self.batch_size, seed=seed, **of_recipe)
+        policy = augment.scaled(self.policy, params["augmentation_strength"])
+        return model, recipe.train(model, train, self.validation, settings, policy=policy, **options)
 
     def fit_seeds(
         self, params: Mapping[str, Any], train: data.Dataset, *, epochs: int, count: int, title: str
@@ -168,12 +159,11 @@ class CnnSearch(Space):
         Example:
             `winners = search.fit_seeds(best.params, train, epochs=epochs, count=seeds, title="winner")`
         """
-        return [
-            self.fit(
-                params, train, epochs=epochs, seed=seed, progress=Progress(f"{title}, seed {seed}", "steps")
-            )
-            for seed in range(self.seed, self.seed + count)
-        ]
+        fits = []
+        for seed in range(self.seed, self.seed + count):
+            progress = Progress(f"{title}, seed {seed}", "steps")
+            fits.append(self.fit(params, train, epochs=epochs, seed=seed, progress=progress))
+        return fits
 
     def objective(self, trial: optuna.Trial) -> float:
         """Train with a trial's settings, report validation accuracy by epoch, and return the macro-F1 on validation."""
@@ -202,25 +192,29 @@ class HeadSearch(Space):
         labels: of these, `[N] int64`.
         held_out: features and labels of the validation images.
         num_classes: number of classes.
-        defaults: learning rate, dropout and units of 05, which the study tries first.
-        epochs: of a trial.
-        batch_size: rows in a step.
-        seed: of weights and order.
+        usual: the settings of 05, which the study tries first, with the seed of this search.
     """
 
     features: np.ndarray
     labels: np.ndarray
     held_out: tuple[np.ndarray, np.ndarray]
     num_classes: int
-    defaults: Mapping[str, Any]
-    epochs: int
-    batch_size: int
-    seed: int
+    usual: transfer.HeadSettings
+
+    @property
+    def seed(self) -> int:
+        """The seed of suggestions, weights and order."""
+        return self.usual.seed
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings without a search, which the study tries first."""
+        return {name: getattr(self.usual, name) for name in ("learning_rate", "dropout", "units")}
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
         """The values that each parameter may have; they include the defaults."""
-        rate, dropout, units = (self.defaults[name] for name in ("learning_rate", "dropout", "units"))
+        rate, dropout, units = self.defaults.values()
         return {
             "learning_rate": FloatDistribution(min(5e-4, rate), max(3e-2, rate), log=True),
             "dropout": FloatDistribution(0.0, max(0.6, dropout)),
@@ -229,19 +223,10 @@ class HeadSearch(Space):
 
     def objective(self, trial: optuna.Trial) -> float:
         """Train a head with a trial's settings and return its macro-F1 on validation."""
-        rate, dropout, units = (trial.params[name] for name in ("learning_rate", "dropout", "units"))
-        head = transfer.head(self.features.shape[1], self.num_classes, units, dropout, self.seed)
+        settings, num_features = replace(self.usual, **trial.params), self.features.shape[1]
+        head = transfer.head(num_features, self.num_classes, settings.units, settings.dropout, self.seed)
         try:
-            fit = transfer.fit_head(
-                head,
-                [self.features],
-                self.labels,
-                self.held_out,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=rate,
-                seed=self.seed,
-            )
+            fit = transfer.fit_head(head, [self.features], self.labels, self.held_out, settings)
         except DivergedError:
             return float("nan")
         for epoch, accuracy in enumerate(fit.history["val_accuracy"], start=1):
@@ -250,19 +235,16 @@ class HeadSearch(Space):
         return gain.score_trial(trial, labels, transfer.head_labels(head, images), self.num_classes)
 
 
-def cnn_search(
-    run: Run,
-    *,
-    trial_samples: int,
-    trial_epochs: int,
-    widths: Sequence[int],
-    depths: Sequence[int],
-    early_pooling: bool,
-    batch_size: int,
-) -> CnnSearch:
+def cnn_search(run: Run, *, trial_samples: int, trial_epochs: int, **settings: Any) -> CnnSearch:
     """Return the search of the residual CNN on the inputs of a run of 09_tuning.
 
     The arguments are parameters of the notebook.
+
+    Args:
+        run: of 09_tuning.
+        trial_samples: stratified training images of a trial.
+        trial_epochs: passes over them.
+        **settings: `widths`, `depths`, `early_pooling` and `batch_size` of `CnnSearch`.
 
     Example:
         `search = spaces.cnn_search(run, trial_samples=trial_samples, …)`
@@ -273,18 +255,9 @@ def cnn_search(
         json.loads(run.input("03_preprocess", name).read_text(encoding="utf-8"))
         for name in ("augmentation.json", "normalisation.json")
     )
-    return CnnSearch(
-        train.subset(data.stratified_sample(train.labels, size, run.seed)),
-        validation,
-        augment.AugmentationPolicy.from_dict(policy),
-        statistics,
-        tuple(widths),
-        tuple(depths),
-        early_pooling,
-        trial_epochs,
-        batch_size,
-        run.seed,
-    )
+    part = train.subset(data.stratified_sample(train.labels, size, run.seed))
+    policy = augment.AugmentationPolicy.from_dict(policy)
+    return CnnSearch(part, validation, policy, statistics, epochs=trial_epochs, seed=run.seed, **settings)
 
 
 def head_search(run: Run, progress: Callable[..., None] = lambda done, total, note="": None) -> HeadSearch:
@@ -300,21 +273,17 @@ def head_search(run: Run, progress: Callable[..., None] = lambda done, total, no
     train, validation = data.load_split(run)
     fraction = min(1.0, of_05["samples"] / (len(train) + len(validation)))
     subset = train.subset(data.stratified_sample(train.labels, round(fraction * len(train)), of_05["seed"]))
-    source = features.extractor(
-        of_05["backbone"], train.image_shape, of_05["resolution"], of_05["interpolation"]
-    )
-    mine, held_out = (
-        features.extract(source, part.images, progress=progress) for part in (subset, validation)
-    )
+    how = (of_05["resolution"], of_05["interpolation"])
+    source = features.extractor(of_05["backbone"], train.image_shape, *how)
+    mine = features.extract(source, subset.images, progress=progress)
+    held_out = features.extract(source, validation.images, progress=progress)
+    same = ("dropout", "epochs", "batch_size", "learning_rate")
     return HeadSearch(
         mine.values,
         subset.labels,
         (held_out.values, validation.labels),
         train.num_classes,
-        {"learning_rate": of_05["learning_rate"], "dropout": of_05["dropout"], "units": of_05["head_units"]},
-        epochs=of_05["epochs"],
-        batch_size=of_05["batch_size"],
-        seed=run.seed,
+        transfer.HeadSettings(of_05["head_units"], **{name: of_05[name] for name in same}, seed=run.seed),
     )
 
 

@@ -90,16 +90,11 @@ def open_storage(address: str, folder: Path, study: str, heartbeat: int = 10, gr
     if not address:
         return _open_journal(journal_path(folder, study))
     url = _parse(address)
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    options["connect_args"] = _CONNECT.get(url.get_backend_name(), {})
+    engine = {"pool_pre_ping": True, "connect_args": _CONNECT.get(url.get_backend_name(), {})}
+    options = {"engine_kwargs": engine, "heartbeat_interval": heartbeat, "grace_period": grace}
     with explained(address), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the heartbeat
-        return _open_database(
-            url.render_as_string(hide_password=False),
-            engine_kwargs=options,
-            heartbeat_interval=heartbeat,
-            grace_period=grace,
-        )
+        return _open_database(url.render_as_string(hide_password=False), **options)
 
 
 def close(storage: BaseStorage) -> None:

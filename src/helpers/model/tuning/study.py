@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import optuna
 import pandas as pd
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FrozenTrial, TrialState
 
-from helpers.errors import OsemnError, UsageError
+from helpers.errors import OsemnError
 from helpers.model.tuning import sampler, storage
 from helpers.model.tuning.sampler import Search
 
@@ -61,11 +62,9 @@ def run(
         The finished study, in memory, its trials numbered 0 to `search.trials` - 1; the same for each worker.
 
     Raises:
-        UsageError: the study has no name, or the storage's address or folder is wrong.
+        UsageError: the storage's address or folder is wrong.
         OsemnError: the database is unreachable, or the journal file is damaged.
     """
-    if not study:
-        raise UsageError("The study has no name.", "Give `study` a name, such as 'tuning'.")
     name = full_name(study, search)
     with quiet(), storage.explained(address):
         store = storage.open_storage(address, folder, name, heartbeat, grace)
@@ -98,9 +97,7 @@ class _Worker:
     number whose worker died is queued again: of all trials with one number, the first that was not lost counts.
     """
 
-    def __init__(
-        self, objective: Objective, search: Search, store: optuna.storages.BaseStorage, name: str
-    ) -> None:
+    def __init__(self, objective: Objective, search: Search, store: BaseStorage, name: str) -> None:
         self._objective, self._search, self._store = objective, search, store
         self._study = optuna.create_study(
             storage=store,
@@ -155,15 +152,11 @@ class _Worker:
     def _queue(self, numbers: list[int], earlier: list[FrozenTrial]) -> None:
         size = self._search.generation
         params = sampler.suggest(self._search, numbers[0] // size, earlier)
+        space = dict(self._search.space)
         for number in numbers:
-            self._study.add_trial(
-                optuna.create_trial(
-                    state=TrialState.WAITING,
-                    params=params[number % size],
-                    distributions=dict(self._search.space),
-                    user_attrs={_NUMBER: number},
-                )
-            )
+            wanted = {"params": params[number % size], "user_attrs": {_NUMBER: number}}
+            trial = optuna.create_trial(state=TrialState.WAITING, distributions=space, **wanted)
+            self._study.add_trial(trial)
 
     def _claim(self, trials: list[FrozenTrial]) -> FrozenTrial | None:
         """Claim a queued trial for this worker and return it; None if there is none."""
@@ -205,24 +198,19 @@ def _in_memory(name: str, trials: list[FrozenTrial]) -> optuna.Study:
     return study
 
 
-def pruning_callback(trial: optuna.Trial, monitor: str = "val_accuracy") -> "keras.callbacks.Callback":
-    """Return a Keras callback that reports a metric after each epoch, from 1, and stops a trial that is pruned.
+def pruning_callback(trial: optuna.Trial) -> "keras.callbacks.Callback":
+    """Return a Keras callback that reports `val_accuracy` after each epoch, from 1, and stops a trial that is pruned.
 
     Args:
         trial: the trial whose model is fitted.
-        monitor: the metric to report; more is better.
 
     Raises:
-        UsageError: from the fit, when the model has no such metric.
         optuna.TrialPruned: from the fit, when the trial is pruned.
     """
     import keras
 
-    def report(epoch: int, logs: dict[str, float] | None) -> None:
-        if monitor not in (logs or {}):
-            problem = f"The training has no metric '{monitor}' to report."
-            raise UsageError(problem, f"Monitor one of: {', '.join(sorted(logs or {}))}.")
-        trial.report(float(logs[monitor]), step=epoch + 1)
+    def report(epoch: int, logs: dict[str, float]) -> None:
+        trial.report(float(logs["val_accuracy"]), step=epoch + 1)
         if trial.should_prune():
             raise optuna.TrialPruned
 
