@@ -184,7 +184,7 @@ def test_the_ledger_counts_openings_and_models(run: FakeRun):
     ledger = paths.run_folder(DATASET, PROFILE) / data.LEDGER
     ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
     series = collect.collect(DATASET, PROFILE)
-    assert [(one.stage, one.times, one.models) for one in provenance.openings(series)] == [
+    assert [(one["stage"], one["times"], one["models"]) for one in provenance.openings(series)] == [
         (TESTED, 3, 2),
         ("10_export", 1, 1),
     ]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers import paths, wording
+from helpers import paths
 from helpers.errors import OsemnError
 from helpers.report import collect, conclusions, evidence, models, provenance
 from helpers.report.html import pages
 from helpers.report.html.cells import Heading
 from helpers.report.html.notebook import as_webp
+from helpers.report.regression import reference
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = (
@@ -81,11 +82,9 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
         "run_command": series.command,
-        "accept_command": series.command.replace("osemn run", "osemn report") + " --accept",
+        "accept_command": reference.command(series.dataset, series.profile),
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
-    words = (wording.percent, wording.duration, wording.microseconds, wording.capital)
-    context |= {word.__name__: word for word in words}
     return renderer.page("index.html.j2", title="Report", contents=_contents(context), **context)
 
 

@@ -2,15 +2,13 @@
 
 import base64
 import hashlib
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.report import collect
 from helpers.report.html import cells
 
@@ -38,7 +36,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.filters.update(clock=clock, moment=moment)
+        words = (wording.percent, wording.duration, wording.microseconds, wording.moment, wording.capital)
+        self.environment.globals |= {word.__name__: word for word in words}
         self.exporter = _exporter(folder)
 
     def page(self, template: str, **context: Any) -> str:
@@ -109,21 +108,3 @@ def _exporter(folder: Path, *, shrink: bool = False) -> "HTMLExporter":
 def _script_hash(script: str) -> str:
     """Return the hash by which a content security policy allows one inline script and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def clock(seconds: float | None) -> str:
-    """Return seconds as text: `0.4 s`, `12 s`, `3 min 20 s`."""
-    if seconds is None:
-        return "–"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def moment(iso: str | None) -> str:
-    """Return an ISO time as `2025-01-31 09:30 UTC`."""
-    if not iso:
-        return "–"
-    text = datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M %Z")
-    return re.sub(r"\+00:?00$", "UTC", text).strip()

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from helpers.report import collect
-from helpers.report.regression import accept
+from helpers.report import collect, provenance
 from helpers.report.regression.comparisons import Pair
 from helpers.report.regression.reference import AcceptedRun
 from helpers.wording import signed
@@ -89,7 +88,7 @@ def confusion_change(pair: Pair) -> ConfusionChange:
 
 def environment_changes(reference: AcceptedRun, series: collect.Series) -> list[str]:
     """Return the differences in machine, seeds and versions as sentences; empty where they are the same."""
-    now = accept.environment(record.manifest for record in series.records if record.intact)
+    now = provenance.environment(record.manifest for record in series.records if record.intact)
     sentences = []
     if reference.machines != tuple(now["machines"]):
         sentences.append(f"Another machine: {'; '.join(reference.machines)} → {'; '.join(now['machines'])}.")

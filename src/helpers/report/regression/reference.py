@@ -13,13 +13,12 @@ import shlex
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import OsemnError
 from helpers.report import collect
 from helpers.series import manifests, seal, stages
@@ -92,7 +91,7 @@ class AcceptedRun:
     @property
     def when(self) -> str:
         """The date and time of acceptance."""
-        return datetime.fromisoformat(self.accepted).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return wording.moment(self.accepted)
 
 
 def reference_file(dataset: str, profile: str) -> Path:
