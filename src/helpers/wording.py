@@ -90,9 +90,9 @@ def microseconds(value: float) -> str:
     return f"{value / 1000:.3g} ms" if value >= 999.5 else f"{value:.3g} µs"
 
 
-def listing(words: Sequence[str]) -> str:
+def listing(words: Sequence[str], joint: str = "and") -> str:
     """Return words as a list in a sentence: `a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
 
 
 def escape_markdown(text: str) -> str:
