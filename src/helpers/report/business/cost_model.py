@@ -225,6 +225,9 @@ def apply_threshold(given: Predictions, costs: Costs, threshold: float) -> Outco
 
     Raises:
         UsageError: the threshold is not a number.
+
+    Example:
+        `cost_model.apply_threshold(test, prices, 0.9).proportion`
     """
     if math.isnan(threshold):
         raise UsageError("The threshold is not a number.", "give a confidence from 0 to 1")
@@ -271,19 +274,8 @@ def thresholds_around(threshold: float, given: Predictions, count: int = 60) -> 
     They include the threshold itself. The closer it is to 1, the closer to 1 they start.
 
     Example:
-        `cost_model.apply_thresholds(test, prices, cost_model.thresholds_around(plan.chosen.threshold, test))`
+        `thresholds = cost_model.thresholds_around(plan.chosen.threshold, test)`
     """
     low = 0.0 if threshold > 1 else min(max(0.0, 1.0 - 10.0 * (1.0 - threshold)), 0.99)
     even, held = np.linspace(low, 1.0, count), np.quantile(given.confidence, np.linspace(0.0, 1.0, count))
     return np.unique(np.concatenate([even, held[held > low], [min(max(threshold, low), 1.0)]]))
-
-
-def apply_thresholds(
-    given: Predictions, costs: Costs, thresholds: Sequence[float] | np.ndarray
-) -> tuple[Outcome, ...]:
-    """Return the results of some thresholds on the same images.
-
-    Example:
-        `curve = cost_model.apply_thresholds(test, prices, [0.5, 0.9])`
-    """
-    return tuple(apply_threshold(given, costs, float(threshold)) for threshold in thresholds)

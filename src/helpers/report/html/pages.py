@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from helpers import paths, wording
+from helpers import paths
 from helpers.report import collect
 from helpers.report.html import cells
+from helpers.wording import capital, duration, interval, microseconds, moment, percent
 
 if TYPE_CHECKING:
     from nbconvert.exporters.html import HTMLExporter
@@ -36,7 +37,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        words = (wording.percent, wording.duration, wording.microseconds, wording.moment, wording.capital)
+        words = (percent, interval, duration, microseconds, moment, capital)
         self.environment.globals |= {word.__name__: word for word in words}
         self.exporter = _exporter(folder)
 
