@@ -116,14 +116,9 @@ class Compared:
     changes: tuple[Change, ...]
 
     @property
-    def main(self) -> tuple[Change, ...]:
-        """The changes of all scores but those of single classes."""
-        return tuple(change for change in self.changes if change.score != RECALL)
-
-    @property
     def listed(self) -> tuple[Change, ...]:
-        """The rows of a table: the main changes, and the classes whose recall changed significantly."""
-        return (*self.main, *(c for c in self.changes if c.score == RECALL and c.significant))
+        """The rows of a table: all changes but those of the classes whose recall did not change significantly."""
+        return tuple(change for change in self.changes if change.score != RECALL or change.significant)
 
     @property
     def unlisted(self) -> int:
