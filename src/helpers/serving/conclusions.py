@@ -1,13 +1,12 @@
 """What the tests of the service establish, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from helpers.series.conclusions import Conclusion
 from helpers.serving import drift_power
-from helpers.serving.drift_power import Power
 from helpers.wording import bound, listing
 
 DETECTED = 0.9  # the proportion of windows that must raise an alarm for a change to count as detected
@@ -119,7 +118,7 @@ def naive_service(per_second: float, naive_per_second: float, connections: int) 
     )
 
 
-def drift(alarms: Sequence[Power], power: Sequence[Power]) -> Conclusion:
+def drift(alarms: pd.DataFrame, power: pd.DataFrame) -> Conclusion:
     """Return which changes the drift monitor detects with the middle one of its windows, and how often it raises false alarms.
 
     Args:
@@ -129,15 +128,15 @@ def drift(alarms: Sequence[Power], power: Sequence[Power]) -> Conclusion:
     Example:
         `run.conclude(conclusions.drift(alarms, power))`
     """
-    if not alarms or not power:
+    if alarms.empty or power.empty:
         return Conclusion("drift", "There are too few validation images to watch for drift.")
-    sizes = sorted({one.window for one in power})
+    sizes = sorted(power["window"].unique().tolist())
     window = sizes[len(sizes) // 2]
-    frame = pd.DataFrame([{**vars(one), "rate": one.rate} for one in power if one.window == window])
+    frame = power[power["window"] == window]
     # strengths are in ascending order
     detected = frame[frame["rate"] >= DETECTED].groupby("kind", sort=False)["strength"].first().to_dict()
     missed = frame[frame["rate"] < 0.5].groupby("kind", sort=False)["strength"].last().to_dict()
-    false, windows = sum(one.detected for one in alarms), sum(one.windows for one in alarms)
+    false, windows = alarms[["detected", "windows"]].sum().tolist()
     return Conclusion(
         "drift",
         f"In at least {DETECTED:.0%} of windows of {window} images the drift monitor detects {_changes(detected)}, and stronger "
