@@ -10,7 +10,7 @@ from helpers import paths
 from helpers.obtain import data
 from helpers.report import collect
 
-COMMON = ("dataset", "profile", "seed")
+COMMON = ("dataset", "profile", "seed", "candidate")
 
 
 def environment(run: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -45,29 +45,15 @@ def finished(series: collect.Series) -> tuple[str, str]:
 
 
 def parameters(series: collect.Series) -> list[tuple[collect.Record, list[tuple[str, Any]]]]:
-    """Return the parameters of each finished notebook, without those that all notebooks share."""
-    rows = []
+    """Return the parameters of each finished notebook, without those that all share; once if they are the same for all candidates."""
+    rows, listed = [], []
     for record in series.records:
         values = record.manifest.get("parameters", {})
-        own = [(name, value) for name, value in values.items() if name not in (*COMMON, "candidate")]
-        first = not record.stage.candidate or record.stage.candidate == _first_candidate(series, record)
-        if own and first:
+        own = [(name, value) for name, value in values.items() if name not in COMMON]
+        if own and (record.stage.notebook, own) not in listed:
             rows.append((record, own))
+            listed.append((record.stage.notebook, own))
     return rows
-
-
-def _first_candidate(series: collect.Series, record: collect.Record) -> str:
-    """Return the first candidate for which the record's notebook ran with these parameters."""
-
-    def own(other: collect.Record) -> dict[str, Any]:
-        return {name: value for name, value in other.manifest["parameters"].items() if name != "candidate"}
-
-    same = [
-        other
-        for other in series.records
-        if other.intact and other.stage.notebook == record.stage.notebook and own(other) == own(record)
-    ]
-    return same[0].stage.candidate
 
 
 def openings(series: collect.Series) -> list[dict[str, Any]]:

@@ -75,18 +75,14 @@ class AcceptedRun:
         champion: the candidate that was exported.
         candidates: by name.
         validation: validation accuracy of every compared model, by label.
-        seeds: the seeds of the stages, each once.
-        machines: processor and cores, each once.
-        versions: by package, each once.
+        environment: seeds, machines and versions, from `provenance.environment`.
     """
 
     accepted: str
     champion: str
     candidates: Mapping[str, AcceptedCandidate]
     validation: Mapping[str, float]
-    seeds: tuple[str, ...]
-    machines: tuple[str, ...]
-    versions: Mapping[str, tuple[str, ...]]
+    environment: Mapping[str, Any]
 
     @property
     def when(self) -> str:
@@ -158,9 +154,7 @@ def _reference(content: Mapping[str, Any]) -> AcceptedRun:
         content["champion"],
         {name: _candidate(name, entry, content["dataset"]) for name, entry in content["candidates"].items()},
         content["validation"],
-        tuple(content["seeds"]),
-        tuple(content["machines"]),
-        {name: tuple(versions) for name, versions in content["versions"].items()},
+        {name: content[name] for name in ("seeds", "machines", "versions")},
     )
     if not reference.when or reference.champion not in reference.candidates:
         raise ValueError("the champion was not evaluated")
