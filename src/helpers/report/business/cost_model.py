@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.errors import OsemnError, UsageError
 from helpers.interpret.calibration import at_temperature, check_probabilities
-from helpers.scoring import wilson_interval
+from helpers.scoring import check_lengths, wilson_interval
 
 IMAGES = 1_000  # amounts are per 1,000 images
 CHECK_ALL = math.nextafter(1.0, 2.0)
@@ -122,11 +122,7 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, temperature: float 
         )
     given = np.asarray(probabilities)
     scaled = at_temperature(check_probabilities(given, given.shape[-1] if given.ndim else 0), temperature)
-    if len(scaled) != len(labels) or len(labels) == 0:
-        raise OsemnError(
-            f"There are {len(scaled)} predictions for {len(labels)} labels.",
-            "predict each image exactly once",
-        )
+    check_lengths(labels, scaled)
     return Predictions(scaled.max(axis=1), given.argmax(axis=1) == np.asarray(labels))
 
 

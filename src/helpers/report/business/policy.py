@@ -63,10 +63,10 @@ def choose_policy(validation: Predictions, test: Predictions, costs: Costs) -> P
         `plan = policy.choose_policy(validation, test, cost_model.Costs(0.2, 0.5, 0.08, 0.0001))`
     """
     threshold = cost_model.choose_threshold(validation, costs)
-    machine, chosen = (
-        cost_model.apply_threshold(validation, costs, end).saving.value for end in (0.0, threshold)
-    )
-    best = PERSON if max(machine, chosen) <= 0 else MACHINE if machine >= chosen else THRESHOLD
+    savings = {PERSON: 0.0}
+    for name, end in ((MACHINE, 0.0), (THRESHOLD, threshold)):
+        savings[name] = cost_model.apply_threshold(validation, costs, end).saving.value
+    best = max(savings, key=lambda name: savings[name])  # the first of equal ones
     results = (cost_model.apply_threshold(test, costs, end) for end in (threshold, 0.0))
     return Plan(costs, len(validation.correct), best, *results)
 
