@@ -14,10 +14,7 @@ from helpers.report.html.notebook import as_webp
 from helpers.report.regression import reference
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
-COST_FIGURES = (
-    "12_report/figures/accuracy_against_cost.png",
-    "04_baseline/figures/return_on_complexity.png",
-)
+COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")
 VALUE_FIGURE = "12_report/figures/business_value.png"
 TALL = 1.5  # height over width from which a figure scrolls in its own box
 
@@ -60,13 +57,10 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
     cost_figures = (load_figure(series, place) for place in COST_FIGURES)
     context: dict[str, Any] = {
         "summary": summary,
-        "business": summary["business"],
         "value_figure": load_figure(series, VALUE_FIGURE),
         "last": last,
         "demo": demo,
         "changes": changes,
-        "models": summary["models"],
-        "tested": summary["tested"],
         "cost_figure": next((drawn for drawn in cost_figures if drawn is not None), None),
         "exhibits": [
             (one, series.by_name[one.stage], load_figure(series, one.figure))
@@ -80,7 +74,6 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
         "finished": provenance.finished(series),
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
-        "run_command": series.command,
         "accept_command": reference.command(series.dataset, series.profile),
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
@@ -93,7 +86,7 @@ def _contents(context: dict[str, Any]) -> list[Heading]:
         ("summary", "Summary", True),
         ("conclusions", "Conclusions", summary["best_model"]),
         ("evidence", "Evidence", context["exhibits"] or summary["data"]),
-        ("value", "Business value", context["business"]),
+        ("value", "Business value", summary["business"]),
         ("post-mortem", "Post-mortem and limits", context["lessons"]),
         ("changes", "Changes since the accepted run", context["changes"] is not None or summary["lead"]),
         ("provenance", "Provenance", True),
@@ -103,15 +96,11 @@ def _contents(context: dict[str, Any]) -> list[Heading]:
 
 def _summary(record: collect.Record, title: str) -> dict[str, Any]:
     """Return the summary that 12_report wrote; an empty one where it wrote none, or one of another schema."""
-    empty = conclusions.summarise({}, title)
-    if not record.holds(SUMMARY):
-        return empty
-    try:
+    if record.holds(SUMMARY):
         content = json.loads((record.folder / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError:
-        return empty
-    fits = isinstance(content, dict) and content.get("schema") == conclusions.SCHEMA
-    return content if fits else empty
+        if content.get("schema") == conclusions.SCHEMA:
+            return content
+    return conclusions.summarise({}, title)
 
 
 def load_figure(series: collect.Series, place: str) -> PageFigure | None:

@@ -22,10 +22,7 @@ class DescribeCells(Preprocessor):
         for number, cell in enumerate(nb.cells):
             tags = cell.metadata.get("tags", []) if cell.cell_type == "code" else []
             role = next((tag for tag in (INJECTED, PARAMETERS) if tag in tags), "")
-            cell.metadata["report"] = {
-                "number": number,
-                "role": role,
-            }
+            cell.metadata["report"] = {"number": number, "role": role}
         injected = [cell.source for cell in nb.cells if cell.metadata.report.role == INJECTED]
         for cell in nb.cells:
             if cell.metadata.report.role == PARAMETERS:

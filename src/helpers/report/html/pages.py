@@ -28,8 +28,7 @@ class Renderer:
         """Load the templates."""
         self.series = series
         self.folder = folder = collect.template_folder()
-        self.css = (folder / "report.css").read_text(encoding="utf-8")
-        self.js = (folder / "report.js").read_text(encoding="utf-8")
+        js = (folder / "report.js").read_text(encoding="utf-8")
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(folder),
             autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
@@ -38,18 +37,18 @@ class Renderer:
             lstrip_blocks=True,
         )
         words = (percent, interval, duration, microseconds, moment, capital)
-        self.environment.globals |= {word.__name__: word for word in words}
+        self.environment.globals |= {
+            **{word.__name__: word for word in words},
+            "series": series,
+            "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
+            "js": Markup(js),
+            "js_hash": _script_hash(js),
+        }
         self.exporter = _exporter(folder)
 
     def page(self, template: str, **context: Any) -> str:
         """Return a complete page from one of the layouts."""
-        return self.environment.get_template(template).render(
-            series=self.series,
-            css=Markup(self.css),
-            js=Markup(self.js),
-            js_hash=_script_hash(self.js),
-            **context,
-        )
+        return self.environment.get_template(template).render(context)
 
     def notebook(self, record: collect.Record) -> str:
         """Return the page of one executed notebook, with smaller images where it would be too large.
