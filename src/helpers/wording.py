@@ -80,6 +80,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.2g} min" if seconds < 9.5 * 60 else f"{seconds / 60:,.0f} min"
 
 
+def count(number: float, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `no image`, `1 image`, `2,000 images`; `plural` if it is not formed by an s."""
+    return f"{f'{number:,.0f}' if number else 'no'} {noun if number < 2 else plural or f'{noun}s'}"
+
+
 def moment(iso: str) -> str:
     """Return an ISO time as `2025-01-31 09:30 UTC`."""
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -182,7 +182,7 @@ def summarise(
         "models": [asdict(model) for model in compared],
         "tested": models.list_tested(metrics),
         "n_validation": models.count_validation_images(metrics),
-        "data": [asdict(fact) for fact in data_facts.list_facts(metrics)],
+        "data": data_facts.list_facts(metrics),
         "most_alike": [list(pair) for pair in data_facts.list_most_alike(metrics)],
         "most_alike_source": metrics_file(EXPLORE),
     }

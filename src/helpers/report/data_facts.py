@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from helpers import wording
@@ -26,30 +25,22 @@ FACTS = (
 )
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A value with its label and the file that holds it."""
-
-    label: str
-    value: str
-    source: str
-
-
 def metrics_file(stage: str) -> str:
     """Return the name of a stage's metrics file, as sources are written in the report."""
     return f"{stage}/metrics.json"
 
 
-def list_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
-    """Return the facts about the data that the stages logged.
+def list_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the facts about the data that the stages logged: label, value, and the file that holds it as `source`.
 
     Example:
-        `pd.DataFrame([vars(fact) for fact in data_facts.list_facts(metrics)])`
+        `pd.DataFrame(data_facts.list_facts(metrics))`
     """
     facts = []
     for label, stage, form in FACTS:
         with contextlib.suppress(KeyError):  # the stage has not run, or does not know this of its data
-            facts.append(Fact(label, form.format(**_worded(metrics.get(stage, {}))), metrics_file(stage)))
+            value = form.format(**_worded(metrics.get(stage, {})))
+            facts.append({"label": label, "value": value, "source": metrics_file(stage)})
     return facts
 
 

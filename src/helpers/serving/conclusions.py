@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.series.conclusions import Conclusion
 from helpers.serving import drift_power
-from helpers.wording import bound, listing
+from helpers.wording import bound, count, listing
 
 DETECTED = 0.9  # the proportion of windows that must raise an alarm for a change to count as detected
 ENOUGH_FOR_P99 = 1_000  # responses: the 99th percentile of fewer rests on less than ten of them
@@ -73,7 +73,7 @@ def latency(load: pd.DataFrame, model_ms: float) -> Conclusion:
     return Conclusion(
         "latency",
         f"Classifying one image over HTTP takes {row['p50']:.2f} ms (median of {row['answers']:,.0f} responses, one worker, "
-        f"{_count(row['connections'], 'connection')}), {times:.1f} times as long as the bare model.",
+        f"{count(row['connections'], 'connection')}), {times:.1f} times as long as the bare model.",
         {"p50_ms": float(row["p50"]), "model_ms": model_ms, "p50_over_model": times},
     )
 
@@ -88,7 +88,7 @@ def throughput(load: pd.DataFrame) -> Conclusion:
     images = float(best["per_second"] * best["pictures"])
     percent, column = (99, "p99") if best["answers"] >= ENOUGH_FOR_P99 else (95, "p95")
     nouns = {"workers": "worker", "connections": "connection", "pictures": "image"}
-    workers, connections, batch = (_count(best[name], noun) for name, noun in nouns.items())
+    workers, connections, batch = (count(best[name], noun) for name, noun in nouns.items())
     return Conclusion(
         "throughput",
         f"The service classifies at most {images:,.0f} images per second, with {workers}, {connections} and {batch} per request; "
@@ -112,7 +112,7 @@ def naive_service(per_second: float, naive_per_second: float, connections: int) 
     times = per_second / naive_per_second
     return Conclusion(
         "naive_service",
-        f"With {_count(connections, 'connection')} and one worker, the service responds to {per_second:,.0f} requests per second, "
+        f"With {count(connections, 'connection')} and one worker, the service responds to {per_second:,.0f} requests per second, "
         f"{times:,.0f} times as many as a naive service that calls model.predict for each request.",
         {"per_second": per_second, "naive_per_second": naive_per_second, "times": times},
     )
@@ -149,7 +149,3 @@ def drift(alarms: pd.DataFrame, power: pd.DataFrame) -> Conclusion:
 def _changes(strengths: Mapping[str, str]) -> str:
     named = [f"{kind} ({strength})" for kind, strength in strengths.items()]
     return listing(named) if named else "none of the changes"
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"

@@ -189,11 +189,9 @@ def compare_thresholds(given: Predictions, costs: Costs, threshold: float, other
     everything = low == 0 and high > 1
     possible = [False, False] if low == high else [True, True]
     amount = _bootstrap([rest, correct, wrong], [0.0, gain, gain - costs.stake], [not everything, *possible])
-    return (
-        amount
-        if threshold <= other
-        else Amount(0.0 - amount.value, (0.0 - amount.ci95[1], 0.0 - amount.ci95[0]))
-    )
+    if threshold <= other:
+        return amount
+    return Amount(0.0 - amount.value, (0.0 - amount.ci95[1], 0.0 - amount.ci95[0]))
 
 
 def _bootstrap(counts: Sequence[int], values: Sequence[float], possible: Sequence[bool]) -> Amount:

@@ -170,17 +170,13 @@ def assumption(costs: Costs) -> str:
 def sensitivity_sentence(plan: Plan, rows: Sequence[Mapping[str, Any]], unit: str) -> str:
     """Return how far policy, threshold and saving depend on the costs, as a sentence; `rows` are from `vary_costs`."""
     changed = [f"{row['cost']} × {row['factor']:g}" for row in rows if row["policy"] != plan.policy]
-    best = (
-        f"the best policy changes with {wording.listing(changed)}"
-        if changed
-        else "the best policy stays the same"
-    )
-    thresholds = [row["threshold"] for row in rows] + [
-        plan.chosen.threshold if plan.policy == THRESHOLD else None
-    ]
-    known = [min(threshold, 1.0) for threshold in thresholds if threshold is not None]
+    best = f"changes with {wording.listing(changed)}" if changed else "stays the same"
+    thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
+    if plan.policy == THRESHOLD:
+        thresholds.append(plan.chosen.threshold)
+    known = [min(threshold, 1.0) for threshold in thresholds]
     savings = [row["saving"] for row in rows] + [plan.saving.value]
-    text = f"When one cost at a time is halved or doubled, {best}."
+    text = f"When one cost at a time is halved or doubled, the best policy {best}."
     if known:
         text += f" The threshold is {_range(shown_threshold(min(known)), shown_threshold(max(known)))}."
     return f"{text} The saving is {_range(money(min(savings)), money(max(savings)))} {unit} per {cost_model.IMAGES:,} images."
