@@ -373,7 +373,7 @@ def test_costs_for_which_no_threshold_is_used_show_none():
         made = policy.choose_policy(given, given, costs)
         rows = policy.vary_costs(given, given, costs)
         assert {row["policy"] for row in rows} == {best}
-        for row in business.summarise(made, rows, "EUR")["sensitivity"]:
+        for row in business.summarise(made, rows, "EUR")["sensitivity"]["rows"]:
             assert (row["Threshold"], row["Automated"]) == ("–", proportion)
             assert saving is None or row["Saving, EUR per 1,000"] == saving
         said = policy.sensitivity_sentence(made, rows, "EUR")

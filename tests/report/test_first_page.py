@@ -226,7 +226,8 @@ def test_evidence_links_each_figure_to_page_and_file(run: FakeRun):
 def test_business_value_is_shown_as_12_logged_it(run: FakeRun, metrics):
     run.write_summary(conclusions.summarise(metrics, "Digits", BUSINESS))
     page = index()
-    for text in (*list(BUSINESS.values())[:3], "31 (29 to 33)", "confidence below 0.93"):
+    first_cell = '<th scope="row">cost of a check</th>'
+    for text in (*list(BUSINESS.values())[:3], first_cell, "31 (29 to 33)", "confidence below 0.93"):
         assert text in page
 
 

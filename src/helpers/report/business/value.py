@@ -60,15 +60,17 @@ def summarise(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) ->
         currency: the unit of money.
 
     Example:
-        `pd.DataFrame(value.summarise(plan, others, "EUR")["sensitivity"])`
+        `pd.DataFrame(value.summarise(plan, others, "EUR")["sensitivity"]["rows"])`
     """
+    rows = [_row(row, currency) for row in others]
     checks = plan.policy == policy.THRESHOLD and plan.chosen.threshold <= 1
     return {
         "text": policy.conclusion(plan, currency).text,
         "others": policy.sensitivity_sentence(plan, others, currency),
         "assumptions": policy.assumption(plan.costs),
         "threshold": plan.chosen.threshold if checks else None,
-        "sensitivity": [_row(row, currency) for row in others],
+        # the order of the columns: JSON files are written with sorted keys
+        "sensitivity": {"head": list(rows[0]), "rows": rows},
     }
 
 
