@@ -83,7 +83,7 @@ def score_format(item: Format, version: Path, images_file: Path) -> tuple[np.nda
     """Score one format of a version in its own process, without this project's code.
 
     Return the probabilities, `float32 [N, K]`, and the times: `seconds_to_first`, from the start of the process to its first
-    prediction, and `latency_ms_1` and `latency_ms_64`, the median time of a call with so many images.
+    prediction, and `latency_ms_1` and `latency_ms_64`, the median time of a call with 1 or 64 images.
 
     Args:
         item: the format.
