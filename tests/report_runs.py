@@ -161,7 +161,7 @@ BUSINESS = {
     "others": "When one cost at a time is changed, the best policy stays the same.",
     "assumptions": "A person who checks an image is assumed to be correct.",
     "threshold": 0.93,
-    "sensitivity": {"head": ["Cost", "Saving"], "rows": [["cost of a check", "31 (29 to 33)"]]},
+    "sensitivity": {"head": ["Cost", "Best"], "rows": [{"Best": "31 (29 to 33)", "Cost": "cost of a check"}]},
 }
 
 

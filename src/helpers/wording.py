@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
@@ -79,14 +80,24 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.2g} min" if seconds < 9.5 * 60 else f"{seconds / 60:,.0f} min"
 
 
+def count(number: float, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `no image`, `1 image`, `2,000 images`; `plural` if it is not formed by an s."""
+    return f"{f'{number:,.0f}' if number else 'no'} {noun if number < 2 else plural or f'{noun}s'}"
+
+
+def moment(iso: str) -> str:
+    """Return an ISO time as `2025-01-31 09:30 UTC`."""
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def microseconds(value: float) -> str:
     """Return a time with three significant digits, in microseconds or, from 1,000 on, in milliseconds."""
     return f"{value / 1000:.3g} ms" if value >= 999.5 else f"{value:.3g} µs"
 
 
-def listing(words: Sequence[str]) -> str:
+def listing(words: Sequence[str], joint: str = "and") -> str:
     """Return words as a list in a sentence: `a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
 
 
 def escape_markdown(text: str) -> str:

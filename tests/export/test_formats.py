@@ -52,19 +52,21 @@ def test_format_agrees_with_keras_in_its_own_process(exported, item, tmp_path, r
         request.getfixturevalue("runtime")
     model, version = exported
     images = pictures(300)
-    scored = parity.score_format(item, version, parity.write_raw_images("own", images, tmp_path))
+    probabilities, times = parity.score_format(
+        item, version, parity.write_raw_images("own", images, tmp_path)
+    )
     expected = model(images.astype(np.float32), training=False).numpy()
-    assert scored.probabilities.shape == (300, 4)
-    assert scored.probabilities.dtype == np.float32
-    agreement = parity.compare(expected, scored.probabilities, expected.argmax(axis=1))
+    assert probabilities.shape == (300, 4)
+    assert probabilities.dtype == np.float32
+    agreement = parity.compare(expected, probabilities, expected.argmax(axis=1))
     if item.exact:
         assert agreement.equal
         assert agreement.largest_difference < 1e-5
     else:
         assert agreement.accuracy > 0.97
         assert agreement.largest_difference < 0.05, "an integer view with the wrong scale is further off"
-    assert 0 < scored.latency_ms["1"] < scored.latency_ms["64"]
-    assert scored.seconds_to_first > 0
+    assert 0 < times["latency_ms_1"] < times["latency_ms_64"]
+    assert times["seconds_to_first"] > 0
 
 
 def test_onnx_is_checked_names_its_ends_and_leaves_the_batch_free(exported):

@@ -60,9 +60,11 @@ def test_what_is_accepted_is_read_again(run: EvaluatedRun) -> None:
         assert (one.label, one.n, one.class_names) == (logged["label"], len(run.labels), run.classes)
     assert accepted.champion == run.metrics["10_export"]["candidate"]
     assert accepted.validation["three-layer CNN"] == 0.912
-    assert accepted.seeds == ("0",)
-    assert accepted.machines == ("A processor at 2 GHz, 2 cores",)
-    assert accepted.versions == {"keras": ("3.15.1",), "python": ("3.11.2",)}
+    assert accepted.environment == {
+        "seeds": ["0"],
+        "machines": ["A processor at 2 GHz, 2 cores"],
+        "versions": {"keras": ["3.15.1"], "python": ["3.11.2"]},
+    }
 
 
 @given(st.lists(st.integers(0, 299), max_size=200), st.sampled_from([300, 65_536, 65_537]))

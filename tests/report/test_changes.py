@@ -227,7 +227,7 @@ def test_planted_regression_is_found_and_named(run: EvaluatedRun) -> None:
     run.predicted["tuned"] = answers(run.labels, 0.86, 77)
     run.write_all()
     worse = compared()
-    by_score = {change.score: change for change in worse.compared[3].main}
+    by_score = {change.score: change for change in worse.compared[3].changes[:3]}
     assert by_score[comparisons.ACCURACY].verdict == REGRESSION
     assert by_score[comparisons.MACRO_F1].verdict == REGRESSION
     assert by_score[comparisons.MACRO_F1].interval[1] < 0
@@ -247,7 +247,7 @@ def test_improvement_is_named_and_no_regression(run: EvaluatedRun) -> None:
     run.predicted["transfer"] = run.labels.copy()
     run.write_all()
     better = compared()
-    assert {change.verdict for change in better.compared[1].main} >= {IMPROVEMENT}
+    assert {change.verdict for change in better.compared[1].changes[:3]} >= {IMPROVEMENT}
     assert re.search(
         r"Frozen Lite0, 64 px: accuracy .* → 100\.0% \(.*\): an improvement\.", "\n".join(better.lines)
     )
@@ -302,7 +302,7 @@ def test_calibration_is_named_without_a_test(run: EvaluatedRun) -> None:
     stage = "07_evaluation/tuned"
     run.metrics[stage] = {**run.metrics[stage], "ece_scaled": 0.2}
     run.write_all()
-    change = compared().compared[3].main[2]
+    change = compared().compared[3].changes[2]
     assert (change.score, change.verdict, change.after) == ("calibration error", "not tested", 0.2)
     assert change.sentence == "Tuned residual CNN: calibration error 0.011 → 0.200 (+0.189), not tested."
     assert changes.regressions(compared()) == []
@@ -367,7 +367,7 @@ def test_changed_test_set_is_compared_as_independent_samples(run: EvaluatedRun) 
     table = [[right[0], 2_000 - right[0]], [right[1], 1_500 - right[1]]]
     assert tuned.different is None
     assert tuned.changes[0].p_value == pytest.approx(min(1, 4 * stats.fisher_exact(table).pvalue))
-    assert [change.verdict for change in tuned.main[:2]] == [REGRESSION, REGRESSION]
+    assert [change.verdict for change in tuned.changes[:2]] == [REGRESSION, REGRESSION]
 
 
 def test_labels_in_another_order_are_another_test_set(run: EvaluatedRun) -> None:

@@ -374,8 +374,8 @@ def test_costs_for_which_no_threshold_is_used_show_none():
         rows = policy.vary_costs(given, given, costs)
         assert {row["policy"] for row in rows} == {best}
         for row in business.summarise(made, rows, "EUR")["sensitivity"]["rows"]:
-            assert row[3:5] == ["–", proportion]
-            assert saving is None or row[5] == saving
+            assert (row["Threshold"], row["Automated"]) == ("–", proportion)
+            assert saving is None or row["Saving, EUR per 1,000"] == saving
         said = policy.sensitivity_sentence(made, rows, "EUR")
         assert "threshold" not in said
         assert "the best policy stays the same. The saving is" in said
@@ -408,7 +408,9 @@ def test_figure_has_labelled_axes_and_its_alt_text_the_threshold_and_the_saving(
     places = cost_model.thresholds_around(made.chosen.threshold, test)
     assert (np.diff(places) > 0).all()
     assert made.chosen.threshold in places
-    figure = plots.thresholds(made, cost_model.apply_thresholds(test, costs, places), "EUR")
+    figure = plots.thresholds(
+        made, [cost_model.apply_threshold(test, costs, place) for place in places], "EUR"
+    )
     money, shares = figure.axes
     assert money.get_ylabel() == "saving (EUR per 1,000 images)"
     assert shares.get_ylabel() == "percentage of images"
@@ -429,7 +431,9 @@ def test_figure_of_a_model_without_a_correct_prediction_marks_no_threshold():
     given = Predictions(np.linspace(0.3, 0.9, 40), np.zeros(40, bool))
     made = policy.choose_policy(given, given, CATALOGUE)
     places = cost_model.thresholds_around(made.chosen.threshold, given)
-    figure = plots.thresholds(made, cost_model.apply_thresholds(given, CATALOGUE, places), "EUR")
+    figure = plots.thresholds(
+        made, [cost_model.apply_threshold(given, CATALOGUE, place) for place in places], "EUR"
+    )
     figure.canvas.draw()
     assert "no threshold pays" in figures.alt_text(figure)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]

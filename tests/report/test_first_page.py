@@ -184,7 +184,7 @@ def test_the_ledger_counts_openings_and_models(run: FakeRun):
     ledger = paths.run_folder(DATASET, PROFILE) / data.LEDGER
     ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
     series = collect.collect(DATASET, PROFILE)
-    assert [(one.stage, one.times, one.models) for one in provenance.openings(series)] == [
+    assert [(one["stage"], one["times"], one["models"]) for one in provenance.openings(series)] == [
         (TESTED, 3, 2),
         ("10_export", 1, 1),
     ]
@@ -226,7 +226,8 @@ def test_evidence_links_each_figure_to_page_and_file(run: FakeRun):
 def test_business_value_is_shown_as_12_logged_it(run: FakeRun, metrics):
     run.write_summary(conclusions.summarise(metrics, "Digits", BUSINESS))
     page = index()
-    for text in (*list(BUSINESS.values())[:3], "31 (29 to 33)", "confidence below 0.93"):
+    first_cell = '<th scope="row">cost of a check</th>'
+    for text in (*list(BUSINESS.values())[:3], first_cell, "31 (29 to 33)", "confidence below 0.93"):
         assert text in page
 
 

@@ -173,16 +173,16 @@ def test_stages_that_disagree_on_the_number_of_images_give_none(metrics):
 
 def test_tested_candidates_have_their_scores_and_latency(metrics):
     tested = models.list_tested(metrics)
-    assert [model.candidate for model in tested] == ["baseline_cnn", "transfer", "fine_tuned", "tuned"]
-    assert (tested[3].accuracy, tested[3].latency_ms) == (0.918, 0.3)
-    assert tested[3].source == "07_evaluation/tuned/metrics.json"
+    assert [model["candidate"] for model in tested] == ["baseline_cnn", "transfer", "fine_tuned", "tuned"]
+    assert (tested[3]["accuracy"], tested[3]["latency_ms"]) == (0.918, 0.3)
+    assert tested[3]["source"] == "07_evaluation/tuned/metrics.json"
     del metrics["07_evaluation/transfer"], metrics["10_export"]
-    assert [model.candidate for model in models.list_tested(metrics)] == [
+    assert [model["candidate"] for model in models.list_tested(metrics)] == [
         "baseline_cnn",
         "fine_tuned",
         "tuned",
     ]
-    assert models.list_tested(metrics)[0].latency_ms is None
+    assert models.list_tested(metrics)[0]["latency_ms"] is None
     assert models.list_tested(metrics_by_stage()) == []
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import figures
-from helpers.serving import conclusions, plots
-from helpers.serving.drift_power import Power
+from helpers.serving import conclusions, drift_power, plots
 
 
 def row(**changes) -> dict[str, float]:
@@ -61,15 +60,17 @@ def test_naive_service_is_compared_by_a_ratio():
 
 def test_drift_says_what_is_detected_what_is_missed_and_how_often_it_is_wrong():
     power = [
-        Power("rotation", strength, window, 60, detected)
+        ("rotation", strength, window, 60, detected, detected / 60)
         for strength, counts in (("5°", (0, 2, 60)), ("10°", (1, 40, 60)), ("20°", (30, 58, 60)))
         for window, detected in zip((30, 200, 500), counts, strict=True)
     ]
-    text = conclusions.drift([Power("none", "", 200, 1_000, 2)], power).text
+    power = pd.DataFrame(power, columns=drift_power.COLUMNS)
+    alarms = pd.DataFrame([("none", "", 200, 1_000, 2, 0.002)], columns=drift_power.COLUMNS)
+    text = conclusions.drift(alarms, power).text
     assert "windows of 200 images the drift monitor detects rotation (20°), and stronger changes" in text
     assert "in most of them it misses rotation (5°)." in text
     assert "2 of 1,000 windows without drift raised a false alarm; at most 2.1 are expected." in text
-    nothing = conclusions.drift([Power("none", "", 200, 1_000, 2)], power[:2]).text
+    nothing = conclusions.drift(alarms, power[:2]).text
     assert "detects none of the changes" in nothing
 
 

@@ -45,12 +45,12 @@ def test_changes_are_what_they_are_called():
 def test_stronger_changes_and_larger_windows_are_detected_more_often(reference):
     images, labels = images_of_three_classes(600, seed=2)
     result = drift_power.measure(reference, images, labels, predict, windows=12, seed=0)
-    rate = {(power.kind, power.strength, power.window): power.rate for power in result}
+    rate = result.set_index(["kind", "strength", "window"])["rate"]
     assert len(result) == 2 * (sum(len(strengths) for _, strengths, _ in drift_power.CHANGES.values()) + 3)
     assert rate["brightness", "× 0.5", 200] == 1.0
     assert rate["one class", "41%", 30] < rate["one class", "78%", 200]
     assert rate["one class", "78%", 200] == 1.0
-    assert all(0 <= power.ci95[0] <= power.rate <= power.ci95[1] <= 1 for power in result)
+    assert rate.between(0, 1).all()
     figure = plots.drift_power(result)
     assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == [
         *drift_power.CHANGES,
@@ -75,9 +75,9 @@ def test_one_class_makes_up_the_proportion_of_the_window_that_its_name_states(
 
     monkeypatch.setattr(drift.Sample, "rows", lambda self, rows: np.mean(labels[rows] == 0))
     result = drift_power.measure(Spy(), images, labels, predict, windows=30, seed=0)
-    shown = [(power.strength, power.windows) for power in result if power.kind == "one class"]
+    shown = result.loc[result["kind"] == "one class", "strength"]
     drawn = np.array([*proportions.values()]).reshape(-1, 30).mean(axis=1)[-len(shown) :]
-    stated = [float(strength.rstrip("%")) / 100 for strength, _ in shown]
+    stated = [float(strength.rstrip("%")) / 100 for strength in shown]
     assert drawn == pytest.approx(stated, abs=0.04)
     assert all(proportion > 1 / classes for proportion in stated)
 
@@ -85,11 +85,11 @@ def test_one_class_makes_up_the_proportion_of_the_window_that_its_name_states(
 def test_false_alarms_are_rare_and_stated(reference):
     images, labels = images_of_three_classes(600, seed=3)
     alarms = drift_power.false_alarms(reference, images, predict, windows=100, seed=0)
-    assert [power.window for power in alarms] == [30, 200]
-    assert all(power.detected <= 3 for power in alarms)
+    assert alarms["window"].tolist() == [30, 200]
+    assert alarms["detected"].max() <= 3
     power = drift_power.measure(reference, images, labels, predict, windows=5, seed=0)
     conclusion = conclusions.drift(alarms, power)
-    false = sum(one.detected for one in alarms)
+    false = alarms["detected"].sum()
     assert f"{false} of 200 windows without drift raised a false alarm" in conclusion.text
     assert conclusion.numbers["detected"]["brightness"]
     assert "brightness (×" in conclusion.text
@@ -99,7 +99,8 @@ def test_without_a_reference_nothing_is_measured_and_the_conclusion_says_why():
     images, labels = images_of_three_classes(10, seed=4)
     alarms = drift_power.false_alarms(None, images, predict, windows=5, seed=0)
     power = drift_power.measure(None, images, labels, predict, windows=5, seed=0)
-    assert alarms == power == []
+    assert alarms.empty
+    assert power.empty
     assert "too few validation images" in conclusions.drift(alarms, power).text
     assert "too few validation images" in figures.alt_text(plots.drift_power(power))
 

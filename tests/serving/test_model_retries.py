@@ -13,9 +13,7 @@ from helpers.serving import model
 def holder(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first")
-    holder = model.Holder("digits")
-    holder.load()
-    return holder
+    return model.Holder("digits")
 
 
 @pytest.fixture

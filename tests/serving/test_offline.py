@@ -90,7 +90,7 @@ def test_every_format_that_the_series_reads_is_read(home, kind):
     path = home / f"picture.{kind.lower()}"
     lossless = {"lossless": True} if kind == "WEBP" else {}
     path.write_bytes(service_support.png(pixels, kind, **lossless))
-    np.testing.assert_array_equal(offline.read(offline.current("digits"), path)[..., 0], pixels)
+    np.testing.assert_array_equal(offline.read(offline.current("digits"), path).image[..., 0], pixels)
 
 
 def test_photograph_of_24_million_pixels_is_classified(home):
@@ -125,8 +125,8 @@ def test_drawing_is_framed_unless_switched_off(home):
         (home / f"{name}.png").write_bytes(service_support.png(pixels))
     served = offline.current("digits")
     wanted = framing.frame(drawing, framing.Framing(8, "box"), 8)
-    np.testing.assert_array_equal(offline.read(served, home / "drawing.png")[..., 0], wanted)
-    cut = offline.read(served, home / "drawing.png", ImageOptions(frame=False))
+    np.testing.assert_array_equal(offline.read(served, home / "drawing.png").image[..., 0], wanted)
+    cut = offline.read(served, home / "drawing.png", ImageOptions(frame=False)).image
     assert not np.array_equal(cut[..., 0], wanted)
     (prediction,) = offline.of_files(served, [home / "blank.png"])
     assert "blank" in prediction.problem
@@ -232,7 +232,7 @@ def test_folder_that_is_not_there_empty_or_too_small_is_an_error(home):
     (home / "empty").mkdir()
     with pytest.raises(OsemnError, match="holds no readable image"):
         call("drift", str(home / "empty"))
-    with pytest.raises(OsemnError, match="10 pictures are too few"):
+    with pytest.raises(OsemnError, match="10 images are too few"):
         call("drift", folder_of(home, np.zeros((10, 8, 8, 1), np.uint8)))
 
 

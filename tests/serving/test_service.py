@@ -692,7 +692,6 @@ def test_workers_together_examine_no_more_windows_a_day_than_the_thresholds_allo
     ]
     examined = []
     for service in services:
-        service.begin()
         monkeypatch.setattr(service.monitor, "_examine", examined.append)
     images = np.zeros((30, 8, 8, 1), np.uint8)
     for hour in range(24):
@@ -700,7 +699,7 @@ def test_workers_together_examine_no_more_windows_a_day_than_the_thresholds_allo
             clock[0] = 3600.0 * hour + 360.0 * part
             for service in services:
                 for _ in range(7):
-                    service.predict(service.current(), images)
+                    service.predict(service.holder.served, images)
     for service in services:
         service.monitor._thread.shutdown(wait=True)
     assert len(examined) == drift.WINDOWS_PER_DAY

@@ -28,21 +28,6 @@ _QUIET_CPU = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_NU
 
 
 @dataclass(frozen=True)
-class FormatScores:
-    """The result of scoring one format in its own process.
-
-    Attributes:
-        probabilities: `float32 [N, K]`.
-        seconds_to_first: from the start of the process to its first prediction.
-        latency_ms: median time of a call, by number of images per call ("1", "64").
-    """
-
-    probabilities: np.ndarray
-    seconds_to_first: float
-    latency_ms: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Agreement:
     """A format's predictions compared with Keras's.
 
@@ -94,8 +79,11 @@ def write_raw_images(dataset: str, images: np.ndarray, folder: Path) -> Path:
     return path
 
 
-def score_format(item: Format, version: Path, images_file: Path) -> FormatScores:
+def score_format(item: Format, version: Path, images_file: Path) -> tuple[np.ndarray, dict[str, float]]:
     """Score one format of a version in its own process, without this project's code.
+
+    Return the probabilities, `float32 [N, K]`, and the times: `seconds_to_first`, from the start of the process to its first
+    prediction, and `latency_ms_1` and `latency_ms_64`, the median time of a call with 1 or 64 images.
 
     Args:
         item: the format.
@@ -116,7 +104,8 @@ def score_format(item: Format, version: Path, images_file: Path) -> FormatScores
         if report.get("project_code"):
             raise OsemnError(f"Scoring {item.title} loaded this project's code.", "report this as a defect")
         probabilities = np.fromfile(scored, "<f4").reshape(-1, report["classes"])
-        return FormatScores(probabilities, report["first"] - started, report["latency_ms"])
+        latency = {f"latency_ms_{size}": ms for size, ms in report["latency_ms"].items()}
+        return probabilities, {"seconds_to_first": report["first"] - started, **latency}
 
 
 def _call(command: Sequence[str | Path], title: str) -> dict[str, Any]:
@@ -234,20 +223,11 @@ def compare_formats(
     """
     rows = []
     for number, item in enumerate(FORMATS, start=1):
-        scored = score_format(item, version, images_file)
-        agreement = compare(expected, scored.probabilities, labels)
+        probabilities, times = score_format(item, version, images_file)
+        agreement = compare(expected, probabilities, labels)
         check(item, agreement, integer_loss)
-        rows.append(
-            {
-                "format": item.name,
-                "title": item.title,
-                **asdict(agreement),
-                "bytes": size(version / item.file),
-                "seconds_to_first": scored.seconds_to_first,
-                "latency_ms_1": scored.latency_ms["1"],
-                "latency_ms_64": scored.latency_ms["64"],
-            }
-        )
+        row = {"format": item.name, "title": item.title, **asdict(agreement)}
+        rows.append({**row, "bytes": size(version / item.file), **times})
         progress(number, len(FORMATS), item.title)
     return rows
 

@@ -124,20 +124,15 @@ def collect(dataset: str, profile: str) -> Series:
         MissingInputError: an executed notebook was changed after it was written.
     """
     run = Series(dataset, profile, ()).command
-    manifest_by_stage = {
-        stage.name: manifests.read(paths.stage_folder(dataset, profile, stage.name))
-        for stage in stages.STAGES
-    }
+    folders = {stage.name: paths.stage_folder(dataset, profile, stage.name) for stage in stages.STAGES}
+    manifest_by_stage = {name: manifests.read(folder) for name, folder in folders.items()}
     if not any(manifest_by_stage.values()):
         raise OsemnError(
             f"There is nothing to report: no stage has been run in {paths.shown(paths.run_folder(dataset, profile))}.",
             f"run '{run}' first",
         )
-    records = [
-        _record(stage, paths.stage_folder(dataset, profile, stage.name), manifest_by_stage, run)
-        for stage in stages.STAGES
-    ]
-    return Series(dataset, profile, tuple(records))
+    records = tuple(_record(stage, folders[stage.name], manifest_by_stage, run) for stage in stages.STAGES)
+    return Series(dataset, profile, records)
 
 
 def _record(stage: stages.Stage, folder: Path, manifest_by_stage: dict[str, Any], run: str) -> Record:

@@ -11,11 +11,11 @@ from typing import Any
 from helpers.errors import OsemnError
 from helpers.report import data_facts, first_screen, models, post_mortem, questions, stage_conclusions
 from helpers.report.data_facts import EXPLORE, metrics_file
-from helpers.report.models import BASELINE, TRANSFER, MetricsByStage, Model, PairedTest
+from helpers.report.models import BASELINE, TRANSFER, MetricsByStage, Model
 from helpers.series.conclusions import Conclusion, Conclusions
 from helpers.wording import duration, listing, p_value, percent, points, sources
 
-SCHEMA = 4
+SCHEMA = 5
 WARM_UP = "00_warm_up"
 MAJORITY = "majority"
 
@@ -62,20 +62,23 @@ def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
         "model": best.name,
         "accuracy": best.accuracy,
         "accuracy_ci95": [best.low, best.high],
-        "significantly_worse": [test.other.name for test in tests if test.significant],
+        "significantly_worse": [test["other"] for test in tests if test["shown"]],
     }
     files = [model.source for model in compared] + ([metrics_file(models.EXPORT)] if tests else [])
     test = "McNemar's exact test on the validation images" if tests else ""
     return Conclusion("best_model", text + _tested(tests), numbers, test, sources(files))
 
 
-def _tested(tests: Iterable[PairedTest]) -> str:
+def _tested(tests: Iterable[Mapping[str, Any]]) -> str:
     """Return the results of the paired tests as a sentence, empty for none."""
     named: dict[bool, list[str]] = {}
     for test in tests:
-        ends = f"95% interval {points(test.ci95[0])} to {points(test.ci95[1])}, " if test.ci95 else ""
-        words = f"{test.other.label} ({points(test.points)} percentage points, {ends}{p_value(test.p_value)})"
-        named.setdefault(test.significant, []).append(words)
+        low, high = map(points, test["ci95"])
+        words = (
+            f"{test['label']} ({points(test['points'])} percentage points, 95% interval {low} to {high}, "
+            f"{p_value(test['p_value'])})"
+        )
+        named.setdefault(test["shown"], []).append(words)
     parts = [
         f"{'significant' if significant else 'not significant'} against {listing(named[significant])}"
         for significant in (True, False)
@@ -179,9 +182,9 @@ def summarise(
         "business": dict(business) if business else None,
         "post_mortem": [asdict(lesson) for lesson in post_mortem.lessons(metrics)],
         "models": [asdict(model) for model in compared],
-        "tested": [asdict(model) for model in models.list_tested(metrics)],
+        "tested": models.list_tested(metrics),
         "n_validation": models.count_validation_images(metrics),
-        "data": [asdict(fact) for fact in data_facts.list_facts(metrics)],
+        "data": data_facts.list_facts(metrics),
         "most_alike": [list(pair) for pair in data_facts.list_most_alike(metrics)],
         "most_alike_source": metrics_file(EXPLORE),
     }

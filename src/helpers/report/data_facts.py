@@ -1,21 +1,28 @@
 """Facts about the data, as the stages logged them."""
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from helpers import wording
 
 ACQUIRE, EXPLORE, PREPROCESS = "01_acquire", "02_explore", "03_preprocess"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A value with its label and the file that holds it."""
-
-    label: str
-    value: str
-    source: str
+# label, stage, and the fact in terms of the stage's metrics
+FACTS = (
+    ("Source", ACQUIRE, "{source}"),
+    ("Training images", ACQUIRE, "{n_train:,}"),
+    ("of these for validation", PREPROCESS, "{validation_images:,}"),
+    ("Test images, held out", ACQUIRE, "{n_test:,}"),
+    ("Test images also in training", ACQUIRE, "{test_images_also_in_training:,}"),
+    ("Unreadable files", ACQUIRE, "{unreadable_files:,}"),
+    ("Classes", ACQUIRE, "{num_classes:,}"),
+    ("Image size", ACQUIRE, "{image_height} × {image_width} px, {color}"),
+    ("Pixel mean and standard deviation", ACQUIRE, "{pixel_mean:.4f} and {pixel_sd:.4f}"),
+    ("Test of equal class sizes", EXPLORE, "{balance}"),
+    ("Exact duplicates", EXPLORE, "{exact_duplicates:,}"),
+    ("Pairs of near duplicates", EXPLORE, "{near_duplicates:,}"),
+    ("Augmentation", PREPROCESS, "{augmentation_images_per_second:,.0f} images per second"),
+)
 
 
 def metrics_file(stage: str) -> str:
@@ -23,31 +30,31 @@ def metrics_file(stage: str) -> str:
     return f"{stage}/metrics.json"
 
 
-def list_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
-    """Return the facts about the data that the stages logged.
+def list_facts(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the facts about the data that the stages logged: label, value, and the file that holds it as `source`.
 
     Example:
-        `pd.DataFrame([vars(fact) for fact in data_facts.list_facts(metrics)])`
+        `pd.DataFrame(data_facts.list_facts(metrics))`
     """
-    data, explored, split = (metrics.get(stage, {}) for stage in (ACQUIRE, EXPLORE, PREPROCESS))
-    values = [
-        ("Source", data.get("first_source", data.get("source")), ACQUIRE),
-        ("Training images", _count(data.get("n_train")), ACQUIRE),
-        ("of these for validation", _count(split.get("validation_images")), PREPROCESS),
-        ("Test images, held out", _count(data.get("n_test")), ACQUIRE),
-        ("Test images also in training", _count(data.get("test_images_also_in_training")), ACQUIRE),
-        ("Unreadable files", _count(data.get("unreadable_files")), ACQUIRE),
-        ("Classes", _count(data.get("num_classes")), ACQUIRE),
-        ("Image size", _size(data), ACQUIRE),
-        ("Pixel mean and standard deviation", _pixels(data), ACQUIRE),
-        ("Test of equal class sizes", _p_value(explored.get("balance_p_value")), EXPLORE),
-        ("Exact duplicates", _count(explored.get("exact_duplicates")), EXPLORE),
-        ("Pairs of near duplicates", _count(explored.get("near_duplicates")), EXPLORE),
-        ("Augmentation", _throughput(split.get("augmentation_images_per_second")), PREPROCESS),
-    ]
-    return [
-        Fact(label, str(value), metrics_file(stage)) for label, value, stage in values if value is not None
-    ]
+    facts = []
+    for label, stage, form in FACTS:
+        with contextlib.suppress(KeyError):  # the stage has not run, or does not know this of its data
+            value = form.format(**_worded(metrics.get(stage, {})))
+            facts.append({"label": label, "value": value, "source": metrics_file(stage)})
+    return facts
+
+
+def _worded(logged: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics that have a value, with those in words that are not printed as they are."""
+    values = {name: value for name, value in logged.items() if value is not None}
+    if "first_source" in values:
+        values["source"] = values["first_source"]
+    if "image_channels" in values:
+        channels = values["image_channels"]
+        values["color"] = {1: "greyscale", 3: "colour"}.get(channels, f"{channels} channels")
+    if "balance_p_value" in values:
+        values["balance"] = wording.p_value(values["balance_p_value"])
+    return values
 
 
 def list_most_alike(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, float]]:
@@ -58,29 +65,3 @@ def list_most_alike(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
     """
     pairs = metrics.get(EXPLORE, {}).get("most_alike") or []
     return [(str(one), str(other), float(correlation)) for one, other, correlation in pairs]
-
-
-def _count(number: Any) -> str | None:
-    return f"{number:,}" if isinstance(number, int | float) else None
-
-
-def _size(data: Mapping[str, Any]) -> str | None:
-    if not {"image_height", "image_width", "image_channels"} <= set(data):
-        return None
-    channels = data["image_channels"]
-    color = {1: "greyscale", 3: "colour"}.get(channels, f"{channels} channels")
-    return f"{data['image_height']} × {data['image_width']} px, {color}"
-
-
-def _pixels(data: Mapping[str, Any]) -> str | None:
-    if not {"pixel_mean", "pixel_sd"} <= set(data):
-        return None
-    return f"{data['pixel_mean']:.4f} and {data['pixel_sd']:.4f}"
-
-
-def _p_value(value: float | None) -> str | None:
-    return None if value is None else wording.p_value(value)
-
-
-def _throughput(rate: float | None) -> str | None:
-    return None if rate is None else f"{rate:,.0f} images per second"

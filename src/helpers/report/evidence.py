@@ -1,6 +1,6 @@
 """The evidence on the champion: for each claim a figure or a table, its page, and the file with its numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,28 +9,8 @@ from helpers.report.models import EVALUATION, EXPORT, GRAD_CAM, SERVING, find_ch
 from helpers.report.stage_conclusions import joined
 from helpers.wording import percent, score
 
-HEAD = (
-    "Format",
-    "Size",
-    "Test accuracy",
-    "Same label",
-    "Largest difference",
-    "One image",
-    "First prediction",
-)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts; the first column names the row.
-
-    Attributes:
-        head: the columns' titles.
-        rows: the cells.
-    """
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+Rows = list[dict[str, str]]
+"""A table of texts: the cells of each row by column; the first column names the row."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +21,15 @@ class Exhibit:
         heading: its subject.
         text: the conclusion of the stage; empty where it logged none.
         stage: the stage that measured it.
-        figure: the figure's file in the stage's folder, or an empty text.
-        table: its numbers, or None.
+        figure: the path of a figure, or an empty text.
+        table: its numbers; empty for a figure.
     """
 
     heading: str
     text: str
     stage: str
     figure: str = ""
-    table: Table | None = None
+    table: Rows | None = None
 
 
 def exhibits(series: collect.Series) -> list[Exhibit]:
@@ -62,7 +42,7 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
     checks = ("evidence", "randomisation", "perturbation")
     by_class, formats = _per_class(metrics[evaluation]), _formats(metrics.get(EXPORT, {}))
     # heading, stage, ids of its conclusions, figure or table
-    plan: list[tuple[str, str, tuple[str, ...], str | Table | None]] = [
+    plan: list[tuple[str, str, tuple[str, ...], str | Rows]] = [
         ("Confusion matrix", evaluation, ("test_accuracy", "seed_spread"), "confusion_matrix"),
         ("Scores by class", evaluation, ("weakest_class",), by_class),
         ("Calibration", evaluation, ("calibration",), "reliability"),
@@ -76,42 +56,36 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
     shown = []
     for heading, stage, ids, drawn in plan:
         words = joined(metrics, *((stage, name) for name in ids))
-        if isinstance(drawn, Table):
-            shown.append(Exhibit(heading, words, stage, "", drawn))
-        elif drawn and series.by_name[stage].holds(f"figures/{drawn}.png"):
-            shown.append(Exhibit(heading, words, stage, f"figures/{drawn}.png"))
+        if not isinstance(drawn, str):
+            if drawn:
+                shown.append(Exhibit(heading, words, stage, table=drawn))
+        elif series.by_name[stage].holds(f"figures/{drawn}.png"):
+            shown.append(Exhibit(heading, words, stage, f"{stage}/figures/{drawn}.png"))
     return shown
 
 
-def _per_class(logged: Mapping[str, Any]) -> Table | None:
+def _per_class(logged: Mapping[str, Any]) -> Rows:
     by_name = logged.get("per_class") or {}
-    if not by_name:
-        return None
-    rows = tuple(
-        (
-            name,
-            *(score(by_name[name], key) for key in ("precision", "recall", "f1")),
-            f"{by_name[name]['support']:,}",
-        )
+    columns = {"Precision": "precision", "Recall": "recall", "F1": "f1"}
+    return [
+        {"Class": name}
+        | {column: score(by_name[name], key) for column, key in columns.items()}
+        | {"Images": f"{by_name[name]['support']:,}"}
         for name in logged.get("class_names") or by_name
-    )
-    return Table(("Class", "Precision", "Recall", "F1", "Images"), rows)
+        if name in by_name
+    ]
 
 
-def _formats(logged: Mapping[str, Any]) -> Table | None:
-    formats: Sequence[Mapping[str, Any]] = logged.get("formats") or []
-    if not formats:
-        return None
-    rows = tuple(
-        (
-            row["title"],
-            f"{row['bytes'] / 1e6:.2f} MB",
-            percent(row["accuracy"]),
-            f"{row['same_labels']:,} of {row['n']:,}",
-            f"{row['largest_difference']:.1g}",
-            f"{row['latency_ms_1']:.2g} ms",
-            f"{row['seconds_to_first']:.1f} s",
-        )
-        for row in formats
-    )
-    return Table(HEAD, rows)
+def _formats(logged: Mapping[str, Any]) -> Rows:
+    return [
+        {
+            "Format": row["title"],
+            "Size": f"{row['bytes'] / 1e6:.2f} MB",
+            "Test accuracy": percent(row["accuracy"]),
+            "Same label": f"{row['same_labels']:,} of {row['n']:,}",
+            "Largest difference": f"{row['largest_difference']:.1g}",
+            "One image": f"{row['latency_ms_1']:.2g} ms",
+            "First prediction": f"{row['seconds_to_first']:.1f} s",
+        }
+        for row in logged.get("formats") or []
+    ]

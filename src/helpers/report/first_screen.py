@@ -9,7 +9,7 @@ from helpers.report.data_facts import metrics_file
 from helpers.report.models import EVALUATION, EXPORT, SERVING, TRANSFER, TUNING, MetricsByStage, find_champion
 from helpers.report.stage_conclusions import joined
 from helpers.series import stages
-from helpers.wording import duration, interval, percent, sources
+from helpers.wording import duration, interval, listing, percent, sources
 
 SERVED_FORMAT = "onnx"
 WEAK_CLASSES = 3  # as many as fit into one sentence
@@ -49,53 +49,48 @@ def tiles(metrics: MetricsByStage) -> list[Tile]:
         return []
     stage = f"{EVALUATION}/{name}"
     logged, source = metrics[stage], metrics_file(stage)
+    low, high = logged["macro_f1_ci95"]
     scores = [
-        Tile(
-            "Test accuracy", percent(logged["accuracy"]), _ends(logged.get("accuracy_ci95"), interval), source
-        ),
-        Tile("Macro-F1", f"{logged['macro_f1']:.3f}", _ends(logged.get("macro_f1_ci95"), _plain), source),
+        Tile("Test accuracy", percent(logged["accuracy"]), _ends(interval(*logged["accuracy_ci95"])), source),
+        Tile("Macro-F1", f"{logged['macro_f1']:.3f}", _ends(f"{low:.3f} to {high:.3f}"), source),
     ]
     return [*scores, *_costs(metrics, name)]
 
 
+def _ends(words: str) -> str:
+    return f"95% interval {words}"
+
+
 def _costs(metrics: MetricsByStage, name: str) -> list[Tile]:
     """Return a candidate's size, latency and training time."""
-    trained_by, export = stages.CANDIDATES.get(name, ""), metrics.get(EXPORT, {})
-    trained = (metrics.get(trained_by, {}).get("models") or {}).get(name, {})
-    costs = []
-    if trained.get("parameters"):
-        served = next((row for row in export.get("formats") or [] if row.get("format") == SERVED_FORMAT), {})
-        size = f"{served['bytes'] / 1e6:.2f} MB as ONNX" if served.get("bytes") else ""
-        files = _files(trained_by, EXPORT if size else "")
-        costs.append(Tile("Parameters", f"{trained['parameters']:,}", size, files))
-    latency = (export.get("latency_ms") or {}).get(name)
-    if latency:
-        service = _service(metrics)
-        files = _files(EXPORT, SERVING if service else "")
-        costs.append(Tile("Latency, one image", f"{latency:.2g} ms", service, files))
-    if trained.get("fit_seconds") is not None:
-        on = f"on {trained['samples']:,} images" if trained.get("samples") else ""
-        before, stage = _before_training(metrics, name)
-        detail = "; ".join(part for part in (on, before) if part)
-        costs.append(Tile("Training", duration(trained["fit_seconds"]), detail, _files(trained_by, stage)))
-    return costs
+    trained_by, export = stages.CANDIDATES[name], metrics[EXPORT]
+    trained = metrics[trained_by]["models"][name]
+    (size,) = (row["bytes"] / 1e6 for row in export["formats"] if row["format"] == SERVED_FORMAT)
+    service, (before, stage) = _service(metrics), _before_training(metrics, name)
+    ms, samples = f"{export['latency_ms'][name]:.2g} ms", f"on {trained['samples']:,} images{before}"
+    return [
+        Tile(
+            "Parameters", f"{trained['parameters']:,}", f"{size:.2f} MB as ONNX", _files(trained_by, EXPORT)
+        ),
+        Tile("Latency, one image", ms, service, _files(EXPORT, SERVING if service else "")),
+        Tile("Training", duration(trained["fit_seconds"]), samples, _files(trained_by, stage)),
+    ]
 
 
 def _before_training(metrics: MetricsByStage, name: str) -> tuple[str, str]:
     """Return the time that a candidate needed before its own training, and the other stage that logged it."""
-    searched = metrics.get(TUNING, {}).get("search_seconds")
-    if name == "tuned" and searched:
-        return f"after a search of {duration(searched)}", ""
-    head = (metrics.get(TRANSFER, {}).get("models") or {}).get("transfer", {}).get("fit_seconds")
-    if name == "fine_tuned" and head:
-        return f"after {duration(head)} for its head", TRANSFER
+    if name == "tuned":
+        return f"; after a search of {duration(metrics[TUNING]['search_seconds'])}", ""
+    if name == "fine_tuned":
+        head = metrics[TRANSFER]["models"]["transfer"]["fit_seconds"]
+        return f"; after {duration(head)} for its head", TRANSFER
     return "", ""
 
 
 def _service(metrics: MetricsByStage) -> str:
     """Return the median response time of the service, where it was measured."""
-    load = metrics.get(SERVING, {}).get("load") or []
-    alone = [row for row in load if row.get("connections") == row.get("workers") == row.get("pictures") == 1]
+    load = metrics.get(SERVING, {}).get("load", [])
+    alone = [row for row in load if row["connections"] == row["workers"] == row["pictures"] == 1]
     return f"{alone[0]['p50']:.2g} ms by the service" if alone else ""
 
 
@@ -115,7 +110,6 @@ def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tup
         return []
     stage = f"{EVALUATION}/{name}"
     weak = _weak_classes(metrics[stage])
-    classes = len(metrics[stage].get("class_names") or metrics[stage].get("per_class") or ())
     entries = []
     if weak:
         words = f"Deciding alone that an image shows {_weakness(weak)}; in brackets, the precision and its 95% interval."
@@ -126,22 +120,20 @@ def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tup
             "temperature scaling, as the service returns it)."
         )
         entries.append((words, metrics_file("12_report")))
-    if classes:
-        words = (
-            f"Images of anything but its {classes} classes, or from another source: it predicts one of its classes for every "
-            "image, and was tested on its own data set only."
-        )
-        entries.append((words, metrics_file(EXPORT)))
-    return [*entries, ("Decisions about people.", metrics_file(EXPORT))]
+    words = (
+        f"Images of anything but its {len(metrics[stage]['class_names'])} classes, or from another source: it predicts one of its "
+        "classes for every image, and was tested on its own data set only."
+    )
+    return [*entries, (words, metrics_file(EXPORT)), ("Decisions about people.", metrics_file(EXPORT))]
 
 
 def _weak_classes(logged: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the classes whose interval of the precision lies below that of the accuracy, weakest first."""
-    floor = (logged.get("accuracy_ci95") or [0.0])[0]
+    floor = logged["accuracy_ci95"][0]
     weak = [
         (name, scores)
-        for name, scores in (logged.get("per_class") or {}).items()
-        if scores.get("precision_ci95") and scores["precision_ci95"][1] < floor
+        for name, scores in logged["per_class"].items()
+        if scores["precision_ci95"] and scores["precision_ci95"][1] < floor
     ]
     return sorted(weak, key=lambda entry: entry[1]["precision"])[:WEAK_CLASSES]
 
@@ -151,12 +143,4 @@ def _weakness(weak: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         f"{name} ({percent(scores['precision'])}, {interval(*scores['precision_ci95'])})"
         for name, scores in weak
     ]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _ends(ends: Sequence[float] | None, form: Any) -> str:
-    return f"95% interval {form(*ends)}" if ends else ""
-
-
-def _plain(low: float, high: float) -> str:
-    return f"{low:.3f} to {high:.3f}"
+    return listing(words, "or")

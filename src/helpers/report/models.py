@@ -76,39 +76,20 @@ def list_models(metrics: MetricsByStage) -> list[Model]:
     return sorted(logged, key=lambda model: (-model.accuracy, model.parameters or 0))
 
 
-@dataclass(frozen=True)
-class PairedTest:
-    """McNemar's exact test of the best model against another candidate on the validation images, as 10 logged it.
-
-    Attributes:
-        other: the other candidate.
-        points: difference in accuracy, best minus other, in percentage points.
-        ci95: its 95% interval; None where 10 logged none.
-        p_value: of the test.
-        significant: True below the 5% level.
-    """
-
-    other: Model
-    points: float
-    ci95: Sequence[float] | None
-    p_value: float
-    significant: bool
-
-
-def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[PairedTest]:
-    """Return the paired tests of the best model, smallest difference first; none where 10 tested another one.
+def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[dict[str, Any]]:
+    """Return the paired tests of the best model as 10 logged them, smallest difference first; none where it tested another one.
 
     Args:
         metrics: metrics by stage.
         compared: the models, most accurate first.
     """
-    by_name = {model.name: model for model in compared}
+    labels = {model.name: model.label for model in compared}
     tests = [
-        PairedTest(by_name[row["other"]], row["points"], row.get("ci95"), row["p_value"], row["shown"])
+        {**row, "label": labels[row["other"]]}
         for row in metrics.get(EXPORT, {}).get("against_best") or []
-        if row["best"] == compared[0].name and row["other"] in by_name
+        if row["best"] == compared[0].name and row["other"] in labels
     ]
-    return sorted(tests, key=lambda test: test.points)
+    return sorted(tests, key=lambda test: test["points"])
 
 
 def count_validation_images(metrics: MetricsByStage) -> int | None:
@@ -119,59 +100,26 @@ def count_validation_images(metrics: MetricsByStage) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-@dataclass(frozen=True)
-class TestedModel:
-    """One candidate on the test images.
+def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
+    """Return a row for each candidate that was evaluated on the test images, in the order of the stages.
 
-    Attributes:
-        candidate: its name.
-        label: its name in sentences.
-        n: number of test images.
-        accuracy: proportion of test images that are classified correctly.
-        low: lower end of the 95% interval of the accuracy.
-        high: upper end of that interval.
-        macro_f1: mean F1 over the classes.
-        ece: expected calibration error after temperature scaling.
-        latency_ms: prediction time for one image in the served format, or None.
-        source: the file that holds its numbers.
-    """
-
-    candidate: str
-    label: str
-    n: int
-    accuracy: float
-    low: float
-    high: float
-    macro_f1: float
-    ece: float
-    latency_ms: float | None
-    source: str
-
-    @property
-    def interval(self) -> str:
-        """The 95% interval as text."""
-        return interval(self.low, self.high)
-
-
-def list_tested(metrics: MetricsByStage) -> list[TestedModel]:
-    """Return the evaluated candidates, in the order of the stages.
+    `low` and `high` are the ends of the 95% interval of the accuracy, `ece` is the expected calibration error after temperature
+    scaling, and `latency_ms` is the prediction time for one image in the served format, None where it was not measured.
 
     Example:
-        `pd.DataFrame([vars(model) for model in models.list_tested(metrics)])`
+        `pd.DataFrame(models.list_tested(metrics))`
     """
     latency = metrics.get(EXPORT, {}).get("latency_ms") or {}
     return [
-        TestedModel(
-            candidate,
-            logged["label"],
-            logged["n"],
-            logged["accuracy"],
-            *logged["accuracy_ci95"],
-            logged["macro_f1"],
-            logged["ece_scaled"],
-            latency.get(candidate),
-            metrics_file(f"{EVALUATION}/{candidate}"),
-        )
+        {name: logged[name] for name in ("label", "n", "accuracy", "macro_f1")}
+        | {
+            "candidate": candidate,
+            "low": logged["accuracy_ci95"][0],
+            "high": logged["accuracy_ci95"][1],
+            "ece": logged["ece_scaled"],
+            "latency_ms": latency.get(candidate),
+            "source": metrics_file(f"{EVALUATION}/{candidate}"),
+        }
         for candidate in stages.CANDIDATES
         if (logged := metrics.get(f"{EVALUATION}/{candidate}"))
     ]

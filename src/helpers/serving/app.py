@@ -6,17 +6,17 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response, Security
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from helpers.serving import openapi
-from helpers.serving.metrics import CONTENT_TYPE
-from helpers.serving.middleware import PREDICT, RETRY_AFTER, Front, refusal
+from helpers.serving.middleware import PREDICT, Front, refusal
 from helpers.serving.service import Service, ending
 from helpers.serving.settings import Settings
 
@@ -24,13 +24,15 @@ log = logging.getLogger("osemn.serving")
 
 
 def create(settings: Settings) -> FastAPI:
-    """Return the application for a service with these settings."""
+    """Return the application for a service with these settings.
+
+    Raises:
+        OsemnError: there is no version to serve, or it is damaged.
+    """
     service = Service(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if service.holder.served is None:  # unless `server` has loaded it already
-            await asyncio.to_thread(service.begin)
         watching = asyncio.create_task(service.watch())
         facts = {"version": service.holder.served.version.name, "key": bool(service.key)}
         log.info("ready", extra={"facts": facts})
@@ -45,7 +47,8 @@ def create(settings: Settings) -> FastAPI:
     app.state.service = service
     app.include_router(_api(service))
     _add_health(app, service)
-    _add_example(app, service)
+    plain = app.openapi
+    app.openapi = lambda: openapi.with_example(plain(), PREDICT, service.holder.served.shape)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Front, service=service)
     return app
@@ -70,7 +73,7 @@ def _api(service: Service) -> APIRouter:
 
     @api.get("/v1/model", tags=["model"], summary="Describe the served version")
     async def model() -> openapi.ModelFacts:
-        return openapi.ModelFacts.of(service.current())
+        return openapi.ModelFacts.of(service.holder.served)
 
     @api.get("/v1/drift", tags=["model"], summary="Compare recent images with the validation images")
     async def drift() -> openapi.DriftState:
@@ -80,8 +83,8 @@ def _api(service: Service) -> APIRouter:
         added up in /metrics: `osemn_drift_windows_total` with `drifted="yes"`; `osemn_drift_p_value` is the smallest of their
         last windows.
         """
-        state = service.monitor.state() if service.monitor else {}
-        return openapi.DriftState(worker=os.getpid(), workers=service.settings.workers, **state)
+        workers = service.settings.workers
+        return openapi.DriftState(worker=os.getpid(), workers=workers, **service.monitor.state())
 
     return api
 
@@ -93,31 +96,17 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/health/ready", tags=["health"], summary="Check that a proven version is being served")
     async def ready() -> Response:
-        served = service.holder.served
-        if served is None:
-            return JSONResponse({"status": "loading"}, 503, {"Retry-After": RETRY_AFTER})
         if ending.is_set():
             return JSONResponse({"status": "ending"}, 503)
-        return JSONResponse({"status": "ready", "version": served.version.name})
+        return JSONResponse({"status": "ready", "version": service.holder.served.version.name})
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return HTMLResponse((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-
-
-def _add_example(app: FastAPI, service: Service) -> None:
-    """Add an example to the description that the served version accepts."""
-    plain = app.openapi
-
-    def described() -> dict[str, Any]:
-        served = service.holder.served
-        return openapi.with_example(plain(), PREDICT, served.shape) if served else plain()
-
-    app.openapi = described
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

@@ -1,14 +1,13 @@
 """What the tests of the service establish, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from helpers.series.conclusions import Conclusion
 from helpers.serving import drift_power
-from helpers.serving.drift_power import Power
-from helpers.wording import bound, listing
+from helpers.wording import bound, count, listing
 
 DETECTED = 0.9  # the proportion of windows that must raise an alarm for a change to count as detected
 ENOUGH_FOR_P99 = 1_000  # responses: the 99th percentile of fewer rests on less than ten of them
@@ -74,7 +73,7 @@ def latency(load: pd.DataFrame, model_ms: float) -> Conclusion:
     return Conclusion(
         "latency",
         f"Classifying one image over HTTP takes {row['p50']:.2f} ms (median of {row['answers']:,.0f} responses, one worker, "
-        f"{_count(row['connections'], 'connection')}), {times:.1f} times as long as the bare model.",
+        f"{count(row['connections'], 'connection')}), {times:.1f} times as long as the bare model.",
         {"p50_ms": float(row["p50"]), "model_ms": model_ms, "p50_over_model": times},
     )
 
@@ -89,7 +88,7 @@ def throughput(load: pd.DataFrame) -> Conclusion:
     images = float(best["per_second"] * best["pictures"])
     percent, column = (99, "p99") if best["answers"] >= ENOUGH_FOR_P99 else (95, "p95")
     nouns = {"workers": "worker", "connections": "connection", "pictures": "image"}
-    workers, connections, batch = (_count(best[name], noun) for name, noun in nouns.items())
+    workers, connections, batch = (count(best[name], noun) for name, noun in nouns.items())
     return Conclusion(
         "throughput",
         f"The service classifies at most {images:,.0f} images per second, with {workers}, {connections} and {batch} per request; "
@@ -113,13 +112,13 @@ def naive_service(per_second: float, naive_per_second: float, connections: int) 
     times = per_second / naive_per_second
     return Conclusion(
         "naive_service",
-        f"With {_count(connections, 'connection')} and one worker, the service responds to {per_second:,.0f} requests per second, "
+        f"With {count(connections, 'connection')} and one worker, the service responds to {per_second:,.0f} requests per second, "
         f"{times:,.0f} times as many as a naive service that calls model.predict for each request.",
         {"per_second": per_second, "naive_per_second": naive_per_second, "times": times},
     )
 
 
-def drift(alarms: Sequence[Power], power: Sequence[Power]) -> Conclusion:
+def drift(alarms: pd.DataFrame, power: pd.DataFrame) -> Conclusion:
     """Return which changes the drift monitor detects with the middle one of its windows, and how often it raises false alarms.
 
     Args:
@@ -129,15 +128,15 @@ def drift(alarms: Sequence[Power], power: Sequence[Power]) -> Conclusion:
     Example:
         `run.conclude(conclusions.drift(alarms, power))`
     """
-    if not alarms or not power:
+    if alarms.empty or power.empty:
         return Conclusion("drift", "There are too few validation images to watch for drift.")
-    sizes = sorted({one.window for one in power})
+    sizes = sorted(power["window"].unique().tolist())
     window = sizes[len(sizes) // 2]
-    frame = pd.DataFrame([{**vars(one), "rate": one.rate} for one in power if one.window == window])
+    frame = power[power["window"] == window]
     # strengths are in ascending order
     detected = frame[frame["rate"] >= DETECTED].groupby("kind", sort=False)["strength"].first().to_dict()
     missed = frame[frame["rate"] < 0.5].groupby("kind", sort=False)["strength"].last().to_dict()
-    false, windows = sum(one.detected for one in alarms), sum(one.windows for one in alarms)
+    false, windows = alarms[["detected", "windows"]].sum().tolist()
     return Conclusion(
         "drift",
         f"In at least {DETECTED:.0%} of windows of {window} images the drift monitor detects {_changes(detected)}, and stronger "
@@ -150,7 +149,3 @@ def drift(alarms: Sequence[Power], power: Sequence[Power]) -> Conclusion:
 def _changes(strengths: Mapping[str, str]) -> str:
     named = [f"{kind} ({strength})" for kind, strength in strengths.items()]
     return listing(named) if named else "none of the changes"
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"

@@ -1,16 +1,15 @@
 """Measures how often drift is detected: images changed on purpose, in windows of several sizes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 from helpers import paths
 from helpers.interpret import drift
 from helpers.obtain import idx
-from helpers.scoring import wilson_interval
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -47,33 +46,8 @@ CHANGES: dict[str, tuple[Callable[[np.ndarray, float, int], np.ndarray], tuple[f
 CLASS_GROWTH = (1 / 9, 1 / 3, 2 / 3)
 
 
-@dataclass(frozen=True)
-class Power:
-    """How often a change was detected.
-
-    Attributes:
-        kind: such as "rotation".
-        strength: as text, such as "20°".
-        window: images in a window.
-        windows: windows drawn.
-        detected: how many of them raised an alarm.
-    """
-
-    kind: str
-    strength: str
-    window: int
-    windows: int
-    detected: int
-
-    @property
-    def rate(self) -> float:
-        """Proportion of the windows that raised an alarm."""
-        return self.detected / self.windows
-
-    @property
-    def ci95(self) -> tuple[float, float]:
-        """Wilson's interval of the rate."""
-        return wilson_interval(self.detected, self.windows)
+# of a table of results: the change, the images in a window, the windows drawn, and how many of them raised an alarm
+COLUMNS = ("kind", "strength", "window", "windows", "detected", "rate")
 
 
 def reference_of(path: Path) -> drift.DriftReference | None:
@@ -87,11 +61,11 @@ def reference_of(path: Path) -> drift.DriftReference | None:
 
 def false_alarms(
     reference: drift.DriftReference | None, images: np.ndarray, predict: Predict, *, windows: int, seed: int
-) -> list[Power]:
-    """Return how often windows without drift raise an alarm, for each size of window that the reference has a threshold for.
+) -> pd.DataFrame:
+    """Return how often windows without drift raise an alarm, a row for each size of window that the reference has a threshold for.
 
     Args:
-        reference: what windows are compared with; without one, the list is empty.
+        reference: what windows are compared with; without one, there are no rows.
         images: `uint8 [N, H, W, C]`, images without drift that the reference has not seen.
         predict: from images to probabilities and embeddings.
         windows: how many are drawn for each size.
@@ -101,11 +75,9 @@ def false_alarms(
         `drift_power.false_alarms(reference, test.images, predict, windows=1000, seed=0)`
     """
     if reference is None:
-        return []
-    sample = drift.sample(*predict(images), images)
-    return [
-        _examine(reference, sample, "none", "", size, windows, seed) for size in sorted(reference.thresholds)
-    ]
+        return pd.DataFrame(columns=COLUMNS)
+    rows = _examine(reference, drift.sample(*predict(images), images), windows, seed)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def expected_alarms(windows: int) -> float:
@@ -127,11 +99,11 @@ def measure(
     seed: int,
     others: Mapping[str, np.ndarray] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Power]:
-    """Return how often each kind and strength of change is detected, for each size of window.
+) -> pd.DataFrame:
+    """Return how often each kind and strength of change is detected, a row for each size of window.
 
     Args:
-        reference: what windows are compared with; without one, the list is empty.
+        reference: what windows are compared with; without one, there are no rows.
         images: `uint8 [N, H, W, C]`, images that the reference has not seen.
         labels: `[N] int64`, their classes, for changes of the classes' proportions.
         predict: from images to probabilities and embeddings.
@@ -144,7 +116,7 @@ def measure(
         `drift_power.measure(reference, test.images, test.labels, predict, windows=60, seed=0)`
     """
     if reference is None:
-        return []
+        return pd.DataFrame(columns=COLUMNS)
     usual = float(np.mean(labels == 0))
     proportions = [usual + growth * (1.0 - usual) for growth in CLASS_GROWTH]
     cases = [
@@ -156,13 +128,12 @@ def measure(
         *(("other images", name, other, None) for name, other in (others or {}).items()),
         *(("one class", f"{part:.0%}", images, _weights(labels, part)) for part in proportions),
     ]
-    result = []
+    rows = []
     for number, (kind, strength, changed, weights) in enumerate(cases, start=1):
         sample = drift.sample(*predict(changed), changed)
-        for size in sorted(reference.thresholds):
-            result.append(_examine(reference, sample, kind, strength, size, windows, seed, weights))
+        rows += _examine(reference, sample, windows, seed, kind, strength, weights)
         progress(number, len(cases))
-    return result
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _weights(labels: np.ndarray, proportion: float) -> np.ndarray:
@@ -175,21 +146,24 @@ def _weights(labels: np.ndarray, proportion: float) -> np.ndarray:
 def _examine(
     reference: drift.DriftReference,
     sample: drift.Sample,
-    kind: str,
-    strength: str,
-    size: int,
     windows: int,
     seed: int,
+    kind: str = "none",
+    strength: str = "",
     weights: np.ndarray | None = None,
-) -> Power:
-    generator = np.random.default_rng([seed, size])
-    # with replacement if a class that is drawn often, or the sample itself, would soon be used up
-    replace = weights is not None or size > len(sample) // 2
-    detected = 0
-    for turn in range(windows):
-        rows = generator.choice(len(sample), size, replace=replace, p=weights)
-        detected += reference.examine(sample.rows(rows), seed=turn).drifted
-    return Power(kind, strength, size, windows, detected)
+) -> list[tuple[str, str, int, int, int, float]]:
+    """Return how often windows drawn from a sample raise an alarm, for each size that the reference has a threshold for."""
+    rows = []
+    for size in sorted(reference.thresholds):
+        generator = np.random.default_rng([seed, size])
+        # with replacement if a class that is drawn often, or the sample itself, would soon be used up
+        replace = weights is not None or size > len(sample) // 2
+        detected = 0
+        for turn in range(windows):
+            drawn = generator.choice(len(sample), size, replace=replace, p=weights)
+            detected += reference.examine(sample.rows(drawn), seed=turn).drifted
+        rows.append((kind, strength, size, windows, detected, detected / windows))
+    return rows
 
 
 def in_chunks(predict: Predict, size: int = 250) -> Predict:

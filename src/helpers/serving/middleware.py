@@ -17,9 +17,9 @@ from helpers.serving.service import Service
 
 PREDICT = "/v1/predict"
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # what is safe to log and to send back
-RETRY_AFTER = "1"  # seconds
 _CLOSE = {"Connection": "close"}  # the rest of the body is not read
-_HEADERS = {401: {"WWW-Authenticate": "ApiKey"}, 408: _CLOSE, 413: _CLOSE, 503: {"Retry-After": RETRY_AFTER}}
+_RETRY = {"Retry-After": "1"}  # seconds
+_HEADERS = {401: {"WWW-Authenticate": "ApiKey"}, 408: _CLOSE, 413: _CLOSE, 503: _RETRY}
 log = logging.getLogger("osemn.serving")
 
 
@@ -88,14 +88,8 @@ class Front:
             raise RefusedError(503, "requests", "Too many requests are in progress; try again in a moment.")
         predictions = await predict_route.predict(Request(scope, receive), self.service)
         scope["osemn.pictures"] = len(predictions)
-        content = {
-            "request_id": scope["osemn.id"],
-            "model": {
-                "dataset": self.service.settings.dataset,
-                "version": scope["osemn.served"].version.name,
-            },
-            "predictions": predictions,
-        }
+        model = {"dataset": self.service.settings.dataset, "version": scope["osemn.served"].version.name}
+        content = {"request_id": scope["osemn.id"], "model": model, "predictions": predictions}
         body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
         return Response(body, media_type="application/json")
 

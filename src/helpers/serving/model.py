@@ -95,25 +95,19 @@ class Holder:
     """Holds the served version, and takes over the registry's next one once it is proven.
 
     Args:
-        dataset: the data set whose registry is watched.
+        dataset: the data set whose registry is watched; its current version is loaded at once.
+
+    Raises:
+        OsemnError: there is no current version, or it is damaged.
     """
 
     def __init__(self, dataset: str) -> None:
         self.registry = registry.Registry(dataset)
-        self.served: Served | None = None
+        self.served = Served.load(self.registry.current())
         self.refused = 0
         self._tried: tuple[str, int] | None = None  # name and promotion time of the version that failed
         self._tried_at = 0.0
         self._logged: tuple[Any, ...] = ()
-
-    def load(self) -> Served:
-        """Load the registry's current version.
-
-        Raises:
-            OsemnError: there is none, or it is damaged; the version before it stays in service.
-        """
-        self.served = Served.load(self.registry.current())
-        return self.served
 
     def update(self) -> bool:
         """Take over the registry's current version if it is a new one; return whether it was.
@@ -126,15 +120,15 @@ class Holder:
             name = self.registry.promoted()[0]
         except (OsemnError, IndexError, OSError):
             return False
-        if self.served is not None and name == self.served.version.name:
+        before = self.served.version.name
+        if name == before:
             self._tried = None
             return False
         if self._tried == (name, promoted_at) and monotonic() - self._tried_at < RETRY_SECONDS:
             return False
         self._tried, self._tried_at = (name, promoted_at), monotonic()
-        before = self.served.version.name if self.served else "none"
         try:
-            self.load()
+            self.served = Served.load(self.registry.current())
         except (OsemnError, OSError) as error:
             self._refuse(error, name, before)
             return False

@@ -27,10 +27,8 @@ def main(model_file: str, port: str) -> None:
 
     @app.post("/v1/predict")
     async def predict(request: Request) -> list[float]:
-        pixels = np.asarray(Image.open(io.BytesIO(await request.body())))
-        return model.predict(pixels.reshape(1, *model.input.shape[1:]).astype("float32"), verbose=0)[
-            0
-        ].tolist()
+        pixels = np.asarray(Image.open(io.BytesIO(await request.body())), np.float32)
+        return model.predict(pixels.reshape(1, *model.input.shape[1:]), verbose=0)[0].tolist()
 
     uvicorn.run(app, port=int(port), log_level="error")
 

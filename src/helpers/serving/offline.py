@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,8 @@ class FilePrediction:
     """
 
     name: str
-    image: np.ndarray | None
-    prediction: dict
+    image: np.ndarray | None = None
+    prediction: dict = field(default_factory=dict)
     problem: str = ""
     true_class: str = ""
 
@@ -47,21 +47,18 @@ def current(dataset: str) -> Served:
     return Served.load(registry.Registry(dataset).current())
 
 
-def read(served: Served, path: Path, options: ImageOptions | None = None) -> np.ndarray:
-    """Return an image file as the model takes it, `uint8 [H, W, C]`, in any format that 01_acquire reads.
-
-    Raises:
-        ValueError: it cannot be read, is not an image, too large, damaged or blank; the message says which.
-    """
+def read(served: Served, path: Path, options: ImageOptions | None = None) -> FilePrediction:
+    """Return an image file as the model takes it, in any format that 01_acquire reads, or why it cannot be read; not predicted."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images and odd files
             with folders.opened(path) as image:
-                return pictures.prepare(image, *served.shape, options, served.framing)
+                pixels = pictures.prepare(image, *served.shape, options, served.framing)
+        return FilePrediction(str(path), pixels)
     except BlankError as error:
-        raise ValueError(f"it is blank: {error}") from None
+        return FilePrediction(str(path), problem=f"it is blank: {error}")
     except Exception as error:  # Pillow raises almost any exception on damaged files
-        raise ValueError(folders.reason(error, path)) from None
+        return FilePrediction(str(path), problem=folders.reason(error, path))
 
 
 def of_files(
@@ -69,14 +66,11 @@ def of_files(
 ) -> list[FilePrediction]:
     """Return a prediction for each file, in order; a file that cannot be read has a problem instead."""
     predictions = []
-    for path in files:
-        try:
-            image = read(served, path, options)
-        except ValueError as error:
-            predictions.append(FilePrediction(str(path), None, {}, str(error)))
-            continue
-        (prediction,) = served.describe(served.predict(image[np.newaxis])[0])
-        predictions.append(FilePrediction(str(path), image, prediction))
+    for item in (read(served, path, options) for path in files):
+        if item.image is not None:
+            (prediction,) = served.describe(served.predict(item.image[np.newaxis])[0])
+            item = replace(item, prediction=prediction)
+        predictions.append(item)
     return predictions
 
 
@@ -127,19 +121,15 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Seque
             f"Version {served.version.name} has no drift reference: there were too few validation images.",
             "hold out more of them (03_preprocess.validation_fraction) and export again",
         )
-    images, bad = [], []
-    for file in folders.image_files(folder):
-        try:
-            images.append(read(served, file))
-        except ValueError as error:
-            bad.append(FilePrediction(file.name, None, {}, str(error)))
+    items = [read(served, file) for file in folders.image_files(folder)]
+    images = [item.image for item in items if item.image is not None]
     if not images:
         endings = ", ".join(sorted(folders.SUFFIXES))
         raise OsemnError(f"{folder} holds no readable image.", f"name a folder of images ({endings})")
     # shuffled, as one of the tests uses the first images only, and file names may be sorted by class
     stacked = np.random.default_rng(0).permutation(np.stack(images))
     sample = drift.sample(*drift_power.in_chunks(served.predict)(stacked), stacked)
-    return drift.DriftReference.load(path).examine(sample), bad
+    return drift.DriftReference.load(path).examine(sample), [item for item in items if item.problem]
 
 
 def check_grid(path: Path) -> None:
@@ -150,11 +140,9 @@ def check_grid(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent} for {path.name}.", "create it, or name another")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", "name a PNG file for --grid")
+    output_paths.check_file(path)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} is not the name of a PNG file.", "use a name that ends in .png")
-    output_paths.check_file(path)
 
 
 def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -25,38 +25,34 @@ LARGEST_EXAMPLE = 20_000  # numbers in an example; a page with more is slow to r
 class ImageQuery(BaseModel):
     """Options for preparing images."""
 
-    background: Annotated[
-        Literal["white", "black"], Field(description="The colour that replaces transparency.")
-    ] = "white"
-    invert: Annotated[
-        bool, Field(description="Whether to invert brightness; ignored for images that are framed.")
-    ] = False
-    frame: Annotated[
-        bool,
-        Field(
-            description="Whether to frame images of other sizes than the model's as the data set's own were."
-        ),
-    ] = True
+    background: Literal["white", "black"] = Field(
+        "white", description="The colour that replaces transparency."
+    )
+    invert: bool = Field(
+        False, description="Whether to invert brightness; ignored for images that are framed."
+    )
+    frame: bool = Field(
+        True,
+        description="Whether to frame images of other sizes than the model's as the data set's own were.",
+    )
 
 
 class ClassProbability(BaseModel):
     """A class and its calibrated probability."""
 
-    name: Annotated[str, Field(alias="class")]
+    name: str = Field(alias="class")
     probability: float
 
 
 class Prediction(BaseModel):
     """The prediction for one image."""
 
-    name: Annotated[str, Field(alias="class")]
+    name: str = Field(alias="class")
     label: int
-    confidence: Annotated[float, Field(description="Calibrated probability of the predicted class.")]
-    probabilities: Annotated[dict[str, float], Field(description="The model's own output.")]
-    calibrated: Annotated[dict[str, float], Field(description="Probabilities after temperature scaling.")]
-    top: Annotated[
-        list[ClassProbability], Field(description="The most probable classes; the first is the prediction.")
-    ]
+    confidence: float = Field(description="Calibrated probability of the predicted class.")
+    probabilities: dict[str, float] = Field(description="The model's own output.")
+    calibrated: dict[str, float] = Field(description="Probabilities after temperature scaling.")
+    top: list[ClassProbability] = Field(description="The most probable classes; the first is the prediction.")
 
 
 class ServedModel(BaseModel):
@@ -77,7 +73,7 @@ class Predictions(BaseModel):
 class ErrorDetail(BaseModel):
     """Why a request was refused."""
 
-    reason: Annotated[str, Field(description="A short name, as counted in /metrics.")]
+    reason: str = Field(description="A short name, as counted in /metrics.")
     message: str
 
 
@@ -128,11 +124,11 @@ class DriftState(BaseModel):
 
     worker: int
     workers: int
-    watched: Annotated[bool, Field(description="Whether the version has a drift reference.")] = False
-    window: Annotated[int, Field(description="Images in a window.")] = 0
-    collected: Annotated[int, Field(description="Images in the current window so far.")] = 0
-    examined: Annotated[int, Field(description="Windows examined.")] = 0
-    last: Annotated[dict[str, Any] | None, Field(description="The result of the last window.")] = None
+    watched: bool = Field(description="Whether the version has a drift reference.")
+    window: int = Field(description="Images in a window.")
+    collected: int = Field(description="Images in the current window so far.")
+    examined: int = Field(description="Windows examined.")
+    last: dict[str, Any] | None = Field(description="The result of the last window.")
 
 
 _FILE: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -146,12 +142,7 @@ _PIXELS: dict[str, Any] = {
 def _list_of(name: str, items: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of an object with one list in it."""
     listed = {"type": "array", "minItems": 1, "maxItems": _LIMITS.max_images, "items": items}
-    return {
-        "type": "object",
-        "required": [name],
-        "additionalProperties": False,
-        "properties": {name: listed},
-    }
+    return {"type": "object", "required": [name], "additionalProperties": False, "properties": {name: listed}}
 
 
 # what FastAPI cannot derive, as the service reads the body itself

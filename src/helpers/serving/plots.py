@@ -1,6 +1,6 @@
 """Figures of the service: latency and throughput, what a request's time is spent on, how often drift is detected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
 from helpers import figures
-from helpers.serving.drift_power import Power
+from helpers.scoring import wilson_interval
 
 
 def latency_and_throughput(table: pd.DataFrame) -> Figure:
@@ -72,7 +72,7 @@ def cost(parts: Mapping[str, float]) -> Figure:
     return figures.with_alt(figure, f"Milliseconds of one request by part: {listed}.")
 
 
-def drift_power(power: Sequence[Power]) -> Figure:
+def drift_power(power: pd.DataFrame) -> Figure:
     """Return the proportion of windows in which a change is detected, by size of window, kind and strength.
 
     Args:
@@ -81,22 +81,23 @@ def drift_power(power: Sequence[Power]) -> Figure:
     Example:
         `run.show(plots.drift_power(power), "drift_power")`
     """
-    kinds = list(dict.fromkeys(one.kind for one in power))
-    if not kinds:
+    if power.empty:
         few = "There are too few validation images to watch for drift."
         return figures.with_alt(figures.sentence(few), few)
+    kinds = power.groupby("kind", sort=False)
     columns = min(3, len(kinds))
     rows = -(-len(kinds) // columns)
     figure, axes = figures.subplots(rows, columns, width=4.2 * columns, height=3.2 * rows, sharey=True)
     for axis in axes.flat[len(kinds) :]:
         axis.set_visible(False)
-    for axis, kind in zip(axes.flat, kinds, strict=False):
-        _draw_power(axis, [one for one in power if one.kind == kind])
+    for axis, (kind, rows_of_kind) in zip(axes.flat, kinds, strict=False):
+        _draw_power(axis, rows_of_kind)
         axis.set_title(kind, fontsize=11)
     for row in axes:
         row[0].set_ylabel("windows with an alarm")
-    largest = max(one.window for one in power)
-    listed = ", ".join(f"{one.kind} {one.strength} {one.rate:.0%}" for one in power if one.window == largest)
+    largest = power["window"].max()
+    longest = power[power["window"] == largest].itertuples()
+    listed = ", ".join(f"{row.kind} {row.strength} {row.rate:.0%}" for row in longest)
     return figures.with_alt(
         figure,
         "Proportion of windows in which a change is detected, against the size of the window, by kind and strength. In windows of "
@@ -104,16 +105,16 @@ def drift_power(power: Sequence[Power]) -> Figure:
     )
 
 
-def _draw_power(axis: Axes, power: Sequence[Power]) -> None:
+def _draw_power(axis: Axes, power: pd.DataFrame) -> None:
     """Draw one line with Wilson's intervals for each strength."""
     styles = zip(figures.COLORS, ("-o", "--s", ":^"), strict=False)
-    for (color, line), strength in zip(styles, dict.fromkeys(one.strength for one in power), strict=False):
-        ones = [one for one in power if one.strength == strength]
-        rates = np.array([one.rate for one in ones])
-        errors = np.abs(np.array([one.ci95 for one in ones]).T - rates)
-        windows = [one.window for one in ones]
-        axis.errorbar(windows, rates, errors, fmt=line, capsize=3, color=color, label=strength)
-    sizes = sorted({one.window for one in power})
+    for (color, line), (strength, rows) in zip(styles, power.groupby("strength", sort=False), strict=False):
+        ends = np.transpose(
+            [wilson_interval(*counts) for counts in zip(rows["detected"], rows["windows"], strict=True)]
+        )
+        errors = np.abs(ends - rows["rate"].to_numpy())
+        axis.errorbar(rows["window"], rows["rate"], errors, fmt=line, capsize=3, color=color, label=strength)
+    sizes = sorted(power["window"].unique())
     axis.set_xscale("log")
     axis.set_xticks(sizes, sizes)
     axis.minorticks_off()

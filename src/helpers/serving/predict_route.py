@@ -27,7 +27,7 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
     Raises:
         RefusedError: the request is invalid or too large, or the service is overloaded.
     """
-    served = request.scope["osemn.served"] = service.current()
+    served = request.scope["osemn.served"] = service.holder.served
     service.pool.demand_room()
     options = _options(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -103,10 +103,8 @@ def _serve(settings: Settings, listening: socket.socket | None = None, ready: An
 
         http = functools.partial(http_limits.Protocol, head_seconds=settings.timeout)
     logs.set_up()
-    application = app.create(settings)
-    application.state.service.begin()  # not by uvicorn, which would print a traceback instead of the error
     configuration = uvicorn.Config(
-        application,
+        app.create(settings),
         loop="uvloop" if os.name == "posix" else "auto",
         http=http,
         access_log=False,

@@ -10,7 +10,6 @@ import numpy as np
 
 from helpers.obtain.pictures import ImageOptions
 from helpers.serving import decode
-from helpers.serving.decode import RefusedError
 from helpers.serving.drift_monitor import DriftMonitor
 from helpers.serving.metrics import Metrics
 from helpers.serving.model import Holder, Served
@@ -27,7 +26,11 @@ ending = threading.Event()
 
 
 class Service:
-    """What all requests of a worker share."""
+    """What all requests of a worker share.
+
+    Raises:
+        OsemnError: there is no version to serve, or it is damaged.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.metrics = settings, Metrics()
@@ -36,14 +39,6 @@ class Service:
         self.monitor: DriftMonitor | None = None
         self.key = os.environ.get(API_KEY, "")
         self.buffered = 0  # bytes of bodies in memory
-
-    def begin(self) -> None:
-        """Load and prove the current version.
-
-        Raises:
-            OsemnError: there is none, or it is damaged.
-        """
-        self.holder.load()
         self._watch_for_drift()
         self.metrics.workers.set(1)
 
@@ -74,7 +69,7 @@ class Service:
         """Return the predictions for images of the model's shape; runs in the pool."""
         probabilities, embeddings = served.predict(images)
         monitor = self.monitor
-        if monitor is not None and monitor.served is served:  # a swap may have come in between
+        if monitor.served is served:  # a swap may have come in between
             monitor.add(images, probabilities, embeddings)
         predictions = served.describe(probabilities)
         for prediction in predictions:
@@ -117,13 +112,3 @@ class Service:
         """Read pixels from JSON and classify them; runs in the pool."""
         images = decode.read_json(content, served.shape, self.settings)
         return self.predict(served, 255.0 - images if options.invert else images)
-
-    def current(self) -> Served:
-        """Return the version that is served.
-
-        Raises:
-            RefusedError: 503, it is still being loaded.
-        """
-        if self.holder.served is None:
-            raise RefusedError(503, "loading", "The model is being loaded; try again in a moment.")
-        return self.holder.served

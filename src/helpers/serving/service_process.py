@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,5 +147,5 @@ def _is_ready(port: int) -> bool:
     try:
         with DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=2.0) as response:
             return response.status == 200
-    except (OSError, urllib.error.URLError):
+    except OSError:  # such as urllib's own errors
         return False

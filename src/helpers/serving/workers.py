@@ -94,9 +94,8 @@ class Supervisor:
         if worker.process.is_alive():
             return worker
         if worker.again_at is None:
-            mark_process_dead(
-                worker.process.pid, os.environ[SHARED]
-            )  # its requests are not in progress any more
+            # its requests are not in progress any more
+            mark_process_dead(worker.process.pid, os.environ[SHARED])
             young = monotonic() - worker.began < STEADY_SECONDS
             worker.pause = min(max(FIRST_PAUSE, 2.0 * worker.pause), LONGEST_PAUSE) if young else 0.0
             worker.again_at = monotonic() + worker.pause

@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.errors import OsemnError, UsageError
 from helpers.interpret.calibration import at_temperature, check_probabilities
-from helpers.scoring import wilson_interval
+from helpers.scoring import check_lengths, wilson_interval
 
 IMAGES = 1_000  # amounts are per 1,000 images
 CHECK_ALL = math.nextafter(1.0, 2.0)
@@ -122,11 +122,7 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, temperature: float 
         )
     given = np.asarray(probabilities)
     scaled = at_temperature(check_probabilities(given, given.shape[-1] if given.ndim else 0), temperature)
-    if len(scaled) != len(labels) or len(labels) == 0:
-        raise OsemnError(
-            f"There are {len(scaled)} predictions for {len(labels)} labels.",
-            "predict each image exactly once",
-        )
+    check_lengths(labels, scaled)
     return Predictions(scaled.max(axis=1), given.argmax(axis=1) == np.asarray(labels))
 
 
@@ -193,11 +189,9 @@ def compare_thresholds(given: Predictions, costs: Costs, threshold: float, other
     everything = low == 0 and high > 1
     possible = [False, False] if low == high else [True, True]
     amount = _bootstrap([rest, correct, wrong], [0.0, gain, gain - costs.stake], [not everything, *possible])
-    return (
-        amount
-        if threshold <= other
-        else Amount(0.0 - amount.value, (0.0 - amount.ci95[1], 0.0 - amount.ci95[0]))
-    )
+    if threshold <= other:
+        return amount
+    return Amount(0.0 - amount.value, (0.0 - amount.ci95[1], 0.0 - amount.ci95[0]))
 
 
 def _bootstrap(counts: Sequence[int], values: Sequence[float], possible: Sequence[bool]) -> Amount:
@@ -225,6 +219,9 @@ def apply_threshold(given: Predictions, costs: Costs, threshold: float) -> Outco
 
     Raises:
         UsageError: the threshold is not a number.
+
+    Example:
+        `cost_model.apply_threshold(test, prices, 0.9).proportion`
     """
     if math.isnan(threshold):
         raise UsageError("The threshold is not a number.", "give a confidence from 0 to 1")
@@ -271,19 +268,8 @@ def thresholds_around(threshold: float, given: Predictions, count: int = 60) -> 
     They include the threshold itself. The closer it is to 1, the closer to 1 they start.
 
     Example:
-        `cost_model.apply_thresholds(test, prices, cost_model.thresholds_around(plan.chosen.threshold, test))`
+        `thresholds = cost_model.thresholds_around(plan.chosen.threshold, test)`
     """
     low = 0.0 if threshold > 1 else min(max(0.0, 1.0 - 10.0 * (1.0 - threshold)), 0.99)
     even, held = np.linspace(low, 1.0, count), np.quantile(given.confidence, np.linspace(0.0, 1.0, count))
     return np.unique(np.concatenate([even, held[held > low], [min(max(threshold, low), 1.0)]]))
-
-
-def apply_thresholds(
-    given: Predictions, costs: Costs, thresholds: Sequence[float] | np.ndarray
-) -> tuple[Outcome, ...]:
-    """Return the results of some thresholds on the same images.
-
-    Example:
-        `curve = cost_model.apply_thresholds(test, prices, [0.5, 0.9])`
-    """
-    return tuple(apply_threshold(given, costs, float(threshold)) for threshold in thresholds)

@@ -17,7 +17,7 @@ def thresholds(plan: Plan, curve: Sequence[Outcome], unit: str) -> Figure:
 
     Args:
         plan: its threshold is marked.
-        curve: results of rising thresholds on the plan's test images, as from `cost_model.apply_thresholds`.
+        curve: results of rising thresholds on the plan's test images, from `cost_model.apply_threshold`.
         unit: the unit of money, such as "EUR".
 
     Example:

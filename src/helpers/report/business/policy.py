@@ -63,10 +63,10 @@ def choose_policy(validation: Predictions, test: Predictions, costs: Costs) -> P
         `plan = policy.choose_policy(validation, test, cost_model.Costs(0.2, 0.5, 0.08, 0.0001))`
     """
     threshold = cost_model.choose_threshold(validation, costs)
-    machine, chosen = (
-        cost_model.apply_threshold(validation, costs, end).saving.value for end in (0.0, threshold)
-    )
-    best = PERSON if max(machine, chosen) <= 0 else MACHINE if machine >= chosen else THRESHOLD
+    savings = {PERSON: 0.0}
+    for name, end in ((MACHINE, 0.0), (THRESHOLD, threshold)):
+        savings[name] = cost_model.apply_threshold(validation, costs, end).saving.value
+    best = max(savings, key=lambda name: savings[name])  # the first of equal ones
     results = (cost_model.apply_threshold(test, costs, end) for end in (threshold, 0.0))
     return Plan(costs, len(validation.correct), best, *results)
 
@@ -170,17 +170,13 @@ def assumption(costs: Costs) -> str:
 def sensitivity_sentence(plan: Plan, rows: Sequence[Mapping[str, Any]], unit: str) -> str:
     """Return how far policy, threshold and saving depend on the costs, as a sentence; `rows` are from `vary_costs`."""
     changed = [f"{row['cost']} × {row['factor']:g}" for row in rows if row["policy"] != plan.policy]
-    best = (
-        f"the best policy changes with {wording.listing(changed)}"
-        if changed
-        else "the best policy stays the same"
-    )
-    thresholds = [row["threshold"] for row in rows] + [
-        plan.chosen.threshold if plan.policy == THRESHOLD else None
-    ]
-    known = [min(threshold, 1.0) for threshold in thresholds if threshold is not None]
+    best = f"changes with {wording.listing(changed)}" if changed else "stays the same"
+    thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
+    if plan.policy == THRESHOLD:
+        thresholds.append(plan.chosen.threshold)
+    known = [min(threshold, 1.0) for threshold in thresholds]
     savings = [row["saving"] for row in rows] + [plan.saving.value]
-    text = f"When one cost at a time is halved or doubled, {best}."
+    text = f"When one cost at a time is halved or doubled, the best policy {best}."
     if known:
         text += f" The threshold is {_range(shown_threshold(min(known)), shown_threshold(max(known)))}."
     return f"{text} The saving is {_range(money(min(savings)), money(max(savings)))} {unit} per {cost_model.IMAGES:,} images."

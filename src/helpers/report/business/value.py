@@ -60,29 +60,28 @@ def summarise(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) ->
         currency: the unit of money.
 
     Example:
-        `value.summarise(plan, others, "EUR")["sensitivity"]["rows"]`
+        `pd.DataFrame(value.summarise(plan, others, "EUR")["sensitivity"]["rows"])`
     """
+    rows = [_row(row, currency) for row in others]
     checks = plan.policy == policy.THRESHOLD and plan.chosen.threshold <= 1
-    saving = f"Saving, {currency} per 1,000"
     return {
         "text": policy.conclusion(plan, currency).text,
         "others": policy.sensitivity_sentence(plan, others, currency),
         "assumptions": policy.assumption(plan.costs),
         "threshold": plan.chosen.threshold if checks else None,
-        "sensitivity": {
-            "head": ["Cost", "Changed to", "Best policy", "Threshold", "Automated", saving],
-            "rows": [_row(row) for row in others],
-        },
+        # the order of the columns: JSON files are written with sorted keys
+        "sensitivity": {"head": list(rows[0]), "rows": rows},
     }
 
 
-def _row(row: Mapping[str, Any]) -> list[str]:
-    low, high = row["saving_ci95"]
-    return [
-        NAMES[row["cost"]],
-        f"{np.format_float_positional(row['value'], precision=6, trim='-')} (× {row['factor']:g})",
-        POLICIES[row["policy"]],
-        "–" if row["threshold"] is None else policy.shown_threshold(min(row["threshold"], 1.0)),
-        percent(row["proportion"]),
-        f"{policy.money(row['saving'])} ({policy.money(low)} to {policy.money(high)})",
-    ]
+def _row(row: Mapping[str, Any], currency: str) -> dict[str, str]:
+    saving, low, high = (policy.money(amount) for amount in (row["saving"], *row["saving_ci95"]))
+    value = np.format_float_positional(row["value"], precision=6, trim="-")
+    return {
+        "Cost": NAMES[row["cost"]],
+        "Changed to": f"{value} (× {row['factor']:g})",
+        "Best policy": POLICIES[row["policy"]],
+        "Threshold": "–" if row["threshold"] is None else policy.shown_threshold(min(row["threshold"], 1.0)),
+        "Automated": percent(row["proportion"]),
+        f"Saving, {currency} per 1,000": f"{saving} ({low} to {high})",
+    }

@@ -3,22 +3,19 @@
 import base64
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from helpers import paths, wording
+from helpers import paths
 from helpers.errors import OsemnError
-from helpers.report import collect, conclusions, evidence, models, provenance
+from helpers.report import collect, conclusions, evidence, provenance
 from helpers.report.html import pages
 from helpers.report.html.cells import Heading
 from helpers.report.html.notebook import as_webp
+from helpers.report.regression import reference
 
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
-COST_FIGURES = (
-    (SUMMARY_STAGE, "figures/accuracy_against_cost.png"),
-    ("04_baseline", "figures/return_on_complexity.png"),
-)
-VALUE_FIGURE = "figures/business_value.png"
+COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")
+VALUE_FIGURE = "12_report/figures/business_value.png"
 TALL = 1.5  # height over width from which a figure scrolls in its own box
 
 
@@ -57,22 +54,19 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
     series = renderer.series
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
-    cost_figures = (_figure(series, stage, file) for stage, file in COST_FIGURES)
+    cost_figures = (load_figure(series, place) for place in COST_FIGURES)
     context: dict[str, Any] = {
         "summary": summary,
-        "business": summary["business"],
-        "value_figure": _figure(series, SUMMARY_STAGE, VALUE_FIGURE),
+        "value_figure": load_figure(series, VALUE_FIGURE),
         "last": last,
         "demo": demo,
         "changes": changes,
-        "models": [models.Model(**entry) for entry in summary["models"]],
-        "tested": [models.TestedModel(**entry) for entry in summary["tested"]],
         "cost_figure": next((drawn for drawn in cost_figures if drawn is not None), None),
         "exhibits": [
-            (one, series.by_name[one.stage], _figure(series, one.stage, one.figure))
+            (one, series.by_name[one.stage], load_figure(series, one.figure))
             for one in evidence.exhibits(series)
         ],
-        "lessons": [(lesson, _figure_at(series, lesson["figure"])) for lesson in summary["post_mortem"]],
+        "lessons": [(lesson, load_figure(series, lesson["figure"])) for lesson in summary["post_mortem"]],
         "sources": {record.metrics_shown: record for record in series.records},
         "unfinished": [record for record in series.records if record.state != collect.DONE],
         "total_seconds": sum(record.seconds or 0 for record in series.records),
@@ -80,12 +74,9 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
         "finished": provenance.finished(series),
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
-        "run_command": series.command,
-        "accept_command": series.command.replace("osemn run", "osemn report") + " --accept",
+        "accept_command": reference.command(series.dataset, series.profile),
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
-    words = (wording.percent, wording.duration, wording.microseconds, wording.capital)
-    context |= {word.__name__: word for word in words}
     return renderer.page("index.html.j2", title="Report", contents=_contents(context), **context)
 
 
@@ -95,7 +86,7 @@ def _contents(context: dict[str, Any]) -> list[Heading]:
         ("summary", "Summary", True),
         ("conclusions", "Conclusions", summary["best_model"]),
         ("evidence", "Evidence", context["exhibits"] or summary["data"]),
-        ("value", "Business value", context["business"]),
+        ("value", "Business value", summary["business"]),
         ("post-mortem", "Post-mortem and limits", context["lessons"]),
         ("changes", "Changes since the accepted run", context["changes"] is not None or summary["lead"]),
         ("provenance", "Provenance", True),
@@ -105,41 +96,28 @@ def _contents(context: dict[str, Any]) -> list[Heading]:
 
 def _summary(record: collect.Record, title: str) -> dict[str, Any]:
     """Return the summary that 12_report wrote; an empty one where it wrote none, or one of another schema."""
-    empty = conclusions.summarise({}, title)
-    if not record.holds(SUMMARY):
-        return empty
-    try:
+    if record.holds(SUMMARY):
         content = json.loads((record.folder / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError:
-        return empty
-    fits = isinstance(content, dict) and content.get("schema") == conclusions.SCHEMA
-    return content if fits else empty
+        if content.get("schema") == conclusions.SCHEMA:
+            return content
+    return conclusions.summarise({}, title)
 
 
-def _figure_at(series: collect.Series, place: str) -> PageFigure | None:
-    """Return the figure at `<stage>/figures/<name>.png`."""
-    stage, _, file = place.partition("/figures/")
-    return _figure(series, stage, f"figures/{file}") if file else None
+def load_figure(series: collect.Series, place: str) -> PageFigure | None:
+    """Return the figure at `<stage>/figures/<name>.png`, with its description as alt text, as WebP where that is smaller.
 
-
-def _figure(series: collect.Series, stage: str, file: str) -> PageFigure | None:
-    """Return a figure of a stage, or None where the stage left none.
-
-    Raises:
-        OsemnError: the file has no description.
-    """
-    record = series.by_name[stage]
-    return load_figure(record.folder / file, record) if file and record.holds(file) else None
-
-
-def load_figure(file: Path, record: collect.Record) -> PageFigure | None:
-    """Return a PNG file with its description as alt text, as WebP where that is smaller; None for other files.
+    It is None where the place is empty, the stage left no such file, or the file is not a PNG.
 
     Raises:
         OsemnError: the file has no description.
     """
     from PIL import Image
 
+    stage, _, name = place.partition("/figures/")
+    if not name or not series.by_name[stage].holds(f"figures/{name}"):
+        return None
+    record = series.by_name[stage]
+    file = record.folder / "figures" / name
     content = file.read_bytes()
     if not content.startswith(b"\x89PNG"):
         return None

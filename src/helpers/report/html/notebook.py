@@ -22,18 +22,11 @@ class DescribeCells(Preprocessor):
         for number, cell in enumerate(nb.cells):
             tags = cell.metadata.get("tags", []) if cell.cell_type == "code" else []
             role = next((tag for tag in (INJECTED, PARAMETERS) if tag in tags), "")
-            cell.metadata["report"] = {
-                "number": number,
-                "role": role,
-                "lines": len(cell.source.splitlines()),
-                "parameters": [],
-            }
-        by_role = {
-            role: [c for c in nb.cells if c.metadata.report.role == role] for role in (PARAMETERS, INJECTED)
-        }
-        if len(by_role[PARAMETERS]) == 1:
-            cell = by_role[PARAMETERS][0]
-            cell.metadata.report.parameters = _parameters(cell.source, [c.source for c in by_role[INJECTED]])
+            cell.metadata["report"] = {"number": number, "role": role}
+        injected = [cell.source for cell in nb.cells if cell.metadata.report.role == INJECTED]
+        for cell in nb.cells:
+            if cell.metadata.report.role == PARAMETERS:
+                cell.metadata.report.parameters = _parameters(cell.source, injected)
         return nb, resources
 
 

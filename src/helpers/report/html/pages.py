@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from markupsafe import Markup
 from helpers import paths
 from helpers.report import collect
 from helpers.report.html import cells
+from helpers.wording import capital, duration, interval, microseconds, moment, percent
 
 if TYPE_CHECKING:
     from nbconvert.exporters.html import HTMLExporter
@@ -29,8 +28,7 @@ class Renderer:
         """Load the templates."""
         self.series = series
         self.folder = folder = collect.template_folder()
-        self.css = (folder / "report.css").read_text(encoding="utf-8")
-        self.js = (folder / "report.js").read_text(encoding="utf-8")
+        js = (folder / "report.js").read_text(encoding="utf-8")
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(folder),
             autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
@@ -38,18 +36,19 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.filters.update(clock=clock, moment=moment)
+        words = (percent, interval, duration, microseconds, moment, capital)
+        self.environment.globals |= {
+            **{word.__name__: word for word in words},
+            "series": series,
+            "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
+            "js": Markup(js),
+            "js_hash": _script_hash(js),
+        }
         self.exporter = _exporter(folder)
 
     def page(self, template: str, **context: Any) -> str:
         """Return a complete page from one of the layouts."""
-        return self.environment.get_template(template).render(
-            series=self.series,
-            css=Markup(self.css),
-            js=Markup(self.js),
-            js_hash=_script_hash(self.js),
-            **context,
-        )
+        return self.environment.get_template(template).render(context)
 
     def notebook(self, record: collect.Record) -> str:
         """Return the page of one executed notebook, with smaller images where it would be too large.
@@ -109,21 +108,3 @@ def _exporter(folder: Path, *, shrink: bool = False) -> "HTMLExporter":
 def _script_hash(script: str) -> str:
     """Return the hash by which a content security policy allows one inline script and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def clock(seconds: float | None) -> str:
-    """Return seconds as text: `0.4 s`, `12 s`, `3 min 20 s`."""
-    if seconds is None:
-        return "–"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def moment(iso: str | None) -> str:
-    """Return an ISO time as `2025-01-31 09:30 UTC`."""
-    if not iso:
-        return "–"
-    text = datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M %Z")
-    return re.sub(r"\+00:?00$", "UTC", text).strip()

@@ -1,13 +1,12 @@
 """Accepts a run: writes the reference to which later runs are compared."""
 
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.report import collect, models
+from helpers.report import collect, models, provenance
 from helpers.report.regression import reference
 from helpers.series import manifests
 
@@ -83,7 +82,7 @@ def build(series: collect.Series) -> dict[str, Any]:
         "champion": champion,
         "candidates": {name: _entry(candidate) for name, candidate in candidates.items()},
         "validation": validation(series),
-        **environment(record.manifest for record in series.records),
+        **provenance.environment(record.manifest for record in series.records),
     }
     return {**content, "sha256": reference.content_sha256(content)}
 
@@ -102,17 +101,3 @@ def validation(series: collect.Series) -> dict[str, float]:
     """Return the validation accuracy of every compared model, by label."""
     metrics = {record.stage.name: record.metrics for record in series.records if record.intact}
     return {model.label: model.accuracy for model in models.list_models(metrics)}
-
-
-def environment(run: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the seeds, machines and versions in manifests, each value once."""
-    run = list(run)
-    versions: dict[str, set[str]] = {}
-    for manifest in run:
-        for name, version in manifest["versions"].items():
-            versions.setdefault(name, set()).add(version)
-    return {
-        "seeds": sorted({str(manifest["seed"]) for manifest in run}),
-        "machines": sorted({f"{manifest['cpu']}, {manifest['cores']} cores" for manifest in run}),
-        "versions": {name: sorted(values) for name, values in sorted(versions.items())},
-    }

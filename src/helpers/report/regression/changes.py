@@ -8,7 +8,7 @@ from helpers.report import collect
 from helpers.report.regression import accept, comparisons, differences, reference
 from helpers.report.regression.comparisons import NOT_SIGNIFICANT, REGRESSION, Change, Compared, Pair
 from helpers.report.regression.reference import AcceptedCandidate, AcceptedRun
-from helpers.wording import capital, listing, percent
+from helpers.wording import capital, count, listing, percent
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Changes:
             return f"No candidate can be compared with the run accepted on {self.when}."
         counts = [len(self.having(verdict)) for verdict in ("improvement", REGRESSION, NOT_SIGNIFICANT)]
         return (
-            f"Since the run accepted on {self.when}: {_count(counts[0], 'improvement')}, {_count(counts[1], REGRESSION)}; "
+            f"Since the run accepted on {self.when}: {count(counts[0], 'improvement')}, {count(counts[1], REGRESSION)}; "
             f"{counts[2]:,} of {sum(counts):,} tested differences are not significant."
         )
 
@@ -127,7 +127,7 @@ class Changes:
         for one in self.compared:
             lines += [change.sentence for change in one.listed]
             if one.unlisted and not one.same:
-                classes = _count(one.unlisted, "class", "classes")
+                classes = count(one.unlisted, "class", "classes")
                 lines.append(f"{capital(one.label)}: recall of {classes}: {NOT_SIGNIFICANT}.")
         return [*lines, *self.others, *self.environment]
 
@@ -201,7 +201,7 @@ def refuse(changes: Changes, dataset: str, profile: str) -> None:
     if worse:
         listed = "\n".join(f"  - {sentence}" for sentence in worse)
         raise OsemnError(
-            f"{capital(_count(len(worse), REGRESSION))} since the run accepted on {changes.when}:\n{listed}",
+            f"{capital(count(len(worse), REGRESSION))} since the run accepted on {changes.when}:\n{listed}",
             f"find the cause, or accept the present run: {reference.command(dataset, profile)}",
         )
 
@@ -228,7 +228,3 @@ def _seeds(series: collect.Series) -> str:
         return ""
     reached = listing([percent(accuracy) for accuracy in sorted(accuracies)])
     return f"Here the {len(accuracies)} seeds of the champion reach a test accuracy of {reached}."
-
-
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{f'{number:,}' if number else 'no'} {noun if number < 2 else plural or noun + 's'}"

@@ -1,7 +1,7 @@
 """Compares candidates before and after: each score, and whether its difference is significant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -116,14 +116,9 @@ class Compared:
     changes: tuple[Change, ...]
 
     @property
-    def main(self) -> tuple[Change, ...]:
-        """The changes of all scores but those of single classes."""
-        return tuple(change for change in self.changes if change.score != RECALL)
-
-    @property
     def listed(self) -> tuple[Change, ...]:
-        """The rows of a table: the main changes, and the classes whose recall changed significantly."""
-        return (*self.main, *(c for c in self.changes if c.score == RECALL and c.significant))
+        """The rows of a table: all changes but those of the classes whose recall did not change significantly."""
+        return tuple(change for change in self.changes if change.score != RECALL or change.significant)
 
     @property
     def unlisted(self) -> int:
@@ -165,10 +160,10 @@ def compare(pairs: Sequence[Pair]) -> list[Compared]:
     places = [(pair, index) for pair in pairs for index in range(len(pair.after.class_names))]
     recalls = iter(_corrected([_recall(pair, index) for pair, index in places]))
     compared = []
-    for position, pair in enumerate(pairs):
+    for pair, of_accuracy, of_macro_f1 in zip(pairs, accuracy, macro_f1, strict=True):
         changes = [
-            _change(pair, ACCURACY, accuracy[position], pair.after.accuracy),
-            _change(pair, MACRO_F1, macro_f1[position], pair.after.macro_f1),
+            _change(pair, ACCURACY, of_accuracy, pair.after.accuracy),
+            _change(pair, MACRO_F1, of_macro_f1, pair.after.macro_f1),
             _calibration(pair),
         ]
         for index, name in enumerate(pair.after.class_names):
@@ -181,10 +176,10 @@ def compare(pairs: Sequence[Pair]) -> list[Compared]:
     return compared
 
 
-def _corrected(tests: Sequence[TestedChange | None]) -> list[tuple[TestedChange, float] | None]:
+def _corrected(tests: Sequence[TestedChange | None]) -> list[TestedChange | None]:
     """Return each test with its corrected p-value; None stays None and does not count."""
     corrected = iter(significance.holm([test.p_value for test in tests if test is not None]))
-    return [None if test is None else (test, next(corrected)) for test in tests]
+    return [None if test is None else replace(test, p_value=next(corrected)) for test in tests]
 
 
 def _accuracy(pair: Pair) -> TestedChange:
@@ -219,17 +214,14 @@ def _recall(pair: Pair, index: int) -> TestedChange | None:
     return significance.paired_proportion(after.labels[mine], one, other)
 
 
-def _change(
-    pair: Pair, score: str, tested: tuple[TestedChange, float] | None, now: float, of_class: str = ""
-) -> Change:
-    if tested is None:
+def _change(pair: Pair, score: str, test: TestedChange | None, now: float, of_class: str = "") -> Change:
+    if test is None:
         return Change(pair.label, score, of_class, now, now, None, None, UNCHANGED)
-    test, p_value = tested
     verdict = NOT_SIGNIFICANT
-    if p_value < significance.LEVEL:
+    if test.p_value < significance.LEVEL:
         verdict = IMPROVEMENT if test.after > test.before else REGRESSION
     ends = (test.low, test.high)
-    return Change(pair.label, score, of_class, test.before, test.after, ends, p_value, verdict)
+    return Change(pair.label, score, of_class, test.before, test.after, ends, test.p_value, verdict)
 
 
 def _calibration(pair: Pair) -> Change:

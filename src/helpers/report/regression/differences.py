@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from helpers.report import collect
-from helpers.report.regression import accept
+from helpers.report import collect, provenance
 from helpers.report.regression.comparisons import Pair
 from helpers.report.regression.reference import AcceptedRun
 from helpers.wording import signed
@@ -89,16 +88,19 @@ def confusion_change(pair: Pair) -> ConfusionChange:
 
 def environment_changes(reference: AcceptedRun, series: collect.Series) -> list[str]:
     """Return the differences in machine, seeds and versions as sentences; empty where they are the same."""
-    now = accept.environment(record.manifest for record in series.records if record.intact)
+    then = reference.environment
+    now = provenance.environment(record.manifest for record in series.records if record.intact)
     sentences = []
-    if reference.machines != tuple(now["machines"]):
-        sentences.append(f"Another machine: {'; '.join(reference.machines)} → {'; '.join(now['machines'])}.")
-    if reference.seeds != tuple(now["seeds"]):
-        sentences.append(f"Another seed: {', '.join(reference.seeds)} → {', '.join(now['seeds'])}.")
-    before, after = reference.versions, {name: tuple(values) for name, values in now["versions"].items()}
+    if then["machines"] != now["machines"]:
+        sentences.append(f"Another machine: {'; '.join(then['machines'])} → {'; '.join(now['machines'])}.")
+    if then["seeds"] != now["seeds"]:
+        sentences.append(f"Another seed: {', '.join(then['seeds'])} → {', '.join(now['seeds'])}.")
+    before, after = (
+        {name: " and ".join(versions) for name, versions in side["versions"].items()} for side in (then, now)
+    )
     changed = [
-        f"{name} {' and '.join(before.get(name, ('none',)))} → {' and '.join(after.get(name, ('none',)))}"
+        f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
         for name in sorted({*before, *after})
-        if before.get(name, ()) != after.get(name, ())
+        if before.get(name) != after.get(name)
     ]
     return [*sentences, f"Other versions: {'; '.join(changed)}."] if changed else sentences

@@ -13,13 +13,12 @@ import shlex
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import OsemnError
 from helpers.report import collect
 from helpers.series import manifests, seal, stages
@@ -76,23 +75,19 @@ class AcceptedRun:
         champion: the candidate that was exported.
         candidates: by name.
         validation: validation accuracy of every compared model, by label.
-        seeds: the seeds of the stages, each once.
-        machines: processor and cores, each once.
-        versions: by package, each once.
+        environment: seeds, machines and versions, from `provenance.environment`.
     """
 
     accepted: str
     champion: str
     candidates: Mapping[str, AcceptedCandidate]
     validation: Mapping[str, float]
-    seeds: tuple[str, ...]
-    machines: tuple[str, ...]
-    versions: Mapping[str, tuple[str, ...]]
+    environment: Mapping[str, Any]
 
     @property
     def when(self) -> str:
         """The date and time of acceptance."""
-        return datetime.fromisoformat(self.accepted).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return wording.moment(self.accepted)
 
 
 def reference_file(dataset: str, profile: str) -> Path:
@@ -159,9 +154,7 @@ def _reference(content: Mapping[str, Any]) -> AcceptedRun:
         content["champion"],
         {name: _candidate(name, entry, content["dataset"]) for name, entry in content["candidates"].items()},
         content["validation"],
-        tuple(content["seeds"]),
-        tuple(content["machines"]),
-        {name: tuple(versions) for name, versions in content["versions"].items()},
+        {name: content[name] for name in ("seeds", "machines", "versions")},
     )
     if not reference.when or reference.champion not in reference.candidates:
         raise ValueError("the champion was not evaluated")
