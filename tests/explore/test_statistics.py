@@ -292,3 +292,9 @@ def test_the_boundary_is_concluded_from_intervals() -> None:
     assert "do not overlap" in conclusions.boundary(scores, 2000).text
     scores["line"] = (0.96, 0.94, 0.97)
     assert "the intervals overlap" in conclusions.boundary(scores, 2000).text
+
+
+def test_equal_classes_get_their_size_instead_of_a_test():
+    same = conclusions.balance(statistics.balance(np.full(3, 40)), ("a", "b", "c")).text
+    assert same.startswith("All 3 classes have the same number of images, 40. Always predicting one class")
+    assert "chi-square" not in same

@@ -219,7 +219,7 @@ def test_conclusions_name_the_formats_the_ties_and_the_cost_of_integers():
     }
     same, sizes = parity.conclusions(rows)
     assert (same.id, sizes.id) == ("parity", "sizes")
-    assert "All 5 floating-point formats" in same.text
+    assert "All 5 single-precision formats" in same.text
     assert "apart from" not in same.text
     assert "at most 0.000002" in same.text
     assert "25% as large as" in sizes.text

@@ -65,11 +65,17 @@ def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
         `run.conclude(conclusions.balance(balance, train.class_names))`
     """
     largest = result.counts.max() / result.counts.sum()
+    if result.ratio == 1:
+        text = f"All {len(class_names)} classes have the same number of images, {result.counts.max():,}. Always predicting one class"
+    else:
+        text = (
+            f"{capital(result.in_words())} (chi-square {result.statistic:.2f}, {p_value(result.p_value)}, Cohen's w = "
+            f"{result.effect_size:.3f}; the largest of {len(class_names)} classes has {result.ratio:.2f} times the images of the "
+            f"smallest). Always predicting the largest class"
+        )
     return Conclusion(
         "balance",
-        f"{capital(result.in_words())} (chi-square {result.statistic:.2f}, {p_value(result.p_value)}, Cohen's w = "
-        f"{result.effect_size:.3f}; the largest of {len(class_names)} classes has {result.ratio:.2f} times the images of the "
-        f"smallest). Always predicting the largest class would be correct for {percent(largest)} of the images.",
+        f"{text} would be correct for {percent(largest)} of the images.",
         {"statistic": result.statistic, "p_value": result.p_value, "effect_size": result.effect_size}
         | {"ratio": result.ratio, "largest_class_proportion": float(largest)},
         "Pearson's chi-square test against equal class sizes",

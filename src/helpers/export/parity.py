@@ -267,7 +267,7 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Conclusi
     difference = max(row["largest_difference"] for row in exact)
     parity = Conclusion(
         "parity",
-        f"All {len(exact)} floating-point formats, Keras included, predict the same label for all {n:,} test images"
+        f"All {len(exact)} single-precision formats, Keras included, predict the same label for all {n:,} test images"
         f"{f' apart from {ties} ties' if ties else ''}; their probabilities differ by at most {wording.bound(difference)}.",
         {"formats": len(exact), "n": n, "ties": ties, "largest_difference": difference},
         f"labels and probabilities of {n:,} test images",
