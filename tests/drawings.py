@@ -37,6 +37,6 @@ def photograph(random: np.random.Generator) -> Image.Image:
 
 
 def pictures(count: int, seed: int) -> list[Image.Image]:
-    """Return so many pictures, two drawings for each photograph."""
+    """Return a number of images, two drawings for each photograph."""
     random = np.random.default_rng(seed)
     return [photograph(random) if number % 3 == 2 else drawing(random) for number in range(count)]

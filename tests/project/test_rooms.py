@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 
 import pytest
 
@@ -52,3 +53,19 @@ def test_notebook_imports_only_its_room_and_what_everyone_may_use(notebook: str)
 def test_imports_of_every_form_are_seen() -> None:
     assert rooms("from helpers import paths") == {"paths"}
     assert rooms("from helpers.model.tuning import study\nimport helpers.serving.app") == {"model", "serving"}
+
+
+def test_the_list_of_rooms_names_every_module_and_no_other():
+    text = (REPOSITORY / "docs" / "rooms.md").read_text(encoding="utf-8").partition("### The files at the bottom")[0]
+    listed = {
+        (section.partition("`")[0], module)
+        for section in text.split("### `")[1:]
+        for module in re.findall(r"^\| `([\w/]+)` \|", section, re.MULTILINE)
+    }
+    package = REPOSITORY / "src" / "helpers"
+    files = [file.relative_to(package) for file in package.rglob("*.py") if not file.stem.startswith("__")]
+    assert listed == {
+        (file.parts[0], file.with_suffix("").relative_to(file.parts[0]).as_posix())
+        for file in files
+        if len(file.parts) > 1
+    }
