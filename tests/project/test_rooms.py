@@ -56,7 +56,11 @@ def test_imports_of_every_form_are_seen() -> None:
 
 
 def test_the_list_of_rooms_names_every_module_and_no_other():
-    text = (REPOSITORY / "docs" / "rooms.md").read_text(encoding="utf-8").partition("### The files at the bottom")[0]
+    text = (
+        (REPOSITORY / "docs" / "rooms.md")
+        .read_text(encoding="utf-8")
+        .partition("### The files at the bottom")[0]
+    )
     listed = {
         (section.partition("`")[0], module)
         for section in text.split("### `")[1:]

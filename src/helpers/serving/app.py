@@ -63,7 +63,7 @@ def _api(service: Service) -> APIRouter:
         PREDICT,
         tags=["prediction"],
         summary="Classify images",
-        response_model=openapi.Predictions,
+        response_model=openapi.PredictResponse,
         responses=openapi.REFUSALS,
         openapi_extra=openapi.REQUEST_BODY,
     )

@@ -62,7 +62,7 @@ class ServedModel(BaseModel):
     version: str
 
 
-class Predictions(BaseModel):
+class PredictResponse(BaseModel):
     """One prediction per image, in the order of the request."""
 
     request_id: str
