@@ -240,16 +240,15 @@ def readable_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     return pd.DataFrame(
         {
-            "format": row["title"],
             "same label as Keras": f"{row['same_labels']:,} of {row['n']:,}",
             "ties": row["ties"],
-            "largest difference": f"{row['largest_difference']:.1g}",
+            "largest difference": wording.bound(row["largest_difference"]),
             "test accuracy": wording.percent(row["accuracy"]),
             "size": f"{row['bytes'] / 1e6:.2f} MB",
             "time to first prediction": wording.duration(row["seconds_to_first"]),
         }
         for row in rows
-    ).set_index("format")
+    ).set_axis([row["title"] for row in rows])
 
 
 def conclusions(rows: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Conclusion]:

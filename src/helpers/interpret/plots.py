@@ -157,7 +157,7 @@ def slices(parts: Sequence[Slice], accuracy: float) -> Figure:
     axis.axvline(accuracy, color="#777777", linestyle="--")
     figures.label_rows(axis, [f"{part.name} (n = {part.n:,})" for part in parts])
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    key = "bar: same classes elsewhere; filled: significant difference\ndashed: all images"
+    key = "bar: same classes elsewhere\nfilled: significant difference\ndashed: all images"
     axis.set_xlabel(f"accuracy (95% interval)\n{key}")
     return figures.with_alt(figure, conclusions.slices("model", parts).text)
 

@@ -9,7 +9,7 @@ from helpers.model.tuning import study
 from helpers.model.tuning.gain import Gain
 from helpers.scoring import Comparison
 from helpers.series.conclusions import Conclusion
-from helpers.wording import duration, listing, p_value, percent, points, signed
+from helpers.wording import duration, interval, listing, p_value, percent, points, signed
 
 if TYPE_CHECKING:  # so that it stays free of TensorFlow
     from helpers.model.baselines import Result
@@ -52,8 +52,8 @@ def _gain(gain: Gain) -> tuple[str, str]:
     """Return the gain in words, and the test behind it."""
     if gain.basis == "defaults":
         return "Nothing did better than the defaults.", ""
-    interval = f"95% interval {signed(gain.ci95[0], 2)} to {signed(gain.ci95[1], 2)}"
-    difference = f"{signed(gain.points, 2)} percentage points of validation accuracy ({interval})"
+    ends = f"95% interval {signed(gain.ci95[0], 2)} to {signed(gain.ci95[1], 2)}"
+    difference = f"{signed(gain.points, 2)} percentage points of validation accuracy ({ends})"
     if gain.basis == "images":
         return (
             f"In short trials its best settings differ from the defaults by {difference}. They were chosen on "
@@ -91,11 +91,10 @@ def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
         `run.conclude(conclusions.tuned_network(row, averages_flips=flips))`
     """
     score = row.score
-    low, high = (percent(end) for end in score.accuracy_ci95)
     averaged = " Its predictions average each image and its mirror image." if averages_flips else ""
     text = (
         f"The {NETWORK} ({row.parameters:,} parameters) classifies {percent(score.accuracy)} of {score.n:,} validation "
-        f"images correctly (95% interval {low} to {high}), macro-F1 {score.macro_f1:.3f}, after "
+        f"images correctly (95% interval {interval(*score.accuracy_ci95)}), macro-F1 {score.macro_f1:.3f}, after "
         f"{duration(row.fit_seconds)} of training.{averaged}"
     )
     test = f"Wilson interval, {score.n:,} validation images"
