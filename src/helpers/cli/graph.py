@@ -72,9 +72,7 @@ class Request:
         Raises:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
-        given = self.resolved["01_acquire"].parameters
-        of_source = ("image_size", "color_mode", "test_fraction")
-        sources.check(self.dataset, **{name: given[name] for name in of_source})
+        sources.check(self.dataset, self.options)
         names = {stage.name for stage in self.stages}
         if self.from_stage and not {stage.name for stage in stages.of_notebook(self.from_stage)} <= names:
             raise UsageError(
@@ -100,6 +98,16 @@ class Request:
         """Every stage with its checked parameters, by name."""
         choice = self.dataset, self.profile, self.overrides
         return {stage.name: resolve(stage.name, *choice) for stage in stages.STAGES}
+
+    @property
+    def options(self) -> sources.Options:
+        """How 01_acquire reads the data set."""
+        return sources.Options.of(self.resolved["01_acquire"].parameters)
+
+    @cached_property
+    def source_fingerprint(self) -> str:
+        """The hash of what 01_acquire would read now."""
+        return sources.fingerprint(self.dataset, self.options)
 
     @cached_property
     def stages(self) -> tuple[stages.Stage, ...]:
@@ -160,7 +168,7 @@ def _changed_parameters(before: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 
 def _current_input(request: Request, name: str) -> str | None:
     if name.startswith("source:"):
-        return sources.fingerprint(request.dataset)
+        return request.source_fingerprint
     stage, file = stages.split_input(name)
     return manifests.output_sha256(manifests.read(request.folder / stage) if stage else None, file)
 

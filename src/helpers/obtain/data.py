@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from helpers import paths
 from helpers.errors import OsemnError
@@ -114,6 +115,34 @@ def load_training(run: "Run") -> Dataset:
         `data.load_training(run)`
     """
     return load(run.input("01_acquire", "train.npz"))
+
+
+def load_training_index(run: "Run") -> pd.DataFrame:
+    """Return the index of the training part, a row for each image of `load_training`, in the same order.
+
+    Columns: see `helpers.obtain.index`.
+
+    Raises:
+        MissingInputError: the run's stage may not read from 01_acquire.
+
+    Example:
+        `table = data.load_training_index(run)`
+    """
+    table = pd.read_parquet(run.input("01_acquire", "training_index.parquet"))
+    return table.sort_values("row", ignore_index=True)
+
+
+def load_test_index(run: "Run") -> pd.DataFrame:
+    """Return the index of the test part, a row for each image of `load_test`, in the same order.
+
+    Raises:
+        SealedTestSetError: the run is of a stage that may not see the test part.
+
+    Example:
+        `data.load_test_index(run)["together"]`
+    """
+    table = pd.read_parquet(run.input("01_acquire", "index.parquet"))
+    return table[table["part"] == "test"].sort_values("row", ignore_index=True)
 
 
 def load_split(run: "Run") -> tuple[Dataset, Dataset]:

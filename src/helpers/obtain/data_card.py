@@ -1,29 +1,36 @@
 """The data card: origin, content and hashes of a data set, and what 01_acquire concludes from it."""
 
-import hashlib
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from helpers import wording
 from helpers.obtain import data
 from helpers.series.conclusions import Conclusion
 
 
-def build(origin: dict[str, Any], train: data.Dataset, test: data.Dataset) -> dict[str, Any]:
+def build(
+    origin: dict[str, Any],
+    train: data.Dataset,
+    test: data.Dataset,
+    table: pd.DataFrame,
+    skipped: pd.DataFrame,
+) -> dict[str, Any]:
     """Return the data card, as plain JSON types.
 
     Args:
         origin: title, licence, source and files of the data set.
         train: the training part.
         test: the test part.
+        table: the index of both.
+        skipped: the files that were left out: `path`, `reason`, `unreadable`.
     """
     mean, sd = data.pixel_mean_and_sd(train.images)
     parts = {"train": train, "test": test}
     return {
-        "unreadable": [],
-        "ignored_files": 0,
         "first_source": origin["source"],
+        "layout": "",
+        "preparation": {},
         **origin,
         "class_names": list(train.class_names),
         "image_shape": list(train.image_shape),
@@ -36,14 +43,43 @@ def build(origin: dict[str, Any], train: data.Dataset, test: data.Dataset) -> di
         "sha256": {name: data.array_sha256(part.images, part.labels) for name, part in parts.items()},
         "pixel_mean": mean,
         "pixel_sd": sd,
-        "test_images_also_in_training": count_shared(train.images, test.images),
+        "unreadable_files": int(skipped["unreadable"].sum()),
+        "skipped_files": int((~skipped["unreadable"].astype(bool)).sum()),
+        **_files(table),
+        **_copies(table),
     }
 
 
-def count_shared(train: np.ndarray, test: np.ndarray) -> int:
-    """Return how many test images occur, pixel for pixel, among the training images."""
-    known = {hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in train}
-    return sum(hashlib.blake2b(image.tobytes(), digest_size=16).digest() in known for image in test)
+def _files(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the formats, sizes and ranges of the files, and how many lose more than a tenth of their area to a centre crop."""
+    sides = table[["width", "height"]]
+    lost = 1.0 - sides.min(axis=1) / sides.max(axis=1)
+    return {
+        "formats": table["format"].value_counts().to_dict(),
+        "smallest_side": int(sides.min(axis=None)),
+        "largest_side": int(sides.max(axis=None)),
+        "lowest_value": float(table["low"].min()),
+        "highest_value": float(table["high"].max()),
+        "images_losing_a_tenth_to_a_crop": int((lost > 0.1).sum()),
+    }
+
+
+def _copies(table: pd.DataFrame) -> dict[str, int]:
+    """Count the images that belong together, and those of the test part that have a copy or a group member in training."""
+    in_test = table["part"] == "test"
+    sizes = table.groupby("together")["id"].transform("size")
+    return {
+        "images_with_copies": int((sizes > 1).sum()),
+        "groups_of_copies": int(table.loc[sizes > 1, "together"].nunique()),
+        "exact_copies": int(table["sha256"].duplicated().sum()),
+        "largest_group": int(sizes.max()),
+        "test_images_also_in_training": int(
+            table.loc[in_test, "sha256"].isin(set(table.loc[~in_test, "sha256"])).sum()
+        ),
+        "test_images_related_to_training": int(
+            table.loc[in_test, "together"].isin(set(table.loc[~in_test, "together"])).sum()
+        ),
+    }
 
 
 def rows(card: dict[str, Any]) -> dict[str, str]:
@@ -64,10 +100,43 @@ def rows(card: dict[str, Any]) -> dict[str, str]:
         "classes": f"{len(card['class_names'])}: {', '.join(card['class_names'])}",
         "an image": f"{_image_size(card)}, {card['dtype']}",
         "pixel mean and deviation": f"{card['pixel_mean']:.5f} and {card['pixel_sd']:.5f} (0–1, training part)",
-        "unreadable files": str(len(card["unreadable"])),
-        "files skipped because they are not images": str(card["ignored_files"]),
+        "files": _described_files(card),
+        "unreadable files": str(card["unreadable_files"]),
+        "files left out for another reason": str(card["skipped_files"]),
         "test images also in training": str(card["test_images_also_in_training"]),
+        "test images with a near copy or group member in training": str(
+            card["test_images_related_to_training"]
+        ),
     }
+
+
+def left_out(skipped: pd.DataFrame, most: int = 20) -> pd.DataFrame:
+    """Return the files that were left out by reason and ending: how many, and the first of them; the most frequent first.
+
+    Args:
+        skipped: `path` and `reason` of each.
+        most: number of rows.
+
+    Example:
+        `data_card.left_out(acquired.skipped)`
+    """
+    endings = skipped["path"].str.extract(r"(\.[^./]+)$", expand=False).fillna("none").str.lower()
+    by = skipped.assign(ending=endings).groupby(["reason", "ending"], sort=False)["path"]
+    return by.agg(files="size", first="first").sort_values("files", ascending=False).reset_index().head(most)
+
+
+def _described_files(card: dict[str, Any]) -> str:
+    formats = ", ".join(f"{count:,} {name}" for name, count in card["formats"].items())
+    low, high = card["smallest_side"], card["largest_side"]
+    sides = f"{low}" if low == high else f"{low} to {high}"
+    values = f"values from {card['lowest_value']:g} to {card['highest_value']:g}"
+    text = f"{formats}; sides of {sides} pixels; {values}"
+    fit = card["preparation"].get("fit")
+    if fit:
+        many = card["images_losing_a_tenth_to_a_crop"]
+        loss = f"{many:,} images lose" if many != 1 else "1 image loses"
+        text += f"; fit: {fit} ({loss} more than a tenth of the area to a centre crop)"
+    return text
 
 
 def hashes(card: dict[str, Any]) -> dict[str, str]:
@@ -98,21 +167,45 @@ def conclude_content(card: dict[str, Any]) -> Conclusion:
     )
 
 
+def conclude_groups(card: dict[str, Any]) -> Conclusion:
+    """Conclude how many images are copies of each other or belong to a group, and how the series splits them.
+
+    Example:
+        `run.conclude(data_card.conclude_groups(card))`
+    """
+    names = ("images_with_copies", "groups_of_copies", "exact_copies", "largest_group")
+    numbers = {name: card[name] for name in names}
+    if not card["images_with_copies"]:
+        return Conclusion(
+            "copies", "No image has an exact or near copy, and none belongs to a group.", numbers
+        )
+    return Conclusion(
+        "copies",
+        f"{card['images_with_copies']:,} images are exact or near copies of another one or belong to a group with it "
+        f"({card['exact_copies']:,} exact copies; {card['groups_of_copies']:,} sets, the largest of {card['largest_group']:,}). "
+        "Every split that the series makes keeps each set in one part.",
+        numbers,
+    )
+
+
 def conclude_overlap(card: dict[str, Any]) -> Conclusion:
-    """Conclude how many test images are also training images.
+    """Conclude how many test images are also training images, or are near copies or group members of them.
 
     Example:
         `run.conclude(data_card.conclude_overlap(card))`
     """
-    shared, total = card["test_images_also_in_training"], card["counts"]["test"]
-    if not shared:
-        text = f"None of the {total:,} test images is, pixel for pixel, among the training images."
+    shared, related = card["test_images_also_in_training"], card["test_images_related_to_training"]
+    total = card["counts"]["test"]
+    if not related:
+        text = f"None of the {total:,} test images has an exact or near copy, or a member of its group, among the training images."
     else:
         text = (
-            f"{shared:,} of the {total:,} test images ({wording.percent(shared / total)}) are, pixel for pixel, among "
-            "the training images. Test accuracy is too optimistic by up to that percentage."
+            f"{related:,} of the {total:,} test images ({wording.percent(related / total)}) have a copy or a member of their "
+            f"group among the training images; {shared:,} are exact copies. The evaluation reports the accuracy with and "
+            "without them."
         )
-    return Conclusion("test_in_training", text, {"shared_images": shared, "test_images": total})
+    numbers = {"shared_images": shared, "related_images": related, "test_images": total}
+    return Conclusion("test_in_training", text, numbers)
 
 
 def _image_size(card: dict[str, Any]) -> str:

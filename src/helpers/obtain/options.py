@@ -32,6 +32,8 @@ class Options:
         label_names: names of the classes between the thresholds, one more than these; empty for names made of the limits.
         unpack_gb: the largest size of an unpacked archive or of a download, in GB.
         test_fraction: proportion to hold out for the test where the data set has no test part.
+        near_duplicate_distance: largest distance of near duplicates among a built-in set's images; see
+            `duplicates.near_pairs`. Copies of files are recognised by `copies`, whatever this value.
         seed: decides which images are held out.
         network: time limits and progress of downloads.
     """
@@ -51,6 +53,7 @@ class Options:
     label_names: tuple[str, ...] = ()
     unpack_gb: float = 20.0
     test_fraction: float = OWN_TEST_FRACTION
+    near_duplicate_distance: float = 0.08
     seed: int = 0
     network: Network = field(default_factory=Network)
 

@@ -66,9 +66,22 @@ class WarmUpParameters(Parameters, notebook="00_warm_up"):
 class AcquireParameters(Parameters, notebook="01_acquire"):
     """Parameters of 01_acquire."""
 
+    test_fraction: Fraction
+    near_duplicate_distance: Annotated[float, Field(ge=0.0, le=1.0)]
     image_size: Annotated[int, Field(ge=0, le=512)]
     color_mode: Literal["auto", "grayscale", "rgb"]
-    test_fraction: Fraction
+    fit: Literal["crop", "pad", "squash"]
+    window: Annotated[str, Field(pattern=r"^(auto|percentiles|full|[-+.\de]+:[-+.\de]+)$")]
+    label_by: Annotated[str, Field(pattern=r"^(folder|path|pattern:.+)$")]
+    group_by: Annotated[str, Field(pattern=r"^(|folder|burst|pattern:.+|column:.+)$")]
+    image_folder: str
+    file_column: str
+    label_column: str
+    split_column: str
+    weight_column: str
+    label_thresholds: list[float]
+    label_names: list[Annotated[str, Field(min_length=1)]]
+    unpack_gb: Annotated[float, Field(gt=0.0, le=100_000.0)]
 
 
 class ExploreParameters(Parameters, notebook="02_explore"):
@@ -76,7 +89,6 @@ class ExploreParameters(Parameters, notebook="02_explore"):
 
     samples_per_class: Annotated[int, Field(ge=1, le=20)]
     embedding_samples: Annotated[int, Field(ge=50, le=60_000)]
-    near_duplicate_distance: Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class PreprocessParameters(Parameters, notebook="03_preprocess"):

@@ -142,7 +142,7 @@ class Run(ResolvedStage):
         Example:
             `history = json.loads(run.input("04_baseline", "history.json").read_text())`
         """
-        if (stage, name) == seal.FILE:
+        if (stage, name) in seal.FILES:
             seal.refuse_file(self.stage.name, self.stage.notebook)
         if stage not in self.upstream:
             raise MissingInputError(

@@ -10,6 +10,7 @@ TEST_STAGE = "07_evaluation"
 TEST_STAGES = (TEST_STAGE, "10_export", "11_serving")
 SOURCE_STAGE = "01_acquire"
 FILE = (SOURCE_STAGE, "test.npz")
+FILES = (FILE, (SOURCE_STAGE, "index.parquet"))  # the index has a row for each test image, with its label
 
 _running: list[str] = []
 

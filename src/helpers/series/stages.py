@@ -102,7 +102,10 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Acquire the data",
         "Obtain",
         reads=(),
-        writes=("train.npz", "test.npz", "data_card.json", *_figures("samples")),
+        writes=(
+            *("train.npz", "test.npz", "data_card.json", "index.parquet", "training_index.parquet"),
+            *("skipped.csv", *_figures("samples")),
+        ),
     ),
     Stage(
         "02_explore",
