@@ -5,10 +5,12 @@ Of an animation, a multi-page or a multi-frame file the first image is used. Dam
 do not matter as long as the pixels are intact.
 """
 
+import functools
 import hashlib
 import io
 import re
 import stat
+import weakref
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -113,7 +115,7 @@ def opened(source: Path | BinaryIO) -> "Image.Image":
     try:
         image = Image.open(source, formats=_formats(head))
     except Image.DecompressionBombError:
-        raise
+        raise TooLargeError(f"it has more than {MAX_PIXELS:,} pixels") from None
     except Exception:  # Pillow raises almost any exception on damaged metadata
         content = _without_metadata(source, head)
         if content is None:
@@ -121,7 +123,7 @@ def opened(source: Path | BinaryIO) -> "Image.Image":
         image = Image.open(io.BytesIO(content), formats=_formats(head))
         image.info[_DAMAGED] = True
     if image.format == "PNG":
-        _tolerate_end(image)
+        image.load_end = functools.partial(_read_end, weakref.ref(image))
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise TooLargeError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
@@ -146,12 +148,10 @@ def decode(source: Path | BinaryIO, size: int, preparation: pictures.Preparation
 
 def reason(error: Exception, path: Path) -> str:
     """Return the reason why an image file is unreadable, in words, from the error that `opened` or Pillow raised."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image" if path.stat().st_size else "the file is empty"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, OSError):
         return error.strerror.lower() if error.strerror else str(error).split(" (")[0]
     return str(error) or type(error).__name__
@@ -224,17 +224,13 @@ def _formats(head: bytes) -> tuple[str, ...]:
     return ("HEIF",)
 
 
-def _tolerate_end(image: "Image.Image") -> None:
-    """Let damaged texts after the pixels of a PNG not matter; Pillow reads them when the pixels are decoded."""
-    read_end = image.load_end
-
-    def load_end() -> None:
-        try:
-            read_end()
-        except Exception:  # Pillow raises almost any exception on damaged metadata
-            image.info[_DAMAGED] = True
-
-    image.load_end = load_end
+def _read_end(held: "weakref.ref[Image.Image]") -> None:
+    """Read what follows the pixels of a PNG, which Pillow does when it decodes them; damaged texts do not matter."""
+    image = held()
+    try:
+        type(image).load_end(image)
+    except Exception:  # Pillow raises almost any exception on damaged metadata
+        image.info[_DAMAGED] = True
 
 
 def _without_metadata(source: Path | BinaryIO, head: bytes) -> bytes | None:

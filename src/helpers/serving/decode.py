@@ -105,7 +105,7 @@ def open_image(content: bytes, settings: Settings) -> "Image.Image":
         image = formats.opened(_Limited(content))
     except Image.UnidentifiedImageError:
         raise RefusedError(415, "format", f"This is not an image of a supported format: {KINDS}.") from None
-    except (Image.DecompressionBombError, formats.TooLargeError):
+    except formats.TooLargeError:
         raise _too_large(settings) from None
     except RefusedError:
         raise
