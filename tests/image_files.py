@@ -1,4 +1,4 @@
-"""Image files of every format for tests, made by Pillow, pillow-heif and pydicom."""
+"""Image files of every format for tests, written by Pillow, pillow-heif and pydicom."""
 
 import io
 

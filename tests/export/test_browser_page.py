@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import demo_versions
+import image_files
 from conftest import REPOSITORY, osemn
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_page, versions
@@ -318,6 +319,20 @@ def test_both_precisions_give_the_labels_of_keras(visit, model, tmp_path, monkey
     images = demo_versions.digits()[0]
     wanted = np.argmax(model(images.astype(np.float32), training=False), axis=1)
     assert (visitor.labels(images) == wanted).mean() >= agreement
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("preparation", [None, *({"fit": fit, "window": "auto"} for fit in pictures.FITS)])
+def test_photographs_are_fitted_as_the_version_was_trained(visit, version, tmp_path, preparation):
+    manifest = {**version.manifest, "framing": None, "preparation": preparation}
+    photographs = Version(version.name, version.folder, manifest)
+    visitor = visit(browser_page.write(photographs, tmp_path / "page.html").as_uri())
+    for name in ("photo.png", "animated.gif", "photo.webp", "photo.jpg"):
+        content = image_files.colour_files()[name]
+        visitor.choose(name, content)
+        with Image.open(io.BytesIO(content)) as image:
+            wanted = pictures.prepare(image, 8, 8, 1, preparation=Preparation.of(preparation))
+        np.testing.assert_array_equal(seen(visitor), wanted[..., 0], name)
 
 
 @pytest.mark.browser

@@ -130,6 +130,15 @@ def test_slope_and_window_of_a_file_of_many_frames_are_read_where_it_has_them():
     np.testing.assert_array_equal(shown(image), scaled(GREY * 2.0 - 1_000, -160, 239))
 
 
+@pytest.mark.parametrize(("elements", "padded"), [({}, 1), ({"PixelPaddingRangeLimit": 30}, 4)])
+def test_padding_is_black_and_does_not_count(elements, padded):
+    image = opened(PixelPaddingValue=0, RescaleSlope=1, RescaleIntercept=-1_000, **elements)
+    assert pixel_window.value_range(image) == (10 * padded - 1_000, 2_990)
+    inverted = opened(PixelPaddingValue=0, PhotometricInterpretation="MONOCHROME1", **elements)
+    assert not shown(inverted).ravel()[:padded].any()
+    assert shown(inverted).ravel()[padded] == 255
+
+
 REAL = {  # file of pydicom's: photometric interpretation and compression
     "CT_small.dcm": "MONOCHROME2, 16 bits, no window",
     "MR_small_RLE.dcm": "run lengths",
@@ -232,7 +241,7 @@ def test_patient_is_a_hash_that_is_the_same_for_all_their_images(tmp_path):
     for name, identifier in {"a.dcm": "P-17", "b": "P-17", "c.dcm": "P-18", "d.dcm": ""}.items():
         (tmp_path / name).write_bytes(image_files.dicom(GREY, PatientID=identifier, PatientName="Doe^Jane"))
     (tmp_path / "e.png").write_bytes(image_files.encoded(image_files.COLOUR, "PNG"))
-    found = {name: formats.patient(tmp_path / name) for name in ("a.dcm", "b", "c.dcm", "d.dcm", "e.png")}
-    assert found["a.dcm"] == found["b"] == hashlib.sha256(b"P-17").hexdigest()[:16]
-    assert found["a.dcm"] != found["c.dcm"]
-    assert found["d.dcm"] == found["e.png"] == ""
+    patients = {name: formats.patient(tmp_path / name) for name in ("a.dcm", "b", "c.dcm", "d.dcm", "e.png")}
+    assert patients["a.dcm"] == patients["b"] == hashlib.sha256(b"P-17").hexdigest()[:16]
+    assert patients["a.dcm"] != patients["c.dcm"]
+    assert patients["d.dcm"] == patients["e.png"] == ""

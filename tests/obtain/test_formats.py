@@ -31,8 +31,8 @@ def pixels_of(content: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("name", COLOURS)
 def test_first_image_of_every_format_is_read(name, tmp_path):
-    found = pixels_of(COLOURS[name])
-    assert np.abs(found.astype(int) - image_files.COLOUR).max() <= LOSS.get(name.rpartition(".")[2], 0)
+    pixels = pixels_of(COLOURS[name])
+    assert np.abs(pixels.astype(int) - image_files.COLOUR).max() <= LOSS.get(name.rpartition(".")[2], 0)
     (tmp_path / name).write_bytes(COLOURS[name])
     assert formats.is_image(tmp_path / name)
     np.testing.assert_array_equal(
@@ -165,7 +165,7 @@ def test_jpeg_with_any_meaningless_segment_is_read(segment):
     sound, random = COLOURS["photo.jpg"], np.random.default_rng(segment)
     for start in (b"", b"Exif\0\0", b"MPF\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"Adobe\0"):
         if (segment, start) == (0xEE, b"Adobe\0"):
-            continue  # it says how the colours are stored, and is no metadata
+            continue  # it says how the colours are stored, so it belongs to the pixels
         content = start + random.integers(0, 256, 40, dtype=np.uint8).tobytes()
         extra = bytes([0xFF, segment]) + struct.pack(">H", len(content) + 2) + content
         np.testing.assert_array_equal(pixels_of(sound[:2] + extra + sound[2:]), pixels_of(sound))

@@ -82,7 +82,8 @@ class DicomImage(ImageFile.ImageFile):
     def _shown_values(self, stored: np.ndarray) -> np.ndarray:
         """Return rescaled values, `[H, W] float32`, and note their full range and window.
 
-        Where a table or a curve says how to show them, which no window can, the values are those after it.
+        Where a table or a curve says how to show them, which no window can, the values are those after it. Padding around the
+        scanned area (C.7.5.1.1.2) is not-a-number.
         """
         from pydicom.pixels import apply_modality_lut, apply_windowing
 
@@ -109,7 +110,7 @@ class DicomImage(ImageFile.ImageFile):
         elif bits <= 8:
             self.own = tuple(sorted(map(float, ends)))
         self.full = tuple(sorted(map(float, ends)))
-        return values.astype(np.float32)
+        return np.where(_padding(stored, header), np.nan, values).astype(np.float32)
 
     def _coloured(self, pixels: np.ndarray) -> np.ndarray:
         """Return colours, `[H, W, 3] uint8`; of deeper ones the high byte, as Pillow does."""
@@ -155,9 +156,20 @@ def _tags() -> list[int]:
     return [tag for tag in DicomDictionary if tag >> 16 == 0x28] + [tag_for_keyword(name) for name in names]
 
 
+def _padding(stored: np.ndarray, header) -> np.ndarray:
+    """Return which stored values are padding, `[H, W] bool`."""
+    one = _first(header, "PixelPaddingValue")
+    other = _first(header, "PixelPaddingRangeLimit")
+    if one is None:
+        return np.zeros(stored.shape, bool)
+    limits = sorted((one, one if other is None else other))
+    return (stored >= limits[0]) & (stored <= limits[1])
+
+
 def _first(header, name: str) -> float | None:
     """Return the first number of an element; None if it is missing or empty."""
-    values = np.ravel(header.get(name) or [])
+    value = header.get(name)
+    values = np.ravel([] if value is None or value == "" else value)
     return float(values[0]) if len(values) else None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NAMES = ("auto", "percentiles", "full")
-# enough to leave out dead pixels and burnt-in text, few enough to saturate only 1 % of the pixels
+# they leave out dead pixels and burnt-in text, and saturate only one pixel in a hundred
 PERCENTILES = (0.5, 99.5)
 _SIXTEEN_BITS = (0.0, 65_535.0)
 _PHOTOMETRIC, _LOWEST, _HIGHEST = 262, 340, 341  # tags of TIFF
@@ -124,7 +124,7 @@ def _full(image: "Image.Image") -> tuple[float, float]:
     low, high = value_range(image)
     if low < 0 or high > 255:
         raise ValueError(
-            f"its floating-point values go from {low:g} to {high:g}, which is no usual range; choose another window"
+            f"its floating-point values go from {low:g} to {high:g}, which is not 0–1 or 0–255; choose another window"
         )
     return (0.0, 1.0) if high <= 1 else (0.0, 255.0)
 
