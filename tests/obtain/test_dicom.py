@@ -198,7 +198,7 @@ def test_missing_library_is_named_with_the_command(monkeypatch):
 
     content = io.BytesIO(image_files.dicom(GREY))
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r'pip install "osemn-vision\[dicom\]"'):
+    with pytest.raises(formats.UnsupportedError, match=r'pip install "osemn-vision\[dicom\]"'):
         formats.opened(content)
 
 

@@ -222,6 +222,11 @@ def test_image_is_known_by_its_name_and_dicom_without_an_ending_by_its_signature
     assert formats.is_image(tmp_path / name) == wanted
 
 
+def test_folder_is_not_an_image_whatever_its_name(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    assert not formats.is_image(tmp_path / "a.png")
+
+
 def test_link_to_nothing_is_listed_and_unreadable(tmp_path):
     (tmp_path / "a.png").symlink_to("nowhere")
     (tmp_path / "scan").symlink_to("nowhere")

@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -108,6 +109,13 @@ def test_meaningless_metadata_do_not_matter_to_the_service(place):
         damaged = sound[:at] + chunk(name, content) + sound[at:]
         image = decode.open_image(damaged, service_support.settings())
         np.testing.assert_array_equal(decode.prepare(image, (60, 90, 3)), image_files.COLOUR)
+
+
+def test_dicom_without_its_library_is_an_unsupported_format(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(decode.RefusedError, match=r"pip install .osemn-vision\[dicom\]") as caught:
+        decode.open_image(FILES["scan.dcm"], service_support.settings())
+    assert (caught.value.status, caught.value.reason) == (415, "format")
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile
 
+from helpers.obtain import formats
+
 _MISSING = 'it is a DICOM file; to read these, run: pip install "osemn-vision[dicom]"'
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # the transfer syntax whose header is compressed, too
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -35,7 +37,8 @@ class DicomImage(ImageFile.ImageFile):
         """Read the header.
 
         Raises:
-            ValueError: pydicom is not installed, the header is compressed or has too many parts, or it has no image.
+            UnsupportedError: pydicom is not installed, or the header is compressed.
+            ValueError: the header has too many parts, or there is no image.
         """
         if self.fp.read(132)[128:] != b"DICM":
             raise SyntaxError("it is not DICOM")
@@ -43,11 +46,11 @@ class DicomImage(ImageFile.ImageFile):
             from pydicom import dcmread
             from pydicom.filereader import read_dataset
         except ImportError:
-            raise ValueError(_MISSING) from None
+            raise formats.UnsupportedError(_MISSING) from None
         stream = _Counted(self.fp)
         meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != 2)
         if meta.get("TransferSyntaxUID") == _DEFLATED:
-            raise ValueError("its DICOM header is compressed, which is not supported")
+            raise formats.UnsupportedError("its DICOM header is compressed, which is not supported")
         stream.seek(0)
         self.header = dcmread(stream, stop_before_pixels=True, specific_tags=_tags())
         if not self.header.get("Rows") or not self.header.get("Columns"):

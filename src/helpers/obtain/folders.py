@@ -111,7 +111,7 @@ def class_folders(folder: Path) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the files of one class whose names are those of images, sorted."""
-    return sorted(path for path in folder.iterdir() if formats.is_image(path) and not path.is_dir())
+    return sorted(path for path in folder.iterdir() if formats.is_image(path))
 
 
 def _in_colour_mode(images: np.ndarray, color_mode: str) -> np.ndarray:

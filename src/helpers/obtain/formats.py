@@ -67,14 +67,21 @@ class TooLargeError(ValueError):
     """An image has more than `MAX_PIXELS` pixels."""
 
 
+class UnsupportedError(ValueError):
+    """An image is of a kind that this installation cannot read."""
+
+
 def is_hidden(name: str) -> bool:
     """Return whether the name of a file or folder is hidden or an operating system's own."""
     return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
 
 
 def is_image(path: Path) -> bool:
-    """Return whether a file is an image by its name; without an ending (or with a number as one), whether it is DICOM."""
-    if is_hidden(path.name):
+    """Return whether a file is an image by its name; without an ending (or with a number as one), whether it is DICOM.
+
+    A folder is not. A named pipe may be, so that it is listed; `opened` refuses it, and `special` says why.
+    """
+    if is_hidden(path.name) or path.is_dir():
         return False
     ending = path.suffix.lower()
     if ending in SUFFIXES:
@@ -104,7 +111,7 @@ def opened(source: Path | BinaryIO) -> "Image.Image":
 
     Raises:
         TooLargeError: it has more than 100 million pixels.
-        ValueError: it is DICOM, and pydicom is not installed.
+        UnsupportedError: it is DICOM, and pydicom is not installed, or its header is compressed.
         OSError: it is not an image, is damaged, or is not a regular file, which is not opened.
     """
     from PIL import Image
@@ -179,7 +186,7 @@ def patient(path: Path) -> str:
     identifiers: publish group numbers instead.
 
     Raises:
-        ValueError: pydicom is not installed.
+        UnsupportedError: pydicom is not installed.
         OSError: the file cannot be read.
     """
     if special(path) or not _is_dicom(_head(path)):

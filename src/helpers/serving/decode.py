@@ -19,8 +19,8 @@ from helpers.serving.settings import Settings
 if TYPE_CHECKING:
     from PIL import Image
 
-# Pillow warns of large images and odd files; sizes are checked here
-warnings.filterwarnings("ignore", module="PIL")
+# Pillow and pydicom warn of large images and odd files; sizes are checked here
+warnings.filterwarnings("ignore", module="PIL|pydicom")
 
 IMAGE_TYPES = (
     *(
@@ -105,6 +105,8 @@ def open_image(content: bytes, settings: Settings) -> "Image.Image":
         image = formats.opened(_Limited(content))
     except Image.UnidentifiedImageError:
         raise RefusedError(415, "format", f"This is not an image of a supported format: {KINDS}.") from None
+    except formats.UnsupportedError as error:
+        raise RefusedError(415, "format", f"This image cannot be read here: {error}.") from None
     except formats.TooLargeError:
         raise _too_large(settings) from None
     except RefusedError:
