@@ -25,14 +25,23 @@ def encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
     return stream.getvalue()
 
 
-def dicom(pixels: np.ndarray, **elements) -> bytes:
-    """Return pixels, `[H, W]`, `[N, H, W]` or `[H, W, 3]`, as a DICOM file; `elements` by their keywords are added or replaced."""
+def dicom(
+    pixels: np.ndarray, encapsulated: bytes = b"", syntax: str = ExplicitVRLittleEndian, **elements
+) -> bytes:
+    """Return pixels, `[H, W]`, `[N, H, W]` or `[H, W, 3]`, as a DICOM file.
+
+    Args:
+        pixels: any integers.
+        encapsulated: compressed pixels to write instead.
+        syntax: how they are compressed.
+        **elements: added or replaced, by their keywords.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
         SecondaryCaptureImageStorage,
         generate_uid(),
     )
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     data = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
     colours = pixels.ndim == 3 and pixels.shape[-1] == 3
     bits = 8 * pixels.dtype.itemsize
@@ -53,7 +62,7 @@ def dicom(pixels: np.ndarray, **elements) -> bytes:
         described["NumberOfFrames"] = len(pixels)
     for name, value in {**described, **elements}.items():
         setattr(data, name, value)
-    data.PixelData = pixels.tobytes()
+    data.PixelData = encapsulated or pixels.tobytes()
     data["PixelData"].VR = "OW" if bits > 8 else "OB"
     stream = io.BytesIO()
     data.save_as(stream, enforce_file_format=True)

@@ -11,8 +11,9 @@ from PIL import Image
 from pydicom import examples
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
 import image_files
 from helpers.obtain import dicom, formats, pictures, pixel_window
@@ -43,6 +44,17 @@ def table(entries: list[int], first: int, bits: int, **more) -> Dataset:
     for name, value in more.items():
         setattr(item, name, value)
     return item
+
+
+def compressed(frame: bytes, **elements) -> bytes:
+    """Return a DICOM file whose pixels are a JPEG file."""
+    return image_files.dicom(
+        image_files.COLOUR,
+        encapsulate([frame]),
+        JPEGBaseline8Bit,
+        PhotometricInterpretation="YBR_FULL_422",
+        **elements,
+    )
 
 
 # DICOM PS3.3, C.11.2.1.2: black up to centre - 0.5 - (width - 1) / 2, white above centre - 0.5 + (width - 1) / 2
@@ -206,6 +218,26 @@ def test_size_is_refused_before_anything_is_decoded():
     content = image_files.dicom(GREY, Rows=50_000, Columns=50_000)
     with pytest.raises(formats.TooLargeError, match="has more than 100,000,000 pixels"):
         formats.opened(io.BytesIO(content))
+
+
+def test_compressed_pixels_of_another_size_are_refused_before_they_are_decoded(monkeypatch):
+    content = compressed(image_files.encoded(image_files.COLOUR, "JPEG"), Rows=60, Columns=90)
+    assert formats.decode(io.BytesIO(content), 30).std() > 20
+    monkeypatch.setattr("pydicom.pixels.pixel_array", lambda *_, **__: pytest.fail("they were decoded"))
+    with pytest.raises(ValueError, match="do not have the size in its header"):
+        formats.decode(
+            io.BytesIO(compressed(image_files.encoded(image_files.COLOUR, "JPEG"), Rows=8, Columns=8)), 30
+        )
+
+
+def test_compression_that_no_installed_library_decodes_is_one_sentence():
+    path = Path(get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False))
+    with pytest.raises(RuntimeError) as caught:
+        formats.decode(path, 8)
+    assert formats.reason(caught.value, path).startswith(
+        "Unable to decompress 'JPEG-LS Lossless Image Compression'"
+    )
+    assert "\n" not in formats.reason(caught.value, path)
 
 
 def test_compressed_header_is_refused_unread():

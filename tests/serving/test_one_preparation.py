@@ -9,6 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_decode_parts
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 from starlette.testclient import TestClient
 
 import image_files
@@ -109,6 +113,21 @@ def test_meaningless_metadata_do_not_matter_to_the_service(place):
         damaged = sound[:at] + chunk(name, content) + sound[at:]
         image = decode.open_image(damaged, service_support.settings())
         np.testing.assert_array_equal(decode.prepare(image, (60, 90, 3)), image_files.COLOUR)
+
+
+def test_jpeg_inside_dicom_is_checked_like_a_file_of_its_own():
+    described = {"Rows": 8, "Columns": 8, "PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1}
+    for scans, refused in ((99, False), (5_000, True)):
+        frame = encapsulate([test_decode_parts.progressive(scans)])
+        content = image_files.dicom(np.zeros((8, 8), np.uint8), frame, JPEGBaseline8Bit, **described)
+        with pytest.raises(decode.RefusedError, match="100 scans") if refused else contextlib.nullcontext():
+            decode.open_image(content, service_support.settings())
+
+
+def test_dicom_of_run_lengths_is_refused_as_it_decodes_slowly():
+    content = Path(get_testdata_file("MR_small_RLE.dcm", download=False)).read_bytes()
+    with pytest.raises(decode.RefusedError, match="run lengths"):
+        decode.open_image(content, service_support.settings())
 
 
 def test_dicom_without_its_library_is_an_unsupported_format(monkeypatch):

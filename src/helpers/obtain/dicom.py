@@ -3,17 +3,20 @@
 Grey images have floating-point pixels (Pillow's mode `F`). `pixel_window` makes bytes of them.
 """
 
+import contextlib
 import functools
+import io
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from helpers.obtain import formats
 
 _MISSING = 'it is a DICOM file; to read these, run: pip install "osemn-vision[dicom]"'
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # the transfer syntax whose header is compressed, too
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+RUN_LENGTHS = "1.2.840.10008.1.2.5"  # the transfer syntax that pydicom decodes in Python
 READS = 200_000  # of a header's parts: the one of a scan of 1,000 frames has about 100,000
 
 
@@ -53,6 +56,7 @@ class DicomImage(ImageFile.ImageFile):
             raise formats.UnsupportedError("its DICOM header is compressed, which is not supported")
         stream.seek(0)
         self.header = dcmread(stream, stop_before_pixels=True, specific_tags=_tags())
+        self._pixels_at = stream.tell()
         if not self.header.get("Rows") or not self.header.get("Columns"):
             raise ValueError("it is a DICOM file without an image")
         for name in _FUNCTIONAL_GROUPS:  # where files of many frames have the window and the slope
@@ -65,6 +69,20 @@ class DicomImage(ImageFile.ImageFile):
         self.inverted = self.header.PhotometricInterpretation == "MONOCHROME1"
         self.tile = []
 
+    @property
+    def compression(self) -> str:
+        """The transfer syntax by its identifier."""
+        return self.header.file_meta.TransferSyntaxUID
+
+    def compressed(self) -> bytes:
+        """Return the first frame as it is compressed in the file; empty if it is not compressed."""
+        from pydicom.encaps import get_frame
+
+        if not self.compression.is_encapsulated:
+            return b""
+        self.fp.seek(self._pixels_at + 12)  # past the tag, the type and the length of the pixels
+        return get_frame(self.fp, 0, number_of_frames=int(self.header.get("NumberOfFrames") or 1))
+
     def load(self):
         """Decode the first frame.
 
@@ -74,13 +92,18 @@ class DicomImage(ImageFile.ImageFile):
         if self._im is None:
             from pydicom.pixels import pixel_array
 
+            with contextlib.suppress(UnidentifiedImageError):  # run lengths, and what Pillow does not decode
+                self._check_size(Image.open(io.BytesIO(self.compressed())).size)
             pixels = pixel_array(self.fp, index=0)
             pixels = self._shown_values(pixels) if self.mode == "F" else self._coloured(pixels)
             decoded = Image.fromarray(pixels)
-            if decoded.size != self.size:
-                raise ValueError("its pixels do not have the size in its header")
+            self._check_size(decoded.size)
             self.im = decoded.im
         return super().load()
+
+    def _check_size(self, size: tuple[int, int]) -> None:
+        if size != self.size:
+            raise ValueError("its pixels do not have the size in its header")
 
     def _shown_values(self, stored: np.ndarray) -> np.ndarray:
         """Return rescaled values, `[H, W] float32`, and note their full range and window.

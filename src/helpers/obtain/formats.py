@@ -161,7 +161,7 @@ def reason(error: Exception, path: Path) -> str:
         return "it is not an image" if path.stat().st_size else "the file is empty"
     if isinstance(error, OSError):
         return error.strerror.lower() if error.strerror else str(error).split(" (")[0]
-    return str(error) or type(error).__name__
+    return str(error).partition("\n")[0].rstrip(":") or type(error).__name__
 
 
 def has_damaged_metadata(image: "Image.Image") -> bool:

@@ -103,6 +103,8 @@ def open_image(content: bytes, settings: Settings) -> "Image.Image":
     check_parts(content)
     try:
         image = formats.opened(_Limited(content))
+        if image.format == "DICOM":
+            _check_dicom(image)
     except Image.UnidentifiedImageError:
         raise RefusedError(415, "format", f"This is not an image of a supported format: {KINDS}.") from None
     except formats.UnsupportedError as error:
@@ -132,6 +134,17 @@ def check_parts(content: bytes) -> None:
         _check_png(content)
     elif content.startswith(b"\xff\xd8\xff"):
         _check_jpeg(content)
+
+
+def _check_dicom(image: "Image.Image") -> None:
+    """Check the compressed pixels inside a DICOM file like a file of their own."""
+    from helpers.obtain import dicom
+
+    if image.compression == dicom.RUN_LENGTHS:
+        raise RefusedError(
+            415, "format", "DICOM with run lengths decodes too slowly; compress it in another way."
+        )
+    check_parts(image.compressed())
 
 
 def _check_png(content: bytes) -> None:
