@@ -285,7 +285,7 @@ def test_number_of_parts_is_bounded(shared, count, status):
         assert len(answer.json()["predictions"]) == 64
 
 
-def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
+def test_only_small_files_of_formats_that_need_no_import_are_opened_on_the_event_loop(client, monkeypatch):
     opened, threads = decode.open_image, []
 
     def spied(*arguments):
@@ -294,10 +294,10 @@ def test_only_small_files_are_opened_on_the_event_loop(client, monkeypatch):
 
     monkeypatch.setattr(decode, "open_image", spied)
     # a picture of few pixels, with much behind them
-    for content in (PNG, PNG + bytes(100_000), LARGE):
+    for content in (PNG, PNG + bytes(100_000), LARGE, service_support.png(service_support.pixels(), "AVIF")):
         assert post(client, content).status_code == 200
     assert threads[0] != "predict"
-    assert threads[1:] == ["predict", "predict"]
+    assert threads[1:] == ["predict"] * 3
 
 
 def test_files_of_a_request_are_held_decoded_one_at_a_time(client, monkeypatch):

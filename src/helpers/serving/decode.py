@@ -32,6 +32,7 @@ IMAGE_TYPES = (
     "application/octet-stream",
 )
 KINDS = "PNG, JPEG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF, BMP, PNM or DICOM"
+QUICK = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")  # how files begin whose format needs no further library
 TOTAL_PIXELS = 4  # times max_pixels: the most pixels that the files of one request may have together
 # Pillow takes time for each part of a file, and a small file can hold a great many
 CHUNKS = 10_000  # of a PNG; 5 MiB in chunks of the usual 8 KiB are 640
