@@ -41,7 +41,7 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
         if kind == "multipart/form-data":
             files = await _parts(request, content, service.settings)
             return await service.pool.run(service.predict_files, served, files, options)
-        if len(content) > SMALL_BYTES:
+        if len(content) > SMALL_BYTES or not content.startswith(decode.QUICK):
             return await service.pool.run(service.predict_file, served, content, options)
         image = decode.open_image(content, service.settings)
         if image.width * image.height <= SMALL_PIXELS:
