@@ -72,9 +72,10 @@ def base(found: Scan) -> str:
 def are_sorted(found: Scan) -> bool:
     """Return True if there are at least two class folders, or parts of class folders."""
     tops = _tops(found, base(found))
-    nested = any(True in depths for depths in tops.values())
-    if all(map(path_rules.part, tops)) or all(map(path_rules.is_container, tops)):
-        return nested
+    if all(map(path_rules.is_container, tops)):
+        return False
+    if all(map(path_rules.part, tops)):
+        return any(True in depths for depths in tops.values())
     return len(tops) > 1
 
 
@@ -94,12 +95,7 @@ def _parts(folder: Path, found: Scan, start: str, *, by_pattern: bool) -> dict[s
     shown = paths.shown(folder)
     parts = {top: path_rules.part(top) for top in sorted(tops) if path_rules.part(top)}
     others = sorted(set(tops) - set(parts))
-    if (
-        tops
-        and not by_pattern
-        and all(map(path_rules.is_container, tops))
-        and not any(True in tops[top] for top in tops)
-    ):
+    if tops and not by_pattern and all(map(path_rules.is_container, tops)):
         raise UsageError(
             f"The names of the folders in {shown} are not those of classes: {', '.join(sorted(tops)[:5])}.",
             f"name them after classes, or use labels in file names ({_TEMPLATE}), or a table of files and labels",

@@ -1,8 +1,10 @@
 """Recognise what a folder or a table of images is, and list its images.
 
-Class folders win over a table that lies beside them. A folder whose images are not in class folders is read by its table.
+A folder whose images are not in class folders is read by the table in it. Class folders are used although a table lies
+beside them, unless a parameter of a table is given.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from helpers import paths
@@ -60,42 +62,43 @@ def read(path: Path, options: Options) -> Listing:
             f"The folder {shown} holds no image ({len(found.skipped)} other files).",
             f"put the images of each class into a sub-folder; endings: {', '.join(sorted(folder_scan.SUFFIXES))}",
         )
-    table = _table(path, found, options)
-    if table:
-        return tables.read(table, options, path)
+    tables_there = [name for name, _ in found.skipped if folder_scan.ending(name) in table_files.SUFFIXES]
     given = [name for name in _TABLE_OPTIONS if getattr(options, name)]
-    if options.group_by.startswith("column:"):
-        given.append("group_by")
+    given += ["group_by"] * options.group_by.startswith("column:")
+    if options.label_by == "folder" and (given or not class_folders.are_sorted(found)):
+        table = _table(path, found, tables_there)
+        if table:
+            return tables.read(table, options, path)
     if given:
         raise UsageError(
             f"The parameter {given[0]} is for a table, but {shown} is read by its folders.",
             f"name the table as the data set, or remove {given[0]}",
         )
-    return class_folders.read(path, found, options)
+    listing = class_folders.read(path, found, options)
+    unused = [name for name in tables_there if "/" not in name]
+    remark = f" (not used: {', '.join(unused[:3])})" if unused else ""
+    return replace(listing, layout=listing.layout + remark)
 
 
-def _table(path: Path, found: folder_scan.Scan, options: Options) -> Path | None:
-    """Return the table that a folder is read by, or None.
+def _table(path: Path, found: folder_scan.Scan, names: list[str]) -> Path | None:
+    """Return the table that a folder is read by: the nearest one at or above the folder that holds all images.
 
     Raises:
         UsageError: there are several.
     """
-    if options.label_by != "folder" or class_folders.are_sorted(found):
-        return None
-    files = [name for name, _ in found.skipped if folder_scan.ending(name) in table_files.SUFFIXES]
     innermost = class_folders.base(found).rstrip("/")
     folders = [
         innermost[:end] for end in range(len(innermost), 0, -1) if innermost[end : end + 1] in ("", "/")
     ]
-    for folder in (*folders, ""):  # beside the images, beside their folder, …
-        found_here = [name for name in files if name.rpartition("/")[0] == folder]
-        main = [name for name in found_here if Path(name).stem.lower() in _MAIN_TABLES]
-        if len(found_here) == 1 or len(main) == 1:
-            return path / (main or found_here)[0]
-        if found_here:
+    for folder in (*folders, ""):
+        here = [name for name in names if name.rpartition("/")[0] == folder]
+        main = [name for name in here if Path(name).stem.lower() in _MAIN_TABLES]
+        if len(here) == 1 or len(main) == 1:
+            return path / (main or here)[0]
+        if here:
             raise UsageError(
-                f"The folder {paths.shown(path)} holds several tables: {', '.join(found_here[:5])}.",
-                f"name one as the data set: {paths.shown(path / found_here[0])}",
+                f"The folder {paths.shown(path)} holds several tables: {', '.join(here[:5])}.",
+                f"name one as the data set: {paths.shown(path / here[0])}",
             )
     return None
 

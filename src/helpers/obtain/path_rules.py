@@ -13,7 +13,9 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 # "images", "HAM10000_images_part_1", …: folders that hold images of any class
-_CONTAINER = re.compile(r"(?:.*[\W_])?(?:images?|imgs?|photos?|pictures?|part)[\W_]*\d*", re.IGNORECASE)
+_CONTAINER = re.compile(
+    r"(?:.*[\W_])?(?:images?|imgs?|photos?|pictures?)(?:[\W_]*part)?[\W_]*\d*", re.IGNORECASE
+)
 
 
 def part(name: str) -> str:

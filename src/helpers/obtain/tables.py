@@ -51,13 +51,7 @@ def read(path: Path, options: Options, root: Path | None = None) -> listing.List
     rows["label"] = _label_column(table, columns, path)
     for kind, position in (("part", columns.split), ("group", columns.group), ("weight", columns.weight)):
         rows[kind] = "" if position is None else table.iloc[:, position]
-    missing = [
-        (
-            name or f"row {row + 1} of {path.name}",
-            f"{path.name} lists it, but there is no such file" if name else "no file name",
-        )
-        for row, name in names[rows["path"] == ""].items()
-    ]
+    missing = _missing(names[rows["path"] == ""], found, path)
     rows = rows[rows["path"] != ""].reset_index(drop=True)
     labels, order = table_labels.labels(rows["label"], path, options)
     rows["label"] = labels
@@ -114,6 +108,17 @@ def _located(
             )
         matches[:] = near
     return [start + matches[0] if matches else "" for matches in candidates]
+
+
+def _missing(names: pd.Series, found: folder_scan.Scan, path: Path) -> list[tuple[str, str]]:
+    """Return the rows without a file as skipped; those whose file the scan skipped have a reason already."""
+    known = {name for name, _ in found.skipped}
+    absent = f"{path.name} lists it, but there is no such file"
+    rows = [
+        (name, absent) if name else (f"row {row + 1} of {path.name}", "no file name")
+        for row, name in names.items()
+    ]
+    return [item for item in rows if item[0] not in known]
 
 
 def _relative(names: Iterable[str], files: set[str], folder: Path) -> list[str]:
