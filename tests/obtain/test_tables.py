@@ -1,9 +1,12 @@
+import contextlib
 import json
 
 import pandas as pd
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
 from helpers.obtain import layouts
@@ -135,7 +138,7 @@ def test_columns_are_numbered_without_a_header(folder):
         (
             "a.png,1.0,mono\nb.png,0.5,poly\n",
             {},
-            r"labels.*0: 0 \(a.png\), 1: 1 \(1.0\), 2: 2 \(mono\).*label_column",
+            r"labels.*values?: 0 \(a.png\), 1 \(1.0\), 2 \(mono\).*label_column",
         ),
         ("file,image,label\na.png,a.png,cat\n", {}, "several columns that could be the file: file and image"),
         ("file,label,class\na.png,cat,cat\n", {}, "could be the label: label and class.*label_column"),
@@ -166,6 +169,7 @@ def test_a_column_that_is_there_twice_is_named_by_its_number(folder):
         (b"file,label\n", "labels.csv", "0 rows and 2 columns"),
         (b"file\na.png\nb.png\n", "labels.csv", "2 rows and 1 columns"),
         (b"file,label\na.png,cat\nb.png,dog,bird\n", "labels.csv", "cannot be read.*line 3"),
+        (b"file;label\na.png;cat;x\nb.png;dog\n", "labels.csv", "cannot be read.*line 2"),
         (b"not parquet", "data.parquet", "cannot be read"),
         (b'{"file": "a.png"}\n{"file":', "data.jsonl", "line 2 is not JSON"),
         (b"[1, 2]\n", "data.jsonl", "line 1 is not an object"),
@@ -176,6 +180,15 @@ def test_damaged_and_empty_tables_are_reported(folder, content, name, message):
     (folder / name).write_bytes(content)
     with pytest.raises(AcquisitionError, match=f"(?s){message}"):
         read(folder / name)
+
+
+def test_a_column_twice_in_parquet_is_reported(folder):
+    columns = [["a.png", "b.png"], ["cat", "dog"], ["cat", "dog"]]
+    parquet.write_table(
+        pyarrow.Table.from_arrays(columns, names=["file", "label", "label"]), folder / "a.parquet"
+    )
+    with pytest.raises(AcquisitionError, match="the column 'label' twice"):
+        read(folder / "a.parquet")
 
 
 def test_thresholds_make_classes_of_numbers(folder):
@@ -301,6 +314,12 @@ def test_files_without_an_image_ending_are_used_if_the_table_lists_them(folder):
     assert column(listing) == {"d.xyz": "dog", "scan": "cat"}
 
 
+def test_names_with_accents_are_found_however_they_are_composed(folder):
+    write(folder, "e\u0301.png", "\u00fc.png")
+    listing = read(table(folder, HEADER + "\u00e9.png,cat\nu\u0308.png,dog\n"))
+    assert column(listing) == {"e\u0301.png": "cat", "\u00fc.png": "dog"}
+
+
 def test_nothing_found_names_the_first_files_and_the_parameter(folder):
     with pytest.raises(AcquisitionError, match=r"None of the 2 files .*'x.png', 'y.png'.*") as caught:
         read(table(folder, HEADER + "x.png,cat\ny.png,dog\n"))
@@ -344,6 +363,13 @@ def test_parts_of_unknown_names_are_an_error_and_numbers_of_folds_are_not_used(f
 def test_classes_of_a_tables_parts_are_checked(folder):
     with pytest.raises(AcquisitionError, match="no image of these classes: 'dog' of the test part"):
         read(table(folder, "file,label,split\na.png,cat,train\nb.png,dog,test\nc.png,cat,test\n"))
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_an_ambiguous_name_prefers_the_folder_named_after_the_table(tmp_path, repeated):
+    write(tmp_path, "a_test/1.png", "train_images/1.png", "train_images/2.png")
+    path = table(tmp_path, "id,label\n" + "1,cat\n" * (1 + repeated) + "2,dog\n", "train.csv")
+    assert column(read(path)) == {"train_images/1.png": "cat", "train_images/2.png": "dog"}
 
 
 @pytest.mark.parametrize("weight", ["-1", "heavy", "", "inf", "nan"])
@@ -397,6 +423,16 @@ def test_class_folders_and_patterns_come_before_a_table(tmp_path):
         read(tmp_path / "labels.csv", label_by="path")
 
 
+def test_no_file_beside_a_table_is_lost(folder):
+    write(folder, "d.png", "more/e.png", "more/f.txt", ".g.png", "h")
+    listing = read(table(folder, HEADER + "a.png,cat\nmore/e.png,dog\nmore/f.txt,dog\nd.png,\n"))
+    paths = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    listed, skipped = set(listing.files["path"]), set(listing.skipped["path"])
+    assert listed == {"a.png", "more/e.png", "more/f.txt"}
+    assert listed | skipped == paths - {"labels.csv"}
+    assert not listed & skipped
+
+
 labels = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 
 
@@ -408,3 +444,14 @@ def test_any_text_is_a_label(tmp_path_factory, classes, delimiter):
     frame = pd.DataFrame({"file": [f"{number}.png" for number in range(len(classes))], "label": prefixed})
     frame.to_csv(root / "labels.csv", sep=delimiter, index=False)
     assert list(column(read(root)).values()) == prefixed
+
+
+@given(
+    st.one_of(st.binary(max_size=60), st.text('a.png\t,;|" 0\n1é', max_size=60).map(str.encode)),
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]),
+)
+def test_any_content_is_a_listing_or_a_clear_error(tmp_path_factory, content, ending):
+    root = write(tmp_path_factory.mktemp("set"), "a.png", "1.png")
+    (root / f"labels{ending}").write_bytes(content)
+    with contextlib.suppress(OsemnError):
+        assert set(read(root).files["path"]) == {"a.png", "1.png"}

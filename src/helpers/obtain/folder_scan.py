@@ -38,12 +38,13 @@ def scan(root: Path) -> Scan:
     found = Scan([], [], [])
     pending, links, seen = [""], [], set()
     while pending or links:
-        folder = pending.pop() if pending else links.pop()
+        linked = not pending and bool(links)
+        folder = links.pop() if linked else pending.pop()
         try:
             place = root / folder
             status = place.stat()
             identity = status.st_dev, status.st_ino
-            if identity in seen or (folder and root.resolve().is_relative_to(place.resolve())):
+            if identity in seen or (linked and root.resolve().is_relative_to(place.resolve())):
                 found.skipped.append((folder, "a link to a folder that is read already, or that is above"))
                 continue
             seen.add(identity)

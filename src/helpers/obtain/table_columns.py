@@ -141,10 +141,8 @@ def _holds_files(column: pd.Series) -> bool:
 
 def _error(problem: str, table: pd.DataFrame, path: Path, kind: str) -> UsageError:
     first = table.iloc[0] if len(table) else [""] * table.shape[1]
-    columns = [
-        f"{index}: {name} ({value})"
-        for index, (name, value) in enumerate(zip(table.columns, first, strict=True))
-    ]
+    header = [f"{i}: {name}" if name != str(i) else name for i, name in enumerate(table.columns)]
+    columns = [f"{name} ({value})" for name, value in zip(header, first, strict=True)]
     listed = ", ".join(columns[:20]) + (f", … ({len(columns)} columns)" if len(columns) > 20 else "")
     parameter = "group_by=column:NAME" if kind == "group" else f"{kind}_column=NAME"
     return UsageError(

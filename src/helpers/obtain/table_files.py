@@ -36,7 +36,7 @@ def load(path: Path, options: Options) -> pd.DataFrame:
         table = readers.get(path.suffix.lower(), _delimited)(path, options)
     except (ValueError, OSError, csv.Error) as error:  # pyarrow's and pandas's errors are among these
         raise AcquisitionError(
-            f"The table {paths.shown(path)} cannot be read: {str(error).strip()}.",
+            f"The table {paths.shown(path)} cannot be read: {str(error).strip().partition(chr(10))[0]}.",
             "repair it or save it again",
         ) from None
     if table.shape[1] < 2 or table.empty:
@@ -54,6 +54,9 @@ def _parquet(path: Path, options: Options) -> pd.DataFrame:
         return not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
 
     names = [item.name for item in parquet.read_schema(path) if is_plain(item.type)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"it has the column '{twice[0]}' twice")
     return _as_text(pd.read_parquet(path, columns=names))
 
 
@@ -111,7 +114,8 @@ def _delimiter(text: str) -> str:
         widths = {len(row) for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)}
         if len(widths) == 1 and widths.pop() > 1:
             return delimiter
-    return "," if lines and "," in lines[0] else r"\s+"
+    most = max(",\t;|", key=(lines or [""])[0].count)
+    return most if lines and most in lines[0] else r"\s+"
 
 
 def _is_header(first: list[str], options: Options) -> bool:

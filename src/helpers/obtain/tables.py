@@ -6,7 +6,7 @@ root of a disk is used only if it leads into that folder.
 """
 
 import posixpath
-from collections import defaultdict
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -132,25 +132,25 @@ def _relative(names: Iterable[str], files: set[str], folder: Path) -> list[str]:
                 name = name.removeprefix(prefix)
             name = posixpath.normpath(name) if name else ""
             name = "" if name.startswith(("/", "../")) or name[1:3] == ":/" else name
-        result.append(name)
+        result.append(unicodedata.normalize("NFC", name))
     return result
 
 
-def _candidates(names: Iterable[str], files: Iterable[str], *, deep: bool) -> list[list[str]]:
+def _candidates(names: Sequence[str], files: Iterable[str], *, deep: bool) -> list[list[str]]:
     """Return the files that each name may mean: with its ending or without, below any folder if `deep`."""
-    by_name: dict[str, list[str]] = defaultdict(list)
+    by_name: dict[str, list[str]] = {name: [] for name in names}
     for file in files:
+        whole = unicodedata.normalize("NFC", file)  # macOS writes é as two characters
+        stem = folder_scan.without_ending(whole)
         start = 0
         while True:
-            for key in {file[start:], folder_scan.without_ending(file[start:])}:
-                by_name[key].append(file)
-            start = file.find("/", start) + 1
+            for key in {whole[start:], stem[start:]}:
+                if key in by_name:
+                    by_name[key].append(file)
+            start = whole.find("/", start) + 1
             if not (deep and start):
                 break
-    return [
-        [name] if name in by_name.get(name, []) else list(by_name.get(name, [])) if name else []
-        for name in names
-    ]
+    return [[name] if name in by_name[name] else by_name[name] for name in names]
 
 
 def _with_parts(
@@ -217,4 +217,5 @@ def _words(table: pd.DataFrame, columns: table_columns.Columns) -> str:
     used = {"files": columns.file, "labels": columns.label, "parts": columns.split}
     used |= {"groups": columns.group, "weights": columns.weight}
     texts = [f"{name} from column {table.columns[i]}" for name, i in used.items() if i is not None]
-    return ", ".join(texts)
+    flags = [] if columns.label is not None else ["labels from a column of 0 and 1 for each class"]
+    return ", ".join(texts + flags)
