@@ -146,7 +146,7 @@ def test_columns_are_numbered_without_a_header(folder):
         ("file,label,label\na.png,cat,cat\n", {"label_column": "label"}, "has the column 'label' 2 times"),
         ("file,label,split,set\na.png,cat,train,a\n", {}, "could be the split: split and set.*split_column"),
         ("file,label,patient,case\na.png,cat,1,2\n", {}, "could be the group.*group_by=column:NAME"),
-        ("file,label\na.png,cat\n", {"label_column": "lable"}, "no column 'lable'.*1: label"),
+        ("file,label\na.png,cat\n", {"label_column": "klass"}, "no column 'klass'.*1: label"),
         ("file,label\na.png,cat\n", {"label_column": "2"}, "no column '2'"),
         ("file,label\na.png,cat\n", {"label_column": "file"}, "the column file for two purposes"),
         ("one,two,label\n1,2,cat\n", {}, "no column that is clearly that of the image files.*file_column"),
@@ -222,7 +222,11 @@ def test_whole_numbers_are_labels_and_may_be_named(folder):
     ("labels", "options", "message"),
     [
         ("0.1 0.5 0.9", {}, r"fractions from 0.1 to 0.9.*label_thresholds=\[0.5\]"),
-        ("0 cat 1", {"label_thresholds": (0.5,)}, "1 labels .* not numbers: 'cat'"),
+        (
+            "0 cat 1",
+            {"label_thresholds": (0.5,)},
+            "must be numbers for label_thresholds. Invalid in 1 row: 'cat'",
+        ),
         ("0 1 2", {"label_thresholds": (0.5, 0.5)}, "do not rise"),
         (
             "0 1 2",
@@ -256,6 +260,15 @@ def test_names_without_ending_beside_folders_of_competitions(tmp_path):
     assert reasons(listing)["test_images/001.jpg"] == "not listed in train.csv"
 
 
+def test_the_folder_of_a_competition_is_read_by_its_training_table(tmp_path):
+    write(tmp_path, "train_images/0001.jpg", "train_images/0002.jpg", "test_images/0003.jpg")
+    table(tmp_path, "id,label\n0001,cat\n0002,dog\n", "train.csv")
+    table(tmp_path, "id,label\n0003,cat\n", "sample_submission.csv")
+    listing = read(tmp_path)
+    assert column(listing) == {"train_images/0001.jpg": "cat", "train_images/0002.jpg": "dog"}
+    assert set(reasons(listing)) == {"test_images/0003.jpg", "sample_submission.csv"}
+
+
 def test_files_in_two_folders_are_found_by_their_names(tmp_path):
     write(tmp_path, "images_part_1/a.jpg", "images_part_2/deep/b.jpg")
     path = table(tmp_path, "image_id,dx\na,nv\nb,mel\n", "HAM_metadata.csv")
@@ -277,9 +290,12 @@ def test_image_folder_is_relative_to_the_table(tmp_path):
     assert listing.root.resolve() == (tmp_path / "photos").resolve()
     assert column(listing) == {"a.png": "cat", "b.png": "dog"}
     beside = table(tmp_path, path.read_text())
-    with pytest.raises(AcquisitionError, match=r"2 files .*'a.png' is masks/a.png or photos/a.png"):
+    with pytest.raises(AcquisitionError, match=r"lists 2 names .*'a.png' is masks/a.png or photos/a.png"):
         read(beside)
     assert column(read(beside, image_folder="photos")) == {"a.png": "cat", "b.png": "dog"}
+    assert column(read(tmp_path, image_folder=f"../{tmp_path.name}/photos")) == column(
+        read(tmp_path, image_folder="photos")
+    )
     assert column(read(tmp_path, image_folder="photos")) == {
         "photos/a.png": "cat",
         "photos/b.png": "dog",
@@ -321,7 +337,7 @@ def test_names_with_accents_are_found_however_they_are_composed(folder):
 
 
 def test_nothing_found_names_the_first_files_and_the_parameter(folder):
-    with pytest.raises(AcquisitionError, match=r"None of the 2 files .*'x.png', 'y.png'.*") as caught:
+    with pytest.raises(AcquisitionError, match=r"lists no file .* 2 rows: 'x.png', 'y.png'") as caught:
         read(table(folder, HEADER + "x.png,cat\ny.png,dog\n"))
     assert "image_folder" in caught.value.remedy
 
@@ -344,19 +360,21 @@ def test_what_is_left_out_is_listed(folder):
 @pytest.mark.parametrize("again", ["./a.png,dog,train", "a.png,cat,test"])
 def test_a_file_with_two_labels_or_parts_is_an_error(folder, again):
     text = f"file,label,split\na.png,cat,train\nb.png,dog,train\n{again}\n"
-    with pytest.raises(AcquisitionError, match=r"1 files .* different labels or parts: a.png: cat train and"):
+    with pytest.raises(
+        AcquisitionError, match=r"1 file with different labels or parts: a.png: cat train and"
+    ):
         read(table(folder, text))
 
 
 def test_parts_of_unknown_names_are_an_error_and_numbers_of_folds_are_not_used(folder):
     text = "file,label,split\na.png,cat,train\nb.png,dog,holdout\nc.png,cat,\n"
-    with pytest.raises(AcquisitionError, match=r"2 values of the column split .* not parts: 'holdout', ''"):
+    with pytest.raises(AcquisitionError, match=r"split of .* not parts, in 2 rows: 'holdout', ''"):
         read(table(folder, text))
     folds = table(folder, "file,label,fold\na.png,cat,0\nb.png,dog,1\n")
     listing = read(folds)
     assert set(listing.files["part"]) == {""}
     assert "the column fold does not name parts" in listing.layout
-    with pytest.raises(AcquisitionError, match="are not parts: '0', '1'"):
+    with pytest.raises(AcquisitionError, match="are not parts, in 2 rows: '0', '1'"):
         read(folds, split_column="fold")
 
 
@@ -374,7 +392,7 @@ def test_an_ambiguous_name_prefers_the_folder_named_after_the_table(tmp_path, re
 
 @pytest.mark.parametrize("weight", ["-1", "heavy", "", "inf", "nan"])
 def test_weights_are_numbers_from_zero_on(folder, weight):
-    with pytest.raises(AcquisitionError, match=f"1 weights .* '{weight}'"):
+    with pytest.raises(AcquisitionError, match=f"Invalid in 1 row: '{weight}'"):
         read(table(folder, f"file,label,weight\na.png,cat,{weight}\nb.png,dog,1\n"))
 
 

@@ -35,7 +35,7 @@ def scan(root: Path) -> Scan:
     Raises:
         UsageError: `root` cannot be read.
     """
-    found = Scan([], [], [])
+    result = Scan([], [], [])
     pending, links, seen = [""], [], set()
     while pending or links:
         linked = not pending and bool(links)
@@ -45,26 +45,26 @@ def scan(root: Path) -> Scan:
             status = place.stat()
             identity = status.st_dev, status.st_ino
             if identity in seen or (linked and root.resolve().is_relative_to(place.resolve())):
-                found.skipped.append((folder, "a link to a folder that is read already, or that is above"))
+                result.skipped.append((folder, "a link to a folder that is read already, or that is above"))
                 continue
             seen.add(identity)
-            _read_folder(place, f"{folder}/" if folder else "", found, pending, links)
+            _read_folder(place, f"{folder}/" if folder else "", result, pending, links)
         except OSError as error:
             if not folder:
                 reason = (error.strerror or str(error)).lower()
                 raise UsageError(
                     f"The folder {paths.shown(root)} cannot be read ({reason}).", "check the path"
                 ) from None
-            found.skipped.append(
+            result.skipped.append(
                 (folder, f"the folder cannot be read: {(error.strerror or str(error)).lower()}")
             )
             continue
         if folder:
-            found.folders.append(folder)
+            result.folders.append(folder)
     return Scan(
-        sorted(map(_valid, found.images)),
-        sorted((_valid(path), reason) for path, reason in found.skipped),
-        sorted(map(_valid, found.folders)),
+        sorted(map(_valid, result.images)),
+        sorted((_valid(path), reason) for path, reason in result.skipped),
+        sorted(map(_valid, result.folders)),
     )
 
 
@@ -92,24 +92,25 @@ def without_ending(path: str) -> str:
     return path[: -len(last)] if last in SUFFIXES else path
 
 
-def _read_folder(place: Path, prefix: str, found: Scan, pending: list[str], links: list[str]) -> None:
+def _read_folder(place: Path, prefix: str, result: Scan, pending: list[str], links: list[str]) -> None:
     with os.scandir(place) as entries:
         for entry in entries:
             path = prefix + entry.name
             try:
                 if entry.name.startswith((".", "__MACOSX")) or entry.name in ("Thumbs.db", "desktop.ini"):
-                    found.skipped.append((path, "a hidden file or folder"))
+                    result.skipped.append((path, "a hidden file or folder"))
                 elif entry.is_dir():
                     (links if entry.is_symlink() else pending).append(path)
                 elif not entry.is_file():
                     reason = "a link to nothing" if entry.is_symlink() else "not a regular file"
-                    found.skipped.append((path, reason))
-                elif (last := ending(entry.name)) in SUFFIXES:
-                    found.images.append(path)
+                    result.skipped.append((path, reason))
+                elif ending(entry.name) in SUFFIXES:
+                    result.images.append(path)
                 else:
-                    found.skipped.append((path, f"not an image by its name: {last or 'no ending'}"))
+                    reason = f"not an image by its name: {ending(entry.name) or 'no ending'}"
+                    result.skipped.append((path, reason))
             except OSError as error:  # of a link that leads to itself, for example
-                found.skipped.append((path, (error.strerror or str(error)).lower()))
+                result.skipped.append((path, (error.strerror or str(error)).lower()))
 
 
 def _valid(path: str) -> str:

@@ -7,7 +7,7 @@ beside them, unless a parameter of a table is given.
 from dataclasses import replace
 from pathlib import Path
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import UsageError
 from helpers.obtain import class_folders, folder_scan, table_files, tables
 from helpers.obtain.listing import Listing
@@ -56,17 +56,17 @@ def read(path: Path, options: Options) -> Listing:
         raise UsageError(
             f"There is no folder {shown}.", "check the path; a relative one starts at the project's root"
         )
-    found = folder_scan.scan(path)
-    if not found.images:
+    scan = folder_scan.scan(path)
+    if not scan.images:
         raise UsageError(
-            f"The folder {shown} holds no image ({len(found.skipped)} other files).",
+            f"The folder {shown} holds no image ({wording.count(len(scan.skipped), 'other file')}).",
             f"put the images of each class into a sub-folder; endings: {', '.join(sorted(folder_scan.SUFFIXES))}",
         )
-    tables_there = [name for name, _ in found.skipped if folder_scan.ending(name) in table_files.SUFFIXES]
-    given = [name for name in _TABLE_OPTIONS if getattr(options, name)]
+    tables_there = [name for name, _ in scan.skipped if folder_scan.ending(name) in table_files.SUFFIXES]
+    given = [name for name in _TABLE_OPTIONS if getattr(options, name) not in ("", ())]
     given += ["group_by"] * options.group_by.startswith("column:")
-    if options.label_by == "folder" and (given or not class_folders.are_sorted(found)):
-        table = _table(path, found, tables_there)
+    if options.label_by == "folder" and (given or not class_folders.are_sorted(scan)):
+        table = _table(path, scan, tables_there)
         if table:
             return tables.read(table, options, path)
     if given:
@@ -74,19 +74,19 @@ def read(path: Path, options: Options) -> Listing:
             f"The parameter {given[0]} is for a table, but {shown} is read by its folders.",
             f"name the table as the data set, or remove {given[0]}",
         )
-    listing = class_folders.read(path, found, options)
+    listing = class_folders.read(path, scan, options)
     unused = [name for name in tables_there if "/" not in name]
     remark = f" (not used: {', '.join(unused[:3])})" if unused else ""
     return replace(listing, layout=listing.layout + remark)
 
 
-def _table(path: Path, found: folder_scan.Scan, names: list[str]) -> Path | None:
+def _table(path: Path, scan: folder_scan.Scan, names: list[str]) -> Path | None:
     """Return the table that a folder is read by: the nearest one at or above the folder that holds all images.
 
     Raises:
         UsageError: there are several.
     """
-    innermost = class_folders.base(found).rstrip("/")
+    innermost = class_folders.base(scan).rstrip("/")
     folders = [
         innermost[:end] for end in range(len(innermost), 0, -1) if innermost[end : end + 1] in ("", "/")
     ]
@@ -94,7 +94,7 @@ def _table(path: Path, found: folder_scan.Scan, names: list[str]) -> Path | None
         here = [name for name in names if name.rpartition("/")[0] == folder]
         main = [name for name in here if Path(name).stem.lower() in _MAIN_TABLES]
         if len(here) == 1 or len(main) == 1:
-            return path / (main or here)[0]
+            return folder_scan.real_path(path, (main or here)[0])
         if here:
             raise UsageError(
                 f"The folder {paths.shown(path)} holds several tables: {', '.join(here[:5])}.",

@@ -75,10 +75,10 @@ def groups(paths: Sequence[str], below_class: Sequence[str], options: Options) -
         values = list(map(by_pattern(options.group_by, "group_by"), paths))
     else:  # none, or "burst", which needs the images' EXIF
         return [""] * len(paths)
-    if len(set(values)) < 2:
+    if paths and len(set(values)) < 2:
         state = "all images are in one group" if any(values) else "no image has a group"
         raise UsageError(
-            f"With group_by='{options.group_by}' {state}; the first image is {next(iter(paths), 'missing')}.",
+            f"With group_by='{options.group_by}' {state}; the first image is {paths[0]}.",
             "use sub-folders of the classes, or a pattern that is found in the paths and differs between groups",
         )
     return values

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import AcquisitionError, UsageError
 from helpers.obtain.folder_scan import SUFFIXES, ending
 from helpers.obtain.options import Options
@@ -16,7 +16,7 @@ from helpers.obtain.options import Options
 USUAL = {
     "file": (
         "file filename filepath path image imagefile imagefilename imagename imagepath img imgfile imgname imgpath "
-        "photo picture",
+        "photo",
         "imageid imgid id idcode name",
     ),
     "label": (
@@ -80,27 +80,27 @@ def find(table: pd.DataFrame, path: Path, options: Options) -> Columns:
     """
     named = given(options)
     names = [str(name) for name in table.columns]
-    found = {}
+    positions = {}
     for kind in USUAL:
         if kind in named:
-            found[kind] = _named(names, kind, named[kind], table, path)
+            positions[kind] = _named(names, kind, named[kind], table, path)
         elif kind == "group" and options.group_by:
-            found[kind] = None
+            positions[kind] = None
         else:
-            found[kind] = _usual(names, kind, table, path)
-    if found["file"] is None:
+            positions[kind] = _usual(names, kind, table, path)
+    if positions["file"] is None:
         files = [index for index in range(len(names)) if _holds_files(table.iloc[:, index])]
         if len(files) != 1:
             raise _error("has no column that is clearly that of the image files", table, path, "file")
-        found["file"] = files[0]
-    others = [index for index in range(len(names)) if index not in found.values()]
-    if found["label"] is None and len(others) == 1:
-        found["label"] = others[0]
-    used = [index for index in found.values() if index is not None]
+        positions["file"] = files[0]
+    others = [index for index in range(len(names)) if index not in positions.values()]
+    if positions["label"] is None and len(others) == 1:
+        positions["label"] = others[0]
+    used = [index for index in positions.values() if index is not None]
     if len(set(used)) < len(used):
         twice = next(names[index] for index in used if used.count(index) > 1)
         raise _error(f"would be read with the column {twice} for two purposes", table, path, "label")
-    return Columns(**found)
+    return Columns(**positions)
 
 
 def no_labels(table: pd.DataFrame, path: Path) -> UsageError:
@@ -161,7 +161,8 @@ def weights(column: pd.Series, path: Path) -> pd.Series:
     bad = column[~numbers.between(0, float("inf"), inclusive="left")]
     if len(bad):
         raise AcquisitionError(
-            f"{len(bad)} weights in {paths.shown(path)} are not numbers from 0 on: {', '.join(map(repr, bad.head(5)))}.",
+            f"The weights in {paths.shown(path)} must be numbers from 0 on. Invalid in {wording.count(len(bad), 'row')}: "
+            f"{', '.join(map(repr, bad.head(5)))}.",
             "correct them, or rename the column if it does not hold the weights of images in training",
         )
     return numbers

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import AcquisitionError, UsageError
 from helpers.obtain.options import Options
 
@@ -85,7 +85,8 @@ def _between(filled: pd.Series, numbers: pd.Series, path: Path, options: Options
     bad = filled[numbers.isna()]
     if len(bad):
         raise AcquisitionError(
-            f"{len(bad)} labels in {paths.shown(path)} are not numbers: {', '.join(map(repr, bad.head(5)))}.",
+            f"The labels in {paths.shown(path)} must be numbers for label_thresholds. Invalid in "
+            f"{wording.count(len(bad), 'row')}: {', '.join(map(repr, bad.head(5)))}.",
             "correct them, remove label_thresholds, or name another label_column",
         )
     classes = np.array(_names(options), dtype=object)[np.digitize(numbers, options.label_thresholds)]

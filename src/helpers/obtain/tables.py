@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import AcquisitionError, UsageError
 from helpers.obtain import folder_scan, listing, path_rules, table_columns, table_files, table_labels
 from helpers.obtain.options import Options
@@ -44,14 +44,14 @@ def read(path: Path, options: Options, root: Path | None = None) -> listing.List
         root = folder
     table = table_files.load(path, options)
     columns = table_columns.find(table, path, options)
-    found = folder_scan.scan(root)
+    scan = folder_scan.scan(root)
     names = table.iloc[:, columns.file]
-    located = _located(list(names), found, root, folder, path)
+    located = _located(list(names), scan, root, folder, path)
     rows = pd.DataFrame({"path": located}, dtype="str")
     rows["label"] = _label_column(table, columns, path)
     for kind, position in (("part", columns.split), ("group", columns.group), ("weight", columns.weight)):
         rows[kind] = "" if position is None else table.iloc[:, position]
-    missing = _missing(names[rows["path"] == ""], found, path)
+    missing = _missing(names[rows["path"] == ""], scan, path)
     rows = rows[rows["path"] != ""].reset_index(drop=True)
     labels, order = table_labels.labels(rows["label"], path, options)
     rows["label"] = labels
@@ -61,7 +61,7 @@ def read(path: Path, options: Options, root: Path | None = None) -> listing.List
     rows, twice = _once(rows[rows["label"] != ""], path)
     if options.group_by and columns.group is None:
         rows["group"] = path_rules.groups(list(rows["path"]), list(rows["path"]), options)
-    skipped = missing + unlabelled + twice + _unlisted(found, {*located, _below(path, root)}, path)
+    skipped = missing + unlabelled + twice + _unlisted(scan, {*located, _below(path, root)}, path)
     words = f"the table {path.name}: {_words(table, columns)}{part_words}"
     return listing.build(root, rows, skipped, words, order)
 
@@ -76,25 +76,23 @@ def _label_column(table: pd.DataFrame, columns: table_columns.Columns, path: Pat
     return labels
 
 
-def _located(
-    names: Sequence[str], found: folder_scan.Scan, root: Path, folder: Path, path: Path
-) -> list[str]:
+def _located(names: Sequence[str], scan: folder_scan.Scan, root: Path, folder: Path, path: Path) -> list[str]:
     """Return the path of each named file relative to `root`; `""` for one that does not exist in `folder`.
 
     Raises:
         AcquisitionError: no file exists, or two could be meant.
     """
-    others = [name for name, reason in found.skipped if reason.startswith("not an image by its name")]
-    start = f"{_below(folder, root)}/" if folder != root else ""
-    files = [name[len(start) :] for name in (*found.images, *others) if name.startswith(start)]
+    others = [name for name, reason in scan.skipped if reason.startswith("not an image by its name")]
+    start = "" if _below(folder, root) == "." else f"{_below(folder, root)}/"
+    files = [name[len(start) :] for name in (*scan.images, *others) if name.startswith(start)]
     relative = _relative(names, set(files), folder)
     candidates = _candidates(relative, files, deep=False)
     if not any(candidates):
         candidates = _candidates(relative, files, deep=True)
     if not any(candidates):
         raise AcquisitionError(
-            f"None of the {len(names):,} files that {paths.shown(path)} lists is below {paths.shown(folder)}; the first: "
-            f"{', '.join(map(repr, names[:5]))}.",
+            f"{paths.shown(path)} lists no file that exists below {paths.shown(folder)}. The first of "
+            f"{wording.count(len(names), 'row')}: {', '.join(map(repr, names[:5]))}.",
             "say where the images are, relative to the table: --set 01_acquire.image_folder=FOLDER",
         )
     several = {name: matches for name, matches in zip(names, candidates, strict=True) if len(matches) > 1}
@@ -102,17 +100,17 @@ def _located(
         near = [match for match in matches if match.lower().startswith(path.stem.lower())]
         if len(near) != 1:
             raise AcquisitionError(
-                f"{len(several)} files that {paths.shown(path)} lists could be one of several; '{name}' is "
-                f"{' or '.join(matches[:3])}.",
+                f"{paths.shown(path)} lists {wording.count(len(several), 'name')} of which there are several files: "
+                f"'{name}' is {' or '.join(matches[:3])}.",
                 "write file names with their endings and folders, or set image_folder",
             )
         matches[:] = near
     return [start + matches[0] if matches else "" for matches in candidates]
 
 
-def _missing(names: pd.Series, found: folder_scan.Scan, path: Path) -> list[tuple[str, str]]:
+def _missing(names: pd.Series, scan: folder_scan.Scan, path: Path) -> list[tuple[str, str]]:
     """Return the rows without a file as skipped; those whose file the scan skipped have a reason already."""
-    known = {name for name, _ in found.skipped}
+    known = {name for name, _ in scan.skipped}
     absent = f"{path.name} lists it, but there is no such file"
     rows = [
         (name, absent) if name else (f"row {row + 1} of {path.name}", "no file name")
@@ -166,12 +164,12 @@ def _with_parts(
     parts = rows["part"].map(path_rules.part).astype("str")
     name = str(table.columns[columns.split])
     bad = rows.loc[parts == "", "part"]
-    if len(bad) == len(rows) and not options.split_column:  # such as the numbers of folds
+    if len(bad) == len(rows) and "split" not in table_columns.given(options):  # such as the numbers of folds
         return rows.assign(part=""), f"; the column {name} does not name parts and is not used"
     if len(bad):
         raise AcquisitionError(
-            f"{len(bad)} values of the column {name} in {paths.shown(path)} are not parts: "
-            f"{', '.join(map(repr, bad.unique()[:5]))}.",
+            f"The column {name} of {paths.shown(path)} has values that are not parts, in "
+            f"{wording.count(len(bad), 'row')}: {', '.join(map(repr, bad.unique()[:5]))}.",
             "use train, validation and test, or rename the column if it does not hold parts",
         )
     return rows.assign(part=parts), ""
@@ -195,15 +193,15 @@ def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str,
         )
         first = "; ".join(f"{name}: {text}" for name, text in texts.head(5).items())
         raise AcquisitionError(
-            f"{len(texts)} files are listed in {paths.shown(path)} with different labels or parts: {first}.",
+            f"{paths.shown(path)} lists {wording.count(len(texts), 'file')} with different labels or parts: {first}.",
             "keep one row for each file",
         )
     return rows[~again].copy(), [(name, f"listed twice in {path.name}") for name in rows.loc[again, "path"]]
 
 
-def _unlisted(found: folder_scan.Scan, listed: set[str], path: Path) -> list[tuple[str, str]]:
-    images = [(name, f"not listed in {path.name}") for name in found.images if name not in listed]
-    return images + [item for item in found.skipped if item[0] not in listed]
+def _unlisted(scan: folder_scan.Scan, listed: set[str], path: Path) -> list[tuple[str, str]]:
+    images = [(name, f"not listed in {path.name}") for name in scan.images if name not in listed]
+    return images + [item for item in scan.skipped if item[0] not in listed]
 
 
 def _below(path: Path, root: Path) -> str:
