@@ -179,15 +179,15 @@ class ImageFolder(Source):
 
     def check(self, options: Options) -> None:
         """Check that the folder has at least two sub-folders."""
-        folders.class_folders(paths.image_folder(self.dataset))
+        folders.class_folders(paths.local_path(self.dataset))
 
     def fingerprint(self) -> str:
         """Return a hash of the path, size and modification time of every image file."""
-        return folders.fingerprint(paths.image_folder(self.dataset))
+        return folders.fingerprint(paths.local_path(self.dataset))
 
     def load(self, options: Options) -> Acquired:
         """Return the readable images, shuffled and split."""
-        folder = paths.image_folder(self.dataset)
+        folder = paths.local_path(self.dataset)
         content = folders.load(folder, options.image_size, options.color_mode, options.network.progress)
         origin = {
             "dataset": paths.dataset_slug(self.dataset),

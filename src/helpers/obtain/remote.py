@@ -1,0 +1,169 @@
+"""Download the files behind an address in parallel, so that a killed download is continued and nothing half is used.
+
+A file arrives in a part, which a later call continues; it gets its name when its size, and its checksum where the store
+has one, are verified. A journal notes size and version of each complete file.
+"""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers import paths
+from helpers.errors import AcquisitionError
+from helpers.obtain import archives, stores
+from helpers.obtain.stores import RemoteFile
+
+if TYPE_CHECKING:
+    from helpers.obtain.options import Options
+
+BLOCK = (
+    8 * 2**20
+)  # bytes of one request: little to repeat after a kill, and one for each thread fits any memory
+_ROUNDS = 3  # listings after which a place that still changes is given up
+
+
+def digest(files: Iterable[RemoteFile]) -> str:
+    """Return a hash of the names, sizes and versions of files."""
+    facts = [[file.name, file.size, file.version] for file in files]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def download(address: str, files: list[RemoteFile], folder: Path, options: "Options") -> str:
+    """Download what is missing or changed into `folder / "files"`, remove what is gone, and return the files' digest.
+
+    Args:
+        address: of the data set.
+        files: its listing.
+        folder: of the cache; a killed call leaves files, parts and a journal there, from which the next one continues.
+        options: `unpack_gb` bounds the total size; `network` has time limits, and whether to show a bar.
+
+    Raises:
+        AcquisitionError: the connection breaks, a file arrives damaged, the disk is full or the place keeps changing;
+            complete files stay.
+    """
+    for _ in range(_ROUNDS):
+        _Download(address, folder, options).run(files)
+        before, files = digest(files), stores.listing(address, options)
+        if digest(files) == before:
+            shutil.rmtree(folder / "parts", ignore_errors=True)
+            return before
+    raise AcquisitionError(
+        f"The files at {paths.shown_dataset(address)} change while they are downloaded.",
+        "wait until nobody writes there; then run the same command again",
+    )
+
+
+class _Download:
+    """One round: every file of a listing that the folder does not hold yet."""
+
+    def __init__(self, address: str, folder: Path, options: "Options") -> None:
+        self.address, self.options, self.store = address, options, stores.opened(address, options)
+        self.files, self.parts, self.journal = folder / "files", folder / "parts", folder / "journal.jsonl"
+        self.lock = threading.Lock()
+        self.unannounced = 0  # bytes of files whose size the server did not state
+
+    def run(self, files: list[RemoteFile]) -> None:
+        from tqdm import tqdm
+
+        self._tidy(files)
+        done = self._done()
+        todo = [file for file in files if done.get(file.name) != [file.size, file.version]]
+        rest, silent = sum(file.size or 0 for file in todo), not self.options.network.progress
+        self._demand_room(sum(file.size or 0 for file in files), rest)
+        with (
+            tqdm(
+                total=rest, unit="B", unit_scale=True, desc="download", disable=silent, delay=2.0
+            ) as self.bar,
+            ThreadPoolExecutor(stores.THREADS) as pool,
+        ):
+            jobs = [pool.submit(self._fetch, file) for file in todo]
+            try:
+                for job in jobs:
+                    job.result()
+            except FileNotFoundError:
+                pass  # removed since it was listed: the next listing shows it
+            except Exception as error:
+                pool.shutdown(cancel_futures=True)
+                complete = f" {len(self._done()):,} of {len(files):,} files are complete."
+                raise stores.failure(self.address, error, complete) from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _tidy(self, files: list[RemoteFile]) -> None:
+        """Create the folders, and remove files and folders that the listing does not have."""
+        self.files.mkdir(parents=True, exist_ok=True)
+        self.parts.mkdir(exist_ok=True)
+        wanted = {file.name for file in files}
+        for path in sorted(self.files.rglob("*"), reverse=True):
+            if path.is_dir():
+                with suppress(OSError):  # it is not empty
+                    path.rmdir()
+            elif path.relative_to(self.files).as_posix() not in wanted:
+                path.unlink()
+
+    def _demand_room(self, size: int, rest: int) -> None:
+        if size > self.options.unpack_gb * 1e9:
+            error = archives.too_large("the data set", size, self.options.unpack_gb)
+            raise stores.failure(self.address, error)
+        partly = sum(part.stat().st_size for part in self.parts.iterdir())
+        if rest - partly > shutil.disk_usage(self.files).free:
+            raise archives.no_room(paths.shown_dataset(self.address), rest - partly)
+
+    def _done(self) -> dict[str, list[Any]]:
+        """Return size and version of each complete file; a line that a kill cut off counts as absent."""
+        done = {}
+        with suppress(FileNotFoundError):
+            for line in self.journal.read_text().splitlines():
+                with suppress(ValueError):
+                    name, *facts = json.loads(line)
+                    done[name] = facts
+        paths_of = {name: self.files / name for name in done}
+        return {
+            name: facts
+            for name, facts in done.items()
+            if paths_of[name].is_file() and facts[0] in (None, paths_of[name].stat().st_size)
+        }
+
+    def _fetch(self, file: RemoteFile) -> None:
+        part = self.parts / hashlib.sha256(f"{file.name}\0{file.version}".encode()).hexdigest()
+        stores.retried(partial(self._continue, file, part))
+        if not stores.is_verified(file, part, self.store):
+            part.unlink()
+            raise AcquisitionError(
+                f"{file.name} of {paths.shown_dataset(self.address)} arrived damaged: its size or checksum differs.",
+                "run the same command again; if it stays so, store the file there again",
+            )
+        final = self.files / file.name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(final)
+        with self.lock, self.journal.open("a") as stream:
+            stream.write(
+                f"\n{json.dumps([file.name, file.size, file.version])}\n"
+            )  # a line cut off spoils no other
+
+    def _continue(self, file: RemoteFile, part: Path) -> None:
+        if file.size is None or not file.ranges:
+            self.store.get_file(file.address, str(part))
+            with self.lock:
+                self.unannounced += part.stat().st_size
+            if self.unannounced > self.options.unpack_gb * 1e9:
+                raise archives.too_large("the data set", self.unannounced, self.options.unpack_gb)
+            return
+        with part.open("ab") as stream:
+            while (start := stream.tell()) < file.size:
+                end = min(start + BLOCK, file.size)
+                block = self.store.cat_file(file.address, start=start, end=end)
+                if start and len(block) == file.size:  # the server ignores ranges
+                    stream.truncate(0)
+                elif len(block) != end - start:
+                    raise ConnectionError
+                stream.write(block)
+                self.bar.update(len(block))
+        part.touch()  # an empty file needs no request
