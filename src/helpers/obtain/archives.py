@@ -58,13 +58,8 @@ def inner_path(name: str) -> PurePosixPath | None:
         UnsafeError: it would lie outside the target.
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    if (
-        path.is_absolute()
-        or ".." in path.parts
-        or "\0" in name
-        or path.parts[:1]
-        and path.parts[0][1:] == ":"
-    ):
+    drive = bool(path.parts) and path.parts[0][1:] == ":"
+    if drive or path.is_absolute() or ".." in path.parts or "\0" in name:
         raise UnsafeError(f"'{name}' would be written outside the target folder")
     return None if any(is_hidden(part) for part in path.parts) or not path.parts else path
 
@@ -173,9 +168,9 @@ def _members(archive: Path, stack: ExitStack, unpack_gb: float) -> Iterator[_Mem
             )
         return
     packed = not archive.name.lower().endswith(".tar")
-    stream = stack.enter_context(gzip.open(archive) if packed else archive.open("rb"))
+    stream = stack.enter_context(gzip.GzipFile(archive) if packed else archive.open("rb"))
     bounded = _Bounded(stream)
-    content = stack.enter_context(tarfile.open(fileobj=bounded, mode="r:"))
+    content = stack.enter_context(tarfile.TarFile(fileobj=bounded))
     while (item := content.next()) is not None:
         fault = "" if item.isreg() or item.isdir() else "is a link or a device"
         name = f"{item.name}/" if item.isdir() else item.name

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError
-from helpers.obtain import archives, download, remote, stores, web
+from helpers.obtain import archives, download, remote, remote_files, web
 
 if TYPE_CHECKING:
     from helpers.obtain.options import Options
@@ -131,13 +131,13 @@ class _Copy:
                     shutil.rmtree(self.files)
                 self._complete(digest)
         path = archives.content(self.data) if self.kind == "archive" else self.data
-        path = path / stores.file_name(self.dataset) if self.kind == "table" else path
+        path = path / remote_files.file_name(self.dataset) if self.kind == "table" else path
         return Place(path, self.title, self.shown, digest, note)
 
-    def listed(self) -> tuple[list[stores.RemoteFile], str, str]:
+    def listed(self) -> tuple[list[remote_files.RemoteFile], str, str]:
         """Return an address's files and their digest; else no files, the copy's digest and a sentence."""
         try:
-            files = stores.listing(self.dataset, self.options)
+            files = remote_files.listing(self.dataset, self.options)
         except AcquisitionError as error:
             record = _read(self.record)
             if not record:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import archives, stores
-from helpers.obtain.stores import RemoteFile
+from helpers.obtain import archives, remote_files, stores
+from helpers.obtain.remote_files import RemoteFile
 
 if TYPE_CHECKING:
     from helpers.obtain.options import Options
@@ -50,7 +50,7 @@ def download(address: str, files: list[RemoteFile], folder: Path, options: "Opti
     """
     for _ in range(_ROUNDS):
         _Download(address, folder, options).run(files)
-        before, files = digest(files), stores.listing(address, options)
+        before, files = digest(files), remote_files.listing(address, options)
         if digest(files) == before:
             shutil.rmtree(folder / "parts", ignore_errors=True)
             return before
@@ -67,7 +67,7 @@ class _Download:
         self.address, self.options, self.store = address, options, stores.opened(address, options)
         self.files, self.parts, self.journal = folder / "files", folder / "parts", folder / "journal.jsonl"
         self.lock = threading.Lock()
-        self.unannounced = 0  # bytes of files whose size the server did not state
+        self.streamed = 0  # bytes of files that arrived without their size in the listing
 
     def run(self, files: list[RemoteFile]) -> None:
         from tqdm import tqdm
@@ -133,8 +133,8 @@ class _Download:
 
     def _fetch(self, file: RemoteFile) -> None:
         part = self.parts / hashlib.sha256(f"{file.name}\0{file.version}".encode()).hexdigest()
-        stores.retried(partial(self._continue, file, part))
-        if not stores.is_verified(file, part, self.store):
+        stores.retried(self.address, partial(self._continue, file, part))
+        if not remote_files.is_verified(file, part, self.store):
             part.unlink()
             raise AcquisitionError(
                 f"{file.name} of {paths.shown_dataset(self.address)} arrived damaged: its size or checksum differs.",
@@ -149,21 +149,37 @@ class _Download:
             )  # a line cut off spoils no other
 
     def _continue(self, file: RemoteFile, part: Path) -> None:
+        part.touch()
         if file.size is None or not file.ranges:
-            self.store.get_file(file.address, str(part))
-            with self.lock:
-                self.unannounced += part.stat().st_size
-            if self.unannounced > self.options.unpack_gb * 1e9:
-                raise archives.too_large("the data set", self.unannounced, self.options.unpack_gb)
+            self._stream(file, part)
             return
         with part.open("ab") as stream:
             while (start := stream.tell()) < file.size:
                 end = min(start + BLOCK, file.size)
-                block = self.store.cat_file(file.address, start=start, end=end)
-                if start and len(block) == file.size:  # the server ignores ranges
+                try:
+                    block = self._block(file, start, end)
+                except ValueError:  # fsspec's way to say that the server ignores ranges
                     stream.truncate(0)
-                elif len(block) != end - start:
+                    self._stream(file, part)
+                    return
+                if len(block) != end - start:
                     raise ConnectionError
                 stream.write(block)
                 self.bar.update(len(block))
-        part.touch()  # an empty file needs no request
+
+    def _block(self, file: RemoteFile, start: int, end: int) -> bytes:
+        if self.address.startswith(("s3", "gs")):  # which would ask for the facts of an opened file once more
+            return self.store.cat_file(file.address, start=start, end=end)
+        options = {"size": file.size, "block_size": BLOCK, "cache_type": "none"}
+        with self.store.open(file.address, **options) as source:
+            source.seek(start)
+            return source.read(end - start)
+
+    def _stream(self, file: RemoteFile, part: Path) -> None:
+        """Download a file from its beginning, where the server states no size or ignores ranges."""
+        self.store.get_file(file.address, str(part))
+        with self.lock:
+            self.streamed += part.stat().st_size
+        self.bar.update(part.stat().st_size)
+        if self.streamed > self.options.unpack_gb * 1e9:
+            raise archives.too_large("the data set", self.streamed, self.options.unpack_gb)
