@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+SECRET = "hunter2-a-secret"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
@@ -56,6 +58,7 @@ def s3() -> Iterator[str]:
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     try:
         yield "http://{}:{}".format(*server.get_host_and_port())
     finally:
@@ -77,8 +80,11 @@ def google() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, work: Path, autoindex: bool = True) -> Iterator[tuple[str, str]]:
-    """Serve a folder by nginx; yield the addresses for http and https, whose certificate is `work / "cert.pem"`."""
+def nginx(folder: Path, work: Path) -> Iterator[tuple[str, str]]:
+    """Serve a folder by nginx; yield the addresses for http and https, whose certificate is `work / "cert.pem"`.
+
+    `/bare/` is the same folder without pages of links, `/private/` with a password: `me`, `SECRET`.
+    """
     plain, secure = free_port(), free_port()
     work.mkdir(parents=True, exist_ok=True)
     key, certificate = work / "key.pem", work / "cert.pem"
@@ -86,6 +92,7 @@ def nginx(folder: Path, work: Path, autoindex: bool = True) -> Iterator[tuple[st
     subprocess.run(
         [*command.split(), "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True
     )
+    (work / "users").write_text(f"me:{{PLAIN}}{SECRET}\n")
     (work / "nginx.conf").write_text(
         f"""{"user root;" if os.getuid() == 0 else ""}
 daemon off; pid {work}/pid; error_log {work}/error.log; events {{}} worker_processes 1;
@@ -94,7 +101,9 @@ http {{
   client_body_temp_path {work}/a; proxy_temp_path {work}/b; fastcgi_temp_path {work}/c;
   uwsgi_temp_path {work}/d; scgi_temp_path {work}/e;
   server {{
-    listen 127.0.0.1:{plain}; listen 127.0.0.1:{secure} ssl; root {folder}; autoindex {"on" if autoindex else "off"};
+    listen 127.0.0.1:{plain}; listen 127.0.0.1:{secure} ssl; root {folder}; autoindex on;
+    location /bare/ {{ alias {folder}/; autoindex off; }}
+    location /private/ {{ alias {folder}/; auth_basic "x"; auth_basic_user_file {work}/users; }}
     ssl_certificate {certificate}; ssl_certificate_key {key};
   }}
 }}
@@ -196,3 +205,8 @@ def serving(handler: type[BaseHTTPRequestHandler], **state: object) -> Iterator[
     finally:
         server.shutdown()
         server.server_close()
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return the environment of a process that downloads into a cache."""
+    return {**os.environ, "OSEMN_CACHE_DIR": str(cache)}

@@ -21,6 +21,8 @@ from helpers.obtain import archives, remote_files, stores
 from helpers.obtain.remote_files import RemoteFile
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
     from helpers.obtain.options import Options
 
 BLOCK = (
@@ -48,9 +50,10 @@ def download(address: str, files: list[RemoteFile], folder: Path, options: "Opti
         AcquisitionError: the connection breaks, a file arrives damaged, the disk is full or the place keeps changing;
             complete files stay.
     """
+    store = stores.opened(address, options)
     for _ in range(_ROUNDS):
-        _Download(address, folder, options).run(files)
-        before, files = digest(files), remote_files.listing(address, options)
+        _Download(address, store, folder, options).run(files)
+        before, files = digest(files), remote_files.listing(address, options, store)
         if digest(files) == before:
             shutil.rmtree(folder / "parts", ignore_errors=True)
             return before
@@ -63,8 +66,8 @@ def download(address: str, files: list[RemoteFile], folder: Path, options: "Opti
 class _Download:
     """One round: every file of a listing that the folder does not hold yet."""
 
-    def __init__(self, address: str, folder: Path, options: "Options") -> None:
-        self.address, self.options, self.store = address, options, stores.opened(address, options)
+    def __init__(self, address: str, store: "AbstractFileSystem", folder: Path, options: "Options") -> None:
+        self.address, self.store, self.options = address, store, options
         self.files, self.parts, self.journal = folder / "files", folder / "parts", folder / "journal.jsonl"
         self.lock = threading.Lock()
         self.streamed = 0  # bytes of files that arrived without their size in the listing

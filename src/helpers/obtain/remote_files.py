@@ -47,11 +47,16 @@ class RemoteFile:
     ranges: bool = True
 
 
-def listing(address: str, options: "Options") -> list[RemoteFile]:
+def listing(address: str, options: "Options", store: "AbstractFileSystem | None" = None) -> list[RemoteFile]:
     """Return the files behind an address, sorted by name: an archive, or all files of a folder or of a table's folder.
 
     Hidden files are skipped. On a web server a folder is a page of links; where there is none beside a table, the files
     are those that the table names.
+
+    Args:
+        address: a folder, an archive or a table.
+        options: `network` has time limits; `image_folder` is where a table's files are.
+        store: the address's store if it is open already.
 
     Raises:
         AcquisitionError: an extra is missing, or the place does not exist, is empty, refuses access, or is unreachable.
@@ -59,7 +64,9 @@ def listing(address: str, options: "Options") -> list[RemoteFile]:
     """
     paths.check_dataset(address)
     try:
-        files = sorted(_files(address, options), key=lambda file: file.name)
+        store = store or stores.opened(address, options)
+        store.invalidate_cache()
+        files = sorted(_files(store, address, options), key=lambda file: file.name)
     except Exception as error:  # each library has its own
         raise stores.failure(address, error) from None
     names = [file.name for file in files]
@@ -113,8 +120,8 @@ def file_name(address: str) -> str:
     )
 
 
-def _files(address: str, options: "Options") -> Iterator[RemoteFile]:
-    store, kind = stores.opened(address, options), paths.file_kind(address)
+def _files(store: "AbstractFileSystem", address: str, options: "Options") -> Iterator[RemoteFile]:
+    kind = paths.file_kind(address)
     parent, name = paths.shown_dataset(address).rpartition("/")[0], file_name(address)
     if address.startswith("http"):
         if kind == "archive":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from helpers.obtain.options import Options
 
 THREADS = 16  # enough to hide the latency of small files
-# with waits of 0.5, 1 and 2 s: a server that restarts is back by then; the libraries of the others wait up to 30 s
+WAIT = 0.5  # seconds, doubled twice: a server that restarts is back by then; the libraries of gs and hf wait themselves
 _ATTEMPTS = {"s3": 4, "http": 4, "https": 4}
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -85,7 +85,7 @@ def retried(address: str, call: Callable[[], Any]) -> Any:
             )
             if lasting or attempt == last or getattr(error, "errno", None) in web.DISK_FULL:
                 raise
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(WAIT * 2**attempt)
     raise AssertionError
 
 
