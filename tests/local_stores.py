@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+LOCATE = """
+import sys
+from helpers.obtain import locations, options
+print(locations.locate(sys.argv[1], options.Options()).path)
+"""
 SECRET = "hunter2-a-secret"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
@@ -210,3 +217,32 @@ def serving(handler: type[BaseHTTPRequestHandler], **state: object) -> Iterator[
 def environment(cache: Path) -> dict[str, str]:
     """Return the environment of a process that downloads into a cache."""
     return {**os.environ, "OSEMN_CACHE_DIR": str(cache)}
+
+
+def killed(address: str, cache: Path, at_bytes: int, environment: dict[str, str]) -> bool:
+    """Start a download in a process and kill it when the cache holds `at_bytes`; return False if it ended before."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOCATE, address], env=environment, stdout=subprocess.DEVNULL
+    )
+    while process.poll() is None and size(cache) < at_bytes:
+        time.sleep(0.001)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+def size(folder: Path) -> int:
+    """Return the number of bytes in a folder that a process writes to."""
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(here) / name).stat().st_size
+    return total
+
+
+def half_taken(cache: Path, files: dict[str, bytes]) -> list[str]:
+    """Return what a killed download left that would be taken for complete although it is not."""
+    found = [str(path) for path in cache.glob("images/*/place.json")]
+    for folder in cache.glob("images/*/files"):
+        found += [name for name, data in read(folder).items() if data != files[name]]
+    return found

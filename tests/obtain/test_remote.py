@@ -1,3 +1,6 @@
+import base64
+import errno
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import requests
 
 import local_stores
 from helpers.errors import AcquisitionError
-from helpers.obtain import locations, remote, stores
+from helpers.obtain import locations, remote, remote_files, stores
 from helpers.obtain.download import Network
 from helpers.obtain.options import Options
 
@@ -222,9 +225,7 @@ def test_password_of_a_web_server_comes_from_netrc(nginx, web, tmp_path, monkeyp
 
 def test_https_is_verified_with_the_certificates_of_the_environment(nginx, web, cache):
     web.fill(FILES)
-    program = "import sys; from helpers.obtain import locations, options; "
-    program += "print(locations.locate(sys.argv[1], options.Options()).path)"
-    command = [sys.executable, "-c", program, f"{nginx[3]}/pets"]
+    command = [sys.executable, "-c", local_stores.LOCATE, f"{nginx[3]}/pets"]
     trusted = {**local_stores.environment(cache), "SSL_CERT_FILE": str(nginx[1] / "cert.pem")}
     done = subprocess.run(command, env=trusted, capture_output=True, text=True, check=True)
     assert local_stores.read(Path(done.stdout.strip())) == FILES
@@ -316,3 +317,142 @@ def test_connection_that_stays_broken_is_an_error_and_complete_files_stay(odd, c
     refused(f"{odd.address}/pets", "could not be listed")
     odd.files.update(full)
     assert located(f"{odd.address}/pets") == FILES
+
+
+def test_table_without_a_page_of_links_is_downloaded_with_the_files_that_it_names(nginx, web):
+    """The columns are those of ELPV: no header, divided by spaces."""
+    web.fill(FILES).put("my photo #1.png", b"spaces and signs")
+    rows = ["cat/000.png  1.0  mono", "dog/001.png 0.3333 poly", "my photo #1.png,1", "absent.png 0.0 mono"]
+    web.put("labels.csv", "\n".join(rows).encode())
+    place = locations.locate(f"{nginx[2]}/bare/pets/labels.csv", OPTIONS)
+    names = {"labels.csv", "cat/000.png", "dog/001.png", "my photo #1.png"}
+    assert local_stores.read(place.path.parent).keys() == names
+    refused(f"{nginx[2]}/bare/pets", "access was refused")
+
+
+@pytest.mark.parametrize("name", ["../out.png", "cat/../../../out.png", "/out.png"])
+def test_object_that_would_leave_the_cache_is_refused(s3, cache, name):
+    s3.fill(FILES).put(name, b"x")
+    refused(s3.address, "would be written outside the target folder")
+    assert not list(cache.parent.rglob("out.png"))
+
+
+def test_two_objects_for_one_file_are_refused(s3):
+    s3.fill(FILES).put("cat//000.png", b"x")
+    refused(s3.address, "two objects would be written to 'cat/000.png'")
+
+
+def test_hidden_objects_and_folder_marks_are_skipped(s3):
+    s3.fill({**FILES, "": b"", "cat/": b"", ".git/config": b"x", "__MACOSX/cat/._1.png": b"x"})
+    assert located(s3.address) == FILES
+
+
+def test_download_above_the_bound_is_refused_before_it_begins(s3, odd, cache):
+    s3.fill(FILES)
+    refused(s3.address, "unpack_gb", Options(unpack_gb=1e-5))
+    assert local_stores.half_taken(cache, FILES) == []
+    assert not [path for path in cache.rglob("files/*") if path.is_file()]
+
+
+def test_disk_that_is_too_small_is_noticed_before_the_download(odd, monkeypatch):
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(remote.shutil, "disk_usage", lambda path: usage._replace(free=1_000))
+    refused(f"{odd.address}/pets", "There is not enough space on the disk")
+
+
+def test_disk_that_fills_up_is_reported_and_complete_files_stay(odd, cache, monkeypatch):
+    taken, block = [], remote._Download._block
+
+    def fill_up(download, file, start, end):
+        taken.append(file.name)
+        if len(taken) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return block(download, file, start, end)
+
+    monkeypatch.setattr(remote._Download, "_block", fill_up)
+    refused(f"{odd.address}/pets", r"not enough space on the disk(?s:.*)OSEMN_CACHE_DIR")
+    assert local_stores.half_taken(cache, FILES) == []
+    monkeypatch.setattr(remote._Download, "_block", block)
+    assert located(f"{odd.address}/pets") == FILES
+
+
+def test_files_that_change_during_the_download_arrive_as_they_are_at_its_end(s3, monkeypatch):
+    s3.fill(FILES)
+    fetch, changed = remote._Download._fetch, []
+
+    def disturbed(download, file):
+        if not changed:
+            changed.append(file)
+            s3.fill({"cat/010.png": b"another", "cat/new.png": b"new"}).remove("dog/011.png")
+        fetch(download, file)
+
+    monkeypatch.setattr(remote._Download, "_fetch", disturbed)
+    now = {**FILES, "cat/010.png": b"another", "cat/new.png": b"new"}
+    del now["dog/011.png"]
+    assert located(s3.address) == now
+
+
+def test_place_that_never_stops_changing_is_an_error(odd, monkeypatch):
+    fetch, count = remote._Download._fetch, iter(range(100))
+
+    def disturbed(download, file):
+        odd.files[f"cat/{next(count)}.png"] = b"one more"
+        fetch(download, file)
+
+    monkeypatch.setattr(remote._Download, "_fetch", disturbed)
+    refused(f"{odd.address}/pets", "change while they are downloaded")
+
+
+def test_file_whose_checksum_differs_is_refused(s3, cache, monkeypatch):
+    s3.fill(FILES)
+    monkeypatch.setattr(remote_files, "_checksum", lambda method, path: "0")
+    refused(s3.address, "arrived damaged: its size or checksum differs")
+    assert not [path for path in cache.rglob("files/*") if path.is_file()]
+
+
+def test_etag_that_is_not_a_checksum_is_not_compared(s3, monkeypatch):
+    for name, data in FILES.items():
+        s3.put(name, data, ServerSideEncryption="aws:kms")
+    monkeypatch.setattr(remote_files, "_checksum", lambda method, path: "0")
+    assert located(s3.address) == FILES
+
+
+@pytest.mark.parametrize(
+    "checksum",
+    [
+        f"md5:{hashlib.md5(b'123456789').hexdigest()}",
+        f"sha256:{hashlib.sha256(b'123456789').hexdigest()}",
+        "git:e2e107ac61ac259b87c544f6e7a4eb03422c6c21",
+        f"crc32c:{base64.b64encode(bytes.fromhex('e3069283')).decode()}",  # the check value of CRC-32C
+    ],
+)
+def test_checksums_of_every_store(tmp_path, checksum):
+    file = remote_files.RemoteFile("a", "a", 9, "", checksum)
+    (tmp_path / "a").write_bytes(b"123456789")
+    assert remote_files.is_verified(file, tmp_path / "a", None)
+    (tmp_path / "a").write_bytes(b"123456780")
+    assert not remote_files.is_verified(file, tmp_path / "a", None)
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    refused("s3://bucket/pets", r'pip install "osemn-vision\[cloud\]"')
+
+
+def test_killed_download_is_continued_and_nothing_half_is_taken_for_complete(s3, cache):
+    """Complete files keep their inode, and the large one is continued from its part."""
+    files = {**local_stores.content(150), "large/1.png": bytes(3 * remote.BLOCK)}
+    s3.fill(files)
+    environment, total = local_stores.environment(cache), sum(map(len, files.values()))
+    kept = {}
+    for fraction in (0.02, 0.35, 0.7):
+        assert local_stores.killed(s3.address, cache, int(fraction * total), environment), (
+            "it ended too early"
+        )
+        assert local_stores.half_taken(cache, files) == []
+        now = {path: path.stat().st_ino for path in cache.glob("images/*/files/*/*")}
+        assert now.items() >= kept.items()
+        kept = now
+    assert local_stores.size(cache) >= 2 * remote.BLOCK
+    assert located(s3.address) == files
+    assert {path: path.stat().st_ino for path in kept} == kept

@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError
-from helpers.obtain import archives, download, remote, remote_files, web
+from helpers.obtain import archives, download, remote, remote_files, stores, web
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
     from helpers.obtain.options import Options
 
 
@@ -99,6 +102,11 @@ class _Copy:
         self.record, self.files = self.folder / "place.json", self.folder / "files"
         self.data = self.folder / "unpacked" if self.kind == "archive" else self.files
 
+    @cached_property
+    def store(self) -> "AbstractFileSystem":
+        """The address's store."""
+        return stores.opened(self.dataset, self.options)
+
     def of_archive(self, archive: Path) -> Place:
         """Return the place of a local archive's content."""
         with self._locked():
@@ -125,7 +133,7 @@ class _Copy:
                         "connect to the network and run the same command again",
                     )
                 self.record.unlink(missing_ok=True)
-                digest = remote.download(self.dataset, listed, self.folder, self.options)
+                digest = remote.download(self.dataset, self.store, listed, self.folder, self.options)
                 if self.kind == "archive":
                     self._unpack(self.files / listed[0].name)
                     shutil.rmtree(self.files)
@@ -137,7 +145,7 @@ class _Copy:
     def listed(self) -> tuple[list[remote_files.RemoteFile], str, str]:
         """Return an address's files and their digest; else no files, the copy's digest and a sentence."""
         try:
-            files = remote_files.listing(self.dataset, self.options)
+            files = remote_files.listing(self.dataset, self.store, self.options.image_folder)
         except AcquisitionError as error:
             record = _read(self.record)
             if not record:

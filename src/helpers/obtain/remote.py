@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers import paths
-from helpers.errors import AcquisitionError
+from helpers.errors import AcquisitionError, OsemnError
 from helpers.obtain import archives, remote_files, stores
 from helpers.obtain.remote_files import RemoteFile
 
@@ -37,11 +37,14 @@ def digest(files: Iterable[RemoteFile]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def download(address: str, files: list[RemoteFile], folder: Path, options: "Options") -> str:
+def download(
+    address: str, store: "AbstractFileSystem", files: list[RemoteFile], folder: Path, options: "Options"
+) -> str:
     """Download what is missing or changed into `folder / "files"`, remove what is gone, and return the files' digest.
 
     Args:
         address: of the data set.
+        store: of this address.
         files: its listing.
         folder: of the cache; a killed call leaves files, parts and a journal there, from which the next one continues.
         options: `unpack_gb` bounds the total size; `network` has time limits, and whether to show a bar.
@@ -50,10 +53,15 @@ def download(address: str, files: list[RemoteFile], folder: Path, options: "Opti
         AcquisitionError: the connection breaks, a file arrives damaged, the disk is full or the place keeps changing;
             complete files stay.
     """
-    store = stores.opened(address, options)
     for _ in range(_ROUNDS):
-        _Download(address, store, folder, options).run(files)
-        before, files = digest(files), remote_files.listing(address, options, store)
+        error = _Download(address, store, folder, options).run(files)
+        before = digest(files)
+        try:
+            files = remote_files.listing(address, store, options.image_folder)
+        except AcquisitionError as unlisted:
+            raise error or unlisted from None
+        if error and digest(files) == before:
+            raise error
         if digest(files) == before:
             shutil.rmtree(folder / "parts", ignore_errors=True)
             return before
@@ -72,7 +80,8 @@ class _Download:
         self.lock = threading.Lock()
         self.streamed = 0  # bytes of files that arrived without their size in the listing
 
-    def run(self, files: list[RemoteFile]) -> None:
+    def run(self, files: list[RemoteFile]) -> OsemnError | None:
+        """Fetch what is missing; return the error of the first file that could not be fetched."""
         from tqdm import tqdm
 
         self._tidy(files)
@@ -90,14 +99,15 @@ class _Download:
             try:
                 for job in jobs:
                     job.result()
-            except FileNotFoundError:
-                pass  # removed since it was listed: the next listing shows it
-            except Exception as error:
+            except (
+                Exception
+            ) as error:  # perhaps only because the file has changed, which the next listing shows
                 pool.shutdown(cancel_futures=True)
                 complete = f" {len(self._done()):,} of {len(files):,} files are complete."
-                raise stores.failure(self.address, error, complete) from None
+                return stores.failure(self.address, error, complete)
             finally:
                 pool.shutdown(cancel_futures=True)
+        return None
 
     def _tidy(self, files: list[RemoteFile]) -> None:
         """Create the folders, and remove files and folders that the listing does not have."""

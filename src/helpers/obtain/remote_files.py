@@ -21,8 +21,6 @@ from helpers.obtain import archives, stores
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from helpers.obtain.options import Options
-
 _MAX_DEPTH = 32  # of folders on a web server, where a link may lead back to a folder above
 
 
@@ -47,7 +45,7 @@ class RemoteFile:
     ranges: bool = True
 
 
-def listing(address: str, options: "Options", store: "AbstractFileSystem | None" = None) -> list[RemoteFile]:
+def listing(address: str, store: "AbstractFileSystem", image_folder: str = "") -> list[RemoteFile]:
     """Return the files behind an address, sorted by name: an archive, or all files of a folder or of a table's folder.
 
     Hidden files are skipped. On a web server a folder is a page of links; where there is none beside a table, the files
@@ -55,18 +53,15 @@ def listing(address: str, options: "Options", store: "AbstractFileSystem | None"
 
     Args:
         address: a folder, an archive or a table.
-        options: `network` has time limits; `image_folder` is where a table's files are.
-        store: the address's store if it is open already.
+        store: of this address.
+        image_folder: where the files are that a table on a web server names, relative to the table.
 
     Raises:
-        AcquisitionError: an extra is missing, or the place does not exist, is empty, refuses access, or is unreachable.
-        UsageError: as for `paths.check_dataset`.
+        AcquisitionError: the place does not exist, is empty, refuses access, or is unreachable.
     """
-    paths.check_dataset(address)
     try:
-        store = store or stores.opened(address, options)
         store.invalidate_cache()
-        files = sorted(_files(store, address, options), key=lambda file: file.name)
+        files = sorted(_files(store, address, image_folder), key=lambda file: file.name)
     except Exception as error:  # each library has its own
         raise stores.failure(address, error) from None
     names = [file.name for file in files]
@@ -120,7 +115,7 @@ def file_name(address: str) -> str:
     )
 
 
-def _files(store: "AbstractFileSystem", address: str, options: "Options") -> Iterator[RemoteFile]:
+def _files(store: "AbstractFileSystem", address: str, image_folder: str) -> Iterator[RemoteFile]:
     kind = paths.file_kind(address)
     parent, name = paths.shown_dataset(address).rpartition("/")[0], file_name(address)
     if address.startswith("http"):
@@ -128,7 +123,7 @@ def _files(store: "AbstractFileSystem", address: str, options: "Options") -> Ite
             yield _web_file(store, address, name)
         else:
             yield from _web_files(
-                store, parent if kind == "table" else address, name * (kind == "table"), options
+                store, parent if kind == "table" else address, name * (kind == "table"), image_folder
             )
         return
     if kind == "archive":
@@ -165,7 +160,7 @@ def _described(name: str, entry: dict[str, Any]) -> RemoteFile:
 
 
 def _web_files(
-    store: "AbstractFileSystem", folder: str, table: str, options: "Options"
+    store: "AbstractFileSystem", folder: str, table: str, image_folder: str
 ) -> Iterator[RemoteFile]:
     """Yield the files that a page links to, with those of its sub-folders; else a table and the files that it names."""
     root = f"{folder.rstrip('/')}/"
@@ -176,7 +171,7 @@ def _web_files(
             raise
         found = {}
     if table and table not in found:
-        found = _named_files(store, root, table, options.image_folder)
+        found = _named_files(store, root, table, image_folder)
     with ThreadPoolExecutor(stores.THREADS) as pool:
         facts = pool.map(
             lambda item: _web_file(store, item[1], item[0], may_lack=item[0] != table), found.items()

@@ -45,8 +45,15 @@ def opened(address: str, options: "Options") -> "AbstractFileSystem":
     """Return the store of an address, with time limits and without caches.
 
     Raises:
-        ImportError: an extra is missing.
+        AcquisitionError: an extra is missing, or the credentials are incomplete.
     """
+    try:
+        return _opened(address, options)
+    except Exception as error:  # each library has its own
+        raise failure(address, error) from None
+
+
+def _opened(address: str, options: "Options") -> "AbstractFileSystem":
     import fsspec
 
     scheme, network = address.partition("://")[0], options.network
@@ -139,7 +146,7 @@ def is_missing(error: BaseException) -> bool:
 def _is(error: BaseException, kinds: tuple[Any, ...]) -> bool:
     """Return True if an error is of a type, or has a type's name or an HTTP status, among `kinds`."""
     response = getattr(error, "response", None)
-    facts = [type(error).__name__, getattr(error, "status", None), getattr(error, "code", None)]
+    facts = [type(error).__name__, getattr(error, "status", None) or getattr(error, "code", None)]
     facts.append(getattr(response, "status_code", None))
     types = tuple(kind for kind in kinds if isinstance(kind, type))
     return isinstance(error, types) or any(fact in kinds for fact in facts if isinstance(fact, str | int))
