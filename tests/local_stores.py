@@ -242,7 +242,7 @@ def size(folder: Path) -> int:
 
 def half_taken(cache: Path, files: dict[str, bytes]) -> list[str]:
     """Return what a killed download left that would be taken for complete although it is not."""
-    found = [str(path) for path in cache.glob("images/*/place.json")]
+    halves = [str(path) for path in cache.glob("images/*/place.json")]
     for folder in cache.glob("images/*/files"):
-        found += [name for name, data in read(folder).items() if data != files[name]]
-    return found
+        halves += [name for name, data in read(folder).items() if data != files[name]]
+    return halves

@@ -51,7 +51,8 @@ def locate(dataset: str, options: "Options") -> Place:
 
     Args:
         dataset: the path of a folder, a table or an archive, or an address of one of these.
-        options: `unpack_gb` bounds the size; `network` has time limits, progress, and what is told.
+        options: `unpack_gb` bounds the size; `network` has time limits and progress, and its `tell` is called with a
+            sentence if a copy is used because an address is unreachable.
 
     Raises:
         UsageError: there is no such folder or file, or the address cannot be used.

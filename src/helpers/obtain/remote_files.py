@@ -132,9 +132,9 @@ def _files(store: "AbstractFileSystem", address: str, image_folder: str) -> Iter
     root = store._strip_protocol(parent if kind == "table" else address).rstrip("/")
     if address.startswith("hf"):
         root = store.resolve_path(root).unresolve()  # as in the names of its listing, with the revision
-    for found, entry in stores.retried(address, lambda: store.find(root, detail=True)).items():
-        inner = archives.inner_path(found.removeprefix(f"{root}/"))
-        if inner and found != root and not found.endswith("/") and entry["type"] == "file":
+    for key, entry in stores.retried(address, lambda: store.find(root, detail=True)).items():
+        inner = archives.inner_path(key.removeprefix(f"{root}/"))
+        if inner and key != root and not key.endswith("/") and entry["type"] == "file":
             yield _described(inner.as_posix(), entry)
 
 
@@ -165,16 +165,16 @@ def _web_files(
     """Yield the files that a page links to, with those of its sub-folders; else a table and the files that it names."""
     root = f"{folder.rstrip('/')}/"
     try:
-        found = dict(_links(store, root))
+        addresses = dict(_links(store, root))
     except Exception:
         if not table:
             raise
-        found = {}
-    if table and table not in found:
-        found = _named_files(store, root, table, image_folder)
+        addresses = {}
+    if table and table not in addresses:
+        addresses = _named_files(store, root, table, image_folder)
     with ThreadPoolExecutor(stores.THREADS) as pool:
         facts = pool.map(
-            lambda item: _web_file(store, item[1], item[0], may_lack=item[0] != table), found.items()
+            lambda item: _web_file(store, item[1], item[0], may_lack=item[0] != table), addresses.items()
         )
         yield from (file for file in facts if file)
 
@@ -208,12 +208,12 @@ def _named_files(store: "AbstractFileSystem", root: str, table: str, image_folde
     named = re.findall(
         r"""[^\s,;|"'][^,;|\t\r\n"']*?\.[A-Za-z]\w{1,4}(?=[\s,;|"']|$)""", content.decode(errors="ignore")
     )
-    found = {table: root + table}
+    addresses = {table: root + table}
     for name in dict.fromkeys(name for name in named if "://" not in name):
         inner = archives.inner_path(f"{image_folder}/{name}".lstrip("/"))
         if inner:
-            found[inner.as_posix()] = root + quote(inner.as_posix())
-    return found
+            addresses[inner.as_posix()] = root + quote(inner.as_posix())
+    return addresses
 
 
 def _web_file(
