@@ -2,11 +2,25 @@
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, urlsplit
 
 from helpers.errors import OsemnError, UsageError, nearest
 
 BUILT_IN_DATASETS = ("fashion_mnist", "mnist", "digits")
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+STORES = ("s3", "gs", "https", "http", "hf")
+OWN_FORMS = (
+    "name a folder of images, a table (.csv, .tsv, .parquet, .jsonl), an archive (.zip, .tar, .tar.gz), or an address "
+    "of one of these (s3://, gs://, https://, hf://datasets/…)"
+)
+# names of files that say nothing about the images
+_GENERIC = {
+    *("annotations", "archive", "data", "dataset", "images", "index", "labels", "metadata", "test", "train"),
+    *("training", "val", "valid", "validation"),
+}
+_SECRET = re.compile(r"\bsig\b|signature|token|key|secret|pass|credential|auth", re.IGNORECASE)
 
 
 def project_root() -> Path:
@@ -62,7 +76,7 @@ def profile_file(profile: str) -> Path:
 
 
 def run_folder(dataset: str, profile: str) -> Path:
-    """Return `runs/<dataset>/<profile>`; a folder of images is filed under its own name."""
+    """Return `runs/<dataset>/<profile>`; one's own images are filed under their name, see `dataset_slug`."""
     return output_root() / "runs" / dataset_slug(dataset) / profile
 
 
@@ -87,59 +101,140 @@ def models_folder(dataset: str) -> Path:
     return output_root() / "models" / dataset_slug(dataset)
 
 
-def is_image_folder(dataset: str) -> bool:
-    """Return True if `dataset` is a folder of images rather than a built-in data set."""
+def is_own(dataset: str) -> bool:
+    """Return True if `dataset` names one's own images rather than a built-in data set."""
     return dataset not in BUILT_IN_DATASETS
 
 
-def image_folder(dataset: str) -> Path:
-    """Return the path of a folder of images; a relative path starts at the project's root."""
+def is_address(dataset: str) -> bool:
+    """Return True if one's own images lie behind an address such as `s3://bucket/pets`."""
+    return "://" in dataset
+
+
+def file_kind(dataset: str) -> str:
+    """Return "archive" or "table" by the ending of a path or an address; `""` for anything else."""
+    name = (_address_path(dataset) if is_address(dataset) else dataset).lower()
+    return "archive" if name.endswith(ARCHIVES) else "table" if name.endswith(TABLES) else ""
+
+
+def local_path(dataset: str) -> Path:
+    """Return the path of one's own images on this machine; a relative one starts at the project's root."""
     path = Path(dataset).expanduser()
     return path if path.is_absolute() else project_root() / path
 
 
 def project_dataset(dataset: str) -> str:
-    """Convert a data set as typed to its name in the project: a folder relative to the root if inside, else absolute.
+    """Convert a data set as typed to its name in the project: a path relative to the root if inside, else absolute.
 
     Args:
-        dataset: a built-in data set, or a folder relative to the working directory, or else to the project's root.
+        dataset: a built-in data set, an address, or a path relative to the working directory, or else to the project's
+            root.
+
+    Raises:
+        UsageError: an address holds credentials.
     """
-    folder = Path(dataset).expanduser()
-    if not is_image_folder(dataset) or not (folder.is_absolute() or folder.is_dir()):
+    if is_address(dataset):
+        _refuse_credentials(dataset)
+        return dataset.rstrip("/")
+    path = Path(dataset).expanduser()
+    if not is_own(dataset) or not (path.is_absolute() or _is_place(path)):
         return dataset
-    folder, root = folder.resolve(), project_root()
-    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+    path, root = path.resolve(), project_root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def check_dataset(dataset: str) -> None:
-    """Check that a data set is built in, or a folder that exists.
+    """Check that a data set is built in, a folder or file that exists, or an address of a known form.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or an address holds credentials, which would be stored with the run.
     """
-    if not is_image_folder(dataset) or image_folder(dataset).is_dir():
+    if is_address(dataset):
+        _check_address(dataset)
+    elif not is_own(dataset) or _is_place(local_path(dataset)):
         return
-    folder = "name a folder with one sub-folder of images per class"
-    if "/" in dataset or "\\" in dataset:
-        raise UsageError(f"There is no folder '{dataset}'.", folder)
-    raise UsageError(
-        f"There is no data set '{dataset}'.", f"{nearest(dataset, BUILT_IN_DATASETS)}; or {folder}"
+    elif local_path(dataset).is_file():
+        raise UsageError(f"The file '{dataset}' is not a table or an archive by its name.", OWN_FORMS)
+    elif "/" in dataset or "\\" in dataset or file_kind(dataset):
+        raise UsageError(f"There is no {'file' if file_kind(dataset) else 'folder'} '{dataset}'.", OWN_FORMS)
+    else:
+        raise UsageError(
+            f"There is no data set '{dataset}'.", f"{nearest(dataset, BUILT_IN_DATASETS)}; or {OWN_FORMS}"
+        )
+
+
+def _is_place(path: Path) -> bool:
+    return path.is_dir() or (bool(file_kind(path.name)) and path.is_file())
+
+
+def _check_address(dataset: str) -> None:
+    _refuse_credentials(dataset)
+    scheme, _, rest = dataset.partition("://")
+    if scheme not in STORES:
+        raise UsageError(f"Addresses that begin with '{scheme}://' are not supported.", OWN_FORMS)
+    if not rest.strip("/") or {".", ".."} & set(rest.split("/")):
+        raise UsageError(f"'{shown_dataset(dataset)}' does not name a place.", OWN_FORMS)
+    if scheme == "hf" and (not rest.startswith("datasets/") or rest.count("/") < 2):
+        raise UsageError(
+            f"'{shown_dataset(dataset)}' does not name a data set of the hub.",
+            "write hf://datasets/OWNER/NAME",
+        )
+
+
+def _refuse_credentials(dataset: str) -> None:
+    """Refuse an address with a password or a signature: parameters are stored with the run."""
+    parts = urlsplit(dataset)
+    names = [name for name, _ in parse_qsl(f"{parts.query}&{parts.fragment}", keep_blank_values=True)]
+    if re.search(r"@|:(?!\d*$)", parts.netloc) or any(_SECRET.search(name) for name in names):
+        raise UsageError(
+            "The address of the data set holds a password, a key or a signature, which would be stored with the run.",
+            "give credentials in the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN, or for a web server a line in ~/.netrc; "
+            "or download the file and name it",
+        )
+
+
+def _address_path(dataset: str) -> str:
+    return urlsplit(dataset)._replace(query="", fragment="").geturl().rstrip("/")
+
+
+def shown_dataset(dataset: str) -> str:
+    """Return a data set for messages and files: an address without user, password, query and fragment."""
+    if not is_address(dataset):
+        return dataset
+    scheme, _, rest = _address_path(dataset).partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def own_title(dataset: str) -> str:
+    """Return the name of one's own images: of the folder or archive, or of the folder around a table named `labels`."""
+    place = (
+        shown_dataset(dataset).partition("://")[2] if is_address(dataset) else local_path(dataset).as_posix()
     )
+    *folders, last = PurePosixPath(place).parts or ("",)
+    kind = file_kind(dataset)
+    if not kind:
+        return last
+    ending = next(ending for ending in (*ARCHIVES, *TABLES) if last.lower().endswith(ending))
+    names = [last[: -len(ending)], *reversed(folders)]
+    return next((name for name in names if name.lower() not in _GENERIC), names[0])
 
 
 def dataset_slug(dataset: str) -> str:
     """Return the name under which a data set's runs and reports are filed.
 
     Raises:
-        UsageError: a folder's name has no letters or digits, or is the name of a built-in data set.
+        UsageError: the name has no letters or digits, or is that of a built-in data set.
     """
-    if not is_image_folder(dataset):
+    if not is_own(dataset):
         return dataset
-    slug = re.sub(r"[^a-z0-9]+", "_", image_folder(dataset).name.lower()).strip("_")
+    title = own_title(dataset)
+    slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
     if not slug or slug in BUILT_IN_DATASETS:
         raise UsageError(
-            f"The folder name '{image_folder(dataset).name}' cannot name a run.",
-            f"rename the folder; it needs letters or digits and must not be one of: {', '.join(BUILT_IN_DATASETS)}",
+            f"The name '{title}' cannot name a run.",
+            f"rename the folder or file; it needs letters or digits and must not be one of: {', '.join(BUILT_IN_DATASETS)}",
         )
     return slug
 

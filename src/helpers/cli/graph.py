@@ -53,7 +53,7 @@ class Request:
     """A user's request to run the series.
 
     Attributes:
-        dataset: a built-in data set, or a folder of images.
+        dataset: a built-in data set, or one's own images: a folder, a table, an archive or an address.
         profile: the profile's name.
         until: the last stage to run; empty for the complete series and the report.
         from_stage: a stage that runs again, with all that depend on it, even if done; empty for none.

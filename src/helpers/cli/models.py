@@ -12,7 +12,8 @@ Dataset = Annotated[
     str,
     typer.Option(
         callback=paths.project_dataset,
-        help="fashion_mnist, mnist, digits, or a folder with one sub-folder of images per class.",
+        help="fashion_mnist, mnist, digits, or your own images: a folder, a table (.csv, .tsv, .parquet, .jsonl), an "
+        "archive (.zip, .tar, .tar.gz), or an address of one of these (s3://, gs://, https://, hf://datasets/…).",
     ),
 ]
 """The data set of every command, converted from the name as typed."""
@@ -23,7 +24,7 @@ def check_dataset(dataset: str) -> None:
     """Check that a data set exists or has a folder in the registry, which does not need the images.
 
     Raises:
-        UsageError: it is neither built in nor a folder, and the registry does not know its name.
+        UsageError: it is neither built in nor one's own images, and the registry does not know its name.
     """
     if not paths.models_folder(dataset).is_dir():
         paths.check_dataset(dataset)
@@ -41,7 +42,8 @@ def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
     """List the versions of a data set's champion, newest first; the served version is marked with *."""
     if context.invoked_subcommand:
         # The data set named before a sub-command is the default of its own option.
-        typed = str(paths.image_folder(dataset)) if paths.is_image_folder(dataset) else dataset
+        local = paths.is_own(dataset) and not paths.is_address(dataset)
+        typed = str(paths.local_path(dataset)) if local else dataset
         context.default_map = {context.invoked_subcommand: {"dataset": typed}}
         return
     registry = _registry(dataset)

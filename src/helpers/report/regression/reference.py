@@ -169,7 +169,7 @@ def _candidate(name: str, entry: Mapping[str, Any], dataset: str) -> AcceptedCan
     if confusion.shape != (len(names),) * 2 or not np.array_equal(confusion.sum(axis=0), columns):
         raise ValueError("the predictions do not match the confusion matrix")
     scores = (float(entry[score]) for score in ("accuracy", "macro_f1", "ece"))
-    images = entry.get("images_sha256", "not on record" if paths.is_image_folder(dataset) else "")
+    images = entry.get("images_sha256", "not on record" if paths.is_own(dataset) else "")
     hashes = entry["labels_sha256"], images
     return AcceptedCandidate(name, entry["label"], *scores, names, confusion, predicted, *hashes)
 
