@@ -1,0 +1,186 @@
+"""What is remembered of image files between runs, so that only new and changed ones are read.
+
+A place has two records in the cache: the size, time and sha256 of each path, and the facts of each content by its sha256. A
+file whose size and modification time are as recorded is taken to be unchanged; any other file of the same size is compared by
+its content. So a touched file is unchanged, and a moved one is not decoded again. A file that is changed within the same size
+and the same modification time (to the nanosecond) is not noticed.
+
+A record is a folder's Parquet files in the order of their numbers, each renamed into place when it is complete; a later row
+replaces an earlier one. A process that is killed loses what it had not written yet, and nothing else.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from helpers.obtain import image_facts
+from helpers.obtain.listing import COLUMNS, Listing
+
+_FILES = ("path", "bytes", "mtime_ns", "sha256")
+_UNREAD = -1  # the size of a file that is not there
+
+
+class Record:
+    """Rows on disk, of which the last one of each key counts.
+
+    Args:
+        folder: holds the record's files, and possibly other records.
+        name: of the record: its files are `<name>-<number>.parquet`.
+        key: the column that identifies a row.
+    """
+
+    def __init__(self, folder: Path, name: str, key: str) -> None:
+        self.folder, self.name, self.key = folder, name, key
+
+    @property
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{self.name}-*.parquet"))
+
+    def read(self, columns: list[str] | None = None) -> pd.DataFrame:
+        """Return the rows, each key once; an empty table if there are none. A damaged file counts as absent."""
+        frames = []
+        for part in self._parts:
+            try:
+                frames.append(pd.read_parquet(part, columns=columns))
+            except (OSError, ValueError):  # pyarrow's errors are ValueErrors
+                continue
+        if not frames:
+            return pd.DataFrame({self.key: pd.Series(dtype="str")})
+        rows = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+        return rows if len(frames) == 1 else rows.drop_duplicates(self.key, keep="last", ignore_index=True)
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Add rows, safe on disk on return."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last = int(self._parts[-1].stem.rpartition("-")[2]) if self._parts else 0
+        temporary = self.folder / f".{self.name}.tmp"
+        with temporary.open("wb") as stream:
+            rows.drop_duplicates(self.key, keep="last").to_parquet(stream, index=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
+
+    def compact(self) -> None:
+        """Write the rows into one file in place of several."""
+        parts = self._parts
+        if len(parts) > 1:
+            self.append(self.read())
+            for part in parts:
+                part.unlink()
+
+
+class Catalogue:
+    """The records of the image files of one place.
+
+    Args:
+        cache: the folder that holds the catalogues of all places.
+        root: the folder that paths are relative to; another place has another catalogue.
+    """
+
+    def __init__(self, cache: Path, root: Path) -> None:
+        place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+        self.root, self.folder = root, cache / place
+        self.files = Record(self.folder, "files", "path")
+
+    def facts(self, version: str) -> Record:
+        """Return the record of facts by `sha256`, and remove those of other versions.
+
+        Args:
+            version: a name for the code and the options that the facts depend on.
+        """
+        for old in self.folder.glob("facts_*.parquet"):
+            if not old.name.startswith(f"facts_{version}-"):
+                old.unlink()
+        return Record(self.folder, f"facts_{version}", "sha256")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one process at a time write; a second one waits, and then finds the work done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):
+            yield
+
+    def add(self, rows: pd.DataFrame, facts: Record) -> None:
+        """Record what `image_facts.of_files` returned; of an unreadable file only its hash, as other code may read it."""
+        facts.append(rows.loc[rows["reason"] == "", ["sha256", *image_facts.EMPTY]])
+        self.files.append(rows.loc[rows["sha256"] != "", list(_FILES)])
+
+    def hashes(self, paths: pd.Series, read_all: bool) -> np.ndarray:
+        """Return the sha256 of each file, read only if its size or time is not as recorded; what is read is recorded.
+
+        Args:
+            paths: relative to the root.
+            read_all: whether to read files that are new or of another size, too.
+
+        Returns:
+            `[N] object`, strings; `""` for a file that cannot be read, or was not to be.
+        """
+        record = self.files.read(list(_FILES))
+        row = pd.Index(record["path"]).get_indexer(paths)
+        size, time = self._sizes_and_times(paths)
+        result = np.full(len(paths), "", dtype=object)
+        candidates = np.flatnonzero(size != _UNREAD)
+        if len(record):
+            known = row >= 0
+            same_size = known & (record["bytes"].to_numpy()[row] == size)
+            unchanged = same_size & (record["mtime_ns"].to_numpy()[row] == time)
+            result[unchanged] = record["sha256"].to_numpy(dtype=object)[row[unchanged]]
+            candidates = np.flatnonzero((size != _UNREAD) & ~unchanged & (read_all | same_size))
+        elif not read_all:
+            return result
+        if len(candidates):
+            with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+                rows = [row for row in pool.map(self._hashed, paths.iloc[candidates]) if row]
+            self.files.append(pd.DataFrame(rows, columns=list(_FILES)))
+            by_path = {row[0]: row[-1] for row in rows}
+            result[candidates] = [by_path.get(path, "") for path in paths.iloc[candidates]]
+        return result
+
+    def _sizes_and_times(self, paths: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return size in bytes and modification time in nanoseconds of each file, `[N] int64`."""
+        facts = np.full((len(paths), 2), _UNREAD, np.int64)
+        for row, path in enumerate(paths):
+            try:
+                status = os.stat(f"{self.root}/{path}")  # noqa: PTH116 - `pathlib` takes twice as long
+            except OSError:
+                continue
+            facts[row] = status.st_size, status.st_mtime_ns
+        return facts[:, 0], facts[:, 1]
+
+    def _hashed(self, path: str) -> tuple[str, int, int, str] | None:
+        """Return a file's row of the record, None if it cannot be read."""
+        try:
+            content, status = image_facts.read(f"{self.root}/{path}")
+        except (OSError, ValueError):
+            return None
+        return path, status.st_size, status.st_mtime_ns, image_facts.sha256(content)
+
+
+def fingerprint(listing: Listing, cache: Path) -> str:
+    """Return a hash of the listed paths, labels, parts, groups and weights, and of the files' contents.
+
+    It does not depend on the place: a moved folder has the same fingerprint. Unchanged files are not read; see this module.
+
+    Args:
+        listing: the files.
+        cache: the folder that holds the catalogues of all places.
+
+    Example:
+        `catalogue.fingerprint(layouts.read(folder, options), paths.cache_root() / "index")`
+    """
+    catalogue = Catalogue(cache, listing.root)
+    with catalogue.locked():
+        hashes = catalogue.hashes(listing.files["path"], read_all=True)
+        catalogue.files.compact()
+    digest = hashlib.sha256()
+    for row in zip(*(listing.files[name] for name in COLUMNS), hashes, strict=True):
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
