@@ -76,16 +76,17 @@ def of_files(root: Path, names: list[str]) -> dict[str, list | np.ndarray]:
         `EMPTY`. A file that cannot be read at all, or does not stop changing, has no `sha256`.
     """
     results = [_of_file(f"{root}/{name}") for name in names]
-    columns = {name: [facts[name] for facts, _ in results] for name in ("bytes", "mtime_ns", "sha256", "reason", *EMPTY)}
+    columns = {name: _column([facts[name] for facts, _ in results]) for name in ("bytes", "mtime_ns", "sha256", "reason", *EMPTY)}
     readable = [row for row, (_, pixels) in enumerate(results) if pixels is not None]
     if readable:
         thumbnails = np.stack([results[row][1] for row in readable])
         for name, values in measures.of_images(thumbnails).items():
-            columns[name] = np.full(len(results), np.nan, np.float32)
             columns[name][readable] = values
-        for row, pixels in zip(readable, thumbnails, strict=True):
-            columns["phash"][row] = _signature(pixels)
-    return {"path": names, **columns}
+        columns["phash"][readable] = [_signature(pixels) for pixels in thumbnails]
+        # several channels have 8 bits each; one can have any number and range
+        flat = thumbnails.reshape(len(readable), -1)
+        columns["low"][readable] = np.fmax(columns["low"][readable], flat.min(axis=1))
+    return {"path": _column(names), **columns}
 
 
 def _of_file(path: str) -> tuple[dict[str, Any], np.ndarray | None]:
