@@ -3,7 +3,20 @@
 import { ImageError } from "./framing.js";
 
 const LIMITS = { bytes: 20 * 2 ** 20, side: 4096 };
+/** How files begin that the service and the command line read, and browsers do not, or not to the same bytes: place, letters, name. */
+const OTHERS = [
+  [4, "ftyp", "an AVIF or HEIC"],
+  [4, "jP  ", "a JPEG 2000"],
+  [0, "\xff\x4f\xff\x51", "a JPEG 2000"],
+  [0, "II*\0", "a TIFF"],
+  [0, "MM\0*", "a TIFF"],
+  [128, "DICM", "a DICOM"],
+  [0, "BM", "a BMP"],
+  ...[..."123456"].map((kind) => [0, `P${kind}`, "a PNM"]),
+];
 const ORIENTATION = 0x0112; // EXIF's tag
+
+const ELSEWHERE = "The command line and the service can: osemn predict FILE.";
 
 /** The canvas transformation that draws an image of width w and height h upright, by the value of that tag. */
 const TURNS = {
@@ -24,11 +37,14 @@ export async function read(file) {
     throw new ImageError(`“${file.name}” cannot be read. Is it a folder, or was it removed?`);
   });
   const size = sizeOf(new DataView(bytes));
-  if (!size) throw new ImageError(`“${file.name}” is not a PNG, JPEG, WebP or GIF image.`);
+  if (!size) throw new ImageError(`“${file.name}” ${refusal(new DataView(bytes))}`);
   if (Math.max(...size) > LIMITS.side) {
     throw new ImageError(
       `“${file.name}” has ${size.join(" × ")} pixels; each side may have at most ${LIMITS.side}. Make it smaller.`,
     );
+  }
+  if (isDeepGrey(new DataView(bytes))) {
+    throw new ImageError(`“${file.name}” has 16 bits of grey, of which browsers decode 8. ${ELSEWHERE}`);
   }
   const turn = takeTurn(new DataView(bytes));
   let image;
@@ -61,6 +77,18 @@ function sizeOf(view) {
     if (!(error instanceof RangeError)) throw error; // the file ends within its header
   }
   return null;
+}
+
+/** Return why a file that is not an image for browsers is refused. */
+function refusal(view) {
+  const found = OTHERS.find(([at, text]) => view.byteLength >= at + text.length && letters(view, at, text.length) === text);
+  if (!found) return "is not a PNG, JPEG, WebP or GIF image.";
+  return `is ${found[2]} image, which this page cannot decode. ${ELSEWHERE}`;
+}
+
+/** Return whether a PNG has grey pixels of 16 bits, by the depth and the colour type in its header. */
+function isDeepGrey(view) {
+  return letters(view, 0, 4) === "\x89PNG" && view.byteLength > 25 && view.getUint8(24) === 16 && view.getUint8(25) === 0;
 }
 
 function webp(view, kind) {

@@ -21,17 +21,20 @@ export class ImageError extends Error {}
  * Return an image as the model takes it: a Uint8Array, [height, width, channels].
  *
  * An image of the model's own size stays unchanged. Any other is framed like the images of the data set; for photographs
- * (`framing` is null), its middle is cut out and resized.
+ * (`framing` is null), its middle is cut out and resized, or all of it is padded or squashed.
  *
  * @param image { width, height, data }: opaque RGBA pixels
  * @param shape [height, width, channels] of the model
  * @param framing { box, centre }, or null
+ * @param fit "crop", "pad" or "squash"
  */
-export function prepare(image, [height, width, channels], framing) {
+export function prepare(image, [height, width, channels], framing, fit = "crop") {
   const colours = withoutAlpha(image);
   if (image.width === width && image.height === height) return channels === 1 ? grey(colours) : colours;
   if (framing) return frame(grey(colours), image.width, image.height, framing, height);
-  const fitted = resize(colours, image.width, image.height, 3, fit(image, width / height), width, height, "bicubic");
+  const box = fit === "crop" ? middle(image, width / height) : [0, 0, image.width, image.height];
+  const resized = () => resize(colours, image.width, image.height, 3, box, width, height, "bicubic");
+  const fitted = fit === "pad" ? pad(colours, image, width, height) : resized();
   return channels === 1 ? grey(fitted) : fitted;
 }
 
@@ -78,10 +81,7 @@ function frame(pixels, width, height, framing, side) {
 
 /** Return the image light on black. The median of the edge counts as background and becomes black. */
 function onBlack(pixels, width, height) {
-  const edge = [...pixels.subarray(0, width), ...pixels.subarray((height - 1) * width)];
-  for (let y = 1; y < height - 1; y++) edge.push(pixels[y * width], pixels[(y + 1) * width - 1]);
-  edge.sort((one, other) => one - other);
-  const median = edge[edge.length >> 1];
+  const median = edgeMedian(pixels, width, height);
   const [turned, background] = median > 127 ? [255, 255 - median] : [0, median];
   return pixels.map((value) => divided(Math.max(Math.abs(turned - value) - background, 0) * 255, 255 - background));
 }
@@ -110,8 +110,32 @@ function divided(value, by) {
   return Math.floor((2 * value + by) / (2 * by));
 }
 
+/** Return all of an image, resized into a rectangle that is filled with the median colour of the image's edge. */
+function pad(colours, image, width, height) {
+  const isWide = image.width * height >= image.height * width;
+  const w = isWide ? width : Math.max(1, divided(image.width * height, image.height));
+  const h = isWide ? Math.max(1, divided(image.height * width, image.width)) : height;
+  const all = [0, 0, image.width, image.height];
+  const scaled = resize(colours, image.width, image.height, 3, all, w, h, "bicubic");
+  const colour = [0, 1, 2].map((channel) => edgeMedian(colours, image.width, image.height, 3, channel));
+  const padded = Uint8Array.from({ length: 3 * width * height }, (_, place) => colour[place % 3]);
+  const [left, top] = [Math.floor((width - w) / 2), Math.floor((height - h) / 2)];
+  for (let y = 0; y < h; y++) padded.set(scaled.subarray(3 * y * w, 3 * (y + 1) * w), 3 * ((top + y) * width + left));
+  return padded;
+}
+
+/** Return the median of one channel of an image's outermost pixels, the higher of the two in the middle. */
+function edgeMedian(pixels, width, height, channels = 1, channel = 0) {
+  const edge = [];
+  const add = (x, y) => edge.push(pixels[(y * width + x) * channels + channel]);
+  for (let x = 0; x < width; x++) for (const y of [0, height - 1]) add(x, y);
+  for (let y = 1; y < height - 1; y++) for (const x of [0, width - 1]) add(x, y);
+  edge.sort((one, other) => one - other);
+  return edge[edge.length >> 1];
+}
+
 /** Return the largest centred box with a ratio of width to height: its left, top, right and bottom. */
-function fit({ width, height }, ratio) {
+function middle({ width, height }, ratio) {
   const [w, h] = width / height >= ratio ? [ratio * height, height] : [width, width / ratio];
   const [left, top] = [(width - w) / 2, (height - h) / 2];
   return [left, top, left + w, top + h];

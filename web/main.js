@@ -124,7 +124,7 @@ class Page {
 
   show(image, note, turn) {
     try {
-      this.classify(prepare(image, this.facts.shape, this.facts.framing), note, turn);
+      this.classify(prepare(image, this.facts.shape, this.facts.framing, this.facts.fit), note, turn);
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;
       this.refuse(error.message, turn);

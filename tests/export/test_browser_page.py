@@ -20,6 +20,7 @@ from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_page, versions
 from helpers.export.versions import Version
 from helpers.obtain import framing, pictures
+from helpers.obtain.pictures import Preparation
 from helpers.report import render
 
 CLASSES = (
@@ -171,7 +172,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 def expected(model, image: Image.Image) -> int:
     """Return the label that Keras predicts for an image that Python prepared."""
-    pixels = pictures.prepare(image, 8, 8, 1, framed=framing.FRAMINGS["digits"])
+    pixels = pictures.prepare(image, 8, 8, 1, preparation=Preparation(framing=framing.FRAMINGS["digits"]))
     return int(np.argmax(model(pixels[np.newaxis].astype(np.float32), training=False)))
 
 
@@ -348,7 +349,9 @@ def test_the_pad_is_prepared_to_the_same_pixels_as_in_python(visit, model):
     rgba = np.array(visitor.page.evaluate("Array.from(osemn.page.pad.image.data)"), np.uint8).reshape(
         280, 280, 4
     )
-    wanted = pictures.prepare(Image.fromarray(rgba), 8, 8, 1, framed=framing.FRAMINGS["digits"])
+    wanted = pictures.prepare(
+        Image.fromarray(rgba), 8, 8, 1, preparation=Preparation(framing=framing.FRAMINGS["digits"])
+    )
     script = "Array.from(osemn.prepare(osemn.page.pad.image, osemn.facts.shape, osemn.facts.framing))"
     np.testing.assert_array_equal(np.array(visitor.page.evaluate(script)), wanted.ravel())
 
@@ -423,7 +426,9 @@ def test_webp_images_are_rotated_to_the_pixel_as_in_python(visit):
             content = encoded(Image.merge("RGB", shades), "WEBP", lossless=True, exif=known)
             visitor.choose("turned.webp", content)
             with Image.open(io.BytesIO(content)) as image:
-                wanted = pictures.prepare(image, 8, 8, 1, framed=framing.FRAMINGS["digits"])
+                wanted = pictures.prepare(
+                    image, 8, 8, 1, preparation=Preparation(framing=framing.FRAMINGS["digits"])
+                )
             np.testing.assert_array_equal(seen(visitor), wanted[..., 0], f"{orientation} {order} {heading}")
     assert visitor.problems == []
 
@@ -454,6 +459,19 @@ def seen(visitor: Visitor) -> np.ndarray:
     [
         ("text.png", b"this is not an image", "is not a PNG, JPEG, WebP or GIF image"),
         ("empty.png", b"", "is not a PNG"),
+        (
+            "scan.png",
+            encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))),
+            "has 16 bits of grey",
+        ),
+        (
+            "scan.tif",
+            encoded(Image.new("L", (8, 8)), "TIFF"),
+            "is a TIFF image, which this page cannot decode",
+        ),
+        ("photo.avif", encoded(Image.new("L", (8, 8)), "AVIF"), "is an AVIF or HEIC image"),
+        ("photo.jp2", encoded(Image.new("L", (8, 8)), "JPEG2000"), "is a JPEG 2000 image"),
+        ("scan.dcm", bytes(128) + b"DICM", "is a DICOM image"),
         (
             "huge.png",
             encoded(Image.new("L", (12_000, 12_000))),

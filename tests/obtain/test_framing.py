@@ -14,7 +14,7 @@ import drawings
 from conftest import REPOSITORY
 from helpers.obtain import framing, package_registries, pictures
 from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain.pictures import ImageOptions, Preparation
 
 SCRIPT = REPOSITORY / "web" / "framing.js"
 MASS, BOX = Framing(20, "mass"), Framing(28, "box")
@@ -27,9 +27,9 @@ def stroke(size: tuple[int, int] = (280, 280), paper: int = 0, ink: int = 255) -
 
 
 def in_javascript(images: list[Image.Image], jobs: list[tuple], folder: Path) -> list[np.ndarray]:
-    """Return what web/framing.js makes of pictures, each with the shape and the framing of its job."""
+    """Return what web/framing.js makes of pictures, each with the shape and the preparation of its job."""
     content, listed = [], []
-    for image, (shape, framed) in zip(images, jobs, strict=True):
+    for image, (shape, preparation) in zip(images, jobs, strict=True):
         paper = Image.new("RGBA", image.size, "white")
         rgba = np.asarray(Image.alpha_composite(paper, image.convert("RGBA")))
         listed.append(
@@ -38,7 +38,8 @@ def in_javascript(images: list[Image.Image], jobs: list[tuple], folder: Path) ->
                 "width": image.width,
                 "height": image.height,
                 "shape": shape,
-                "framing": asdict(framed) if framed else None,
+                "framing": asdict(preparation)["framing"],
+                "fit": preparation.fit,
             }
         )
         content.append(rgba.tobytes())
@@ -55,9 +56,9 @@ def in_javascript(images: list[Image.Image], jobs: list[tuple], folder: Path) ->
     return results
 
 
-def in_python(image: Image.Image, shape: tuple[int, int, int], framed: Framing | None) -> np.ndarray:
+def in_python(image: Image.Image, shape: tuple[int, int, int], preparation: Preparation) -> np.ndarray:
     try:
-        return pictures.prepare(image, *shape, framed=framed)
+        return pictures.prepare(image, *shape, preparation=preparation)
     except BlankError:
         return np.ones(shape, np.uint8)
 
@@ -65,11 +66,14 @@ def in_python(image: Image.Image, shape: tuple[int, int, int], framed: Framing |
 def test_browser_gives_the_same_bytes_for_a_thousand_pictures(tmp_path):
     images = drawings.pictures(1_000, seed=0)
     kinds = [
-        ((28, 28, 1), MASS),
-        ((28, 28, 1), BOX),
-        ((8, 8, 1), Framing(8, "box")),
-        ((32, 32, 3), None),
-        ((28, 20, 1), None),
+        ((28, 28, 1), Preparation(framing=MASS)),
+        ((28, 28, 1), Preparation(framing=BOX)),
+        ((8, 8, 1), Preparation(framing=Framing(8, "box"))),
+        ((32, 32, 3), Preparation()),
+        ((28, 20, 1), Preparation()),
+        ((32, 32, 3), Preparation("pad")),
+        ((28, 20, 1), Preparation("pad")),
+        ((32, 32, 3), Preparation("squash")),
     ]
     jobs = [kinds[number % len(kinds)] for number in range(len(images))]
     results = in_javascript(images, jobs, tmp_path)
@@ -82,11 +86,12 @@ def test_browser_gives_the_same_bytes_for_a_thousand_pictures(tmp_path):
 def test_small_and_thin_pictures_are_the_same_in_the_browser(tmp_path):
     images = [
         Image.fromarray(np.arange(h * w, dtype=np.uint8).reshape(h, w) * 9)
-        for h, w in ((1, 1), (1, 9), (9, 1), (2, 3))
+        for h, w in ((1, 1), (1, 9), (9, 1), (2, 3), (1, 3_000), (900, 2))
     ]
-    jobs = [((28, 28, 1), MASS)] * len(images)
-    for one, image in zip(in_javascript(images, jobs, tmp_path), images, strict=True):
-        np.testing.assert_array_equal(one, in_python(image, *jobs[0]))
+    for preparation in (Preparation(framing=MASS), *map(Preparation, pictures.FITS)):
+        jobs = [((28, 28, 1), preparation)] * len(images)
+        for one, image in zip(in_javascript(images, jobs, tmp_path), images, strict=True):
+            np.testing.assert_array_equal(one, in_python(image, *jobs[0]))
 
 
 @pytest.mark.parametrize(("paper", "ink"), [(0, 255), (255, 0), (240, 30), (15, 225)])
@@ -129,9 +134,9 @@ def test_blank_picture_is_refused(value):
 
 def test_picture_of_the_models_size_stays_as_it_is_and_another_is_framed_unless_unwished():
     grey = Image.fromarray(np.pad(np.full((10, 10), 200, np.uint8), 9))
-    as_is = pictures.prepare(grey, 28, 28, 1, framed=MASS)
+    as_is = pictures.prepare(grey, 28, 28, 1, preparation=Preparation(framing=MASS))
     np.testing.assert_array_equal(as_is[..., 0], np.asarray(grey))
     large = grey.resize((140, 140), Image.Resampling.NEAREST)
-    assert np.count_nonzero(pictures.prepare(large, 28, 28, 1, framed=MASS)) == 400
-    cut = pictures.prepare(large, 28, 28, 1, ImageOptions(frame=False), MASS)
+    assert np.count_nonzero(pictures.prepare(large, 28, 28, 1, preparation=Preparation(framing=MASS))) == 400
+    cut = pictures.prepare(large, 28, 28, 1, ImageOptions(frame=False), Preparation(framing=MASS))
     np.testing.assert_array_equal(cut, pictures.prepare(large, 28, 28, 1))

@@ -10,9 +10,10 @@ from PIL import Image, ImageOps
 import drawings
 from helpers.obtain import framing, pictures
 from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain.pictures import ImageOptions, Preparation
 
 FRAMED = Framing(20, "mass")
+PREPARATION = Preparation(window="full", framing=FRAMED)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -65,9 +66,10 @@ MODES = ("1", "L", "LA", "P", "P with transparency", "RGB", "RGBA", "CMYK", "YCb
 def test_every_kind_of_pixels_is_converted_as_in_one_piece(mode, background):
     for size in ((1, 1), (7, 3), (640, 417), (3, 40_000), (66_000, 2)):
         image = picture(mode, size)
+        ends = (0, 65_535) if mode.startswith("I") else None
         wanted = as_rgb(image, background)
-        np.testing.assert_array_equal(np.asarray(pictures._as_rgb(image, background)), wanted)
-        np.testing.assert_array_equal(pictures._grey(image, background), luma(wanted))
+        np.testing.assert_array_equal(np.asarray(pictures._as_rgb(image, background, ends)), wanted)
+        np.testing.assert_array_equal(pictures._grey(image, background, ends), luma(wanted))
 
 
 @pytest.mark.parametrize("background", pictures.BACKGROUNDS)
@@ -86,7 +88,7 @@ def test_drawings_and_photographs_are_grey_and_framed_as_the_formulas_say(monkey
 
 def framed_or_blank(image: Image.Image, background: str) -> np.ndarray:
     try:
-        return pictures.prepare(image, 28, 28, 1, ImageOptions(background), FRAMED)[..., 0]
+        return pictures.prepare(image, 28, 28, 1, ImageOptions(background), PREPARATION)[..., 0]
     except BlankError:
         return np.zeros((28, 28), np.uint8)
 
@@ -116,7 +118,7 @@ def test_picture_is_turned_upright_and_left_as_it_was_given(orientation):
     picture("RGB", (90, 60)).save(stream, "PNG", exif=exif)
     with Image.open(stream) as image:
         wanted = framing.frame(luma(as_rgb(image, "white")), FRAMED, 28)
-        np.testing.assert_array_equal(pictures.prepare(image, 28, 28, 1, None, FRAMED)[..., 0], wanted)
+        np.testing.assert_array_equal(pictures.prepare(image, 28, 28, 1, None, PREPARATION)[..., 0], wanted)
         assert image.size == (90, 60)
 
 
@@ -124,9 +126,9 @@ def test_picture_is_turned_upright_and_left_as_it_was_given(orientation):
 def test_large_picture_is_framed_in_few_bytes_for_each_pixel(mode):
     """Of what NumPy and Python hold; Pillow's own 4 bytes for each pixel are not seen."""
     image = picture(mode, (2_000, 1_500))
-    pictures.prepare(image, 28, 28, 1, None, FRAMED)  # what is imported on first use does not count
+    pictures.prepare(image, 28, 28, 1, None, PREPARATION)  # what is imported on first use does not count
     tracemalloc.start()
-    pictures.prepare(image, 28, 28, 1, None, FRAMED)
+    pictures.prepare(image, 28, 28, 1, None, PREPARATION)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 2_000 * 1_500

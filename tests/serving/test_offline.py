@@ -14,7 +14,7 @@ from helpers import paths
 from helpers.cli import main
 from helpers.errors import OsemnError, UsageError
 from helpers.export.registry import Registry
-from helpers.obtain import data, folders, framing
+from helpers.obtain import data, formats, framing
 from helpers.obtain.pictures import ImageOptions
 from helpers.serving import offline
 
@@ -101,7 +101,7 @@ def test_photograph_of_24_million_pixels_is_classified(home):
 
 
 def test_file_that_is_empty_no_picture_missing_or_too_large_says_so(home, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_PIXELS", 100)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 100)
     content = {"empty": b"", "text": b"text", "large": service_support.png(service_support.pixels(side=11))}
     content["cut"] = service_support.png(service_support.pixels())[:60]
     for name, written in content.items():

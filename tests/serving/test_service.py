@@ -176,14 +176,14 @@ LARGE = service_support.png(
     service_support.pixels(side=300)
 )  # goes to the pool; small ones are predicted at once
 JPEG = service_support.png(np.kron(service_support.pixels(), np.ones((8, 8), np.uint8)), "JPEG")
-TIFF = service_support.png(service_support.pixels(), "TIFF")
+ICON = service_support.png(service_support.pixels(), "ICO")
 BAD = {
     "empty": (b"", "image/png", 400, "empty"),
     "text called png": (b"hello, I am not an image", "image/png", 415, "format"),
     "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png", 415, "format"),
-    "TIFF": (TIFF, "image/png", 415, "format"),
+    "icon": (ICON, "image/png", 415, "format"),
     "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image/png", 415, "format"),
-    "GIF": (service_support.png(service_support.pixels(), "GIF"), "image/png", 415, "format"),
+    "PNM as text": (b"P2 2 2 255 1 2 3 4", "image/png", 415, "format"),
     "truncated PNG": (PNG[: len(PNG) // 2], "image/png", 422, "damaged"),
     "truncated JPEG": (JPEG[: len(JPEG) // 2], "image/jpeg", 422, "damaged"),
     "PNG of half a header": (PNG[:20], "image/png", 422, "damaged"),

@@ -38,7 +38,7 @@ def predict(
     if grid is not None:
         offline.check_grid(grid)
     served = offline.current(dataset)
-    if invert and frame and served.framing:
+    if invert and frame and served.preparation.framing:
         raise UsageError(
             f"--invert does not apply to {dataset}: its images are framed, which makes them light on dark.",
             "leave it out, or add --no-frame",

@@ -23,6 +23,7 @@ from helpers import paths
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_runtime, registry, versions
 from helpers.export.versions import Version
+from helpers.obtain.pictures import Preparation
 from helpers.series import output_paths, stages
 
 NAME = "try_it.html"
@@ -101,6 +102,7 @@ def facts(version: Version) -> dict[str, Any]:
             "classes": manifest["classes"],
             "shape": manifest["signature"]["input"]["shape"][1:],
             "framing": manifest["framing"],
+            "fit": Preparation.of(manifest.get("preparation")).fit,
             "temperature": manifest["metrics"]["test"]["temperature"],
             "model": _model(version.folder / model_format(manifest)),
             "gallery": _gallery(version.folder / versions.GALLERY),

@@ -124,6 +124,7 @@ def collect(
         "signature": _signature(chosen.model),
         "classes": list(test["class_names"]),
         "framing": asdict(frame) if frame else None,
+        "preparation": origin.get("preparation"),
         "data": {name: origin[name] for name in _OF_DATA},
         "metrics": {
             "test": {name: test[name] for name in _OF_TEST} | {"right": correct},

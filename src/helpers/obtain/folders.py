@@ -12,23 +12,15 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from helpers import paths
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import data, pictures
-
-if TYPE_CHECKING:
-    from PIL import Image
+from helpers.obtain import data, formats, pictures
 
 DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
 MIN_PER_CLASS = 3  # one each for training, validation and test
-MAX_PIXELS = 100_000_000  # 300 MB once decoded
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 
 @dataclass(frozen=True)
@@ -105,10 +97,10 @@ def class_folders(folder: Path) -> list[str]:
         raise UsageError(
             f"There is no folder {shown}.", "check the path; a relative one starts at the project's root"
         )
-    entries = [entry for entry in folder.iterdir() if not _hidden(entry.name)]
+    entries = [entry for entry in folder.iterdir() if not formats.is_hidden(entry.name)]
     classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
-        loose = sum(_is_image_name(entry.name) for entry in entries)
+        loose = sum(formats.is_image(entry) for entry in entries)
         holds = f"{loose} images but no sub-folders" if loose else "no sub-folders" if entries else "nothing"
         raise UsageError(f"The folder {shown} holds {holds}; expected one for each class.", remedy)
     if len(classes) == 1:
@@ -119,48 +111,7 @@ def class_folders(folder: Path) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the files of one class whose names are those of images, sorted."""
-    return sorted(path for path in folder.iterdir() if _is_image_name(path.name) and not path.is_dir())
-
-
-def decode(source: Path | BinaryIO, size: int) -> np.ndarray:
-    """Return one image as `[size, size, 3] uint8`, by the conventions of this module.
-
-    Raises:
-        ValueError: it has more than 100 million pixels, or an unsupported kind of pixels.
-        OSError: it is not an image, or is damaged.
-    """
-    with opened(source) as image:
-        image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
-        return pictures.prepare(image, size, size, 3)
-
-
-def opened(source: Path | BinaryIO) -> "Image.Image":
-    """Open an image of any format that Pillow reads; only its header is read.
-
-    Raises:
-        ValueError: it has more than 100 million pixels.
-        OSError: it is not an image, or is damaged.
-    """
-    from PIL import Image
-
-    image = Image.open(source)
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise ValueError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
-    return image
-
-
-def reason(error: Exception, path: Path) -> str:
-    """Return the reason why an image file is unreadable, in words, from the error that `opened` or Pillow raised."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image" if path.stat().st_size else "the file is empty"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MAX_PIXELS:,} pixels"
-    if isinstance(error, OSError):
-        return error.strerror.lower() if error.strerror else str(error).split(" (")[0]
-    return str(error) or type(error).__name__
+    return sorted(path for path in folder.iterdir() if formats.is_image(path) and not path.is_dir())
 
 
 def _in_colour_mode(images: np.ndarray, color_mode: str) -> np.ndarray:
@@ -184,9 +135,9 @@ def _read_all(files: list[Path], size: int, progress: bool) -> list[np.ndarray |
 
 def _image_or_reason(path: Path, size: int) -> np.ndarray | str:
     try:
-        return decode(path, size)
+        return formats.decode(path, size)
     except Exception as error:  # on damaged files Pillow raises almost any exception
-        return reason(error, path)
+        return formats.reason(error, path)
 
 
 def _demand_enough(
@@ -205,19 +156,13 @@ def _demand_enough(
     listed = f". Unreadable: {len(unreadable)} ({first})" if unreadable else ""
     raise AcquisitionError(
         f"{problem}{listed}.",
-        f"add images ({', '.join(sorted(SUFFIXES))}) directly in each class's sub-folder, or remove the sub-folder",
+        f"add images ({', '.join(sorted(formats.SUFFIXES))}) directly in each class's sub-folder, or remove the sub-folder",
     )
 
 
 def _count_files(folder: Path, classes: list[str]) -> int:
     return sum(
-        not _hidden(path.name) and not path.is_dir() for name in classes for path in (folder / name).iterdir()
+        not formats.is_hidden(path.name) and not path.is_dir()
+        for name in classes
+        for path in (folder / name).iterdir()
     )
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
-
-
-def _is_image_name(name: str) -> bool:
-    return not _hidden(name) and Path(name).suffix.lower() in SUFFIXES

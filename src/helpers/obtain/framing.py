@@ -68,7 +68,7 @@ def frame(grey: np.ndarray, framing: Framing, side: int) -> np.ndarray:
         raise BlankError("there is nothing on it but its background")
     left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     sides = right - left, bottom - top
-    width, height = (max(1, _divided(side * framing.box, max(sides))) for side in sides)
+    width, height = (max(1, divided(side * framing.box, max(sides))) for side in sides)
     cut = (float(left), float(top), float(right), float(bottom))
     scaled = np.asarray(resized(Image.fromarray(light), (width, height), cut, Image.Resampling.BILINEAR))
     square = np.zeros((side, side), np.uint8)
@@ -98,14 +98,18 @@ def resized(
     return narrow.resize(size, resampling, (0, top, size[0], bottom))
 
 
+def middle(values: np.ndarray) -> np.ndarray:
+    """Return the median of an array's rows, the higher of the two in the middle."""
+    return np.sort(values, axis=0)[len(values) // 2]
+
+
 def _on_black(grey: np.ndarray) -> np.ndarray:
     """Return an image with a black background and the other end of the scale at white."""
-    edge = np.sort(np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]]))
-    background = int(edge[len(edge) // 2])
+    background = int(middle(np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])))
     values = np.arange(256)
     if background > 127:
         background, values = 255 - background, 255 - values
-    light = _divided(np.maximum(values - background, 0) * 255, 255 - background).astype(np.uint8)
+    light = divided(np.maximum(values - background, 0) * 255, 255 - background).astype(np.uint8)
     # an index array would take eight times the memory
     return np.frombuffer(grey.tobytes().translate(light.tobytes()), np.uint8).reshape(grey.shape)
 
@@ -123,6 +127,6 @@ def _place(scaled: np.ndarray, framing: Framing, side: int) -> tuple[int, int]:
     return tuple(starts)
 
 
-def _divided(value, by: int):
+def divided(value, by: int):
     """Return an integer, or an array of them, divided and rounded, halves upward."""
     return (2 * value + by) // (2 * by)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from helpers.obtain import pictures
-from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain import formats, pictures
+from helpers.obtain.framing import BlankError
+from helpers.obtain.pictures import ImageOptions, Preparation
 from helpers.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,20 +22,32 @@ if TYPE_CHECKING:
 # Pillow warns of large images and odd files; sizes are checked here
 warnings.filterwarnings("ignore", module="PIL")
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
-FORMATS = ("PNG", "JPEG", "WEBP")
+IMAGE_TYPES = (
+    *(
+        f"image/{name}"
+        for name in ("png", "jpeg", "webp", "avif", "heic", "heif", "jp2", "tiff", "gif", "bmp")
+    ),
+    *(f"image/x-portable-{name}" for name in ("anymap", "graymap", "pixmap", "bitmap")),
+    "application/dicom",
+    "application/octet-stream",
+)
+KINDS = "PNG, JPEG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF, BMP, PNM or DICOM"
 TOTAL_PIXELS = 4  # times max_pixels: the most pixels that the files of one request may have together
 # Pillow takes time for each part of a file, and a small file can hold a great many
 CHUNKS = 10_000  # of a PNG; 5 MiB in chunks of the usual 8 KiB are 640
 SEGMENTS = 1_000  # of a JPEG; 5 MiB in segments of full length are 80
 SCANS = 100  # of a JPEG; a progressive one has about ten, and each passes over all pixels again
 FILLING = 10_000  # bytes between the segments of a JPEG's header, which Pillow skips one by one
+READS = 50_000  # of any other file: a GIF of 5 MiB has 21,000 full blocks, and a TIFF of 4,096 rows as many strips
 _LONGEST_NAME = 100  # characters of a sender's file name in a message
 
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # restarts, `d0` to `d7`, belong to the pixels
 # after any other marker libjpeg reads no length, or stops
 _WITH_LENGTH = frozenset(b"\xfe") | set(range(0xC0, 0xF0)) - {0xC8, *range(0xD0, 0xDA)}
 _SCAN, _END = 0xDA, 0xD9
+# forms that Pillow decodes in Python, pixel by pixel
+_PLAIN_TEXT = (b"P1", b"P2", b"P3")
+_RUN_LENGTHS = (b"\x01", b"\x02")
 
 
 class RefusedError(Exception):
@@ -52,8 +64,28 @@ class RefusedError(Exception):
         self.status, self.reason, self.message = status, reason, message
 
 
+class _Limited(io.BytesIO):
+    """Bytes that refuse to be read in too many pieces, as Pillow and pydicom take time for each part of a file.
+
+    PNG and JPEG are checked by `check_parts` instead, where the pieces of their pixels do not count.
+    """
+
+    left = READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read like `io.BytesIO`.
+
+        Raises:
+            RefusedError: there were too many reads.
+        """
+        self.left -= 1
+        if self.left < 0:
+            raise _too_many(READS, "parts")
+        return super().read(size)
+
+
 def open_image(content: bytes, settings: Settings) -> "Image.Image":
-    """Open a PNG, JPEG or WebP file; format and size are read from its header, and nothing is decoded.
+    """Open an image file; format and size are read from its header, and nothing is decoded.
 
     This takes milliseconds, or tenths of a second for a file of many parts, so large files are opened off the event loop.
 
@@ -67,14 +99,16 @@ def open_image(content: bytes, settings: Settings) -> "Image.Image":
     from PIL import Image
 
     if not content:
-        raise RefusedError(400, "empty", "The body is empty; send a PNG, JPEG or WebP image.")
+        raise RefusedError(400, "empty", f"The body is empty; send an image: {KINDS}.")
     check_parts(content)
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = formats.opened(_Limited(content))
     except Image.UnidentifiedImageError:
-        raise RefusedError(415, "format", "This is not a PNG, JPEG or WebP image.") from None
-    except Image.DecompressionBombError:
+        raise RefusedError(415, "format", f"This is not an image of a supported format: {KINDS}.") from None
+    except formats.TooLargeError:
         raise _too_large(settings) from None
+    except RefusedError:
+        raise
     except Exception as error:  # Pillow raises almost any exception on damaged headers
         raise RefusedError(422, "damaged", f"The image's header is damaged: {_brief(error)}.") from None
     if max(image.size) > settings.max_side or image.width * image.height > settings.max_pixels:
@@ -83,11 +117,15 @@ def open_image(content: bytes, settings: Settings) -> "Image.Image":
 
 
 def check_parts(content: bytes) -> None:
-    """Check that a PNG or JPEG file has no more parts than real images have; other files pass.
+    """Check that a PNG or JPEG file has no more parts than real images have; other files pass, unless they decode too slowly.
 
     Raises:
         RefusedError: it has too many; the message says which and what to do.
     """
+    if content[:2] in _PLAIN_TEXT or (content[:2] == b"BM" and content[30:31] in _RUN_LENGTHS):
+        raise RefusedError(
+            415, "format", "PNM as text and BMP with run lengths decode too slowly; save the image as PNG."
+        )
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         _check_png(content)
     elif content.startswith(b"\xff\xd8\xff"):
@@ -159,7 +197,7 @@ def prepare(
     image: "Image.Image",
     shape: tuple[int, int, int],
     options: ImageOptions | None = None,
-    framing: Framing | None = None,
+    preparation: Preparation | None = None,
 ) -> np.ndarray:
     """Decode an opened image and return it as `uint8 [H, W, C]`, prepared as for training.
 
@@ -167,15 +205,17 @@ def prepare(
         image: from `open_image`.
         shape: `(H, W, C)` of the model.
         options: as for `pictures.prepare`.
-        framing: as for `pictures.prepare`.
+        preparation: of the served version.
 
     Raises:
         RefusedError: the image is damaged, or blank although it has to be framed.
     """
     try:
-        return pictures.prepare(image, *shape, options, framing)
+        return pictures.prepare(image, *shape, options, preparation)
     except BlankError as error:
         raise RefusedError(422, "blank", f"The image is blank: {error}.") from None
+    except RefusedError:
+        raise
     except Exception as error:  # Pillow raises almost any exception on damaged pixels
         raise RefusedError(422, "damaged", f"The image is damaged: {_brief(error)}.") from None
 

@@ -1,15 +1,16 @@
 """The served version: loaded, proven, and swapped for the next one between two requests."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from helpers.errors import OsemnError
+from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
 from helpers.obtain.framing import Framing
+from helpers.obtain.pictures import Preparation
 
 TOP = 3  # classes listed in a prediction
 RETRY_SECONDS = 60.0  # after which a version that failed its checks is tried again
@@ -27,7 +28,7 @@ class Served:
         classes: their names, by label.
         shape: `(H, W, C)` of an image.
         temperature: divides the logits, so that confidences are calibrated.
-        framing: how the data set's images were framed; None for photographs.
+        preparation: how the data set's images were prepared.
     """
 
     version: versions.Version
@@ -35,7 +36,7 @@ class Served:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     temperature: float
-    framing: Framing | None = None
+    preparation: Preparation = field(default_factory=Preparation)
 
     @classmethod
     def load(cls, version: versions.Version) -> "Served":
@@ -49,15 +50,16 @@ class Served:
         versions.replay(version, loaded)
         manifest = version.manifest
         try:
+            framed = Framing(**manifest["framing"]) if manifest.get("framing") else None
             return cls(
                 version,
                 loaded,
                 tuple(manifest["classes"]),
                 tuple(manifest["signature"]["input"]["shape"][1:]),
                 float(manifest["metrics"]["test"]["temperature"]),
-                Framing(**manifest["framing"]) if manifest.get("framing") else None,
+                Preparation.of(manifest.get("preparation"), framed),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, UsageError) as error:
             raise OsemnError(
                 f"The manifest of version {version.name} lacks {error}.", "export the model again (10_export)"
             ) from None

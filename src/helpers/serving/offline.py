@@ -11,7 +11,7 @@ from helpers import paths
 from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
 from helpers.interpret import drift
-from helpers.obtain import data, folders, pictures
+from helpers.obtain import data, formats, pictures
 from helpers.obtain.framing import BlankError
 from helpers.obtain.pictures import ImageOptions
 from helpers.series import output_paths
@@ -52,13 +52,13 @@ def read(served: Served, path: Path, options: ImageOptions | None = None) -> Fil
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images and odd files
-            with folders.opened(path) as image:
-                pixels = pictures.prepare(image, *served.shape, options, served.framing)
+            with formats.opened(path) as image:
+                pixels = pictures.prepare(image, *served.shape, options, served.preparation)
         return FilePrediction(str(path), pixels)
     except BlankError as error:
         return FilePrediction(str(path), problem=f"it is blank: {error}")
     except Exception as error:  # Pillow raises almost any exception on damaged files
-        return FilePrediction(str(path), problem=folders.reason(error, path))
+        return FilePrediction(str(path), problem=formats.reason(error, path))
 
 
 def of_files(
@@ -121,10 +121,10 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Seque
             f"Version {served.version.name} has no drift reference: there were too few validation images.",
             "hold out more of them (03_preprocess.validation_fraction) and export again",
         )
-    items = [read(served, file) for file in folders.image_files(folder)]
+    items = [read(served, file) for file in sorted(folder.iterdir()) if formats.is_image(file)]
     images = [item.image for item in items if item.image is not None]
     if not images:
-        endings = ", ".join(sorted(folders.SUFFIXES))
+        endings = ", ".join(sorted(formats.SUFFIXES))
         raise OsemnError(f"{folder} holds no readable image.", f"name a folder of images ({endings})")
     # shuffled, as one of the tests uses the first images only, and file names may be sorted by class
     stacked = np.random.default_rng(0).permutation(np.stack(images))

@@ -12,7 +12,7 @@ from helpers.serving.settings import Settings
 
 _LIMITS = Settings()
 DESCRIPTION = (
-    "Classifies images. Send a PNG, JPEG or WebP file as the body, up to 64 files as multipart/form-data, or pixels as "
+    f"Classifies images. Send a file ({decode.KINDS}) as the body, up to 64 files as multipart/form-data, or pixels as "
     f"JSON. An image has at most {_LIMITS.max_side:,} pixels a side and {_LIMITS.max_pixels:,} in all, the files of a request "
     f"{decode.TOTAL_PIXELS * _LIMITS.max_pixels:,} together, a body {_LIMITS.max_body:,} bytes. "
     "Images of any size and colour are prepared as for training: turned upright, transparency replaced by `background`. If "

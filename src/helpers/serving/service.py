@@ -80,7 +80,7 @@ class Service:
         self, served: Served, image: "Image.Image", options: ImageOptions
     ) -> list[dict[str, Any]]:
         """Decode an opened image and classify it; runs in the pool, or at once for a small one."""
-        pixels = decode.prepare(image, served.shape, options, served.framing)
+        pixels = decode.prepare(image, served.shape, options, served.preparation)
         return self.predict(served, pixels[np.newaxis])
 
     def predict_file(self, served: Served, content: bytes, options: ImageOptions) -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ class Service:
         for number, file in enumerate(files, 1):
             with decode.name_file(number, file[0]):
                 image = decode.open_image(file[1], self.settings)
-                images.append(decode.prepare(image, served.shape, options, served.framing))
+                images.append(decode.prepare(image, served.shape, options, served.preparation))
                 del image
         return self.predict(served, np.stack(images))
 
