@@ -6,7 +6,7 @@ Makes images of 96 pixels from random low-frequency patterns. Indexing and plain
 the files in the system's cache; seconds count from before the first file, with the start of the index's own processes. Plain
 decoding is `Image.open(path).convert("RGB")` in as many threads as there are cores, with one call per file as people write it,
 and with one call per 256 files, which is faster. Memory is the growth of the index's own process from before the first file
-to its peak, and that of its workers, whatever the number of images. Then the index is killed with SIGKILL at random
+to its peak, after an index of one image; that of a worker does not grow with the images. Then the index is killed with SIGKILL at random
 moments and run again. Writes benchmarks/results/index_speed.json.
 """
 
@@ -38,7 +38,7 @@ from helpers.series import manifests, records
 
 SIDE = 96
 BATCH = 256  # files in one call of plain decoding, as in the index
-KILLED = 40_000  # images in an index that is killed: enough for several writes to its catalogue
+KILLED = 10_000  # images in an index that is killed: enough for processes, and few enough for 20 trials
 
 
 def make(folder: Path, count: int) -> None:
@@ -63,17 +63,36 @@ def memory_mb(who: int) -> float:
     return resource.getrusage(who).ru_maxrss / 1024
 
 
+class Clock:
+    """Seconds since now, and of the processor, in this process and its children that have ended."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), self._processor()
+
+    @staticmethod
+    def _processor() -> float:
+        uses = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(use.ru_utime + use.ru_stime for use in uses)
+
+    def times(self) -> dict[str, float]:
+        """Return both."""
+        return {
+            "seconds": time.perf_counter() - self.wall,
+            "processor_seconds": self._processor() - self.processor,
+        }
+
+
 def indexed(folder: Path, cache: Path, count: int | None = None) -> dict[str, float]:
     """Index the first images and return seconds, and the growth of memory."""
     files = listing(folder, count)
-    before = memory_mb(resource.RUSAGE_SELF)
-    started = time.perf_counter()
+    index.build(listing(folder, 1), Options(), cache / "warm", progress=False)  # loads the libraries
+    before, started = memory_mb(resource.RUSAGE_SELF), Clock()
     table, skipped = index.build(files, Options(), cache, progress=False)
-    seconds = time.perf_counter() - started
+    times = started.times()
     assert len(table) == len(files.files)
     assert not len(skipped)
     return {
-        "seconds": seconds,
+        **times,
         "growth_mb": memory_mb(resource.RUSAGE_SELF) - before,
         "worker_mb": memory_mb(resource.RUSAGE_CHILDREN),
     }
@@ -89,11 +108,11 @@ def plain(folder: Path, batch: int) -> dict[str, float]:
             with Image.open(file) as image:
                 image.convert("RGB")
 
-    started = time.perf_counter()
+    started = Clock()
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for _ in pool.map(decode, batches):
             pass
-    return {"seconds": time.perf_counter() - started}
+    return started.times()
 
 
 def again(folder: Path, cache: Path) -> dict[str, float]:
@@ -106,6 +125,7 @@ def again(folder: Path, cache: Path) -> dict[str, float]:
     return {"fingerprint_seconds": between - started, "index_seconds": time.perf_counter() - between}
 
 
+TURNS = ("index", "plain", "plain_in_batches")
 TASKS = {
     "index": indexed,
     "index_to_kill": lambda folder, cache: indexed(folder, cache, KILLED),
@@ -117,8 +137,10 @@ TASKS = {
 
 def start(task: str, folder: Path, cache: Path) -> subprocess.Popen:
     """Start one task of `TASKS` in its own process."""
-    command = [sys.executable, __file__, "--task", task, "--folder", folder, "--cache", cache]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # as a script it would be imported again, with pandas, by each process that the index starts; a notebook is not
+    code = "import index_speed; index_speed.main()"
+    command = [sys.executable, "-c", code, "--task", task, "--folder", folder, "--cache", cache]
+    return subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
 
 
 def result(task: str, folder: Path, cache: Path) -> dict[str, float]:
@@ -139,7 +161,9 @@ def killed(folder: Path, cache: Path, moment: float, expected: pd.DataFrame) -> 
     process.communicate()
     record = catalogue.Catalogue(cache, folder).files.read()
     true = expected.set_index("path")["sha256"]
-    halves = int((true.reindex(record["path"]).to_numpy() != record.get("sha256", pd.Series()).to_numpy()).sum())
+    halves = int(
+        (true.reindex(record["path"]).to_numpy() != record.get("sha256", pd.Series()).to_numpy()).sum()
+    )
     resumed = result("index_to_kill", folder, cache)
     table, _ = index.build(listing(folder, KILLED), Options(), cache, progress=False)
     _, alive = psutil.wait_procs(family, timeout=10)
@@ -158,22 +182,27 @@ def measure(work: Path, images: int, rounds: int, kills: int) -> dict:
     folder = work / "images"
     folder.mkdir()
     make(folder, images)
-    seconds: dict[str, list[float]] = {"index": [], "plain": [], "plain_in_batches": []}
+    turns = []
     for number in range(rounds):
-        measured = {task: result(task, folder, work / f"cache{number}") for task in seconds}
-        for task, values in seconds.items():
-            values.append(measured[task]["seconds"])
-        print(number, {task: round(values[-1], 1) for task, values in seconds.items()}, flush=True)
+        turns.append({task: result(task, folder, work / f"cache{number}") for task in TURNS})
+        print(number, turns[-1], flush=True)
     report = {
         "cpu": records.cpu_name(),
         "cores": joblib.cpu_count(),
         "images": images,
-        "seconds": {task: [round(value, 2) for value in values] for task, values in seconds.items()},
-        "speed_of_index_to_plain": ratio(seconds["plain"], seconds["index"]),
-        "speed_of_index_to_plain_in_batches": ratio(seconds["plain_in_batches"], seconds["index"]),
-        "growth_bytes_an_image": round(measured["index"]["growth_mb"] * 2**20 / images),
-        "largest_worker_mb": round(measured["index"]["worker_mb"]),
-        "second_run": {name: round(value, 2) for name, value in result("again", folder, work / "cache0").items()},
+        "load_average": round(os.getloadavg()[1], 1),
+        **{
+            clock: {task: [round(turn[task][clock], 2) for turn in turns] for task in TURNS}
+            for clock in ("seconds", "processor_seconds")
+        },
+        "speed_of_index_to_plain": ratio(turns, "plain", "seconds"),
+        "speed_of_index_to_plain_in_batches": ratio(turns, "plain_in_batches", "seconds"),
+        "processor_seconds_of_plain_to_index": ratio(turns, "plain", "processor_seconds"),
+        "growth_bytes_an_image": round(turns[-1]["index"]["growth_mb"] * 2**20 / images),
+        "largest_worker_mb": round(turns[-1]["index"]["worker_mb"]),
+        "second_run": {
+            name: round(value, 2) for name, value in result("again", folder, work / "cache0").items()
+        },
     }
     generator, started = random.Random(0), time.perf_counter()
     result("index_to_kill", folder, work / "undisturbed")
@@ -187,9 +216,9 @@ def measure(work: Path, images: int, rounds: int, kills: int) -> dict:
     return report | {"kills": kills, "good": sum(good), "trials": trials}
 
 
-def ratio(plain: list[float], ours: list[float]) -> float:
-    """Return the median over the rounds of plain seconds per second of the index."""
-    return round(statistics.median(a / b for a, b in zip(plain, ours, strict=True)), 3)
+def ratio(turns: list[dict], task: str, clock: str) -> float:
+    """Return the median over the turns of a task's seconds per second of the index."""
+    return round(statistics.median(turn[task][clock] / turn["index"][clock] for turn in turns), 3)
 
 
 def main() -> None:

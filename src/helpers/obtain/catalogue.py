@@ -108,8 +108,11 @@ class Catalogue:
         with FileLock(self.folder / "lock"):
             yield
 
-    def add(self, rows: pd.DataFrame, facts: Record) -> None:
-        """Record what `image_facts.of_files` returned; of an unreadable file only its hash, as other code may read it."""
+    def add(self, batches: list[dict[str, np.ndarray]], facts: Record) -> None:
+        """Record results of `image_facts.of_files`; of an unreadable file only its hash, as other code may read it."""
+        if not batches:
+            return
+        rows = pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
         facts.append(rows.loc[rows["reason"] == "", ["sha256", *image_facts.EMPTY]])
         self.files.append(rows.loc[rows["sha256"] != "", list(_FILES)])
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain import folders as formats
-from helpers.obtain import measures, pictures
+from helpers.obtain import formats, measures, pictures, pixel_window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,7 +32,9 @@ _TIME = "%Y:%m:%d %H:%M:%S"  # of EXIF
 _LONGEST = 80  # characters of a camera's name; a damaged tag can hold anything
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
-_POOLED_BYTES = 2**25  # memory that a worker keeps for its next batch; the arrays of one batch take about 15 MB
+_POOLED_BYTES = (
+    2**25
+)  # memory that a worker keeps for its next batch; the arrays of one batch take about 25 MB
 
 EMPTY: dict[str, Any] = {
     "width": 0, "height": 0, "format": "", "mode": "", "time": "", "camera": "", "orientation": 1, "low": np.nan,
@@ -64,42 +65,52 @@ def start_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def of_files(root: Path, names: list[str]) -> dict[str, list | np.ndarray]:
+def of_files(root: Path, window: str, names: list[str]) -> dict[str, list | np.ndarray]:
     """Return the facts of image files by column.
 
     Args:
         root: the folder that `names` are relative to.
+        window: the values shown as black and white in images of more than 8 bits; see `pixel_window`.
         names: the files.
 
     Returns:
         `path`, `bytes`, `mtime_ns`, `sha256`, `reason` (why it is unreadable; `""` for an image) and the columns of
         `EMPTY`. A file that cannot be read at all, or does not stop changing, has no `sha256`.
     """
-    results = [_of_file(f"{root}/{name}") for name in names]
-    columns = {name: _column([facts[name] for facts, _ in results]) for name in ("bytes", "mtime_ns", "sha256", "reason", *EMPTY)}
+    results = [_of_file(f"{root}/{name}", window) for name in names]
+    columns = {
+        name: _column([facts[name] for facts, _ in results])
+        for name in ("bytes", "mtime_ns", "sha256", "reason", *EMPTY)
+    }
     readable = [row for row, (_, pixels) in enumerate(results) if pixels is not None]
     if readable:
         thumbnails = np.stack([results[row][1] for row in readable])
         for name, values in measures.of_images(thumbnails).items():
             columns[name][readable] = values
         columns["phash"][readable] = [_signature(pixels) for pixels in thumbnails]
-        # several channels have 8 bits each; one can have any number and range
-        flat = thumbnails.reshape(len(readable), -1)
-        columns["low"][readable] = np.fmax(columns["low"][readable], flat.min(axis=1))
+        flat, colour = thumbnails.reshape(len(readable), -1), np.isnan(columns["low"][readable])
+        columns["low"][readable] = np.where(colour, flat.min(axis=1), columns["low"][readable])
+        columns["high"][readable] = np.where(colour, flat.max(axis=1), columns["high"][readable])
     return {"path": _column(names), **columns}
 
 
-def _of_file(path: str) -> tuple[dict[str, Any], np.ndarray | None]:
+def _of_file(path: str, window: str) -> tuple[dict[str, Any], np.ndarray | None]:
     """Return the facts of a file but for hash and measures of its pixels, and its thumbnail, None if it is unreadable."""
     facts = {"bytes": 0, "mtime_ns": 0, "sha256": "", "reason": "", **EMPTY}
     try:
         content, status = read(path)
         facts |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(content)}
         with formats.opened(io.BytesIO(content)) as image:
-            seen = {"width": image.width, "height": image.height, "format": image.format or "", "mode": image.mode}
-            pixels = thumbnail(image)
-            low, high = _value_range(image, pixels)
-            return facts | seen | _exif(image) | {"low": low, "high": high}, pixels
+            seen = {
+                "width": image.width,
+                "height": image.height,
+                "format": image.format or "",
+                "mode": image.mode,
+            }
+            pixels = thumbnail(image, window)
+            if len(image.getbands()) == 1:  # several have 8 bits each, and their thumbnail's range has to do
+                seen["low"], seen["high"] = pixel_window.value_range(image)
+            return facts | seen | _exif(image), pixels
     except Exception as error:  # on damaged files Pillow raises almost any exception
         return facts | {"reason": formats.reason(error, Path(path))}, None
 
@@ -108,13 +119,13 @@ def read(path: str) -> tuple[bytes, os.stat_result]:
     """Return a file's bytes with its size and time, which were the same before and after.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not a file, is larger than 1 GiB, or does not stop changing.
+        OSError: it cannot be read, or is not a regular file.
+        ValueError: it is larger than 1 GiB, or does not stop changing.
     """
     for _ in range(_READINGS):
         before = os.stat(path)  # noqa: PTH116 - `pathlib` takes twice as long
         if not stat.S_ISREG(before.st_mode):
-            raise ValueError("it is not a file")
+            raise OSError(formats.special(Path(path)))
         if before.st_size > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 30} GiB")
         with open(path, "rb") as stream:  # noqa: PTH123
@@ -130,47 +141,43 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def thumbnail(image: "Image.Image") -> np.ndarray:
-    """Return an opened image upright and squashed to a small square, `[64, 64, 3] uint8`.
+def thumbnail(image: "Image.Image", window: str) -> np.ndarray:
+    """Return an image upright and squashed to a small square, `[64, 64, 3] uint8`.
+
+    Args:
+        image: opened by `formats.opened`; its pixels are read here.
+        window: as for `of_files`.
 
     Raises:
         ValueError: its kind of pixels is not supported.
         OSError: it is damaged or cut short.
     """
-    from PIL import ExifTags, Image, ImageOps
+    from PIL.Image import Resampling
 
-    image.draft(None, (2 * SIDE, 2 * SIDE))  # lets JPEG decode at a fraction of its size; reads the file to its end
+    image.draft(
+        None, (2 * SIDE, 2 * SIDE)
+    )  # lets JPEG decode at a fraction of its size; it is still read to its end
     image.load()
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    if turned or image.mode not in ("L", "RGB") or image.has_transparency_data:
-        upright = ImageOps.exif_transpose(image) if turned else image
-        image = Image.fromarray(pictures.prepare(upright, upright.height, upright.width, 3))
-    # two steps for a large image; the filter weighs all pixels, as one that skips some would add patterns
-    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.frombuffer(small.convert("RGB").tobytes(), np.uint8).reshape(SIDE, SIDE, 3)
-
-
-def _value_range(image: "Image.Image", pixels: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest value of a decoded image; of one in colour, which has 8 bits, its thumbnail's."""
-    single = len(image.getbands()) == 1 and image.mode != "P"
-    low, high = image.getextrema() if single else (pixels.min(), pixels.max())
-    return float(low), float(high)
+    plain = image.mode in ("L", "RGB") and not image.has_transparency_data
+    if not plain or pictures.orientation(image) != 1:
+        return pictures.prepare(image, SIDE, SIDE, 3, preparation=pictures.Preparation("squash", window))
+    # the same but for the filter, which takes less time, as does its division into two steps for a large image
+    small = image.resize((SIDE, SIDE), Resampling.BILINEAR, reducing_gap=2.0)
+    pixels = np.frombuffer(small.tobytes(), np.uint8).reshape(SIDE, SIDE, -1)
+    return np.broadcast_to(pixels, (SIDE, SIDE, 3))
 
 
 def _exif(image: "Image.Image") -> dict[str, Any]:
-    """Return time (ISO), camera and orientation from an image's EXIF data; damaged tags count as absent."""
+    """Return time (ISO 8601), camera and orientation from an image's EXIF data; damaged tags count as absent."""
     from PIL import ExifTags
 
-    tags, facts = image.getexif(), {}
-    if not tags:
-        return facts
-    with contextlib.suppress(Exception):
-        orientation = int(tags.get(ExifTags.Base.Orientation, 1))
-        facts["orientation"] = orientation if 1 <= orientation <= 8 else 1
-    with contextlib.suppress(Exception):
+    facts: dict[str, Any] = {"orientation": pictures.orientation(image)}
+    with contextlib.suppress(Exception):  # Pillow raises almost any exception on damaged EXIF data
+        tags = image.getexif()
+        if not tags:
+            return facts
         maker, model = (_text(tags.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
         facts["camera"] = model if model.startswith(maker) else f"{maker} {model}".strip()
-    with contextlib.suppress(Exception):
         taken = tags.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
         text = _text(taken) or _text(tags.get(ExifTags.Base.DateTime))
         facts["time"] = datetime.strptime(text, _TIME).isoformat()
@@ -180,6 +187,11 @@ def _exif(image: "Image.Image") -> dict[str, Any]:
 def _text(value: object) -> str:
     """Return a tag's value as one line of printable characters."""
     return "".join(filter(str.isprintable, str(value or ""))).strip()[:_LONGEST]
+
+
+def _column(values: list) -> np.ndarray:
+    """Return a column's values as numbers, or as objects (text and bytes)."""
+    return np.array(values, dtype=object if isinstance(values[0], str | bytes) else None)
 
 
 def _signature(pixels: np.ndarray) -> bytes:
