@@ -11,9 +11,9 @@ replaces an earlier one. A process that is killed loses what it had not written 
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import joblib
@@ -34,28 +34,24 @@ class Record:
     Args:
         folder: holds the record's files, and possibly other records.
         name: of the record: its files are `<name>-<number>.parquet`.
-        key: the column that identifies a row.
+        columns: of a row; the first one is its key.
     """
 
-    def __init__(self, folder: Path, name: str, key: str) -> None:
-        self.folder, self.name, self.key = folder, name, key
+    def __init__(self, folder: Path, name: str, columns: Sequence[str]) -> None:
+        self.folder, self.name, self.columns = folder, name, list(columns)
 
     @property
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.name}-*.parquet"))
 
-    def read(self, columns: list[str] | None = None) -> pd.DataFrame:
-        """Return the rows, each key once; an empty table if there are none. A damaged file counts as absent."""
-        frames = []
+    def read(self, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """Return the rows, each key once, with all columns or those named. A damaged file counts as absent."""
+        columns, frames = list(columns or self.columns), []
         for part in self._parts:
-            try:
+            with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
                 frames.append(pd.read_parquet(part, columns=columns))
-            except (OSError, ValueError):  # pyarrow's errors are ValueErrors
-                continue
-        if not frames:
-            return pd.DataFrame({self.key: pd.Series(dtype="str")})
-        rows = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-        return rows if len(frames) == 1 else rows.drop_duplicates(self.key, keep="last", ignore_index=True)
+        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return rows.drop_duplicates(self.columns[0], keep="last", ignore_index=True)
 
     def append(self, rows: pd.DataFrame) -> None:
         """Add rows, safe on disk on return."""
@@ -63,7 +59,7 @@ class Record:
         last = int(self._parts[-1].stem.rpartition("-")[2]) if self._parts else 0
         temporary = self.folder / f".{self.name}.tmp"
         with temporary.open("wb") as stream:
-            rows.drop_duplicates(self.key, keep="last").to_parquet(stream, index=False)
+            rows[self.columns].to_parquet(stream, index=False)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
@@ -88,7 +84,7 @@ class Catalogue:
     def __init__(self, cache: Path, root: Path) -> None:
         place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
         self.root, self.folder = root, cache / place
-        self.files = Record(self.folder, "files", "path")
+        self.files = Record(self.folder, "files", _FILES)
 
     def facts(self, version: str) -> Record:
         """Return the record of facts by `sha256`, and remove those of other versions.
@@ -99,7 +95,7 @@ class Catalogue:
         for old in self.folder.glob("facts_*.parquet"):
             if not old.name.startswith(f"facts_{version}-"):
                 old.unlink()
-        return Record(self.folder, f"facts_{version}", "sha256")
+        return Record(self.folder, f"facts_{version}", ("sha256", *image_facts.EMPTY))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -113,8 +109,8 @@ class Catalogue:
         if not batches:
             return
         rows = pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
-        facts.append(rows.loc[rows["reason"] == "", ["sha256", *image_facts.EMPTY]])
-        self.files.append(rows.loc[rows["sha256"] != "", list(_FILES)])
+        facts.append(rows[rows["reason"] == ""])
+        self.files.append(rows[rows["sha256"] != ""])
 
     def hashes(self, paths: pd.Series, read_all: bool) -> np.ndarray:
         """Return the sha256 of each file, read only if its size or time is not as recorded; what is read is recorded.
@@ -126,29 +122,22 @@ class Catalogue:
         Returns:
             `[N] object`, strings; `""` for a file that cannot be read, or was not to be.
         """
-        record = self.files.read(list(_FILES))
-        row = pd.Index(record["path"]).get_indexer(paths)
-        size, time = self._sizes_and_times(paths)
-        result = np.full(len(paths), "", dtype=object)
-        candidates = np.flatnonzero(size != _UNREAD)
-        if len(record):
-            known = row >= 0
-            same_size = known & (record["bytes"].to_numpy()[row] == size)
-            unchanged = same_size & (record["mtime_ns"].to_numpy()[row] == time)
-            result[unchanged] = record["sha256"].to_numpy(dtype=object)[row[unchanged]]
-            candidates = np.flatnonzero((size != _UNREAD) & ~unchanged & (read_all | same_size))
-        elif not read_all:
-            return result
-        if len(candidates):
+        record = self.files.read().set_index("path")
+        known = record[["bytes", "mtime_ns"]].reindex(paths, fill_value=_UNREAD).to_numpy(np.int64)
+        hashes = record["sha256"].reindex(paths, fill_value="").to_numpy(object, copy=True)
+        disk = self._sizes_and_times(paths)
+        readable, same_size = disk[:, 0] != _UNREAD, disk[:, 0] == known[:, 0]
+        unchanged = readable & (disk == known).all(axis=1)
+        to_read = readable & ~unchanged & (same_size | read_all)
+        if to_read.any():
             with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-                rows = [row for row in pool.map(self._hashed, paths.iloc[candidates]) if row]
-            self.files.append(pd.DataFrame(rows, columns=list(_FILES)))
-            by_path = {row[0]: row[-1] for row in rows}
-            result[candidates] = [by_path.get(path, "") for path in paths.iloc[candidates]]
-        return result
+                rows = pd.DataFrame(pool.map(self._hashed, paths[to_read]), columns=list(_FILES))
+            self.files.append(rows[rows["sha256"] != ""])
+            hashes[to_read] = rows["sha256"]
+        return np.where(unchanged | to_read, hashes, "")
 
-    def _sizes_and_times(self, paths: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-        """Return size in bytes and modification time in nanoseconds of each file, `[N] int64`."""
+    def _sizes_and_times(self, paths: pd.Series) -> np.ndarray:
+        """Return size in bytes and modification time in nanoseconds of each file, `[N, 2] int64`."""
         facts = np.full((len(paths), 2), _UNREAD, np.int64)
         for row, path in enumerate(paths):
             try:
@@ -156,14 +145,14 @@ class Catalogue:
             except OSError:
                 continue
             facts[row] = status.st_size, status.st_mtime_ns
-        return facts[:, 0], facts[:, 1]
+        return facts
 
-    def _hashed(self, path: str) -> tuple[str, int, int, str] | None:
-        """Return a file's row of the record, None if it cannot be read."""
+    def _hashed(self, path: str) -> tuple[str, int, int, str]:
+        """Return a file's row of the record, without a hash if it cannot be read."""
         try:
             content, status = image_facts.read(f"{self.root}/{path}")
         except (OSError, ValueError):
-            return None
+            return path, _UNREAD, _UNREAD, ""
         return path, status.st_size, status.st_mtime_ns, image_facts.sha256(content)
 
 

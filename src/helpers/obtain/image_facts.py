@@ -32,9 +32,7 @@ _TIME = "%Y:%m:%d %H:%M:%S"  # of EXIF
 _LONGEST = 80  # characters of a camera's name; a damaged tag can hold anything
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
-_POOLED_BYTES = (
-    2**25
-)  # memory that a worker keeps for its next batch; the arrays of one batch take about 25 MB
+_POOLED_BYTES = 2**25  # of memory stay with a worker for its next batch; the arrays of one take about 25 MB
 
 EMPTY: dict[str, Any] = {
     "width": 0, "height": 0, "format": "", "mode": "", "time": "", "camera": "", "orientation": 1, "low": np.nan,
@@ -65,7 +63,7 @@ def start_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def of_files(root: Path, window: str, names: list[str]) -> dict[str, list | np.ndarray]:
+def of_files(root: Path, window: str, names: list[str]) -> dict[str, np.ndarray]:
     """Return the facts of image files by column.
 
     Args:
@@ -167,11 +165,23 @@ def thumbnail(image: "Image.Image", window: str) -> np.ndarray:
     return np.broadcast_to(pixels, (SIDE, SIDE, 3))
 
 
+def thumbnail_of(path: Path, window: str) -> np.ndarray:
+    """Return the thumbnail of a file, `[64, 64, 3] uint8`; see `thumbnail`.
+
+    Raises:
+        ValueError: as for `thumbnail`.
+        OSError: as for `thumbnail`.
+    """
+    with formats.opened(path) as image:
+        return thumbnail(image, window)
+
+
 def _exif(image: "Image.Image") -> dict[str, Any]:
     """Return time (ISO 8601), camera and orientation from an image's EXIF data; damaged tags count as absent."""
     from PIL import ExifTags
 
-    facts: dict[str, Any] = {"orientation": pictures.orientation(image)}
+    turn = pictures.orientation(image)
+    facts: dict[str, Any] = {"orientation": turn if turn in range(1, 9) else 1}
     with contextlib.suppress(Exception):  # Pillow raises almost any exception on damaged EXIF data
         tags = image.getexif()
         if not tags:

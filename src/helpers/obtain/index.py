@@ -38,9 +38,7 @@ DTYPES = {
 }  # fmt: skip
 _CHUNK = 128  # images at a time: 1.5 MB of thumbnails, and about 25 MB in all while they are measured
 _PROCESSES_FROM = 4_096  # files; fewer small ones are read by threads before processes have started
-_SECONDS = (
-    1.0  # between writes to the catalogue, which take a fiftieth of that: as much work is lost by a kill
-)
+_SECONDS = 1.0  # between writes to the catalogue, which take a fiftieth of that: a kill loses as much work
 
 
 def build(
@@ -73,28 +71,23 @@ def build(
     with catalogue.locked():
         facts = catalogue.facts(hashlib.sha256(version.encode()).hexdigest()[:12])
         known = pd.Series(catalogue.hashes(names, read_all=False)).isin(facts.read(["sha256"])["sha256"])
+        unknown = names[~known.to_numpy()].tolist()
         pending, written = [], time.monotonic()
-        for rows in _facts_of_files(
-            listing.root, options.window, names[~known.to_numpy()].tolist(), progress
-        ):
+        for rows in _facts_of_files(listing.root, options.window, unknown, progress):
             pending.append(rows)
-            reasons |= {
-                path: reason for path, reason in zip(rows["path"], rows["reason"], strict=True) if reason
-            }
+            unreadable = rows["reason"] != ""
+            reasons.update(zip(rows["path"][unreadable], rows["reason"][unreadable], strict=True))
             if time.monotonic() - written > _SECONDS:
                 catalogue.add(pending, facts)
                 pending, written = [], time.monotonic()
         catalogue.add(pending, facts)
         for record in (catalogue.files, facts):
             record.compact()
-        unreadable = names.isin(reasons)
-        table = listing.files[~unreadable].merge(
-            catalogue.files.read(), how="left", on="path", validate="m:1"
-        )
+        bad = names.isin(reasons)
+        table = listing.files[~bad].merge(catalogue.files.read(), how="left", on="path", validate="m:1")
         table = table.merge(facts.read(), how="left", on="sha256", validate="m:1")
-    table.insert(0, "id", np.arange(len(table)))
-    skipped = pd.DataFrame({"path": names[unreadable], "reason": names[unreadable].map(reasons)})
-    return _typed(table), skipped.reset_index(drop=True)
+    skipped = pd.DataFrame({"path": names[bad], "reason": names[bad].map(reasons)}).astype("str")
+    return _typed(table.assign(id=np.arange(len(table)))), skipped.reset_index(drop=True)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
