@@ -1,0 +1,178 @@
+"""What is remembered of image files between runs, so that only new and changed ones are read.
+
+A place has two records in the cache: the size, time and sha256 of each path, and the facts of each content by its sha256. A
+file whose size and modification time are as recorded is taken to be unchanged; any other file of the same size is compared by
+its content. So a touched file is unchanged, and a moved one is not decoded again. A file that is changed within the same size
+and the same modification time (to the nanosecond) is not noticed.
+
+A record is a folder's Parquet files in the order of their numbers, each renamed into place when it is complete; a later row
+replaces an earlier one. A process that is killed loses what it had not written yet, and nothing else.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from helpers.obtain import image_facts
+from helpers.obtain.listing import COLUMNS, Listing
+
+_FILES = ("path", "bytes", "mtime_ns", "sha256")
+_UNREAD = -1  # the size of a file that is not there
+
+
+class Record:
+    """Rows on disk, of which the last one of each key counts.
+
+    Args:
+        folder: holds the record's files, and possibly other records.
+        name: of the record: its files are `<name>-<number>.parquet`.
+        columns: of a row; the first one is its key.
+    """
+
+    def __init__(self, folder: Path, name: str, columns: Sequence[str]) -> None:
+        self.folder, self.name, self.columns = folder, name, list(columns)
+
+    @property
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{self.name}-*.parquet"))
+
+    def read(self, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """Return the rows, each key once, with all columns or those named. A damaged file counts as absent."""
+        columns, frames = list(columns or self.columns), []
+        for part in self._parts:
+            with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
+                frames.append(pd.read_parquet(part, columns=columns))
+        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return rows.drop_duplicates(self.columns[0], keep="last", ignore_index=True)
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Add rows, safe on disk on return."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last = int(self._parts[-1].stem.rpartition("-")[2]) if self._parts else 0
+        temporary = self.folder / f".{self.name}.tmp"
+        with temporary.open("wb") as stream:
+            rows[self.columns].to_parquet(stream, index=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
+
+    def compact(self) -> None:
+        """Write the rows into one file in place of several."""
+        parts = self._parts
+        if len(parts) > 1:
+            self.append(self.read())
+            for part in parts:
+                part.unlink()
+
+
+class Catalogue:
+    """The records of the image files of one place.
+
+    Args:
+        cache: the folder that holds the catalogues of all places.
+        root: the folder that paths are relative to; another place has another catalogue.
+    """
+
+    def __init__(self, cache: Path, root: Path) -> None:
+        place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+        self.root, self.folder = root, cache / place
+        self.files = Record(self.folder, "files", _FILES)
+
+    def facts(self, version: str) -> Record:
+        """Return the record of facts by `sha256`, and remove those of other versions.
+
+        Args:
+            version: a name for the code and the options that the facts depend on.
+        """
+        for old in self.folder.glob("facts_*.parquet"):
+            if not old.name.startswith(f"facts_{version}-"):
+                old.unlink()
+        return Record(self.folder, f"facts_{version}", ("sha256", *image_facts.EMPTY))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one process at a time write; a second one waits, and then finds the work done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):
+            yield
+
+    def add(self, batches: list[dict[str, np.ndarray]], facts: Record) -> None:
+        """Record results of `image_facts.of_files`; of an unreadable file only its hash, as other code may read it."""
+        if not batches:
+            return
+        rows = pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
+        facts.append(rows[rows["reason"] == ""])
+        self.files.append(rows[rows["sha256"] != ""])
+
+    def hashes(self, paths: pd.Series, read_all: bool) -> np.ndarray:
+        """Return the sha256 of each file, read only if its size or time is not as recorded; what is read is recorded.
+
+        Args:
+            paths: relative to the root.
+            read_all: whether to read files that are new or of another size, too.
+
+        Returns:
+            `[N] object`, strings; `""` for a file that cannot be read, or was not to be.
+        """
+        record = self.files.read().set_index("path")
+        known = record[["bytes", "mtime_ns"]].reindex(paths, fill_value=_UNREAD).to_numpy(np.int64)
+        hashes = record["sha256"].reindex(paths, fill_value="").to_numpy(object, copy=True)
+        disk = self._sizes_and_times(paths)
+        readable, same_size = disk[:, 0] != _UNREAD, disk[:, 0] == known[:, 0]
+        unchanged = readable & (disk == known).all(axis=1)
+        to_read = readable & ~unchanged & (same_size | read_all)
+        if to_read.any():
+            with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+                rows = pd.DataFrame(pool.map(self._hashed, paths[to_read]), columns=list(_FILES))
+            self.files.append(rows[rows["sha256"] != ""])
+            hashes[to_read] = rows["sha256"]
+        return np.where(unchanged | to_read, hashes, "")
+
+    def _sizes_and_times(self, paths: pd.Series) -> np.ndarray:
+        """Return size in bytes and modification time in nanoseconds of each file, `[N, 2] int64`."""
+        facts = np.full((len(paths), 2), _UNREAD, np.int64)
+        for row, path in enumerate(paths):
+            try:
+                status = os.stat(f"{self.root}/{path}")  # noqa: PTH116 - `pathlib` takes twice as long
+            except OSError:
+                continue
+            facts[row] = status.st_size, status.st_mtime_ns
+        return facts
+
+    def _hashed(self, path: str) -> tuple[str, int, int, str]:
+        """Return a file's row of the record, without a hash if it cannot be read."""
+        try:
+            content, status = image_facts.read(f"{self.root}/{path}")
+        except (OSError, ValueError):
+            return path, _UNREAD, _UNREAD, ""
+        return path, status.st_size, status.st_mtime_ns, image_facts.sha256(content)
+
+
+def fingerprint(listing: Listing, cache: Path) -> str:
+    """Return a hash of the listed paths, labels, parts, groups and weights, and of the files' contents.
+
+    It does not depend on the place: a moved folder has the same fingerprint. Unchanged files are not read; see this module.
+
+    Args:
+        listing: the files.
+        cache: the folder that holds the catalogues of all places.
+
+    Example:
+        `catalogue.fingerprint(layouts.read(folder, options), paths.cache_root() / "index")`
+    """
+    catalogue = Catalogue(cache, listing.root)
+    with catalogue.locked():
+        hashes = catalogue.hashes(listing.files["path"], read_all=True)
+        catalogue.files.compact()
+    digest = hashlib.sha256()
+    for row in zip(*(listing.files[name] for name in COLUMNS), hashes, strict=True):
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
