@@ -13,7 +13,7 @@ import numpy as np
 
 from helpers import paths
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import data, data_card, download, files, folders, idx
+from helpers.obtain import data, data_card, download, files, folders, idx, splits
 from helpers.series import seal
 
 OWN_TEST_FRACTION = 0.2
@@ -264,7 +264,7 @@ def acquire(dataset: str, **options: Any) -> Acquired:
 
 
 def _split(everything: data.Dataset, test_fraction: float, seed: int, origin: dict[str, Any]) -> Acquired:
-    rest, held_out = data.stratified_split(everything.labels, test_fraction, seed)
+    rest, held_out = splits.stratified_split(everything.labels, test_fraction, seed)
     train, test = everything.subset(rest), everything.subset(held_out)
     origin = {**origin, "split": f"stratified, {test_fraction:g} held out, seed {seed}"}
     return Acquired(train, test, data_card.build(origin, train, test))
