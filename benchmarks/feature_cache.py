@@ -25,7 +25,7 @@ import quick_run
 from helpers import paths, scoring
 from helpers.model import training, transfer
 from helpers.model.backbones import features
-from helpers.obtain import data
+from helpers.obtain import data, splits
 from helpers.scrub import augment
 from helpers.series import manifests, runs, seeds
 
@@ -137,7 +137,7 @@ def main() -> None:
     most = parser.parse_args().views
     seeds.seed_tensorflow(0)
     train, validation, policy = quick_run.parts()
-    part = train.subset(data.stratified_sample(train.labels, 18_000, 0))
+    part = train.subset(splits.stratified_sample(train.labels, 18_000, 0))
     with tempfile.TemporaryDirectory(prefix="osemn-features-") as folder:
         source = features.extractor("efficientnet_lite0", train.image_shape, RESOLUTION)
         os.environ["OSEMN_CACHE_DIR"] = folder

@@ -24,7 +24,7 @@ import quick_run
 from helpers import paths, scoring
 from helpers.model import fine_tuning, training, transfer
 from helpers.model.backbones import blocks, features, fold_batch_norm
-from helpers.obtain import data
+from helpers.obtain import data, splits
 from helpers.series import manifests, profiles, runs, seeds
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "fine_tuning.json"
@@ -56,7 +56,7 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
     """Train one trial and return its settings, accuracies by epoch and costs."""
     seeds.seed_tensorflow(trial.seed)
     train, validation, policy = quick_run.parts()
-    train = train.subset(data.stratified_sample(train.labels, trial.samples, trial.seed))
+    train = train.subset(splits.stratified_sample(train.labels, trial.samples, trial.seed))
     source = features.extractor(trial.backbone, train.image_shape, trial.resolution, trial.interpolation)
     head = transfer.HeadSettings(256, 0.3, 4, 256, 0.008, trial.seed)
     frozen = transfer.train_on_features(source, train, validation, head)

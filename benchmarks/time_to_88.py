@@ -23,7 +23,7 @@ import tensorflow as tf
 import quick_run
 from helpers import paths
 from helpers.model import architectures, recipe, training
-from helpers.obtain import data
+from helpers.obtain import data, splits
 from helpers.series import manifests, runs, seeds
 
 WIDTH, IMAGES = 16, 30_000
@@ -48,7 +48,7 @@ def beginner(train: data.Dataset, epochs: int) -> keras.Model:
 
 def by_recipe(train: data.Dataset, validation: data.Dataset, seed: int) -> keras.Model:
     """Return a small residual CNN after one short schedule without augmentation."""
-    sample = train.subset(data.stratified_sample(train.labels, IMAGES, seed))
+    sample = train.subset(splits.stratified_sample(train.labels, IMAGES, seed))
     statistics = quick_run.pixel_statistics(sample)
     model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=WIDTH)
     settings = recipe.Recipe(**{**vars(SETTINGS), "seed": seed})

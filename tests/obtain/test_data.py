@@ -140,54 +140,6 @@ def test_an_opening_is_on_record_even_if_reading_fails(tmp_path, monkeypatch):
     assert len(ledger(run)) == 1
 
 
-def test_a_split_is_whole_disjoint_sorted_and_keeps_the_shares():
-    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [100, 50, 10])).astype(np.int64)
-    rest, held_out = data.stratified_split(labels, 0.2, seed=1)
-    assert sorted([*rest, *held_out]) == list(range(160))
-    assert np.bincount(labels[held_out]).tolist() == [20, 10, 2]
-    assert (np.diff(rest) > 0).all()
-    assert (np.diff(held_out) > 0).all()
-    assert rest.dtype == held_out.dtype == np.int64
-
-
-def test_a_split_depends_on_its_seed_alone():
-    labels = np.repeat([0, 1], 50)
-    first = data.stratified_split(labels, 0.2, seed=1)[1]
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
-    np.testing.assert_array_equal(first, data.stratified_split(labels, 0.2, seed=1)[1])
-    assert not np.array_equal(first, data.stratified_split(labels, 0.2, seed=2)[1])
-    np.testing.assert_array_equal(state, np.random.get_state()[1])  # noqa: NPY002
-
-
-def test_each_side_of_a_split_has_each_class():
-    labels = np.repeat([0, 1], [2, 30])
-    rest, held_out = data.stratified_split(labels, 0.01, seed=0)
-    assert set(labels[rest]) == set(labels[held_out]) == {0, 1}
-
-
-def test_a_class_with_one_image_cannot_be_split():
-    with pytest.raises(OsemnError, match="Class 7 has 1 image"):
-        data.stratified_split(np.array([0, 0, 0, 7]), 0.2, seed=0)
-
-
-@pytest.mark.parametrize("size", [1, 3, 5, 17, 100, 119])
-def test_a_sample_has_its_size_and_every_class(size):
-    labels = np.repeat([0, 1, 4], [100, 18, 2])
-    chosen = data.stratified_sample(labels, size, seed=3)
-    assert len(chosen) == max(size, 3)
-    assert set(labels[chosen]) == {0, 1, 4}
-    assert (np.diff(chosen) > 0).all()
-
-
-def test_a_sample_keeps_the_shares():
-    labels = np.repeat([0, 1], [300, 100])
-    assert np.bincount(labels[data.stratified_sample(labels, 40, seed=0)]).tolist() == [30, 10]
-
-
-def test_a_sample_larger_than_the_data_is_all_of_it():
-    assert data.stratified_sample(np.zeros(4, np.int64), 9, seed=0).tolist() == [0, 1, 2, 3]
-
-
 @pytest.mark.parametrize("values", [[0, 255], [7] * 9, list(range(256))])
 def test_pixel_mean_and_sd_are_those_of_all_values(values):
     images = np.array(values, np.uint8).reshape(-1, 1, 1, 1)

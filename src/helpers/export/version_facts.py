@@ -15,7 +15,7 @@ from helpers.export import versions
 from helpers.export.champion import Choice
 from helpers.interpret import candidates, drift
 from helpers.interpret.candidates import Candidate
-from helpers.obtain import data, framing
+from helpers.obtain import data, framing, splits
 from helpers.series import conclusions, runs, stages
 
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
@@ -36,7 +36,7 @@ def write_golden(path: Path, model: keras.Model, validation: data.Dataset, seed:
     Example:
         `version_facts.write_golden(version / "golden.npz", chosen.model, validation, seed)`
     """
-    rows = data.stratified_sample(validation.labels, min(versions.GOLDEN_IMAGES, len(validation)), seed)
+    rows = splits.stratified_sample(validation.labels, min(versions.GOLDEN_IMAGES, len(validation)), seed)
     images = validation.images[rows]
     np.savez(path, images=images, probabilities=np.asarray(model(images.astype(np.float32), training=False)))
 

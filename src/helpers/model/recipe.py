@@ -10,7 +10,7 @@ import tensorflow as tf
 from helpers.errors import UsageError
 from helpers.model import cpu_speed, optimizers, training
 from helpers.model.weight_averaging import AveragedWeights, NormStatistics
-from helpers.obtain import data
+from helpers.obtain import data, splits
 from helpers.scrub import augment
 
 NORM_SAMPLES = 2_048  # training images for the batch-norm statistics; a few thousand are enough
@@ -101,7 +101,7 @@ def train(
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     scorer = training.ValidationScorer(model, validation, recipe.label_smoothing)
-    sample = data.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
+    sample = splits.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
     statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
     averaged = AveragedWeights(recipe.average_decay, statistics, scorer)
     watching = [training.StepProgress(steps, recipe.epochs, progress)] if progress else []

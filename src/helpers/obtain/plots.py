@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from helpers import figures
-from helpers.obtain import data
+from helpers.obtain import data, splits
 
 
 def raw_images(dataset: data.Dataset, title: str, count: int, seed: int) -> Figure:
@@ -19,7 +19,7 @@ def raw_images(dataset: data.Dataset, title: str, count: int, seed: int) -> Figu
     Example:
         `run.show(plots.raw_images(train, card["title"], 40, seed), "samples")`
     """
-    sample = data.stratified_sample(dataset.labels, count, seed)[:100]  # ten rows at most
+    sample = splits.stratified_sample(dataset.labels, count, seed)[:100]  # ten rows at most
     sample = sample[np.argsort(dataset.labels[sample], kind="stable")]
     names = [dataset.class_names[label] for label in dataset.labels[sample]]
     height, width, _ = dataset.image_shape

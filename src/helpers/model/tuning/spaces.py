@@ -16,7 +16,7 @@ from helpers.errors import DivergedError
 from helpers.model import architectures, cpu_speed, recipe, training, transfer
 from helpers.model.backbones import features
 from helpers.model.tuning import gain, sampler, study
-from helpers.obtain import data
+from helpers.obtain import data, splits
 from helpers.scrub import augment
 from helpers.series import manifests
 from helpers.series.progress import Progress
@@ -255,7 +255,7 @@ def cnn_search(run: Run, *, trial_samples: int, trial_epochs: int, **settings: A
         json.loads(run.input("03_preprocess", name).read_text(encoding="utf-8"))
         for name in ("augmentation.json", "normalisation.json")
     )
-    part = train.subset(data.stratified_sample(train.labels, size, run.seed))
+    part = train.subset(splits.stratified_sample(train.labels, size, run.seed))
     policy = augment.AugmentationPolicy.from_dict(policy)
     return CnnSearch(part, validation, policy, statistics, epochs=trial_epochs, seed=run.seed, **settings)
 
@@ -272,7 +272,7 @@ def head_search(run: Run, progress: Callable[..., None] = lambda done, total, no
     of_05 = run.upstream["05_transfer_learning"]["parameters"]
     train, validation = data.load_split(run)
     fraction = min(1.0, of_05["samples"] / (len(train) + len(validation)))
-    subset = train.subset(data.stratified_sample(train.labels, round(fraction * len(train)), of_05["seed"]))
+    subset = train.subset(splits.stratified_sample(train.labels, round(fraction * len(train)), of_05["seed"]))
     how = (of_05["resolution"], of_05["interpolation"])
     source = features.extractor(of_05["backbone"], train.image_shape, *how)
     mine = features.extract(source, subset.images, progress=progress)
