@@ -29,7 +29,6 @@ def build(
     parts = {"train": train, "test": test}
     return {
         "first_source": origin["source"],
-        "layout": "",
         "preparation": {},
         **origin,
         "class_names": list(train.class_names),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.errors import UsageError
-from helpers.obtain.folders import SUFFIXES
+from helpers.obtain.formats import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain import formats, measures, pictures, pixel_window
+from helpers.obtain import copies, formats, measures, pictures, pixel_window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,7 +85,7 @@ def of_files(root: Path, window: str, names: list[str]) -> dict[str, np.ndarray]
         thumbnails = np.stack([results[row][1] for row in readable])
         for name, values in measures.of_images(thumbnails).items():
             columns[name][readable] = values
-        columns["phash"][readable] = [_signature(pixels) for pixels in thumbnails]
+        columns["phash"][readable] = [copies.signature(pixels) for pixels in thumbnails]
         flat, colour = thumbnails.reshape(len(readable), -1), np.isnan(columns["low"][readable])
         columns["low"][readable] = np.where(colour, flat.min(axis=1), columns["low"][readable])
         columns["high"][readable] = np.where(colour, flat.max(axis=1), columns["high"][readable])
@@ -202,12 +202,3 @@ def _text(value: object) -> str:
 def _column(values: list) -> np.ndarray:
     """Return a column's values as numbers, or as objects (text and bytes)."""
     return np.array(values, dtype=object if isinstance(values[0], str | bytes) else None)
-
-
-def _signature(pixels: np.ndarray) -> bytes:
-    """Return a stand-in for `copies.signature` of about its cost."""
-    low = (_DCT @ (pixels @ np.array([0.299, 0.587, 0.114], np.float32)) @ _DCT.T).ravel()
-    return np.packbits(low > np.median(low)).tobytes()
-
-
-_DCT = np.cos(np.pi * np.outer(np.arange(8), np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)

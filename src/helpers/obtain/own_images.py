@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -10,9 +11,21 @@ from tqdm import tqdm
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import copies, data, data_card, formats, index, layouts, locations, pictures, splits
+from helpers.obtain import (
+    catalogue,
+    copies,
+    data,
+    data_card,
+    formats,
+    image_facts,
+    index,
+    layouts,
+    locations,
+    pictures,
+    splits,
+)
 from helpers.obtain.acquired import Acquired, Source
-from helpers.obtain.listing import Listing
+from helpers.obtain.listing import PARTS, Listing
 from helpers.obtain.options import Options
 
 DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
@@ -24,27 +37,29 @@ class OwnImages(Source):
     """Images in a folder, a table, an archive, or at an address."""
 
     def check(self, options: Options) -> None:
-        """Check the place, and its layout where that needs no download and no unpacking."""
-        path = locations.at_hand(self.dataset)
-        if path is not None:
-            layouts.read(path, options)
+        """Check the place, and its layout where nothing has to be downloaded or unpacked to see it."""
+        paths.check_dataset(self.dataset)
+        if not paths.is_address(self.dataset) and paths.file_kind(self.dataset) != "archive":
+            layouts.read(paths.local_path(self.dataset), options)
 
     def fingerprint(self, options: Options) -> str:
         """Return a hash of the paths, labels and contents of the listed images; unchanged files are not read."""
-        place = locations.locate(self.dataset, options)
-        return index.fingerprint(layouts.read(place.path, options), options)
+        of_place = locations.fingerprint(self.dataset, options)
+        if of_place:
+            return of_place
+        return catalogue.fingerprint(layouts.read(paths.local_path(self.dataset), options), _catalogues())
 
     def load(self, options: Options) -> Acquired:
         """Return the readable images, indexed, split and shuffled."""
         place = locations.locate(self.dataset, options)
         listing = layouts.read(place.path, options)
-        table, skipped = index.build(listing, options)
-        skipped = pd.concat([listing.skipped, skipped], ignore_index=True)
+        table, unreadable = index.build(listing, options, _catalogues(), options.network.progress)
+        skipped = pd.concat(
+            [unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)], ignore_index=True
+        )
         _demand_enough(listing, table, skipped)
-        table = _split(table, listing, options)
-        pixels = _decode(listing, table, options)
-        labels = table["label"].map({name: code for code, name in enumerate(listing.class_names)})
-        everything = data.Dataset(pixels, labels.to_numpy(np.int64), listing.class_names)
+        table, labels = _split(table, listing, options)
+        everything = data.Dataset(_decode(listing, table, options), labels, listing.class_names)
         in_test = (table["part"] == "test").to_numpy()
         train, test = (everything.subset(np.flatnonzero(rows)) for rows in (~in_test, in_test))
         table["row"] = np.where(in_test, np.cumsum(in_test), np.cumsum(~in_test)) - 1
@@ -54,25 +69,44 @@ class OwnImages(Source):
             "about": f"Images as people bring them: {listing.layout}.",
             "licence": "the images' own; not known here",
             "source": place.source,
-            "tried": [{"source": place.source, "result": "used"}],
+            "tried": [{"source": place.source, "result": place.note or "used"}],
             "files": {},
-            "layout": listing.layout,
-            "preparation": pictures.Preparation(options.fit, options.window).to_dict(),
-            "split": splits.describe(table, options),
+            "preparation": pictures.Preparation(options.fit, options.window).facts(),
+            "split": _described_split(listing, labels, in_test, options),
         }
         return Acquired(train, test, table, skipped, data_card.build(origin, train, test, table, skipped))
 
 
-def _split(table: pd.DataFrame, listing: Listing, options: Options) -> pd.DataFrame:
-    """Return the table shuffled, with `together` and a part for each image."""
+def _catalogues() -> Path:
+    """Return the folder that remembers the facts of all image files between runs."""
+    return paths.cache_root() / "index"
+
+
+def _split(
+    table: pd.DataFrame, listing: Listing, options: Options
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the table shuffled, with `together` and a part for each image, and the labels `[N] int64`."""
     if options.group_by == "burst":
         table = table.assign(group=index.bursts(table, BURST_SECONDS))
-    pairs = copies.near(table["signature"], lambda row: index.thumbnail(listing, table, row))
+    files = [listing.root / path for path in table["path"]]
+    pairs = copies.near(table["phash"], lambda row: image_facts.thumbnail_of(files[row], options.window))
     table = table.assign(together=copies.together(table["group"], table["sha256"], pairs))
-    table = table.assign(part=splits.assign(table, options))
     # files are listed class by class; the first few, or a batch in order, must not hold one class only
     shuffled = np.random.default_rng(options.seed).permutation(len(table))
-    return table.iloc[shuffled].reset_index(drop=True).drop(columns="signature")
+    table = table.iloc[shuffled].reset_index(drop=True)
+    codes = {name: code for code, name in enumerate(listing.class_names)}
+    labels = table["label"].map(codes).to_numpy(np.int64)
+    return splits.assign(table, labels, options), labels
+
+
+def _described_split(listing: Listing, labels: np.ndarray, in_test: np.ndarray, options: Options) -> str:
+    """Return in words where the parts come from, and by how much class proportions differ between them."""
+    ready = set(listing.files["part"]) - {""}
+    if "test" in ready:
+        return f"the data set's own: {', '.join(name for name in PARTS if name in ready)}"
+    made = f"{options.test_fraction:g} held out for the test by class, copies and groups together, seed {options.seed}"
+    points = splits.deviation(labels, np.flatnonzero(in_test)).points
+    return f"{made}; class proportions differ by at most {points:.1f} points"
 
 
 def _decode(listing: Listing, table: pd.DataFrame, options: Options) -> np.ndarray:
