@@ -157,6 +157,11 @@ def test_columns_that_are_missing_or_ambiguous_are_listed_with_the_parameter(fol
         read(table(folder, text), **options)
 
 
+def test_a_name_in_the_same_case_comes_first(folder):
+    path = table(folder, "file,Label,label\na.png,x,cat\nb.png,x,dog\n")
+    assert column(read(path, label_column="label")) == {"a.png": "cat", "b.png": "dog"}
+
+
 def test_a_column_that_is_there_twice_is_named_by_its_number(folder):
     path = table(folder, "file,label,label\na.png,cat,x\nb.png,dog,x\n")
     assert column(read(path, label_column="1")) == {"a.png": "cat", "b.png": "dog"}
@@ -180,6 +185,17 @@ def test_damaged_and_empty_tables_are_reported(folder, content, name, message):
     (folder / name).write_bytes(content)
     with pytest.raises(AcquisitionError, match=f"(?s){message}"):
         read(folder / name)
+
+
+def test_numbers_beside_missing_ones_stay_whole(folder):
+    write(folder, "7.png", "8.png")
+    pd.DataFrame({"id": [7, None, 8], "label": ["x", "y", "z"]}).to_parquet(folder / "a.parquet")
+    assert column(read(folder / "a.parquet")) == {"7.png": "x", "8.png": "z"}
+
+
+def test_quotes_after_a_space_are_read(folder):
+    path = table(folder, 'file, label\na.png, "cat, small"\nb.png, "dog, big"\n')
+    assert column(read(path)) == {"a.png": "cat, small", "b.png": "dog, big"}
 
 
 def test_a_column_twice_in_parquet_is_reported(folder):
@@ -342,6 +358,12 @@ def test_nothing_found_names_the_first_files_and_the_parameter(folder):
     assert "image_folder" in caught.value.remedy
 
 
+def test_images_are_in_the_order_of_their_paths(folder):
+    listing = read(table(folder, HEADER + "c.png,cat\na.png,dog\nb.png,bird\n"))
+    assert listing.files["path"].tolist() == ["a.png", "b.png", "c.png"]
+    assert listing.files["label"].tolist() == ["dog", "bird", "cat"]
+
+
 def test_what_is_left_out_is_listed(folder):
     write(folder, ".hidden.png", "notes.txt")
     text = HEADER + "a.png,cat\nb.png,dog\n,cat\nc.png,NaN\nz.png,cat\nb.png,dog\n.hidden.png,cat\n"
@@ -388,6 +410,9 @@ def test_an_ambiguous_name_prefers_the_folder_named_after_the_table(tmp_path, re
     write(tmp_path, "a_test/1.png", "train_images/1.png", "train_images/2.png")
     path = table(tmp_path, "id,label\n" + "1,cat\n" * (1 + repeated) + "2,dog\n", "train.csv")
     assert column(read(path)) == {"train_images/1.png": "cat", "train_images/2.png": "dog"}
+    write(tmp_path, "train_masks/1.png")
+    with pytest.raises(AcquisitionError, match=r"'1' is .*train_images/1.png or train_masks/1.png"):
+        read(path)
 
 
 @pytest.mark.parametrize("weight", ["-1", "heavy", "", "inf", "nan"])

@@ -120,7 +120,7 @@ def _missing(names: pd.Series, scan: folder_scan.Scan, path: Path) -> list[tuple
 
 
 def _relative(names: Iterable[str], files: set[str], folder: Path) -> list[str]:
-    """Return names relative to `folder` with `/`; `""` for those that lead out of it."""
+    """Return names relative to `folder` with `/`; those that lead out of it match no file."""
     prefixes = (f"{folder.as_posix()}/", f"{folder.resolve().as_posix()}/")
     result = []
     for name in names:
@@ -129,7 +129,6 @@ def _relative(names: Iterable[str], files: set[str], folder: Path) -> list[str]:
             for prefix in prefixes:
                 name = name.removeprefix(prefix)
             name = posixpath.normpath(name) if name else ""
-            name = "" if name.startswith(("/", "../")) or name[1:3] == ":/" else name
         result.append(unicodedata.normalize("NFC", name))
     return result
 
