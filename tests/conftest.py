@@ -55,6 +55,7 @@ EXAMPLES = {
     "weight_column": "",
     "label_thresholds": [],
     "label_names": [],
+    "smallest_class": 0,
     "unpack_gb": 20.0,
     "samples_per_class": 2,
     "embedding_samples": 100,

@@ -218,8 +218,8 @@ def test_one_group_that_holds_a_whole_class_cannot_be_split(tmp_path):
 def test_a_file_that_changes_after_the_index_stops_the_run(pets, monkeypatch):
     build = index.build
 
-    def spoil_after(listing, options):
-        result = build(listing, options)
+    def spoil_after(*arguments):
+        result = build(*arguments)
         (pets / "cat" / "000.png").write_bytes(b"gone bad")
         return result
 

@@ -16,7 +16,15 @@ DIGITS_SEED = 0  # the digits are always split in the same way
 DIGITS_SHA256 = "47a6aba49781e65e177a59356f0d40d983011c608eca797546816792dcf7785d"
 OWN_IMAGES_ONLY = (
     *("image_size", "color_mode", "fit", "window", "label_by", "group_by", "image_folder", "file_column"),
-    *("label_column", "split_column", "weight_column", "label_thresholds", "label_names", "unpack_gb"),
+    *(
+        "label_column",
+        "split_column",
+        "weight_column",
+        "label_thresholds",
+        "label_names",
+        "smallest_class",
+        "unpack_gb",
+    ),
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.errors import UsageError
+from helpers.obtain import formats
 from helpers.obtain.formats import SUFFIXES
 
 
@@ -97,14 +98,14 @@ def _read_folder(place: Path, prefix: str, result: Scan, pending: list[str], lin
         for entry in entries:
             path = prefix + entry.name
             try:
-                if entry.name.startswith((".", "__MACOSX")) or entry.name in ("Thumbs.db", "desktop.ini"):
+                if formats.is_hidden(entry.name):
                     result.skipped.append((path, "a hidden file or folder"))
                 elif entry.is_dir():
                     (links if entry.is_symlink() else pending).append(path)
                 elif not entry.is_file():
                     reason = "a link to nothing" if entry.is_symlink() else "not a regular file"
                     result.skipped.append((path, reason))
-                elif ending(entry.name) in SUFFIXES:
+                elif ending(entry.name) in SUFFIXES or formats.is_image(place / entry.name):
                     result.images.append(path)
                 else:
                     reason = f"not an image by its name: {ending(entry.name) or 'no ending'}"

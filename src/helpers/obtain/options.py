@@ -30,6 +30,7 @@ class Options:
         weight_column: the same for weights.
         label_thresholds: rising limits that make classes of numbers in the label column; empty for labels as they are.
         label_names: names of the classes between the thresholds, one more than these; empty for names made of the limits.
+        smallest_class: classes with fewer images than this are left out and listed; 0 to stop instead if a class has too few.
         unpack_gb: the largest size of an unpacked archive or of a download, in GB.
         test_fraction: proportion to hold out for the test where the data set has no test part.
         near_duplicate_distance: largest distance of near duplicates among a built-in set's images; see
@@ -51,6 +52,7 @@ class Options:
     weight_column: str = ""
     label_thresholds: tuple[float, ...] = ()
     label_names: tuple[str, ...] = ()
+    smallest_class: int = 0
     unpack_gb: float = 20.0
     test_fraction: float = OWN_TEST_FRACTION
     near_duplicate_distance: float = 0.08

@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -16,6 +17,7 @@ from helpers.obtain import (
     copies,
     data,
     data_card,
+    folder_scan,
     formats,
     image_facts,
     index,
@@ -57,7 +59,7 @@ class OwnImages(Source):
         skipped = pd.concat(
             [unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)], ignore_index=True
         )
-        _demand_enough(listing, table, skipped)
+        listing, table, skipped = _without_small_classes(listing, table, skipped, options.smallest_class)
         table, labels = _split(table, listing, options)
         everything = data.Dataset(_decode(listing, table, options), labels, listing.class_names)
         in_test = (table["part"] == "test").to_numpy()
@@ -66,7 +68,7 @@ class OwnImages(Source):
         origin = {
             "dataset": paths.dataset_slug(self.dataset),
             "title": place.title,
-            "about": f"Images as people bring them: {listing.layout}.",
+            "about": f"Your own images, from {listing.layout}.",
             "licence": "the images' own; not known here",
             "source": place.source,
             "tried": [{"source": place.source, "result": place.note or "used"}],
@@ -82,13 +84,12 @@ def _catalogues() -> Path:
     return paths.cache_root() / "index"
 
 
-def _split(
-    table: pd.DataFrame, listing: Listing, options: Options
-) -> tuple[pd.DataFrame, np.ndarray]:
+def _split(table: pd.DataFrame, listing: Listing, options: Options) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the table shuffled, with `together` and a part for each image, and the labels `[N] int64`."""
     if options.group_by == "burst":
         table = table.assign(group=index.bursts(table, BURST_SECONDS))
-    files = [listing.root / path for path in table["path"]]
+    files = [folder_scan.real_path(listing.root, path) for path in table["path"]]
+    table = table.assign(group=_patients(table, files))
     pairs = copies.near(table["phash"], lambda row: image_facts.thumbnail_of(files[row], options.window))
     table = table.assign(together=copies.together(table["group"], table["sha256"], pairs))
     # files are listed class by class; the first few, or a batch in order, must not hold one class only
@@ -97,6 +98,16 @@ def _split(
     codes = {name: code for code, name in enumerate(listing.class_names)}
     labels = table["label"].map(codes).to_numpy(np.int64)
     return splits.assign(table, labels, options), labels
+
+
+def _patients(table: pd.DataFrame, files: list[Path]) -> pd.Series:
+    """Return the groups, with a number for each patient where DICOM files have none; identifiers are not written down."""
+    of_dicom = (table["format"] == "DICOM") & (table["group"] == "")
+    patients = [formats.patient(files[row]) for row in np.flatnonzero(of_dicom)]
+    numbers = dict(zip(dict.fromkeys(patients), range(1, len(files) + 1), strict=False))
+    groups = table["group"].copy()
+    groups[of_dicom] = [f"patient {numbers[patient]}" if patient else "" for patient in patients]
+    return groups
 
 
 def _described_split(listing: Listing, labels: np.ndarray, in_test: np.ndarray, options: Options) -> str:
@@ -119,10 +130,11 @@ def _decode(listing: Listing, table: pd.DataFrame, options: Options) -> np.ndarr
     preparation = pictures.Preparation(options.fit, options.window)
 
     def decoded(path: str) -> np.ndarray:
+        file = folder_scan.real_path(listing.root, path)
         try:
-            return formats.decode(listing.root / path, size, preparation)
+            return formats.decode(file, size, preparation)
         except Exception as error:  # on damaged files Pillow raises almost any exception
-            reason = formats.reason(error, listing.root / path)
+            reason = formats.reason(error, file)
             raise AcquisitionError(
                 f"{path} was readable when it was indexed and is not now: {reason}.",
                 "leave the images unchanged while the series reads them, and run this again",
@@ -143,17 +155,32 @@ def _decode(listing: Listing, table: pd.DataFrame, options: Options) -> np.ndarr
     return pictures.to_grey(images) if options.color_mode == "grayscale" else images
 
 
-def _demand_enough(listing: Listing, table: pd.DataFrame, skipped: pd.DataFrame) -> None:
-    """Refuse classes with too few readable images for the parts that are still to be made."""
+def _without_small_classes(
+    listing: Listing, table: pd.DataFrame, skipped: pd.DataFrame, smallest: int
+) -> tuple[Listing, pd.DataFrame, pd.DataFrame]:
+    """Leave out classes with fewer readable images than `smallest`, and refuse those that cannot be split."""
     counts = table["label"].value_counts().reindex(listing.class_names, fill_value=0)
-    few = counts[counts < MIN_PER_CLASS]
-    if few.empty:
-        return
-    shown, named = paths.shown(listing.root), [f"'{name}' has {count}" for name, count in few.items()]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    problem = f"Too few readable images in {shown}: {', '.join(named[:5])}{more}; at least {MIN_PER_CLASS} are needed"
+    small = table["label"].map(counts) < smallest
+    gone = counts.index[counts < smallest]
+    named = [f"its class {label} has fewer than {smallest} images" for label in table.loc[small, "label"]]
+    left_out = pd.DataFrame({"path": table.loc[small, "path"], "reason": named, "unreadable": False})
+    skipped = pd.concat([skipped, left_out], ignore_index=True)
+    files = listing.files[~listing.files["label"].isin(gone)]
+    listing, table = replace(listing, files=files), table[~small].reset_index(drop=True)
+    few = counts[~counts.index.isin(gone) & (counts < MIN_PER_CLASS)]
+    if few.empty and len(counts) - len(gone) > 1 and len(table):
+        return listing, table.assign(id=np.arange(len(table))), skipped
+    shown = paths.shown(listing.root)
+    small_ones = [f"'{name}' has {count}" for name, count in few.items()]
+    more = f" and {len(few) - 5} more classes" if len(few) > 5 else ""
+    problem = f"Too few readable images in {shown}: {', '.join(small_ones[:5])}{more}; at least {MIN_PER_CLASS} are needed"
     if not counts.sum():
         problem = f"No image of {shown} is readable"
+    elif few.empty:
+        problem = f"Fewer than two classes of {shown} have {smallest} images"
     first = "; ".join(f"{row.path}: {row.reason}" for row in skipped.head(5).itertuples())
     listed = f". Left out: {len(skipped)} ({first})" if len(skipped) else ""
-    raise AcquisitionError(f"{problem}{listed}.", "add images to these classes, or leave the classes out")
+    raise AcquisitionError(
+        f"{problem}{listed}.",
+        f"add images to these classes, or leave them out: --set 01_acquire.smallest_class={MIN_PER_CLASS}",
+    )

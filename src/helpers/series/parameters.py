@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from helpers.errors import UsageError, nearest
 from helpers.series import backbone_names, stages
@@ -32,6 +32,7 @@ Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Resolution = Annotated[int, Field(ge=32, le=1_024)]  # from the smallest that every backbone accepts
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
+Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 StorageAddress = Annotated[str, AfterValidator(_refuse_password)]
 
 
@@ -75,12 +76,13 @@ class AcquireParameters(Parameters, notebook="01_acquire"):
     label_by: Annotated[str, Field(pattern=r"^(folder|path|pattern:.+)$")]
     group_by: Annotated[str, Field(pattern=r"^(|folder|burst|pattern:.+|column:.+)$")]
     image_folder: str
-    file_column: str
-    label_column: str
-    split_column: str
-    weight_column: str
+    file_column: Column
+    label_column: Column
+    split_column: Column
+    weight_column: Column
     label_thresholds: list[float]
     label_names: list[Annotated[str, Field(min_length=1)]]
+    smallest_class: Annotated[int, Field(ge=0, le=1_000_000)]
     unpack_gb: Annotated[float, Field(gt=0.0, le=100_000.0)]
 
 
