@@ -16,7 +16,8 @@ import pytest
 
 from conftest import TESTS
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import data, data_card, download, files, idx, package_registries, sources
+from helpers.obtain import built_in, data, data_card, download, files, idx, package_registries, sources
+from helpers.obtain.options import Options
 from servers import FaultyServer, made_content, made_spec
 
 NETWORK = download.Network(connect_seconds=5.0, read_seconds=10.0, tool_seconds=20.0, progress=False)
@@ -467,7 +468,7 @@ def made(cache, server, monkeypatch):
 
 
 def test_acquired_arrays_and_card_agree(made):
-    acquired = sources.acquire("mnist", network=NETWORK)
+    acquired = sources.acquire("mnist", Options(network=NETWORK))
     train, test, card = acquired.train, acquired.test, acquired.card
     assert (train.images.shape, test.images.shape) == ((90, 28, 28, 1), (30, 28, 28, 1))
     assert train.images.tobytes() == made_content()[IMAGES][16:]
@@ -479,23 +480,18 @@ def test_acquired_arrays_and_card_agree(made):
     assert card["pixel_sd"] == pytest.approx(train.images.std() / 255)
     assert card["sha256"]["train"] == data.array_sha256(train.images, train.labels)
     assert card["test_images_also_in_training"] == 0
-    assert sources.acquire("mnist", network=NETWORK).card["source"] == "cache"
+    assert sources.acquire("mnist", Options(network=NETWORK)).card["source"] == "cache"
 
 
 def test_the_rows_of_a_card_say_what_is_in_it(made):
-    rows = data_card.rows(sources.acquire("mnist", network=NETWORK).card)
+    rows = data_card.rows(sources.acquire("mnist", Options(network=NETWORK)).card)
     assert rows["images"] == "120: 90 for training, 30 for the test"
     assert rows["an image"] == "28 × 28 pixels, grey, uint8"
     assert rows["classes"] == "3: a, b, c"
 
 
-def test_test_images_that_are_also_in_training_are_counted():
-    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
-    assert data_card.count_shared(images[:2], images[[1, 2, 1]]) == 2
-
-
 def test_digits_are_split_the_same_way_whatever_the_seed():
-    first, second = sources.acquire("digits", seed=0), sources.acquire("digits", seed=1)
+    first, second = sources.acquire("digits", Options(seed=0)), sources.acquire("digits", Options(seed=1))
     assert (len(first.train), len(first.test)) == (1438, 359)
     assert first.card["sha256"] == second.card["sha256"]
     assert first.train.image_shape == (8, 8, 1)
@@ -504,7 +500,7 @@ def test_digits_are_split_the_same_way_whatever_the_seed():
 
 
 def test_damaged_digits_are_refused(monkeypatch):
-    monkeypatch.setattr(sources, "DIGITS_SHA256", "0" * 64)
+    monkeypatch.setattr(built_in, "DIGITS_SHA256", "0" * 64)
     with pytest.raises(AcquisitionError, match="install scikit-learn again"):
         sources.acquire("digits")
 
@@ -519,7 +515,7 @@ def test_damaged_digits_are_refused(monkeypatch):
 )
 def test_parameters_that_cannot_apply_are_refused(cache, dataset, parameter):
     with pytest.raises(UsageError, match=f"{next(iter(parameter))} = .* cannot apply"):
-        sources.acquire(dataset, **parameter)
+        sources.acquire(dataset, Options(**parameter))
 
 
 @pytest.mark.parametrize("function", [sources.acquire, sources.fingerprint])
@@ -539,7 +535,7 @@ def test_fingerprints_differ_and_follow_the_expected_content(monkeypatch):
 
 def test_sources_start_quickly_and_without_tensorflow():
     code = (
-        "import sys, helpers.obtain.sources, helpers.obtain.download, helpers.obtain.folders;"
+        "import sys, helpers.obtain.sources, helpers.obtain.download;"
         "print(sorted({'tensorflow', 'keras', 'sklearn', 'pandas', 'matplotlib', 'pooch', 'PIL'} & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

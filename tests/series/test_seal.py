@@ -24,11 +24,14 @@ def running(monkeypatch: pytest.MonkeyPatch):
     return seal.begin
 
 
+@pytest.mark.parametrize("file", seal.FILES, ids=lambda file: file[1])
 @pytest.mark.parametrize("stage", SEALED, ids=lambda stage: stage.name)
-def test_test_images_are_refused_to_every_stage_that_may_not_see_them(stage: stages.Stage) -> None:
+def test_test_images_are_refused_to_every_stage_that_may_not_see_them(
+    stage: stages.Stage, file: tuple[str, str]
+) -> None:
     run = make_run(stage)
     with pytest.raises(SealedTestSetError, match=f"{stage.name} asked for the test set"):
-        run.input(*seal.FILE)
+        run.input(*file)
     assert not run.inputs
 
 

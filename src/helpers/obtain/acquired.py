@@ -2,13 +2,15 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from helpers.errors import UsageError
-from helpers.obtain import data
 from helpers.obtain.options import Options
+
+if TYPE_CHECKING:  # pandas takes half a second, which `osemn status` does not need
+    import pandas as pd
+
+    from helpers.obtain import data
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class Acquired:
         card: content and origin, as plain JSON types.
     """
 
-    train: data.Dataset
-    test: data.Dataset
-    index: pd.DataFrame
-    skipped: pd.DataFrame
+    train: "data.Dataset"
+    test: "data.Dataset"
+    index: "pd.DataFrame"
+    skipped: "pd.DataFrame"
     card: dict[str, Any]
 
 

@@ -2,30 +2,20 @@
 
 import hashlib
 import json
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from helpers.errors import AcquisitionError
-from helpers.obtain import copies, data, data_card, download, files, idx, index, splits
+from helpers.obtain import data, download, files, idx
 from helpers.obtain.acquired import Acquired, Source
 from helpers.obtain.options import Options
 
 DIGITS_SEED = 0  # the digits are always split in the same way
 DIGITS_SHA256 = "47a6aba49781e65e177a59356f0d40d983011c608eca797546816792dcf7785d"
-OWN_IMAGES_ONLY = (
-    *("image_size", "color_mode", "fit", "window", "label_by", "group_by", "image_folder", "file_column"),
-    *(
-        "label_column",
-        "split_column",
-        "weight_column",
-        "label_thresholds",
-        "label_names",
-        "smallest_class",
-        "unpack_gb",
-    ),
-)
+_FOR_ALL = ("test_fraction", "near_duplicate_distance", "seed", "network")
+OWN_IMAGES_ONLY = tuple(item.name for item in fields(Options) if item.name not in _FOR_ALL)
 
 
 class Digits(Source):
@@ -61,6 +51,8 @@ class Digits(Source):
                 "digits.csv.gz (decoded and scaled)": {"sha256": DIGITS_SHA256, "bytes": images.nbytes}
             },
         }
+        from helpers.obtain import copies, splits
+
         together = copies.together_of_arrays(everything.images, options.near_duplicate_distance)
         parts = splits.hold_out(everything.labels, together, options.test_fraction, DIGITS_SEED)
         origin["split"] = (
@@ -109,6 +101,8 @@ class IdxFiles(Source):
             },
             "split": "the data set's own training and test parts",
         }
+        from helpers.obtain import copies
+
         together = copies.together_of_arrays(
             np.concatenate([train.images, test.images]), options.near_duplicate_distance
         )
@@ -118,6 +112,10 @@ class IdxFiles(Source):
 def _acquired(
     train: data.Dataset, test: data.Dataset, together: np.ndarray, origin: dict[str, Any]
 ) -> Acquired:
+    import pandas as pd  # these take a second to import, which `osemn status` does not need
+
+    from helpers.obtain import data_card, index
+
     table = index.of_arrays(train, test).assign(together=together)
     skipped = pd.DataFrame({"path": [], "reason": [], "unreadable": np.zeros(0, bool)})
     return Acquired(train, test, table, skipped, data_card.build(origin, train, test, table, skipped))

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.series import records
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from helpers.series.runs import Run
 
 LEDGER = "test_openings.jsonl"
@@ -117,7 +118,7 @@ def load_training(run: "Run") -> Dataset:
     return load(run.input("01_acquire", "train.npz"))
 
 
-def load_training_index(run: "Run") -> pd.DataFrame:
+def load_training_index(run: "Run") -> "pd.DataFrame":
     """Return the index of the training part, a row for each image of `load_training`, in the same order.
 
     Columns: see `helpers.obtain.index`.
@@ -128,11 +129,13 @@ def load_training_index(run: "Run") -> pd.DataFrame:
     Example:
         `table = data.load_training_index(run)`
     """
-    table = pd.read_parquet(run.input("01_acquire", "training_index.parquet"))
+    from helpers.obtain import index  # pandas takes half a second, which `osemn status` does not need
+
+    table = index.read(run.input("01_acquire", "training_index.parquet"))
     return table.sort_values("row", ignore_index=True)
 
 
-def load_test_index(run: "Run") -> pd.DataFrame:
+def load_test_index(run: "Run") -> "pd.DataFrame":
     """Return the index of the test part, a row for each image of `load_test`, in the same order.
 
     Raises:
@@ -141,7 +144,9 @@ def load_test_index(run: "Run") -> pd.DataFrame:
     Example:
         `data.load_test_index(run)["together"]`
     """
-    table = pd.read_parquet(run.input("01_acquire", "index.parquet"))
+    from helpers.obtain import index
+
+    table = index.read(run.input("01_acquire", "index.parquet"))
     return table[table["part"] == "test"].sort_values("row", ignore_index=True)
 
 

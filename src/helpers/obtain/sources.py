@@ -8,7 +8,6 @@ from helpers.obtain import idx
 from helpers.obtain.acquired import Acquired, Source
 from helpers.obtain.built_in import Digits, IdxFiles
 from helpers.obtain.options import Options
-from helpers.obtain.own_images import OwnImages
 from helpers.series import seal
 
 DEFAULTS = Options()
@@ -22,7 +21,13 @@ def find(dataset: str) -> Source:
     """
     paths.check_dataset(dataset)
     kinds = {"digits": Digits, **dict.fromkeys(idx.DATASETS, IdxFiles)}
-    return kinds.get(dataset, OwnImages)(dataset)
+    if dataset in kinds:
+        return kinds[dataset](dataset)
+    from helpers.obtain.own_images import (
+        OwnImages,  # imports pandas and SciPy, which built-in sets need later
+    )
+
+    return OwnImages(dataset)
 
 
 def check(dataset: str, options: Options = DEFAULTS) -> None:
