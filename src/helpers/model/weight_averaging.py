@@ -10,7 +10,6 @@ from keras import layers
 
 from helpers.model import cpu_speed
 
-
 SAMPLES = 2_048  # training images for the statistics; a few thousand are enough
 
 
