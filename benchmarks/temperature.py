@@ -12,7 +12,6 @@ import math
 import os
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 
 import quick_run
@@ -55,7 +54,7 @@ def networks() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         train, rest = rows.subset(np.arange(size)), rows.subset(np.arange(size, len(rows)))
         statistics = quick_run.pixel_statistics(train)
         for kind, epochs in (("dense", 5), ("dense", 40), ("cnn", 4), ("cnn", 15)):
-            keras.utils.set_random_seed(0)
+            seeds.seed_tensorflow(0)
             shape = (train.image_shape, train.num_classes)
             dense = kind == "dense"
             model = (
@@ -127,7 +126,6 @@ def main() -> None:
     )
     parser.add_argument("--draws", type=int, default=100)
     draws = parser.parse_args().draws
-    seeds.seed_tensorflow(0)
     by_network = {name: measure(p, labels, draws) for name, p, labels in networks()}
     result = {"draws": draws, "cpu": runs.cpu_name(), "cores": os.cpu_count(), "fits": summary(by_network)}
     for measured in by_network.values():
