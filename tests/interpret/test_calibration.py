@@ -56,6 +56,70 @@ def test_temperature_one_changes_nothing_and_certainty_does_not_overflow():
     assert np.isfinite(calibration.fit_temperature(certain, np.array([0, 2])))
 
 
+def all_correct(n: int, separation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of ten classes and labels of which every one is predicted."""
+    logits = np.random.default_rng(n).normal(size=(n, 10))
+    logits[:, 0] = logits.max(axis=1) + np.random.default_rng(1).gamma(2.0, separation / 2, n) + 0.1
+    return softmax(logits, axis=1), np.zeros(n, np.int64)
+
+
+@pytest.mark.parametrize("separation", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("n", [10, 30, 300, 3_000])
+def test_without_an_error_scaled_probabilities_expect_half_an_error(n, separation):
+    probabilities, labels = all_correct(n, separation)
+    temperature = calibration.fit_temperature(probabilities, labels)
+    expected = np.sum(1 - calibration.at_temperature(probabilities, temperature).max(axis=1))
+    before = np.sum(1 - probabilities.max(axis=1))
+    # about a half: it counts distances between logits, and the prior keeps very few images near the network as trained
+    assert min(0.4, before) < expected < max(0.8, before)
+
+
+@pytest.mark.parametrize("separation", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("n", [30, 300, 3_000])
+def test_one_wrong_label_moves_the_temperature_less_than_the_number_of_errors(n, separation):
+    probabilities, labels = all_correct(n, separation)
+    before = calibration.fit_temperature(probabilities, labels)
+    labels[0] = 1
+    # from half an error to one and a half; the likelihood alone moves up to thirtyfold
+    assert before < calibration.fit_temperature(probabilities, labels) < 3 * before
+
+
+@pytest.mark.parametrize("applied", [0.5, 1.0, 2.0])
+def test_with_thousands_of_images_the_temperature_is_that_of_the_likelihood(applied):
+    probabilities, labels = calibrated(5_000)
+    distorted = calibration.at_temperature(probabilities, 1 / applied)
+    likelihood = calibration.fit_temperature(distorted, labels, errors=0.0, spread=np.inf)
+    assert calibration.fit_temperature(distorted, labels) == pytest.approx(likelihood, rel=0.01)
+
+
+def test_small_validation_sets_give_a_lower_log_loss_than_the_likelihood_and_than_no_scaling():
+    """300 images of an accurate, underconfident network; most draws hold no error."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(20_000, 5)) + 9 * np.eye(5)[generator.integers(0, 5, 20_000)]
+    exact = softmax(logits, axis=1)
+    labels = (exact.cumsum(axis=1) < generator.random((len(exact), 1))).sum(axis=1).clip(max=4)
+    given = calibration.at_temperature(exact, 2.0)
+
+    def loss(temperature: float) -> float:
+        scaled = calibration.at_temperature(given, temperature)[np.arange(len(labels)), labels]
+        return -np.log(np.maximum(scaled, 1e-300)).mean()
+
+    draws = [generator.choice(len(labels), 300, replace=False) for _ in range(40)]
+    ours, likelihood = (
+        np.mean([loss(calibration.fit_temperature(given[rows], labels[rows], **how)) for rows in draws])
+        for how in ({}, {"errors": 0.0, "spread": np.inf})
+    )
+    assert ours < loss(1.0)
+    assert ours < likelihood
+
+
+def test_a_network_that_only_guesses_gets_a_finite_temperature():
+    probabilities, _ = all_correct(40, 6.0)
+    labels = np.arange(40) % 10
+    temperature = calibration.fit_temperature(probabilities, labels)
+    assert 3 < temperature < 19
+
+
 @pytest.mark.parametrize(
     ("probabilities", "said"),
     [

@@ -37,24 +37,7 @@ def test_trainer_has_the_networks_loss_gradients_and_variables():
         assert one == pytest.approx(other, rel=1e-2, abs=1e-4)
 
 
-def test_trainer_that_keeps_running_statistics_keeps_those_of_the_plain_network():
-    plain, fused, rows = network(), network(), bars(64)
-    fused.set_weights(plain.get_weights())
-    trainer = cpu_speed.trainer_of(fused, running=True)
-    images = tf.cast(rows.images, tf.float32)
-    before = plain.get_layer("stem_norm").moving_variance.numpy()
-    for _ in range(3):
-        plain(images, training=True)
-        trainer(images, training=True)
-    for one, other in zip(fused.non_trainable_variables, plain.non_trainable_variables, strict=True):
-        assert np.asarray(one) == pytest.approx(np.asarray(other), rel=1e-4, abs=1e-5), one.path
-    assert not np.allclose(plain.get_layer("stem_norm").moving_variance.numpy(), before)
-    wanted = plain(images, training=False).numpy()
-    assert trainer(images, training=False).numpy() == pytest.approx(wanted, abs=1e-5)
-    assert fused(images, training=False).numpy() == pytest.approx(wanted, abs=1e-5)
-
-
-def test_trainer_without_running_statistics_leaves_them_alone():
+def test_trainer_leaves_the_running_statistics_alone():
     model, images = network(), tf.cast(bars(64).images, tf.float32)
     before = [np.asarray(variable) for variable in model.non_trainable_variables]
     cpu_speed.trainer_of(model)(images, training=True)

@@ -124,12 +124,22 @@ def _error_by_chance(confidence: np.ndarray, number: np.ndarray) -> float:
     return float(np.mean(errors))
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature that maximises the likelihood of the labels.
+def fit_temperature(
+    probabilities: np.ndarray, labels: np.ndarray, *, errors: float = 0.5, spread: float = 1.0
+) -> float:
+    """Return the most probable temperature, given the labels, half an image's worth of error, and a wide prior.
+
+    Where every prediction is correct, the likelihood alone grows as the temperature falls, without end. Half an error,
+    spread over the images where the network itself is in doubt, stops that: sharpened probabilities expect no fewer than
+    half an error among these images. It is the half of Krichevsky and Trofimov (1981) and, for a slope, of D. Firth
+    (1993), "Bias reduction of maximum likelihood estimates". The prior of log T is normal around 0, the network as
+    trained. Among thousands of images with dozens of errors, both move the temperature by less than 1%.
 
     Args:
         probabilities: `[N, K]` of validation images, never of test images.
         labels: `[N] int64`.
+        errors: images' worth of error that is added; 0 for none. Chosen by `benchmarks/temperature.py`, as the next one.
+        spread: standard deviation of the prior of log T; infinite for none.
 
     Source: C. Guo et al. (2017), section 4.2; logarithms of probabilities replace logits, from which they differ by a
     constant in each row.
@@ -139,12 +149,14 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """
     logs = np.log(np.maximum(probabilities, _SMALLEST))
     rows = np.arange(len(labels))
+    second, first = np.partition(logs, -2, axis=1)[:, -2:].T
+    # √p of the second class: with weights p, few images would carry the error; with equal ones, it would be too far out
+    added = errors * np.average(first - second, weights=np.exp(second / 2))
 
     def loss(log_temperature: float) -> float:
-        scaled = logs / np.exp(log_temperature)
-        top = scaled.max(axis=1)
-        total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float(np.mean(total - scaled[rows, labels]))
+        temperature = np.exp(log_temperature)
+        likelihood = special.log_softmax(logs / temperature, axis=1)[rows, labels].sum()
+        return float(added / temperature + (log_temperature / spread) ** 2 / 2 - likelihood)
 
     # logarithms: temperatures from 0.05 to 20
     fitted = optimize.minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-6})

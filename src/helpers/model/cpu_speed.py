@@ -16,42 +16,21 @@ _EXCEPT = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"  # read by Te
 class FusedNorm(keras.layers.Layer):
     """Replaces a batch normalisation during training, with one operation instead of ten.
 
-    It shares the layer's offset and scale.
+    It shares the layer's offset and scale; `weight_averaging.NormStatistics` computes the layer's running statistics.
 
     Args:
         norm: the replaced layer, of feature maps `[N, H, W, C]`.
-        running: whether to update the layer's running statistics too, and to call the layer itself outside of training;
-            otherwise `weight_averaging.NormStatistics` computes the statistics.
     """
 
-    def __init__(self, norm: keras.layers.BatchNormalization, *, running: bool = False) -> None:
+    def __init__(self, norm: keras.layers.BatchNormalization) -> None:
         super().__init__(name=f"{norm.name}_fused")
-        self.norm, self.running = norm, running
+        self.norm = norm
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         """Normalise a batch by its own mean and variance, then scale and shift it."""
-        if self.running and not training:
-            return self.norm(inputs, training=False)
         scale, offset = self.norm.gamma.value, self.norm.beta.value
-        normalised, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, scale, offset, epsilon=self.norm.epsilon
-        )
-        if self.running:
-            self._update(mean, variance, tf.size(inputs) // tf.size(mean))
-        return normalised
-
-    def _update(self, mean: tf.Tensor, variance: tf.Tensor, values: tf.Tensor) -> None:
-        """Update the running statistics with those of a batch, by the biased variance as Keras does.
-
-        Args:
-            mean: of each channel, `float32 [C]`.
-            variance: unbiased, of each channel, `float32 [C]`.
-            values: number of values in each channel.
-        """
-        biased = variance * (tf.cast(values, tf.float32) - 1.0) / tf.cast(values, tf.float32)
-        for running, value in ((self.norm.moving_mean, mean), (self.norm.moving_variance, biased)):
-            running.assign(running.value * self.norm.momentum + value * (1.0 - self.norm.momentum))
+        return tf.compat.v1.nn.fused_batch_norm(inputs, scale, offset, epsilon=self.norm.epsilon)[0]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the inputs."""
@@ -75,16 +54,15 @@ class Trainer(keras.Model):
         self.network.save_weights(filepath, overwrite=overwrite, **options)
 
 
-def trainer_of(network: keras.Model, *, running: bool = False) -> Trainer:
+def trainer_of(network: keras.Model) -> Trainer:
     """Return the model to compile and fit in place of a network.
 
     Args:
         network: each layer is called once, and none is a model.
-        running: whether batch normalisations update their running statistics during training; as for `FusedNorm`.
     """
 
     def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return FusedNorm(layer, running=running) if _can_be_fused(layer) else layer
+        return FusedNorm(layer) if _can_be_fused(layer) else layer
 
     copy = keras.models.clone_model(network, clone_function=replaced)
     trainer = Trainer(copy.input, copy.output, name="trainer")

@@ -13,8 +13,6 @@ from helpers.model.weight_averaging import AveragedWeights, NormStatistics
 from helpers.obtain import data, splits
 from helpers.scrub import augment
 
-NORM_SAMPLES = 2_048  # training images for the batch-norm statistics; a few thousand are enough
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -101,8 +99,7 @@ def train(
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     scorer = training.ValidationScorer(model, validation, recipe.label_smoothing)
-    sample = splits.stratified_sample(train_part.labels, min(NORM_SAMPLES, len(train_part)), recipe.seed)
-    statistics = NormStatistics(model, train_part.images[sample], recipe.batch_size)
+    statistics = NormStatistics(model, train_part.images, recipe.batch_size)
     averaged = AveragedWeights(recipe.average_decay, statistics, scorer)
     watching = [training.StepProgress(steps, recipe.epochs, progress)] if progress else []
     with cpu_speed.bfloat16(PRECISIONS[recipe.precision]()):

@@ -12,6 +12,7 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from helpers.errors import DivergedError
 from helpers.model import cpu_speed
+from helpers.model.weight_averaging import AveragedWeights, NormStatistics
 from helpers.obtain.data import Dataset
 from helpers.scrub import augment
 
@@ -167,6 +168,8 @@ def fit(
 ) -> Fit:
     """Train a model on raw pixels in place, with Adam on the one-cycle schedule.
 
+    Each epoch ends with the batch-norm statistics that belong to its weights, and is scored with them.
+
     Raises:
         DivergedError: the loss became NaN or infinite.
 
@@ -174,16 +177,17 @@ def fit(
         `fit = training.fit(cnn, train, validation, epochs=4, batch_size=128, learning_rate=0.004, seed=0)`
     """
     rows, steps = batches(train, batch_size, seed=seed, policy=policy)
-    trainer = cpu_speed.trainer_of(model, running=True)
+    trainer = cpu_speed.trainer_of(model)
     optimizer = keras.optimizers.Adam(one_cycle(learning_rate, epochs * steps))
     trainer.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    statistics = NormStatistics(model, train.images, batch_size)
     return fit_compiled(
         trainer,
         rows.map(one_hot(train.num_classes)),
         steps_per_epoch=steps,
-        validation_data=validation_batches(validation),
         epochs=epochs,
         shuffle=False,
+        callbacks=[AveragedWeights(0.0, statistics, ValidationScorer(model, validation))],
     )
 
 
@@ -266,7 +270,7 @@ class ValidationScorer:
         label_smoothing: of the loss.
     """
 
-    def __init__(self, model: keras.Model, validation: Dataset, label_smoothing: float) -> None:
+    def __init__(self, model: keras.Model, validation: Dataset, label_smoothing: float = 0.0) -> None:
         self.validation, self.label_smoothing = validation, label_smoothing
         self._predict = predictor(model)
         self.probabilities = np.zeros((0, validation.num_classes), np.float32)

@@ -11,6 +11,7 @@ from helpers import scoring
 from helpers.errors import OsemnError, UsageError
 from helpers.model import training
 from helpers.model.backbones import features
+from helpers.model.weight_averaging import NormStatistics
 from helpers.obtain import data
 from helpers.series import backbone_names
 
@@ -36,7 +37,8 @@ def head(num_features: int, num_classes: int, units: int = 256, dropout: float =
             "give the data set a folder of images for each of two or more classes",
         )
     inputs = keras.Input((num_features,), name="features")
-    x = layers.BatchNormalization(name="classifier_norm")(inputs)
+    # its running statistics stay those that `fit_head` sets: its inputs do not depend on the weights that are trained
+    x = layers.BatchNormalization(momentum=1.0, name="classifier_norm")(inputs)
     x = layers.Dropout(dropout, seed=seed, name="classifier_dropout_1")(x)
     x = _dense(units, "relu", "classifier_dense", seed)(x)
     x = layers.Dropout(dropout, seed=seed + 1, name="classifier_dropout_2")(x)
@@ -154,24 +156,13 @@ def fit_head(
     for rows, wanted in (*((view, labels) for view in views), held_out):
         if len(rows) != len(wanted):
             raise OsemnError(f"{len(rows)} rows of features for {len(wanted)} labels.", "extract them again")
-    _start_from_statistics(top, views)
+    NormStatistics(top, views[0], settings.batch_size, len(labels)).recompute()
     rows = FeatureBatches(views, labels, settings.batch_size, settings.seed)
     schedule = training.one_cycle(settings.learning_rate, settings.epochs * len(rows))
     optimizer = keras.optimizers.Adam(schedule)
     top.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     held = {"validation_data": held_out, "validation_batch_size": 1_024}
     return training.fit_compiled(top, rows, epochs=settings.epochs, **held)
-
-
-def _start_from_statistics(top: Model, views: Sequence[np.ndarray], rows: int = 4_096) -> None:
-    """Set batch normalisation to the features' mean and variance, which its running averages approach slowly."""
-    chunks = [view[start : start + rows] for view in views for start in range(0, len(view), rows)]
-    count = sum(len(chunk) for chunk in chunks)
-    mean = sum(chunk.sum(axis=0, dtype=np.float64) for chunk in chunks) / count
-    variance = sum(np.square(chunk - mean).sum(axis=0) for chunk in chunks) / count
-    norm = top.get_layer("classifier_norm")
-    norm.moving_mean.assign(mean)
-    norm.moving_variance.assign(variance)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,25 +10,35 @@ from keras import layers
 
 from helpers.model import cpu_speed
 
+SAMPLES = 2_048  # training images for the statistics; a few thousand are enough
+
 
 class NormStatistics:
     """Recomputes the running statistics of a network's batch normalisations for its current weights.
 
-    The statistics gathered during training belong to other weights than the averaged ones, as in stochastic weight
-    averaging (Izmailov et al., 2018).
+    Keras's running averages belong to the weights of earlier steps, and after few steps still to their start at 0 and 1;
+    those of averaged weights belong to none of these (Izmailov et al., 2018). Source: Y. Wu and J. Johnson (2021),
+    "Rethinking 'Batch' in BatchNorm", precise batch normalisation.
 
     Args:
         model: with `BatchNormalization` layers.
-        images: some training images, `[N, H, W, C]`; a few thousand are enough.
+        images: training images, `[N, H, W, C]`, or what else the network takes, `[N, F]`.
         batch_size: images in a pass; each pass is normalised by its own statistics, as in training.
+        samples: number of rows that are drawn.
     """
 
-    def __init__(self, model: keras.Model, images: np.ndarray, batch_size: int) -> None:
+    def __init__(
+        self, model: keras.Model, images: np.ndarray, batch_size: int, samples: int = SAMPLES
+    ) -> None:
         self.norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
-        self.images, self.batch_size = images, batch_size
+        self.images = images
+        # images of a folder are sorted by class, and a batch of one class has other statistics than those of training
+        rows = np.random.default_rng(0).permutation(len(images))[:samples]
+        self.batches = np.array_split(rows, -(-len(rows) // batch_size))
         if self.norms:
             probe = keras.Model(model.input, [norm.input for norm in self.norms])
-            self._moments = tf.function(lambda batch: self._of_batch(probe, batch))
+            of_images = tf.TensorSpec((None, *images.shape[1:]), images.dtype)
+            self._moments = tf.function(lambda batch: self._of_batch(probe, batch), [of_images])
 
     @staticmethod
     def _of_batch(probe: keras.Model, batch: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
@@ -39,15 +49,15 @@ class NormStatistics:
         """Set each layer's statistics to the mean and variance of its inputs over all images."""
         if not self.norms:
             return
-        size = min(self.batch_size, len(self.images))
-        batches = self.images[: len(self.images) // size * size].reshape(-1, size, *self.images.shape[1:])
-        moments = [self._moments(tf.constant(batch)) for batch in batches]  # of equal weight, compiled once
+        weights = np.array([len(rows) for rows in self.batches]) / sum(map(len, self.batches))
+        moments = [self._moments(tf.constant(self.images[rows])) for rows in self.batches]  # compiled once
         for number, norm in enumerate(self.norms):
-            means = np.array([batch[number][0] for batch in moments], np.float64)
-            variances = np.array([batch[number][1] for batch in moments], np.float64)
-            mean = means.mean(axis=0)
+            means, variances = (
+                np.array([batch[number][which] for batch in moments], np.float64) for which in (0, 1)
+            )
+            mean = weights @ means
             norm.moving_mean.assign(mean)
-            norm.moving_variance.assign(np.maximum(variances.mean(axis=0) + means.var(axis=0), 0.0))
+            norm.moving_variance.assign(weights @ (variances + (means - mean) ** 2))
 
 
 class AveragedWeights(keras.callbacks.Callback):
