@@ -19,7 +19,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow
 from filelock import FileLock
+from pyarrow import parquet
 
 from helpers.obtain import image_facts
 from helpers.obtain.listing import COLUMNS, Listing
@@ -46,12 +48,13 @@ class Record:
 
     def read(self, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Return the rows, each key once, with all columns or those named. A damaged file counts as absent."""
-        columns, frames = list(columns or self.columns), []
+        columns, tables = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
-                frames.append(pd.read_parquet(part, columns=columns))
-        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-        return rows.drop_duplicates(self.columns[0], keep="last", ignore_index=True)
+                tables.append(parquet.read_table(part, columns=columns))
+        rows = pyarrow.concat_tables(tables).to_pandas() if tables else pd.DataFrame(columns=columns)
+        replaced = rows.duplicated(self.columns[0], keep="last")
+        return rows[~replaced].reset_index(drop=True) if replaced.any() else rows
 
     def append(self, rows: pd.DataFrame) -> None:
         """Add rows, safe on disk on return."""
@@ -64,13 +67,14 @@ class Record:
             os.fsync(stream.fileno())
         temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
 
-    def compact(self) -> None:
-        """Write the rows into one file in place of several."""
-        parts = self._parts
+    def compact(self) -> pd.DataFrame:
+        """Write the rows into one file in place of several, and return them."""
+        parts, rows = self._parts, self.read()
         if len(parts) > 1:
-            self.append(self.read())
+            self.append(rows)
             for part in parts:
                 part.unlink()
+        return rows
 
 
 class Catalogue:
