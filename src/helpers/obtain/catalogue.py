@@ -19,9 +19,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-import pyarrow
 from filelock import FileLock
-from pyarrow import parquet
 
 from helpers.obtain import image_facts
 from helpers.obtain.listing import COLUMNS, Listing
@@ -48,11 +46,11 @@ class Record:
 
     def read(self, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Return the rows, each key once, with all columns or those named. A damaged file counts as absent."""
-        columns, tables = list(columns or self.columns), []
+        columns, frames = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
-                tables.append(parquet.read_table(part, columns=columns))
-        rows = pyarrow.concat_tables(tables).to_pandas() if tables else pd.DataFrame(columns=columns)
+                frames.append(pd.read_parquet(part, columns=columns))
+        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
         replaced = rows.duplicated(self.columns[0], keep="last")
         return rows[~replaced].reset_index(drop=True) if replaced.any() else rows
 
