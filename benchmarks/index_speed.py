@@ -6,7 +6,7 @@ Makes images of 96 pixels from random low-frequency patterns. Indexing and plain
 the files in the system's cache; seconds count from before the first file, with the start of the index's own processes. Plain
 decoding is `Image.open(path).convert("RGB")` in as many threads as there are cores, with one call per file as people write it,
 and with one call per 256 files, which is faster. Memory is the growth of the index's own process from before the first file
-to its peak, after an index of one image; that of a worker does not grow with the images. Then the index is killed with SIGKILL at random
+to its peak, after an index of one image; its workers' memory does not grow with the images. Then the index is killed with SIGKILL at random
 moments and run again. Writes benchmarks/results/index_speed.json.
 """
 
@@ -58,9 +58,9 @@ def listing(folder: Path, count: int | None = None) -> Listing:
     return Listing(folder, pd.DataFrame(rows, columns=list(COLUMNS)), pd.DataFrame(), "class folders")
 
 
-def memory_mb(who: int) -> float:
-    """Return the peak memory of this process, or of the largest of its children that have ended."""
-    return resource.getrusage(who).ru_maxrss / 1024
+def peak_mb() -> float:
+    """Return the peak memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Clock:
@@ -86,15 +86,14 @@ def indexed(folder: Path, cache: Path, count: int | None = None) -> dict[str, fl
     """Index the first images and return seconds, and the growth of memory."""
     files = listing(folder, count)
     index.build(listing(folder, 1), Options(), cache / "warm", progress=False)  # loads the libraries
-    before, started = memory_mb(resource.RUSAGE_SELF), Clock()
+    before, started = peak_mb(), Clock()
     table, skipped = index.build(files, Options(), cache, progress=False)
     times = started.times()
     assert len(table) == len(files.files)
     assert not len(skipped)
     return {
         **times,
-        "growth_mb": memory_mb(resource.RUSAGE_SELF) - before,
-        "worker_mb": memory_mb(resource.RUSAGE_CHILDREN),
+        "growth_mb": peak_mb() - before,
     }
 
 
@@ -199,7 +198,6 @@ def measure(work: Path, images: int, rounds: int, kills: int) -> dict:
         "speed_of_index_to_plain_in_batches": ratio(turns, "plain_in_batches", "seconds"),
         "processor_seconds_of_plain_to_index": ratio(turns, "plain", "processor_seconds"),
         "growth_bytes_an_image": round(turns[-1]["index"]["growth_mb"] * 2**20 / images),
-        "largest_worker_mb": round(turns[-1]["index"]["worker_mb"]),
         "second_run": {
             name: round(value, 2) for name, value in result("again", folder, work / "cache0").items()
         },

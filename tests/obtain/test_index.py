@@ -285,14 +285,22 @@ def test_measures_of_known_images():
     images[1] = 255
     images[2, ::2, ::2] = images[2, 1::2, 1::2] = 200
     images[3, 1:-1, 1:-1, 0] = 100
-    found = measures.of_images(images)
-    assert found["brightness"] == pytest.approx([0, 255, 100, 0.299 * 81], abs=0.01)
-    assert found["contrast"][:3] == pytest.approx([0, 0, 100], abs=0.01)
-    assert found["entropy"][:3] == pytest.approx([0, 0, 1], abs=1e-6)
-    assert found["sharpness"][:3] == pytest.approx([0, 0, 800**2], rel=1e-3)
-    assert found["red"][3] == pytest.approx(81, abs=0.01)
-    assert found["green"][3] == 0
-    assert found["border"] == pytest.approx([0, 255, 100, 0], abs=0.01)
+    values = measures.of_images(images)
+    assert values["brightness"] == pytest.approx([0, 255, 100, 0.299 * 81], abs=0.01)
+    assert values["contrast"][:3] == pytest.approx([0, 0, 100], abs=0.01)
+    assert values["entropy"][:3] == pytest.approx([0, 0, 1], abs=1e-6)
+    assert values["sharpness"][:3] == pytest.approx([0, 0, 800**2], rel=1e-3)
+    assert values["red"][3] == pytest.approx(81, abs=0.01)
+    assert values["green"][3] == 0
+    assert values["border"] == pytest.approx([0, 255, 100, 0], abs=0.01)
+
+
+def test_measures_do_not_depend_on_the_images_beside():
+    images = np.random.default_rng(0).integers(0, 256, (130, 64, 64, 3), dtype=np.uint8)
+    together = measures.of_images(images)
+    for count in (1, 2, 7):
+        alone = measures.of_images(images[3 : 3 + count])
+        assert all((alone[name] == together[name][3 : 3 + count]).all() for name in measures.NAMES)
 
 
 def test_blurred_image_is_less_sharp():

@@ -51,7 +51,8 @@ class Record:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
                 frames.append(pd.read_parquet(part, columns=columns))
         rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-        return rows.drop_duplicates(self.columns[0], keep="last", ignore_index=True)
+        replaced = rows.duplicated(self.columns[0], keep="last")
+        return rows[~replaced].reset_index(drop=True) if replaced.any() else rows
 
     def append(self, rows: pd.DataFrame) -> None:
         """Add rows, safe on disk on return."""
@@ -64,13 +65,14 @@ class Record:
             os.fsync(stream.fileno())
         temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
 
-    def compact(self) -> None:
-        """Write the rows into one file in place of several."""
-        parts = self._parts
+    def compact(self) -> pd.DataFrame:
+        """Write the rows into one file in place of several, and return them."""
+        parts, rows = self._parts, self.read()
         if len(parts) > 1:
-            self.append(self.read())
+            self.append(rows)
             for part in parts:
                 part.unlink()
+        return rows
 
 
 class Catalogue:

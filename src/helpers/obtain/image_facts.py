@@ -36,7 +36,7 @@ _POOLED_BYTES = 2**25  # of memory stay with a worker for its next batch; the ar
 
 EMPTY: dict[str, Any] = {
     "width": 0, "height": 0, "format": "", "mode": "", "time": "", "camera": "", "orientation": 1, "low": np.nan,
-    "high": np.nan, "phash": b"", **dict.fromkeys(measures.NAMES, np.nan),
+    "high": np.nan, "phash": b"", **dict.fromkeys(measures.NAMES, np.float32(np.nan)),
 }  # fmt: skip
 """The facts of an image in the order of the columns, with the values of an unreadable one."""
 

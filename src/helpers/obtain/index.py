@@ -81,11 +81,9 @@ def build(
                 catalogue.add(pending, facts)
                 pending, written = [], time.monotonic()
         catalogue.add(pending, facts)
-        for record in (catalogue.files, facts):
-            record.compact()
         bad = names.isin(reasons)
-        table = listing.files[~bad].merge(catalogue.files.read(), how="left", on="path", validate="m:1")
-        table = table.merge(facts.read(), how="left", on="sha256", validate="m:1")
+        table = listing.files[~bad].merge(catalogue.files.compact(), how="left", on="path", validate="m:1")
+        table = table.merge(facts.compact(), how="left", on="sha256", validate="m:1")
     skipped = pd.DataFrame({"path": names[bad], "reason": names[bad].map(reasons)}).astype("str")
     return _typed(table.assign(id=np.arange(len(table)))), skipped.reset_index(drop=True)
 
@@ -177,7 +175,7 @@ def _of_part(dataset: data.Dataset) -> pd.DataFrame:
 
 
 def bursts(table: pd.DataFrame, seconds: float) -> pd.Series:
-    """Return a group for each series of images that one camera took, each at most so many seconds after the one before.
+    """Return a group for each series of images that one camera took, each within some seconds of the one before.
 
     Args:
         table: an index.

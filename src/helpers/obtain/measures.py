@@ -4,11 +4,11 @@ import numpy as np
 
 NAMES = ("brightness", "contrast", "sharpness", "entropy", "red", "green", "blue", "border")
 _BORDER = 0.05  # of the shorter side: a frame or a mount is seldom narrower
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_LUMA = np.array([299, 587, 114], np.float32)  # thousandths (ITU-R BT.601), whose sums are exact in any order
 
 
 def of_images(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the measures of images of one size.
+    """Return the measures of images of one size. Those of an image do not depend on the images beside it.
 
     Args:
         images: `[N, H, W, C] uint8`, one or three channels, at least one pixel.
@@ -28,7 +28,7 @@ def of_images(images: np.ndarray) -> dict[str, np.ndarray]:
     count, height, width, channels = images.shape
     pixels = images.astype(np.float32)
     colours = np.ones(height * width, np.float32) @ pixels.reshape(count, -1, channels) / (height * width)
-    luma = pixels @ _LUMA if channels == 3 else pixels[..., 0]
+    luma = pixels @ _LUMA / 1000 if channels == 3 else pixels[..., 0]
     values = luma.reshape(count, -1)
     columns = (
         values.mean(axis=1),
@@ -36,7 +36,7 @@ def of_images(images: np.ndarray) -> dict[str, np.ndarray]:
         _laplacian(luma).var(axis=1) if min(height, width) > 2 else np.zeros(count),
         _entropy(values),
         *np.broadcast_to(colours, (count, 3)).T,
-        values[:, _rim(height, width)].mean(axis=1),
+        np.take(values, _rim(height, width), axis=1).mean(axis=1),
     )
     return {name: column.astype(np.float32) for name, column in zip(NAMES, columns, strict=True)}
 
