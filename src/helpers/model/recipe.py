@@ -10,7 +10,7 @@ import tensorflow as tf
 from helpers.errors import UsageError
 from helpers.model import cpu_speed, optimizers, training
 from helpers.model.weight_averaging import AveragedWeights, NormStatistics
-from helpers.obtain import data, splits
+from helpers.obtain import data
 from helpers.scrub import augment
 
 
