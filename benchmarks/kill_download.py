@@ -96,7 +96,7 @@ def main() -> None:
         for number in range(arguments.kills):
             fraction, environment = (number + 0.5) / arguments.kills, dict(os.environ)
             if number % 2:  # an archive is written once packed and once unpacked
-                moment = int(fraction * total * 2)
+                moment = int(1.8 * fraction * total)  # the last tenth is too short to be hit
                 trials.append(trial("s3://shop/pets.zip", moment, packed, files, environment))
             else:
                 trials.append(trial("s3://shop/pets", int(fraction * total), files, files, environment))
