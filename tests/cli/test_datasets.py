@@ -113,3 +113,22 @@ def test_folder_is_named_from_the_root_inside_of_the_project_and_in_full_outside
     assert paths.project_dataset("pictures/pets") == "pictures/pets"
     assert paths.project_dataset(str(outside)) == outside.as_posix()
     assert paths.project_dataset("digits") == "digits"
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/photos/pets", "https://host/pets.zip?download=1"])
+def test_address_names_the_registry_without_being_asked(place, address):
+    assert "* " in call("models", "--dataset", address)
+    assert "is complete" in call("models", "--dataset", address, "check")
+
+
+@pytest.mark.parametrize("command", [["run"], ["status"], ["models"], ["serve"], ["report"]])
+def test_address_with_a_password_is_a_wrong_call_that_does_not_repeat_it(place, command):
+    with pytest.raises(UsageError, match="in the environment") as raised:
+        call(*command, "--dataset", "https://me:hunter2@host/pets")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_help_names_the_forms_of_a_data_set():
+    text = " ".join(CliRunner().invoke(main.app, ["run", "--help"], env={"COLUMNS": "400"}).stdout.split())
+    for form in ("folder", ".csv", ".zip", "s3://", "gs://", "https://", "hf://datasets/"):
+        assert form in text

@@ -439,6 +439,26 @@ def test_missing_package_is_named(monkeypatch):
     refused("s3://bucket/pets", r'pip install "osemn-vision\[cloud\]"')
 
 
+def test_file_is_continued_where_it_broke_off(hub, monkeypatch):
+    hub.fill(FILES)
+    monkeypatch.setattr(remote, "BLOCK", 1_000)
+    block, starts, broken = remote._Download._block, [], True
+
+    def noted(download, file, start, end):
+        if broken and start == 2_000:
+            raise ConnectionError
+        starts.append(start)
+        return block(download, file, start, end)
+
+    monkeypatch.setattr(remote._Download, "_block", noted)
+    refused(hub.address, "0 of 12 files are complete")
+    before = sorted(starts)
+    broken = False
+    starts.clear()
+    assert located(hub.address) == FILES
+    assert sorted(before + starts) == sorted([0, 1_000, 2_000] * 12 + [3_000] * 11), "no block twice"
+
+
 def test_killed_download_is_continued_and_nothing_half_is_taken_for_complete(s3, cache):
     """Complete files keep their inode, and the large one is continued from its part."""
     files = {**local_stores.content(150), "large/1.png": bytes(3 * remote.BLOCK)}

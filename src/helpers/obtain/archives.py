@@ -6,6 +6,7 @@ files, and what macOS and Windows add to folders, are skipped.
 
 import gzip
 import lzma
+import math
 import shutil
 import stat
 import struct
@@ -125,10 +126,11 @@ def no_room(what: str, needed: int = 0) -> AcquisitionError:
     )
 
 
-def too_large(what: str, size: float, unpack_gb: float) -> UnsafeError:
+def too_large(what: str, size: float, unpack_gb: float) -> AcquisitionError:
     """Return the error for something above the bound."""
-    return UnsafeError(
-        f"{what} has {size / 1e9:,.1f} GB, more than the {unpack_gb:g} GB that unpack_gb of 01_acquire allows"
+    return AcquisitionError(
+        f"{what} has at least {size / 1e9:,.1f} GB, more than the {unpack_gb:g} GB that unpack_gb of 01_acquire allows.",
+        f"if it is meant to be that large: --set 01_acquire.unpack_gb={math.ceil(2 * size / 1e9)}",
     )
 
 
@@ -142,7 +144,7 @@ def _extract(archive: Path, folder: Path, unpack_gb: float) -> None:
                 raise UnsafeError(f"'{member.name}' {member.fault}")
             total += member.size
             if total > unpack_gb * 1e9:
-                raise too_large("its content", total, unpack_gb)
+                raise too_large(f"The content of {archive.name}", total, unpack_gb)
             path = inner_path(member.name)
             if path is None or member.name.endswith("/"):
                 continue
@@ -152,7 +154,7 @@ def _extract(archive: Path, folder: Path, unpack_gb: float) -> None:
                 while block := source.read(_BLOCK):
                     written += len(block)
                     if written > unpack_gb * 1e9:  # sizes in headers may lie
-                        raise too_large("its content", written, unpack_gb)
+                        raise too_large(f"The content of {archive.name}", written, unpack_gb)
                     stream.write(block)
 
 
@@ -161,7 +163,7 @@ def _members(archive: Path, stack: ExitStack, unpack_gb: float) -> Iterator[_Mem
         content = stack.enter_context(zipfile.ZipFile(archive))
         total = sum(item.file_size for item in content.infolist())
         if total > unpack_gb * 1e9:
-            raise too_large("its content", total, unpack_gb)
+            raise too_large(f"The content of {archive.name}", total, unpack_gb)
         for item in content.infolist():
             yield _Member(
                 item.filename, item.file_size, lambda item=item: content.open(item), _zip_fault(item)

@@ -123,8 +123,7 @@ class _Download:
 
     def _demand_room(self, size: int, rest: int) -> None:
         if size > self.options.unpack_gb * 1e9:
-            error = archives.too_large("the data set", size, self.options.unpack_gb)
-            raise stores.failure(self.address, error)
+            raise archives.too_large(paths.shown_dataset(self.address), size, self.options.unpack_gb)
         partly = sum(part.stat().st_size for part in self.parts.iterdir())
         if rest - partly > shutil.disk_usage(self.files).free:
             raise archives.no_room(paths.shown_dataset(self.address), rest - partly)
@@ -195,4 +194,4 @@ class _Download:
             self.streamed += part.stat().st_size
         self.bar.update(part.stat().st_size)
         if self.streamed > self.options.unpack_gb * 1e9:
-            raise archives.too_large("the data set", self.streamed, self.options.unpack_gb)
+            raise archives.too_large(paths.shown_dataset(self.address), self.streamed, self.options.unpack_gb)

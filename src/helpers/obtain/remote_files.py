@@ -180,7 +180,7 @@ def _web_files(
 
 
 def _links(store: "AbstractFileSystem", root: str) -> Iterator[tuple[str, str]]:
-    """Yield name and address of each file below a page; fsspec's own `find` drops folders whose page fails."""
+    """Yield name and address of each file below a page; fsspec's `find` drops a folder whose page is absent or unreachable."""
     folders = [root]
     while folders:
         here = folders.pop()

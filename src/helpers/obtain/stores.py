@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from helpers import paths
@@ -83,7 +84,7 @@ def _opened(address: str, options: "Options") -> "AbstractFileSystem":
 def retried(address: str, call: Callable[[], Any]) -> Any:
     """Return the result of a call that is repeated when a connection to the store of `address` breaks."""
     last = _ATTEMPTS.get(address.partition("://")[0], 1) - 1
-    for attempt in range(last + 1):
+    for attempt in count():
         try:
             return call()
         except Exception as error:
@@ -93,7 +94,6 @@ def retried(address: str, call: Callable[[], Any]) -> Any:
             if lasting or attempt == last or getattr(error, "errno", None) in web.DISK_FULL:
                 raise
             time.sleep(WAIT * 2**attempt)
-    raise AssertionError
 
 
 def failure(address: str, error: Exception, done: str = "") -> OsemnError:
