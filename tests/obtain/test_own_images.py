@@ -224,7 +224,7 @@ def test_a_file_that_changes_after_the_index_stops_the_run(pets, monkeypatch):
         return result
 
     monkeypatch.setattr(index, "build", spoil_after)
-    with pytest.raises(AcquisitionError, match="readable when it was indexed"):
+    with pytest.raises(AcquisitionError, match=r"cat/000.png changed while the images were read"):
         acquire(pets)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from helpers.obtain import image_facts
+from helpers.obtain import folder_scan, image_facts
 from helpers.obtain.listing import COLUMNS, Listing
 
 _FILES = ("path", "bytes", "mtime_ns", "sha256")
@@ -143,7 +143,7 @@ class Catalogue:
         facts = np.full((len(paths), 2), _UNREAD, np.int64)
         for row, path in enumerate(paths):
             try:
-                status = os.stat(f"{self.root}/{path}")  # noqa: PTH116 - `pathlib` takes twice as long
+                status = os.stat(folder_scan.real_name(self.root, path))  # noqa: PTH116 - `pathlib` takes twice as long
             except OSError:
                 continue
             facts[row] = status.st_size, status.st_mtime_ns
@@ -152,7 +152,7 @@ class Catalogue:
     def _hashed(self, path: str) -> tuple[str, int, int, str]:
         """Return a file's row of the record, without a hash if it cannot be read."""
         try:
-            content, status = image_facts.read(f"{self.root}/{path}")
+            content, status = image_facts.read(folder_scan.real_name(self.root, path))
         except (OSError, ValueError):
             return path, _UNREAD, _UNREAD, ""
         return path, status.st_size, status.st_mtime_ns, image_facts.sha256(content)
@@ -178,3 +178,17 @@ def fingerprint(listing: Listing, cache: Path) -> str:
     for row in zip(*(listing.files[name] for name in COLUMNS), hashes, strict=True):
         digest.update(repr(row).encode())
     return digest.hexdigest()
+
+
+def changed(table: pd.DataFrame, root: Path, cache: Path) -> list[str]:
+    """Return the paths of an index whose files have changed since, or are gone; unchanged files are not read.
+
+    Args:
+        table: the index of files below `root`.
+        root: the folder that paths are relative to.
+        cache: the folder that holds the catalogues of all places.
+    """
+    catalogue = Catalogue(cache, root)
+    with catalogue.locked():
+        now = catalogue.hashes(table["path"], read_all=True)
+    return table["path"][table["sha256"].to_numpy() != now].tolist()

@@ -75,10 +75,16 @@ def real_path(root: Path, path: str) -> Path:
     Example:
         `folder_scan.real_path(listing.root, listing.files["path"][0])`
     """
-    if "\\x" in path and not (root / path).exists():
+    return Path(real_name(root, path))
+
+
+def real_name(root: Path, path: str) -> str:
+    """Return `real_path` as text, which takes less time to make."""
+    name = f"{root}/{path}"
+    if "\\x" in path and not os.path.exists(name):  # noqa: PTH110
         raw = re.sub(rb"\\x([89a-f][0-9a-f])", lambda byte: bytes.fromhex(byte[1].decode()), path.encode())
-        return root / os.fsdecode(raw)
-    return root / path
+        return f"{root}/{os.fsdecode(raw)}"
+    return name
 
 
 def ending(path: str) -> str:

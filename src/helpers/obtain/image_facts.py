@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain import copies, formats, measures, pictures, pixel_window
+from helpers.obtain import copies, folder_scan, formats, measures, pictures, pixel_window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,7 +75,7 @@ def of_files(root: Path, window: str, names: list[str]) -> dict[str, np.ndarray]
         `path`, `bytes`, `mtime_ns`, `sha256`, `reason` (why it is unreadable; `""` for an image) and the columns of
         `EMPTY`. A file that cannot be read at all, or does not stop changing, has no `sha256`.
     """
-    results = [_of_file(f"{root}/{name}", window) for name in names]
+    results = [_of_file(folder_scan.real_name(root, name), window) for name in names]
     columns = {
         name: _column([facts[name] for facts, _ in results])
         for name in ("bytes", "mtime_ns", "sha256", "reason", *EMPTY)

@@ -62,6 +62,7 @@ class OwnImages(Source):
         listing, table, skipped = _without_small_classes(listing, table, skipped, options.smallest_class)
         table, labels = _split(table, listing, options)
         everything = data.Dataset(_decode(listing, table, options), labels, listing.class_names)
+        _refuse_changes(listing, table)
         in_test = (table["part"] == "test").to_numpy()
         train, test = (everything.subset(np.flatnonzero(rows)) for rows in (~in_test, in_test))
         table["row"] = np.where(in_test, np.cumsum(in_test), np.cumsum(~in_test)) - 1
@@ -121,24 +122,15 @@ def _described_split(listing: Listing, labels: np.ndarray, in_test: np.ndarray, 
 
 
 def _decode(listing: Listing, table: pd.DataFrame, options: Options) -> np.ndarray:
-    """Return the images `[N, S, S, C] uint8` in the order of the table.
-
-    Raises:
-        AcquisitionError: a file has changed since it was indexed.
-    """
+    """Return the images `[N, S, S, C] uint8` in the order of the table; black for a file that has changed and is unreadable."""
     size = options.image_size or DEFAULT_SIZE
     preparation = pictures.Preparation(options.fit, options.window)
 
-    def decoded(path: str) -> np.ndarray:
-        file = folder_scan.real_path(listing.root, path)
+    def decoded(path: str) -> np.ndarray | None:
         try:
-            return formats.decode(file, size, preparation)
-        except Exception as error:  # on damaged files Pillow raises almost any exception
-            reason = formats.reason(error, file)
-            raise AcquisitionError(
-                f"{path} was readable when it was indexed and is not now: {reason}.",
-                "leave the images unchanged while the series reads them, and run this again",
-            ) from None
+            return formats.decode(folder_scan.real_path(listing.root, path), size, preparation)
+        except Exception:  # it was readable a moment ago, so that it has changed: see `_refuse_changes`
+            return None
 
     images = np.empty((len(table), size, size, 3), np.uint8)
     with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
@@ -146,13 +138,24 @@ def _decode(listing: Listing, table: pd.DataFrame, options: Options) -> np.ndarr
         results = pool.map(decoded, table["path"])
         bar = tqdm(results, total=len(table), desc="images", disable=not options.network.progress, delay=2.0)
         for row, image in enumerate(bar):
-            images[row] = image
+            images[row] = 0 if image is None else image
     if options.color_mode == "rgb":
         return images
     grey = all((images[part, ..., :1] == images[part, ..., 1:]).all() for part in data.chunks(images))
     if options.color_mode == "auto" and grey:
         return images[..., :1].copy()
     return pictures.to_grey(images) if options.color_mode == "grayscale" else images
+
+
+def _refuse_changes(listing: Listing, table: pd.DataFrame) -> None:
+    """Refuse a data set of which a file has changed since it was indexed: its pixels may be those of either content."""
+    changed = catalogue.changed(table, listing.root, _catalogues())
+    if changed:
+        more = f" and {len(changed) - 3} more files" if len(changed) > 3 else ""
+        raise AcquisitionError(
+            f"{', '.join(changed[:3])}{more} changed while the images were read.",
+            "leave the images unchanged while the series reads them, and run this again",
+        )
 
 
 def _without_small_classes(
