@@ -154,21 +154,22 @@ def image_grid(
     titles = [""] * len(images) if titles is None else titles[: len(images)]
     line = 0.16  # inches, of a title in eight points
     title = line * max(text.count("\n") + bool(text) for text in titles)
-    rows, tall = -(-len(images) // columns), cell + title
+    high = cell * min(1.0, images.shape[1] / images.shape[2])
+    rows, tall = -(-len(images) // columns), high + title
     figure, [[axes]] = subplots(width=columns * cell, height=rows * tall)
     for index, (image, text) in enumerate(zip(images, titles, strict=True)):
         row, column = divmod(index, columns)
-        _draw_tile(axes, image, column * cell, row * tall + title, cell)
+        _draw_tile(axes, image, column * cell, row * tall + title, cell, high)
         axes.text((column + 0.5) * cell, row * tall + title, text, fontsize=8, ha="center", va="bottom")
     axes.set(xlim=(0, columns * cell), ylim=(rows * tall, 0), aspect="equal")
     return figure
 
 
-def _draw_tile(axes: Axes, image: np.ndarray, left: float, top: float, side: float) -> None:
-    """Draw an image into a square of one axes for all images, with a margin; an axes for each would take a second for ten."""
-    scale = 0.92 * side / max(image.shape[:2])
+def _draw_tile(axes: Axes, image: np.ndarray, left: float, top: float, wide: float, high: float) -> None:
+    """Draw an image into a rectangle of one axes for all images, with a margin; axes of their own take ten times as long."""
+    scale = 0.92 * min(high / image.shape[0], wide / image.shape[1])
     height, width = scale * image.shape[0], scale * image.shape[1]
-    left, top = left + (side - width) / 2, top + (side - height) / 2
+    left, top = left + (wide - width) / 2, top + (high - height) / 2
     draw_image(axes, image, (left, left + width, top + height, top))
 
 
@@ -187,7 +188,7 @@ def class_rows(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str
     figure, [[axes]] = subplots(width=1.6 + 0.75 * per_class, height=0.8 * len(class_names))
     for place in range(len(class_names)):
         for column, image in enumerate(images[labels == place][:per_class]):
-            _draw_tile(axes, image, column, place, 1)
+            _draw_tile(axes, image, column, place, 1, 1)
     axes.set(xlim=(0, per_class), ylim=(len(class_names), 0), aspect="equal")
     axes.set_yticks(np.arange(len(class_names)) + 0.5, class_names, fontsize=10)
     axes.tick_params(length=0)

@@ -99,7 +99,7 @@ def search(index: pd.DataFrame, seed: int) -> Shortcuts:
         return Shortcuts(_table([]), constant, len(rows), classes, int(index["label"].nunique()))
     folds = list(StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed).split(values, labels, groups))
     importance = _importance(values, labels, folds, seed)
-    measured = []
+    measured, ranks = [], values.rank(pct=True, na_option="top")
     for name, (kind, columns) in chosen.items():
         model = _forest(classes, seed) if name.startswith("all of") else _tree(classes, seed)
         predicted, chances = np.empty_like(labels), []
@@ -108,7 +108,9 @@ def search(index: pd.DataFrame, seed: int) -> Shortcuts:
             chances.append(_chance(labels[test], predicted[test], groups[test]))
         score = {"importance": float(importance[columns].sum()), **_score(labels, predicted, groups)}
         score["p_value"] = min(1.0, 2 * float(np.median(chances)))
-        example = _example(rows, importance[columns].idxmax(), sorted(rows["label"].unique())[score.pop("best")])
+        mine = labels == score.pop("best")
+        gaps = ranks.loc[mine, columns].mean() - ranks.loc[~mine, columns].mean()
+        example = _example(rows, gaps.abs().idxmax(), rows["label"][mine].iloc[0])
         measured.append({"property": name, "kind": kind, "example": example, **score})
     return Shortcuts(_table(measured, classes), constant, len(rows), classes, int(index["label"].nunique()))
 

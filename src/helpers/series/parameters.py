@@ -77,6 +77,7 @@ class ExploreParameters(Parameters, notebook="02_explore"):
     samples_per_class: Annotated[int, Field(ge=1, le=20)]
     embedding_samples: Annotated[int, Field(ge=50, le=60_000)]
     near_duplicate_distance: Annotated[float, Field(ge=0.0, le=1.0)]
+    issue_images: Annotated[int, Field(ge=1, le=20)]
 
 
 class PreprocessParameters(Parameters, notebook="03_preprocess"):
