@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 
 
-def made_index(images: int = 300, classes: int = 3, *, group: int = 1, unequal: bool = False, seed: int = 0) -> pd.DataFrame:
+def made_index(
+    images: int = 300, classes: int = 3, *, group: int = 1, unequal: bool = False, seed: int = 0
+) -> pd.DataFrame:
     """Return an index of random files; those of a group are alike and have one class."""
     random, groups = np.random.default_rng(seed), np.arange(images) // group
     count = groups.max() + 1

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_index import made_index
 from helpers import figures
 from helpers.errors import OsemnError
 from helpers.explore import conclusions, file_plots, quality
+from made_index import made_index
 
 BAD = {
     "dark": {"brightness": 4.0, "contrast": 3.0},

@@ -13,8 +13,9 @@ from helpers.explore.statistics import Balance, Embedding, Intensities
 from helpers.series.conclusions import Conclusion
 from helpers.wording import capital, interval, listing, p_value, percent, points
 
-
-_UNEQUAL = 3.0  # times the images: then always predicting the larger of two classes is correct for three in four
+_UNEQUAL = (
+    3.0  # times the images: then always predicting the larger of two classes is correct for three in four
+)
 
 
 def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
@@ -215,20 +216,22 @@ def quality(result: Quality) -> Conclusion:
         parts = listing([f"{name} ({percent(part)})" for name, part in result.common.items()])
         text += f" Common in this data set, so that only outliers among the others are listed: {parts}."
     numbers = {"images": result.images, "suspicious": images, "issues": counts, "common": result.common}
-    return Conclusion("quality", text, numbers, "limits of CleanVision; modified z-score above 3.5 where an issue is common")
+    return Conclusion(
+        "quality", text, numbers, "limits of CleanVision; modified z-score above 3.5 where an issue is common"
+    )
 
 
 def shortcuts(result: Shortcuts) -> Conclusion:
     """Conclude whether the class can be told from the files without looking at what the images show.
 
     Example:
-        `run.conclude(conclusions.shortcuts(found))`
+        `run.conclude(conclusions.shortcuts(leaks))`
     """
-    test = "cross-validated trees, Holm's correction"
+    test = "two-fold cross-validated trees, Holm's correction"
     if result.classes < 2:
         text = "Whether files give their class away is unknown: fewer than two classes have ten independent images."
         return Conclusion("shortcuts", text, {"images": result.images}, test)
-    file, pixels = (result.found(kind) for kind in (FILE, PIXELS))
+    file, pixels = (result.telling(kind) for kind in (FILE, PIXELS))
     text = "Nothing about the files themselves (size, format, mode, camera, time, orientation) tells the classes apart."
     if len(file):
         text = (
@@ -253,5 +256,8 @@ def _told(rows: pd.DataFrame, most: int) -> str:
     """Return the first properties in rows of `Shortcuts.table` with their accuracies, and the example of the best."""
     single = rows[~rows["property"].str.startswith("all of")]
     first = (single if len(single) else rows).head(most)
-    parts = [f"{percent(row.accuracy)} ({interval(row.low, row.high)}) from {row.property}" for row in first.itertuples()]
+    parts = [
+        f"{percent(row.accuracy)} ({interval(row.low, row.high)}) from {row.property}"
+        for row in first.itertuples()
+    ]
     return f"Balanced accuracy is {listing(parts)} alone. For example, {first.iloc[0].example}."

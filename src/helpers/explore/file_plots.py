@@ -28,19 +28,26 @@ def worst_files(images: np.ndarray, quality: Quality, per_issue: int) -> Figure:
     drawn = images[worst["row"].to_numpy(np.int64)]
     figure = figures.class_rows(drawn, places, list(names.values()), per_issue)
     first = worst.drop_duplicates("issue").set_index("issue")
-    words = "; ".join(f"{issue} ({wording.count(number, 'image')}): {first.reason[issue]}" for issue, number in quality.counts.items())
-    return figures.with_alt(figure, f"Up to {per_issue} images of each quality issue, the worst first: {words}.")
+    words = "; ".join(
+        f"{issue} ({wording.count(number, 'image')}): {first.reason[issue]}"
+        for issue, number in quality.counts.items()
+    )
+    return figures.with_alt(
+        figure, f"Up to {per_issue} images of each quality issue, the worst first: {words}."
+    )
 
 
-def shortcuts(found: Shortcuts) -> Figure:
+def shortcuts(leaks: Shortcuts) -> Figure:
     """Return the balanced accuracy of each property alone, with its interval and a line at guessing.
 
     Example:
-        `run.show(file_plots.shortcuts(found), "shortcuts")`
+        `run.show(file_plots.shortcuts(leaks), "shortcuts")`
     """
-    if found.table.empty:
-        return figures.sentence("No property of the files differs between images, so none gives the class away.")
-    table, guessing = found.table, 1 / found.classes
+    if leaks.table.empty:
+        return figures.sentence(
+            "No property of the files differs between images, so none gives the class away."
+        )
+    table, guessing = leaks.table, 1 / leaks.classes
     figure, axes = figures.subplots(width=8.5, height=1.6 + 0.36 * len(table))
     axis, looks = axes[0, 0], {FILE: ("s", figures.COLORS[3]), PIXELS: ("o", figures.COLORS[0])}
     for kind, (marker, color) in looks.items():
@@ -48,7 +55,9 @@ def shortcuts(found: Shortcuts) -> Figure:
     for place, row in enumerate(table.itertuples()):
         marker, color = looks[row.kind]
         filled = {} if row.telling else {"mfc": "white"}
-        figures.draw_interval(axis, row.accuracy, (row.low, row.high), place, fmt=marker, color=color, **filled)
+        figures.draw_interval(
+            axis, row.accuracy, (row.low, row.high), place, fmt=marker, color=color, **filled
+        )
     axis.axvline(guessing, color="#777777", linestyle="--", label="guessing")
     figures.label_rows(axis, table["property"].tolist())
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -57,6 +66,6 @@ def shortcuts(found: Shortcuts) -> Figure:
     best = table.iloc[0]
     return figures.with_alt(
         figure,
-        f"Balanced accuracy with which the class is told from each of {len(table)} properties alone; the highest is "
+        f"Balanced accuracy with which the class can be predicted from each of {len(table)} properties alone; the highest is "
         f"{best.accuracy:.0%} ({best.property}), guessing {guessing:.0%}.",
     )

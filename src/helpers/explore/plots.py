@@ -173,7 +173,9 @@ def class_correlation(correlation: np.ndarray, class_names: Sequence[str]) -> Fi
     chosen = figures.selection(len(shown), len(correlation), "most alike")
     axis.set_title(chosen, fontsize=11, loc="left")
     one, other, value = pairs[0]
-    alt = f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f}). {chosen}"
+    alt = (
+        f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f}). {chosen}"
+    )
     return figures.with_alt(figure, alt.strip())
 
 

@@ -64,7 +64,11 @@ def _most_confused(counts: np.ndarray) -> np.ndarray:
     """Return the classes of the most frequent mistakes, as many as a matrix can show, in the order of their labels."""
     mistakes = counts * ~np.eye(len(counts), dtype=bool)
     pairs = np.stack(np.unravel_index(np.argsort(-mistakes, axis=None, kind="stable"), counts.shape), axis=1)
-    return np.sort(pd.unique(pairs.ravel())[: figures.MOST_SQUARE]) if len(counts) > 1 else np.arange(len(counts))
+    return (
+        np.sort(pd.unique(pairs.ravel())[: figures.MOST_SQUARE])
+        if len(counts) > 1
+        else np.arange(len(counts))
+    )
 
 
 def scores_by_class(scores: Scores) -> Figure:
@@ -146,7 +150,9 @@ def curves(
         for axis, (area, display) in zip(axes[0], displays.items(), strict=True):
             drawn = display.from_predictions(mine, probabilities[:, index], ax=axis, curve_kwargs=style)
             shown_name = figures.label(name, _SHORT)
-            drawn.line_.set_label(f"{shown_name} {table.loc[name, area]:.4f}")  # four digits: many are above 0.99
+            drawn.line_.set_label(
+                f"{shown_name} {table.loc[name, area]:.4f}"
+            )  # four digits: many are above 0.99
     axes[0, 0].set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="auto")
     axes[0, 1].set(xlabel="false positive rate (log scale)", ylabel="true positive rate")
     # from 1e-4: the rate of one false positive among 10,000 images

@@ -49,9 +49,15 @@ def unequal_classes(train: Dataset, validation: Dataset) -> Conclusion:
             f" Warning: the largest class has {ratio:.1f} times the images of the smallest. The split holds out the same proportion of "
             "each class; training does not weight the classes, so look at the recall of each class."
         )
-    numbers = {"smallest": train.class_names[smallest], "training": int(train.class_counts()[smallest]), "validation": n}
+    numbers = {
+        "smallest": train.class_names[smallest],
+        "training": int(train.class_counts()[smallest]),
+        "validation": n,
+    }
     numbers |= {"recall_ci95": [low, high], "ratio": ratio, "largest_class_proportion": largest}
-    return Conclusion("unequal_classes", text, numbers, f"Wilson's interval, {n:,} validation images of the class")
+    return Conclusion(
+        "unequal_classes", text, numbers, f"Wilson's interval, {n:,} validation images of the class"
+    )
 
 
 def normalisation(mean: np.ndarray, deviation: np.ndarray) -> Conclusion:
