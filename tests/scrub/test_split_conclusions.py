@@ -9,7 +9,7 @@ from helpers.scrub import conclusions
 
 
 def part(*counts: int) -> Dataset:
-    """Return a part with so many images of each class."""
+    """Return a part with a number of images of each class."""
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
     names = tuple(f"class {number}" for number in range(len(counts)))
     return Dataset(np.zeros((len(labels), 2, 2, 1), np.uint8), labels, names)
