@@ -60,6 +60,7 @@ EXAMPLES = {
     "samples_per_class": 2,
     "embedding_samples": 100,
     "near_duplicate_distance": 0.05,
+    "issue_images": 2,
     "validation_fraction": 0.1,
     "augmentation_strength": 1.0,
     "gallery_images": 2,

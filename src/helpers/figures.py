@@ -1,5 +1,6 @@
 """Figures: one style for notebooks and report, colour-blind safe and readable at half size; alt texts; grids of images."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 # Okabe & Ito (2008), "Color Universal Design", with a brown and a grey so that ten classes have ten colours.
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 COLORS = (*_OKABE_ITO, "#8C6D31", "#999999")
+MOST_ROWS = 40  # rows of a figure that can be read on one page
+MOST_SQUARE = 30  # rows and columns of a matrix with names on both sides
+MOST_IMAGES = 100  # in a figure: more take seconds to draw, and nobody looks at them
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 
@@ -58,6 +62,38 @@ def alt_text(figure: Figure) -> str:
     return str(figure.get_label())
 
 
+def label(name: str, most: int = 32, wrap: int = 0) -> str:
+    """Return a name as a figure can show it: as text, never as a formula, in one line, shortened in the middle.
+
+    Args:
+        name: such as a class name, which may hold anything.
+        most: characters at most.
+        wrap: characters in a line; 0 for a single line.
+
+    Example:
+        `figures.label("a very long name", 10)` is `"a very…ame"`
+    """
+    text = " ".join(name.encode("utf-8", "replace").decode().split())
+    if len(text) > most:
+        text = f"{text[: (most - 1) * 2 // 3]}…{text[len(text) - (most - 1) + (most - 1) * 2 // 3 :]}"
+    text = textwrap.fill(text, wrap) if wrap else text
+    # matplotlib reads dollars as formulas, and leaves names that start with an underscore out of legends
+    return f"{' ' if text.startswith('_') else ''}{text}".replace("$", r"\$")
+
+
+def both_ends(values: np.ndarray, most: int) -> np.ndarray:
+    """Return the places of the highest and of the lowest values, `most` together, falling; all in their order if there are no more."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    falling = np.argsort(-np.asarray(values), kind="stable")
+    return np.concatenate([falling[: most - most // 2], falling[len(falling) - most // 2 :]])
+
+
+def selection(shown: int, total: int, which: str) -> str:
+    """Return a sentence that says which classes a figure shows, such as `The 40 largest of 200 classes.`; empty if all are shown."""
+    return "" if shown == total else f"The {shown} {which} of {total:,} classes."
+
+
 def no_axes(axes: Axes) -> None:
     """Remove ticks, grid and frame, as for an image."""
     axes.set_xticks([])
@@ -67,10 +103,13 @@ def no_axes(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def draw_image(axes: Axes, image: np.ndarray) -> None:
-    """Draw one image, `[H, W, C] uint8` with one or three channels, without smoothing between pixels."""
+def draw_image(axes: Axes, image: np.ndarray, extent: tuple[float, ...] | None = None) -> None:
+    """Draw one image, `[H, W, C] uint8` with one or three channels, without smoothing between pixels.
+
+    `extent` places it (left, right, bottom, top); by default it fills the axes.
+    """
     pixels = image[..., 0] if image.shape[-1] == 1 else image
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=extent)
     no_axes(axes)
 
 
@@ -100,7 +139,7 @@ def image_grid(
     """Return a grid of images.
 
     Args:
-        images: `[N, H, W, C] uint8`, one or three channels.
+        images: `[N, H, W, C] uint8`, one or three channels; the first `MOST_IMAGES` are drawn.
         titles: a short text above each image, of one or more lines.
         columns: images per row.
         cell: side of a cell in inches.
@@ -111,17 +150,27 @@ def image_grid(
     """
     if len(images) == 0:
         return sentence(nothing)
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    lines = max(title.count("\n") for title in titles) + 1 if titles is not None else 0
-    figure, axes = subplots(rows, columns, width=columns * cell, height=rows * (cell + 0.2 * lines))
-    for axis in axes.flat[len(images) :]:
-        axis.axis("off")
-    for index, image in enumerate(images):
-        draw_image(axes.flat[index], image)
-        if titles is not None:
-            axes.flat[index].set_title(titles[index], fontsize=8)
+    images, columns = images[:MOST_IMAGES], min(columns, len(images))
+    titles = [""] * len(images) if titles is None else titles[: len(images)]
+    line = 0.16  # inches, of a title in eight points
+    title = line * max(text.count("\n") + bool(text) for text in titles)
+    high = cell * min(1.0, images.shape[1] / images.shape[2])
+    rows, tall = -(-len(images) // columns), high + title
+    figure, [[axes]] = subplots(width=columns * cell, height=rows * tall)
+    for index, (image, text) in enumerate(zip(images, titles, strict=True)):
+        row, column = divmod(index, columns)
+        _draw_tile(axes, image, column * cell, row * tall + title, cell, high)
+        axes.text((column + 0.5) * cell, row * tall + title, text, fontsize=8, ha="center", va="bottom")
+    axes.set(xlim=(0, columns * cell), ylim=(rows * tall, 0), aspect="equal")
     return figure
+
+
+def _draw_tile(axes: Axes, image: np.ndarray, left: float, top: float, wide: float, high: float) -> None:
+    """Draw an image into a rectangle of one axes for all images, with a margin; axes of their own take ten times as long."""
+    scale = 0.92 * min(high / image.shape[0], wide / image.shape[1])
+    height, width = scale * image.shape[0], scale * image.shape[1]
+    left, top = left + (wide - width) / 2, top + (high - height) / 2
+    draw_image(axes, image, (left, left + width, top + height, top))
 
 
 def class_rows(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], per_class: int) -> Figure:
@@ -130,21 +179,19 @@ def class_rows(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str
     Args:
         images: `[N, H, W, C] uint8`.
         labels: `[N] int64`.
-        class_names: names by label.
+        class_names: names by label, a few dozen at most.
         per_class: images per row.
 
     Example:
         `figures.class_rows(sample.images, sample.labels, sample.class_names, 8)`
     """
-    figure, axes = subplots(
-        len(class_names), per_class, width=1.6 + 0.75 * per_class, height=0.8 * len(class_names)
-    )
-    for label, name in enumerate(class_names):
-        for axis in axes[label]:
-            no_axes(axis)
-        for axis, image in zip(axes[label], images[labels == label], strict=False):
-            draw_image(axis, image)
-        axes[label, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    figure, [[axes]] = subplots(width=1.6 + 0.75 * per_class, height=0.8 * len(class_names))
+    for place in range(len(class_names)):
+        for column, image in enumerate(images[labels == place][:per_class]):
+            _draw_tile(axes, image, column, place, 1, 1)
+    axes.set(xlim=(0, per_class), ylim=(len(class_names), 0), aspect="equal")
+    axes.set_yticks(np.arange(len(class_names)) + 0.5, class_names, fontsize=10)
+    axes.tick_params(length=0)
     return figure
 
 

@@ -84,7 +84,7 @@ def test_duplicates_are_drawn_with_both_labels_where_they_differ(case: tuple) ->
     pairs = pd.DataFrame(
         {"index_a": [0, 1], "index_b": [2, 3], "label_a": [0, 1], "label_b": [0, 0], "distance": [0, 0.1], "kind": ["exact", "near"]}
     )  # fmt: skip
-    titles = [axis.get_title(loc="center") for axis in plots.duplicate_pairs(images, pairs, names).axes]
+    titles = [text.get_text() for text in plots.duplicate_pairs(images, pairs, names).axes[0].texts]
     assert "/" not in titles[0]
     assert "/" in titles[1]
 
@@ -99,16 +99,15 @@ def test_gallery_has_a_labelled_row_for_each_transform(case: tuple) -> None:
     images, _, _ = case
     rows = {"original": images[:3], "brightness": images[:3] * 1.7}
     figure = augmentation.gallery(rows)
-    assert len(figure.axes) == 6
-    assert figure.axes[3].get_ylabel() == "brightness"
+    (axis,) = figure.axes
+    assert len(axis.images) == 6
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["original", "brightness"]
 
 
 def test_class_rows_and_grids_show_every_image(case: tuple) -> None:
     images, labels, names = case
-    assert sum(bool(axis.images) for axis in figures.class_rows(images, labels, names, 3).axes) == 3 * len(
-        names
-    )
-    assert sum(bool(axis.images) for axis in figures.image_grid(images[:7], columns=5).axes) == 7
+    assert len(figures.class_rows(images, labels, names, 3).axes[0].images) == 3 * len(names)
+    assert len(figures.image_grid(images[:7], columns=5).axes[0].images) == 7
 
 
 @pytest.mark.parametrize("levels", [[0.1], [0.1, 0.2, 0.3, 0.4]])

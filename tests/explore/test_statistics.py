@@ -44,6 +44,15 @@ def test_chi_square_is_that_of_the_textbook() -> None:
     assert balance.ratio == 3.0
 
 
+def test_unequal_classes_are_warned_of_with_numbers() -> None:
+    names = ("one", "two", "three")
+    unequal = conclusions.balance(statistics.balance(np.array([50, 10_000, 3])), names).text
+    assert "Warning" in unequal
+    assert "two has 10,000 images and three 3" in unequal
+    assert "correct for 99.5% of the images" in unequal
+    assert "Warning" not in conclusions.balance(statistics.balance(np.array([50, 100, 60])), names).text
+
+
 def test_an_empty_class_cannot_be_tested() -> None:
     with pytest.raises(OsemnError, match="at least two classes"):
         statistics.balance(np.array([5, 0]))

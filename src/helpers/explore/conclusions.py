@@ -3,12 +3,19 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from helpers.explore.moons import Score
+from helpers.explore.quality import Quality
+from helpers.explore.shortcuts import FILE, PIXELS, Shortcuts
 from helpers.explore.similarity import Similarity
 from helpers.explore.statistics import Balance, Embedding, Intensities
 from helpers.series.conclusions import Conclusion
 from helpers.wording import capital, interval, listing, p_value, percent, points
+
+_UNEQUAL = (
+    3.0  # times the images: then always predicting the larger of two classes is correct for three in four
+)
 
 
 def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
@@ -59,7 +66,7 @@ def noise(levels: Sequence[float], accuracies: Mapping[str, Sequence[float]]) ->
 
 
 def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
-    """Conclude whether the classes are equally frequent.
+    """Conclude whether the classes are equally frequent, and what it means if they are far from it.
 
     Example:
         `run.conclude(conclusions.balance(balance, train.class_names))`
@@ -73,9 +80,16 @@ def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
             f"{result.effect_size:.3f}; the largest of {len(class_names)} classes has {result.ratio:.2f} times the images of the "
             f"smallest). Always predicting the largest class"
         )
+    text += f" would be correct for {percent(largest)} of the images."
+    if result.ratio >= _UNEQUAL:
+        text += (
+            f" Warning: classes are unequal. {class_names[result.counts.argmax()]} has {result.counts.max():,} images and "
+            f"{class_names[result.counts.argmin()]} {result.counts.min():,}, so judge models by balanced accuracy, macro-F1 and the "
+            "recall of each class, not by accuracy."
+        )
     return Conclusion(
         "balance",
-        f"{text} would be correct for {percent(largest)} of the images.",
+        text,
         {"statistic": result.statistic, "p_value": result.p_value, "effect_size": result.effect_size}
         | {"ratio": result.ratio, "largest_class_proportion": float(largest)},
         "Pearson's chi-square test against equal class sizes",
@@ -181,3 +195,69 @@ def duplicates(counts: Mapping[str, int], images: int, distance: float) -> Concl
         f"{proportion:.2%} of it. {advice}",
         {**counts, "images": images, "distance": distance},
     )
+
+
+def quality(result: Quality) -> Conclusion:
+    """Conclude how many image files are suspicious, and why.
+
+    Example:
+        `run.conclude(conclusions.quality(files))`
+    """
+    counts = result.counts
+    images = int(result.table["row"].nunique())
+    text = f"None of {result.images:,} image files is suspicious by its size, format, brightness, sharpness or information."
+    if counts:
+        parts = listing([f"{name} {number:,}" for name, number in counts.items()])
+        text = (
+            f"{images:,} of {result.images:,} image files ({percent(images / result.images)}) are suspicious: {parts}. Look at "
+            "them before you remove any; an unusual image may be correct."
+        )
+    if result.common:
+        parts = listing([f"{name} ({percent(part)})" for name, part in result.common.items()])
+        text += f" Common in this data set, so that only outliers among the others are listed: {parts}."
+    numbers = {"images": result.images, "suspicious": images, "issues": counts, "common": result.common}
+    return Conclusion(
+        "quality", text, numbers, "limits of CleanVision; modified z-score above 3.5 where an issue is common"
+    )
+
+
+def shortcuts(result: Shortcuts) -> Conclusion:
+    """Conclude whether the class can be told from the files without looking at what the images show.
+
+    Example:
+        `run.conclude(conclusions.shortcuts(leaks))`
+    """
+    test = "two-fold cross-validated trees, Holm's correction"
+    if result.classes < 2:
+        text = "Whether files give their class away is unknown: fewer than two classes have ten independent images."
+        return Conclusion("shortcuts", text, {"images": result.images}, test)
+    file, pixels = (result.telling(kind) for kind in (FILE, PIXELS))
+    text = "Nothing about the files themselves (size, format, mode, camera, time, orientation) tells the classes apart."
+    if len(file):
+        text = (
+            f"Warning: the files give their class away. {_told(file, 3)} A model may learn this instead of the subject, and fail on "
+            "images from elsewhere: collect or convert the images of all classes in the same way."
+        )
+    if len(pixels):
+        text += (
+            f" Simple measures of the pixels tell classes apart, too. {_told(pixels, 2)} That may be the subject itself, such as the "
+            "colour of a food, or only how it was photographed."
+        )
+    if len(file) or len(pixels):
+        text += f" Guessing would reach {percent(1 / result.classes)}."
+    if result.classes < result.all_classes:
+        text += f" Examined: {result.classes} of {result.all_classes} classes, the largest with at least ten independent images."
+    numbers = {"images": result.images, "classes": result.classes, "constant": result.constant}
+    numbers["properties"] = result.table.drop(columns="example").to_dict("records")
+    return Conclusion("shortcuts", text, numbers, test)
+
+
+def _told(rows: pd.DataFrame, most: int) -> str:
+    """Return the first properties in rows of `Shortcuts.table` with their accuracies, and the example of the best."""
+    single = rows[~rows["property"].str.startswith("all of")]
+    first = (single if len(single) else rows).head(most)
+    parts = [
+        f"{percent(row.accuracy)} ({interval(row.low, row.high)}) from {row.property}"
+        for row in first.itertuples()
+    ]
+    return f"Balanced accuracy is {listing(parts)} alone. For example, {first.iloc[0].example}."

@@ -1,6 +1,5 @@
 """Figures of the warm-up and of the exploration, each with its alt text."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -15,12 +14,14 @@ from matplotlib.ticker import LogLocator
 
 from helpers import figures
 from helpers.explore.moons import Moons, Score, Surface
-from helpers.explore.similarity import rank_pairs
+from helpers.explore.similarity import Pair, rank_pairs
 from helpers.explore.statistics import Balance, Embedding, Intensities, class_spread
 from helpers.obtain.data import Dataset
 
 _CHANNELS = {1: {"grey": "#0072B2"}, 3: {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2"}}
 _MARKERS = "o^sDvP*X<>"
+_MOST_PICTURED = 20  # classes with images of each: two pages
+_MOST_COLOURED = 10  # classes with a colour of their own, where not all have one; there are ten colours
 _SHADES = LinearSegmentedColormap.from_list("moons", [figures.COLORS[0], "#ffffff", figures.COLORS[1]])
 
 
@@ -31,9 +32,13 @@ def class_balance(balance: Balance, class_names: Sequence[str]) -> Figure:
         `run.show(plots.class_balance(balance, train.class_names), "class_balance")`
     """
     counts = balance.counts
-    figure, axes = figures.subplots(width=8.0, height=1.2 + 0.34 * len(counts))
+    shown = figures.both_ends(counts, figures.MOST_ROWS)
+    figure, axes = figures.subplots(width=8.0, height=1.2 + 0.34 * len(shown))
     axis = axes[0, 0]
-    sns.barplot(x=counts, y=list(class_names), color=figures.COLORS[0], saturation=1, ax=axis)
+    axis.barh(range(len(shown)), counts[shown], color=figures.COLORS[0])
+    figures.label_rows(axis, [figures.label(class_names[index]) for index in shown])
+    chosen = figures.selection(len(shown), len(counts), "largest and smallest")
+    axis.set_title(chosen, fontsize=10, loc="left")
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # covers the dashed line
     axis.bar_label(axis.containers[0], fmt="{:,.0f}", padding=4, fontsize=10, bbox=paper)
     axis.axvline(counts.mean(), color=figures.COLORS[3], linestyle="--", linewidth=2, label="equal sizes")
@@ -44,7 +49,7 @@ def class_balance(balance: Balance, class_names: Sequence[str]) -> Figure:
     return figures.with_alt(
         figure,
         f"Bar chart of images by class, from {counts.min():,} ({smallest}) to {counts.max():,} ({largest}); "
-        f"{balance.in_words()}.",
+        f"{balance.in_words()}. {chosen}".strip(),
     )
 
 
@@ -55,12 +60,16 @@ def samples_by_class(dataset: Dataset, per_class: int, seed: int) -> Figure:
         `run.show(plots.samples_by_class(train, 10, seed), "samples_by_class")`
     """
     shuffled = np.random.default_rng(seed).permutation(len(dataset))
-    first = [shuffled[dataset.labels[shuffled] == label][:per_class] for label in range(dataset.num_classes)]
-    sample = dataset.subset(np.concatenate(first))
-    figure = figures.class_rows(sample.images, sample.labels, dataset.class_names, per_class)
-    names = ", ".join(dataset.class_names)
-    alt = f"{per_class} random images of each of {dataset.num_classes} classes: {names}."
-    return figures.with_alt(figure, alt)
+    shown = figures.both_ends(dataset.class_counts(), _MOST_PICTURED)
+    rows = [shuffled[dataset.labels[shuffled] == label][:per_class] for label in shown]
+    places = np.repeat(np.arange(len(shown)), [len(row) for row in rows])
+    names = [dataset.class_names[label] for label in shown]
+    labels = [figures.label(name, 24) for name in names]
+    figure = figures.class_rows(dataset.images[np.concatenate(rows)], places, labels, per_class)
+    chosen = figures.selection(len(shown), dataset.num_classes, "largest and smallest")
+    figure.axes[0].set_title(chosen, fontsize=10, loc="left")
+    alt = f"{per_class} random images of each of {len(shown)} classes: {', '.join(names)}. {chosen}"
+    return figures.with_alt(figure, alt.strip())
 
 
 def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -74,24 +83,28 @@ def mean_and_variance(means: np.ndarray, variances: np.ndarray, class_names: Seq
     deviations = np.sqrt(variances.mean(axis=-1))
     top = max(1.0, float(deviations.max()))
     scale = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": top, "interpolation": "nearest"}
-    columns = min(5, len(means))
-    blocks = -(-len(means) // columns)
+    shown = figures.both_ends(deviations.mean(axis=(1, 2)), _MOST_PICTURED)
+    columns = min(5, len(shown))
+    blocks = -(-len(shown) // columns)
     figure, axes = figures.subplots(2 * blocks, columns, width=0.9 + 1.55 * columns, height=3.3 * blocks)
     for axis in axes.flat:
         figures.no_axes(axis)
-    for index, name in enumerate(class_names):
-        block, column = divmod(index, columns)
+    for place, index in enumerate(shown):
+        block, column = divmod(place, columns)
         upper, lower = axes[2 * block : 2 * block + 2, column]
         figures.draw_image(upper, np.clip(means[index].round(), 0, 255).astype(np.uint8))
         spread = lower.imshow(deviations[index], **scale)
-        upper.set_title(textwrap.fill(name, 16), fontsize=10, loc="center")
+        upper.set_title(figures.label(class_names[index], wrap=16), fontsize=10, loc="center")
         if column == 0:
             upper.set_ylabel("mean")
             lower.set_ylabel("spread")
     figure.colorbar(spread, ax=axes, shrink=0.6, label="standard deviation")
     most, *_, least = class_spread(variances, class_names)
-    alt = f"Mean image and spread of each class; {most} varies most, {least} least."
-    return figures.with_alt(figure, alt)
+    chosen = figures.selection(len(shown), len(means), "most and least varied")
+    if chosen:
+        figure.suptitle(chosen, fontsize=10)
+    alt = f"Mean image and spread of each class; {most} varies most, {least} least. {chosen}"
+    return figures.with_alt(figure, alt.strip())
 
 
 def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
@@ -100,7 +113,8 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     Example:
         `run.show(plots.intensities(pixels, train.class_names), "intensities")`
     """
-    height = max(3.8, 1.2 + 0.32 * len(class_names))
+    shown = figures.both_ends(pixels.by_class @ np.arange(pixels.by_class.shape[1]), figures.MOST_ROWS)
+    height = max(3.8, 1.2 + 0.32 * len(shown))
     figure, axes = figures.subplots(1, 2, width=11.0, height=height, width_ratios=(1, 1.15))
     left, right = axes[0]
     counts = pixels.histogram.reshape(len(pixels.histogram), 64, 4).sum(axis=2)
@@ -116,20 +130,22 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter("")
     left.set(xlabel="pixel value", ylabel="% of the pixels (log scale)", title="All images")
-    percentages = pd.DataFrame(100 * pixels.by_class, class_names, np.arange(0, 256, 16))
+    names = [figures.label(class_names[index]) for index in shown]
+    percentages = pd.DataFrame(100 * pixels.by_class[shown], names, np.arange(0, 256, 16))
     low, high = max(0.1, percentages.to_numpy().min()), max(1.0, percentages.to_numpy().max())
     bar = {"label": "% of the class's pixels", "format": "{x:g}", "ticks": LogLocator(subs=(1.0, 2.0, 5.0))}
     shades = {"cmap": figures.SEQUENTIAL, "norm": LogNorm(low, high, clip=True)}
-    sns.heatmap(percentages, **shades, cbar_kws=bar, xticklabels=4, ax=right)
+    sns.heatmap(percentages, **shades, cbar_kws=bar, xticklabels=4, yticklabels=True, ax=right)
     right.collections[0].colorbar.minorticks_off()
     right.tick_params(rotation=0)
-    right.set(xlabel="pixel value", title="By class")
+    chosen = figures.selection(len(shown), len(class_names), "brightest and darkest")
+    right.set(xlabel="pixel value", title=chosen or "By class")
     darkest, *_, brightest = pixels.brightness
     black, white = pixels.proportions[[0, 255]]
     return figures.with_alt(
         figure,
         f"Histogram of pixel values ({black:.0%} are 0, {white:.1%} are 255), for all images and by class; "
-        f"{darkest} is the darkest class, {brightest} the brightest.",
+        f"{darkest} is the darkest class, {brightest} the brightest. {chosen}".strip(),
     )
 
 
@@ -139,20 +155,37 @@ def class_correlation(correlation: np.ndarray, class_names: Sequence[str]) -> Fi
     Example:
         `run.show(plots.class_correlation(correlation, train.class_names), "class_correlation")`
     """
-    side = max(4.5, 0.62 * len(correlation))
+    pairs = rank_pairs(correlation, class_names)
+    shown = _in_first_pairs(pairs, class_names)
+    names = [figures.label(class_names[index], 24) for index in shown]
+    written = len(shown) <= 20  # in more cells, numbers would overlap
+    side = max(4.5, (0.62 if written else 0.36) * len(shown))
     figure, axes = figures.subplots(width=side + 2.2, height=side + 0.6)
-    axis = axes[0, 0]
-    numbers = np.vectorize(lambda value: f"{value:.2f}".replace("-", "−"))(correlation)
+    axis, values = axes[0, 0], correlation[np.ix_(shown, shown)]
+    numbers = np.vectorize(lambda value: f"{value:.2f}".replace("-", "−"))(values)
     sns.heatmap(
-        pd.DataFrame(correlation, class_names, class_names), vmin=-1, vmax=1, cmap=figures.DIVERGING, ax=axis,
-        annot=numbers if len(numbers) <= 20 else None, fmt="", annot_kws={"fontsize": 9},  # more would overlap
-        cbar_kws={"shrink": 0.8, "label": "correlation of the mean images"},
+        pd.DataFrame(values, names, names), vmin=-1, vmax=1, cmap=figures.DIVERGING, ax=axis,
+        annot=numbers if written else None, fmt="", annot_kws={"fontsize": 9},
+        cbar_kws={"shrink": 0.8, "label": "correlation of the mean images"}, xticklabels=True, yticklabels=True,
     )  # fmt: skip
     axis.tick_params(axis="y", rotation=0)
-    axis.set_xticks(axis.get_xticks(), class_names, rotation=45, ha="right", rotation_mode="anchor")
-    one, other, value = rank_pairs(correlation, class_names)[0]
-    alt = f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f})."
-    return figures.with_alt(figure, alt)
+    axis.set_xticks(axis.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
+    chosen = figures.selection(len(shown), len(correlation), "most alike")
+    axis.set_title(chosen, fontsize=11, loc="left")
+    one, other, value = pairs[0]
+    alt = (
+        f"Heatmap of the correlation of mean images; {one} and {other} are most alike ({value:.2f}). {chosen}"
+    )
+    return figures.with_alt(figure, alt.strip())
+
+
+def _in_first_pairs(pairs: Sequence[Pair], class_names: Sequence[str]) -> list[int]:
+    """Return the classes of the first pairs, as many as a matrix can show, in the order of their labels."""
+    if len(class_names) <= figures.MOST_SQUARE:
+        return list(range(len(class_names)))
+    names = dict.fromkeys(name for one, other, _ in pairs for name in (one, other))
+    chosen = set(list(names)[: figures.MOST_SQUARE])
+    return [index for index, name in enumerate(class_names) if name in chosen]
 
 
 def embeddings(parts: Mapping[str, Embedding], labels: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -162,24 +195,33 @@ def embeddings(parts: Mapping[str, Embedding], labels: np.ndarray, class_names: 
         `run.show(plots.embeddings({"PCA": pca, "t-SNE": tsne}, points.labels, train.class_names), "embedding")`
     """
     width = 5.4 * len(parts)
-    across = max(1, min(5, len(class_names), int(width / (0.7 + 0.095 * max(map(len, class_names))))))
-    rows = -(-len(class_names) // across)
+    shown = np.arange(len(class_names))
+    if len(class_names) > figures.MOST_ROWS:
+        shown = np.argsort(-np.bincount(labels, minlength=len(class_names)), kind="stable")[:_MOST_COLOURED]
+    names = [figures.label(class_names[index]) for index in shown]
+    across = max(1, min(5, len(names), int(width / (0.7 + 0.095 * max(map(len, names))))))
+    rows = -(-len(names) // across)
     figure, axes = figures.subplots(1, len(parts), width=width, height=4.8 + 0.28 * rows)
     for axis, (title, part) in zip(axes.flat, parts.items(), strict=True):
-        for label, name in enumerate(class_names):
+        axis.scatter(*part.points[~np.isin(labels, shown)].T, s=9, color="#cccccc", linewidths=0)
+        for place, name in enumerate(names):
             axis.scatter(
-                *part.points[labels == label].T, s=16, label=name, alpha=0.75, linewidths=0.3, edgecolors="#555555",
-                color=figures.COLORS[label % 10], marker=_MARKERS[(label + label // 10) % 10],
+                *part.points[labels == shown[place]].T, s=16, label=name, alpha=0.75, linewidths=0.3, edgecolors="#555555",
+                color=figures.COLORS[place % 10], marker=_MARKERS[(place + place // 10) % 10],
             )  # fmt: skip
         axis.set_title(title)
         figures.no_axes(axis)
     legend = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*legend, loc="outside lower center", ncols=across, markerscale=2.2, frameon=False)
+    chosen = figures.selection(len(shown), len(class_names), "largest")
+    title = f"{chosen} All others are grey." if chosen else None
+    figure.legend(
+        *legend, loc="outside lower center", ncols=across, markerscale=2.2, frameon=False, title=title
+    )
     agreement = " and ".join(f"{part.agreement:.0%} ({title})" for title, part in parts.items())
     return figures.with_alt(
         figure,
         f"{len(labels):,} images as points, coloured by class. Of the ten nearest neighbours of a point, {agreement} "
-        "have the same label.",
+        f"have the same label. {title or ''}".strip(),
     )
 
 
@@ -203,7 +245,8 @@ def duplicate_pairs(
     captions = []
     for pair in closest.itertuples():
         names = dict.fromkeys(class_names[label] for label in (pair.label_a, pair.label_b))
-        captions.append(f"{' / '.join(names)}\n{pair.kind}, {pair.distance:.3f}")
+        shown = " / ".join(figures.label(name, 32 // len(names)) for name in names)
+        captions.append(f"{shown}\n{pair.kind}, {pair.distance:.3f}")
     nothing = "There are no duplicates."
     side_by_side = np.concatenate([left, gap, right], axis=2)
     figure = figures.image_grid(side_by_side, captions, columns=4, cell=1.75, nothing=nothing)

@@ -24,6 +24,8 @@ from helpers.series.conclusions import Conclusion
 from helpers.wording import interval, listing, p_value, percent, points, signed
 
 CLEAR_GAP = 0.005  # of confidence and accuracy; a smaller one is not called over- or underconfident
+_MOST_GROUPS = 3  # of confused classes in a sentence; Fashion-MNIST has two or three
+_MOST_NAMES = 8  # of a group
 CLOSE = 0.03  # an interval of the gap within ± 3 points counts as evidence that confidence fits accuracy
 
 
@@ -104,7 +106,11 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     most, worst = most_overpredicted(counts, class_names), most_confused(counts, class_names, top=1)[0]
     verb = "collapses" if most.collapsed else "does not collapse"
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
-    parts = [f"{count / mistakes:.0%} stay within {{{', '.join(name)}}}" for name, count in within.items()]
+    largest = list(within.items())[:_MOST_GROUPS]
+    parts = [f"{count / mistakes:.0%} stay within {{{_first(name)}}}" for name, count in largest]
+    if len(within) > len(parts):
+        rest = sum(within.values()) - sum(count for _, count in largest)
+        parts.append(f"{rest / mistakes:.0%} within {len(within) - len(parts)} more groups")
     text = (
         f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
         f"({worst.count:,} times)"
@@ -114,6 +120,12 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     numbers = {"n": n, "mistakes": mistakes, "most_frequent": asdict(worst), "overpredicted": asdict(most)}
     numbers["within_groups"] = [{"classes": list(name), "mistakes": count} for name, count in within.items()]
     return Conclusion("confusions", text, numbers)
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first names of a group of classes as a list, and how many more there are."""
+    more = [f"{len(names) - _MOST_NAMES:,} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*names[:_MOST_NAMES], *more])
 
 
 def calibration(label: str, before: Reliability, after: Reliability, temperature: float) -> Conclusion:

@@ -25,7 +25,8 @@ def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -
     """
     if len(rows) == 0:
         return figures.sentence(explained.reason or "There is no such prediction among these images.")
-    names, labels, predicted = explained.part.class_names, explained.part.labels, explained.predicted
+    names = [figures.label(name, 16) for name in explained.part.class_names]
+    labels, predicted = explained.part.labels, explained.predicted
     images, maps = explained.part.images[rows], [explained.maps[rows]]
     if true_class:
         maps.append(explained.cam(images, labels[rows]).maps)
@@ -67,22 +68,27 @@ def energy(measured: Energy | Unmeasured) -> Figure:
     """
     if isinstance(measured, Unmeasured):
         return figures.sentence(measured.reason)
-    pixels = measured.table["pixels"].groupby(level="class", sort=False).first()
+    correct = measured.table["value"].astype(float).xs("correct", level="prediction")
+    shown = correct.index[np.sort(np.argsort(correct, kind="stable")[: figures.MOST_ROWS])]
+    pixels = measured.table["pixels"].groupby(level="class", sort=False).first().loc[shown]
     figure, axes = figures.subplots(width=8.5, height=1.6 + 0.42 * len(pixels))
     axis, styles = axes[0, 0], {"correct": ("o", figures.COLORS[0]), "incorrect": ("s", figures.COLORS[3])}
     for offset, (kind, (marker, color)) in zip((-0.1, 0.1), styles.items(), strict=True):
         axis.plot([], [], marker, color=color, label=f"map, {kind} predictions")
-        for place, mean in enumerate(measured.table.xs(kind, level="prediction").itertuples()):
+        for place, mean in enumerate(measured.table.xs(kind, level="prediction").loc[shown].itertuples()):
             if mean.value is not None:
                 figures.draw_interval(axis, mean.value, mean.ci95, place + offset, fmt=marker, color=color)
     axis.plot(pixels, range(len(pixels)), "|", ms=16, mew=3, color="#555555", label="pixels of the object")
-    figures.label_rows(axis, list(pixels.index))
+    figures.label_rows(axis, [figures.label(name) for name in shown])
+    chosen = figures.selection(len(shown), len(correct), "lowest")
+    axis.set_title(chosen, fontsize=10, loc="left")
     axis.set_xlim(0, 1.02)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel("fraction on the object (95% interval)")
     figure.legend(loc="outside upper right", ncols=3, fontsize=9)
     text = conclusions.where_it_looks("model", measured).text
-    return figures.with_alt(figure, f"Fraction of the maps' energy on the object, by class. {text}")
+    alt = f"Fraction of the maps' energy on the object, by class. {text} {chosen}"
+    return figures.with_alt(figure, alt.strip())
 
 
 def perturbation(measured: Perturbation | Unmeasured) -> Figure:

@@ -19,6 +19,7 @@ from helpers.interpret.error_analysis import Slice
 from helpers.obtain import data
 
 MOST_NAMED = 20  # classes; with more, counts and legends are too small to read
+_SHORT = 24  # characters of a name beside or below others
 
 
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -29,28 +30,45 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     """
     counts = np.asarray(counts)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3.2 + 0.62 * len(class_names)
-    cells = zip(counts.ravel().tolist(), fractions.ravel().tolist(), strict=True)
+    shown = _most_confused(counts)
+    names = [figures.label(class_names[index], _SHORT) for index in shown]
+    block, written = np.ix_(shown, shown), len(names) <= MOST_NAMED
+    side = 3.2 + (0.62 if written else 0.36) * len(names)
+    cells = zip(counts[block].ravel().tolist(), fractions[block].ravel().tolist(), strict=True)
     texts = np.array([f"{count:,}\n{fraction:.0%}" if count else "" for count, fraction in cells])
     figure, axes = figures.subplots(width=side + 1.0, height=side)
     sns.heatmap(
-        fractions,
+        fractions[block],
         ax=axes[0, 0],
-        annot=texts.reshape(counts.shape) if len(class_names) <= MOST_NAMED else False,
+        annot=texts.reshape(len(names), len(names)) if written else False,
         fmt="",
         annot_kws={"fontsize": 8},
         cmap=figures.SEQUENTIAL,
         norm=PowerNorm(0.5, 0, 1),  # a square root makes small fractions visible: those are the mistakes
         square=True,
         cbar_kws={"shrink": 0.7, "label": "fraction of the true class", "format": PercentFormatter(1.0)},
-        xticklabels=class_names,
-        yticklabels=class_names,
+        xticklabels=names,
+        yticklabels=names,
     )
-    axes[0, 0].set_xticks(axes[0, 0].get_xticks(), class_names, rotation=45, ha="right")
+    axes[0, 0].set_xticks(axes[0, 0].get_xticks(), names, rotation=45, ha="right")
     axes[0, 0].tick_params(axis="y", rotation=0)
     axes[0, 0].set(xlabel="predicted", ylabel="true")
+    chosen = figures.selection(len(shown), len(counts), "most confused")
+    axes[0, 0].set_title(chosen, fontsize=11, loc="left")
     text = conclusions.confusions("model", counts, class_names).text
-    return figures.with_alt(figure, f"Confusion matrix, counts and fractions of each true class. {text}")
+    alt = f"Confusion matrix, counts and fractions of each true class. {text} {chosen}"
+    return figures.with_alt(figure, alt.strip())
+
+
+def _most_confused(counts: np.ndarray) -> np.ndarray:
+    """Return the classes of the most frequent mistakes, as many as a matrix can show, in the order of their labels."""
+    mistakes = counts * ~np.eye(len(counts), dtype=bool)
+    pairs = np.stack(np.unravel_index(np.argsort(-mistakes, axis=None, kind="stable"), counts.shape), axis=1)
+    return (
+        np.sort(pd.unique(pairs.ravel())[: figures.MOST_SQUARE])
+        if len(counts) > 1
+        else np.arange(len(counts))
+    )
 
 
 def scores_by_class(scores: Scores) -> Figure:
@@ -59,7 +77,7 @@ def scores_by_class(scores: Scores) -> Figure:
     Example:
         `plots.scores_by_class(scores)`
     """
-    ordered = sorted(scores.classes, key=lambda one: -1.0 if one.f1 is None else one.f1)
+    ordered = sorted(scores.classes, key=lambda one: -1.0 if one.f1 is None else one.f1)[: figures.MOST_ROWS]
     figure, axes = figures.subplots(width=8.5, height=1.6 + 0.46 * len(ordered))
     axis = axes[0, 0]
     for number, (name, marker) in enumerate({"precision": "o", "recall": "s", "f1": "^"}.items()):
@@ -70,12 +88,15 @@ def scores_by_class(scores: Scores) -> Figure:
             if value is not None:
                 offset = 0.22 * (number - 1)
                 figures.draw_interval(axis, value, interval, place + offset, fmt=marker, color=color)
-    figures.label_rows(axis, [one.name for one in ordered])
+    figures.label_rows(axis, [figures.label(one.name) for one in ordered])
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel("score (95% interval)")
     figure.legend(loc="outside upper right", ncols=3)
+    chosen = figures.selection(len(ordered), len(scores.classes), "weakest")
+    axis.set_title(chosen, fontsize=10, loc="left")
     text = conclusions.weakest_class("model", scores).text
-    return figures.with_alt(figure, f"Precision, recall and F1 of {len(ordered)} classes. {text}")
+    alt = f"Precision, recall and F1 of {len(ordered)} classes. {text} {chosen}"
+    return figures.with_alt(figure, alt.strip())
 
 
 def reliability(before: Reliability, after: Reliability, temperature: float) -> Figure:
@@ -118,26 +139,32 @@ def curves(
         `plots.curves(probabilities, test.labels, names, table)`
     """
     figure, axes = figures.subplots(1, 2, width=11, height=5.6)
-    for index, name in enumerate(class_names):
-        mine = labels == index
-        if not 0 < mine.sum() < len(mine):
-            continue
-        turn, color = divmod(index, len(figures.COLORS))
+    areas = table.dropna().astype(float)
+    lowest = set(areas.index[np.argsort(areas["average_precision"], kind="stable")[:MOST_NAMED]])
+    shown = [index for index, name in enumerate(class_names) if name in lowest]
+    for place, index in enumerate(shown):
+        mine, name = labels == index, class_names[index]
+        turn, color = divmod(place, len(figures.COLORS))
         style = {"color": figures.COLORS[color], "linestyle": ("-", "--", ":")[turn % 3]}
         displays = {"average_precision": PrecisionRecallDisplay, "roc_auc": RocCurveDisplay}
         for axis, (area, display) in zip(axes[0], displays.items(), strict=True):
             drawn = display.from_predictions(mine, probabilities[:, index], ax=axis, curve_kwargs=style)
-            drawn.line_.set_label(f"{name} {table.loc[name, area]:.4f}")  # four digits: many are above 0.99
+            shown_name = figures.label(name, _SHORT)
+            drawn.line_.set_label(
+                f"{shown_name} {table.loc[name, area]:.4f}"
+            )  # four digits: many are above 0.99
     axes[0, 0].set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="auto")
     axes[0, 1].set(xlabel="false positive rate (log scale)", ylabel="true positive rate")
     # from 1e-4: the rate of one false positive among 10,000 images
     axes[0, 1].set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), aspect="auto")
     for axis, area in zip(axes[0], ("average precision", "area under ROC"), strict=True):
-        axis.legend(fontsize=8, title=area).set_visible(len(class_names) <= MOST_NAMED)
-    areas = table.dropna().astype(float)
-    lowest = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
-    text = f"Lowest average precision and area under ROC: {lowest or 'none'}."
-    return figures.with_alt(figure, f"Precision-recall and ROC curves of {len(areas)} classes. {text}")
+        axis.legend(fontsize=8, title=area)
+    ends = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
+    text = f"Lowest average precision and area under ROC: {ends or 'none'}."
+    chosen = figures.selection(len(shown), len(areas), "lowest in average precision")
+    axes[0, 0].set_title(chosen, fontsize=10, loc="left")
+    alt = f"Precision-recall and ROC curves of {len(areas)} classes. {text} {chosen}"
+    return figures.with_alt(figure, alt.strip())
 
 
 def slices(parts: Sequence[Slice], accuracy: float) -> Figure:
@@ -174,7 +201,7 @@ def mistakes(part: data.Dataset, rows: np.ndarray, probabilities: np.ndarray, or
     Example:
         `plots.mistakes(test, rows, probabilities, "most confident")`
     """
-    names = part.class_names
+    names = [figures.label(name, _SHORT) for name in part.class_names]
     titles = [
         f"#{row}: {names[part.labels[row]]}\n→ {names[probabilities[row].argmax()]} {probabilities[row].max():.0%}"
         for row in rows.tolist()
@@ -191,7 +218,7 @@ def possible_label_errors(part: data.Dataset, errors: pd.DataFrame, most: int) -
     Example:
         `plots.possible_label_errors(test, errors, grid_images)`
     """
-    drawn, names = errors.head(most), part.class_names
+    drawn, names = errors.head(most), [figures.label(name, _SHORT) for name in part.class_names]
     titles = [
         f"#{index}\nlabel {names[label]}\nneighbours {names[suggested]}"
         for index, label, suggested in drawn[["index", "label", "suggested"]].to_numpy()

@@ -1,7 +1,6 @@
 """Figures of transfer learning: resized images, the network's layers, accuracy against resolution and cost."""
 
 import itertools
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ def resizing(
             figures.draw_image(axis, np.clip(np.rint(image), 0, 255).astype(np.uint8))
         axes_column[0].set_title(title, fontsize=11)
     for axis, name in zip(axes[:, 0], class_names, strict=True):
-        axis.set_ylabel(textwrap.fill(name, 14), rotation=0, ha="right", va="center")
+        axis.set_ylabel(figures.label(name, wrap=14), rotation=0, ha="right", va="center")
     return figures.with_alt(
         figure,
         f"{count} images of {height} × {width} pixels, original and resized to "

@@ -3,9 +3,12 @@
 import numpy as np
 
 from helpers.obtain.data import Dataset
+from helpers.scoring import wilson_interval
 from helpers.scrub.augment import AugmentationPolicy
 from helpers.series.conclusions import Conclusion
-from helpers.wording import listing, percent, points
+from helpers.wording import count, interval, listing, percent, points
+
+UNEQUAL = 3.0  # times the images of the smallest class; as in 02_explore
 
 
 def split(train: Dataset, validation: Dataset) -> Conclusion:
@@ -23,6 +26,37 @@ def split(train: Dataset, validation: Dataset) -> Conclusion:
         f"{len(train):,} images are for training and {len(validation):,} for validation, {each} of each class; no image is in "
         f"both parts. A validation accuracy near 90% has a 95% interval of about ±{points(margin)} points.",
         {"train_images": len(train), "validation_images": len(validation), "margin_points": float(margin)},
+    )
+
+
+def unequal_classes(train: Dataset, validation: Dataset) -> Conclusion:
+    """Conclude how exactly the recall of the smallest class can be measured, and what accuracy needs no learning.
+
+    Example:
+        `run.conclude(conclusions.unequal_classes(train, validation))`
+    """
+    counts, held_out = train.class_counts() + validation.class_counts(), validation.class_counts()
+    smallest, ratio = int(counts.argmin()), float(counts.max() / max(counts.min(), 1))
+    n, largest = int(held_out[smallest]), float(held_out.max() / held_out.sum())
+    low, high = wilson_interval(round(0.9 * n), n) if n else (0.0, 1.0)
+    text = (
+        f"The smallest class, {train.class_names[smallest]}, has {count(int(train.class_counts()[smallest]), 'image')} for training and "
+        f"{count(n, 'image')} for validation. A recall near 90% on these would have a 95% interval of {interval(low, high)}. "
+        f"Always predicting the largest class would be correct for {percent(largest)} of the validation images."
+    )
+    if ratio >= UNEQUAL:
+        text += (
+            f" Warning: the largest class has {ratio:.1f} times the images of the smallest. The split holds out the same proportion of "
+            "each class; training does not weight the classes, so look at the recall of each class."
+        )
+    numbers = {
+        "smallest": train.class_names[smallest],
+        "training": int(train.class_counts()[smallest]),
+        "validation": n,
+    }
+    numbers |= {"recall_ci95": [low, high], "ratio": ratio, "largest_class_proportion": largest}
+    return Conclusion(
+        "unequal_classes", text, numbers, f"Wilson's interval, {n:,} validation images of the class"
     )
 
 

@@ -91,6 +91,7 @@ class ExploreParameters(Parameters, notebook="02_explore"):
 
     samples_per_class: Annotated[int, Field(ge=1, le=20)]
     embedding_samples: Annotated[int, Field(ge=50, le=60_000)]
+    issue_images: Annotated[int, Field(ge=1, le=20)]
 
 
 class PreprocessParameters(Parameters, notebook="03_preprocess"):

@@ -115,7 +115,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         writes=(
             "duplicates.csv",
             *_figures("class_balance", "samples_by_class", "mean_and_variance", "intensities"),
-            *_figures("class_correlation", "embedding"),
+            *_figures("class_correlation", "embedding", "quality"),
         ),
     ),
     Stage(

@@ -146,7 +146,7 @@ def check_grid(path: Path) -> None:
 
 
 def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) -> None:
-    """Draw images with their predictions into a PNG; those known to be misclassified are marked.
+    """Draw the first images with their predictions into a PNG; those known to be misclassified are marked.
 
     Args:
         predictions: those without an image are left out.
@@ -158,10 +158,13 @@ def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) ->
     drawn = [one for one in predictions if one.image is not None]
     if not drawn:
         raise OsemnError("There is no image to draw.", "name images that can be read")
-    titles = []
-    for one in drawn:
-        title = f"{one.prediction['class']} {one.prediction['confidence']:.0%}"
+    shown, titles = drawn[: figures.MOST_IMAGES], []
+    for one in shown:
+        title = f"{figures.label(one.prediction['class'], 20)} {one.prediction['confidence']:.0%}"
         misclassified = one.true_class and one.true_class != one.prediction["class"]
-        titles.append(f"✗ {title}\n(is {one.true_class})" if misclassified else title)
-    images = np.stack([one.image for one in drawn])
-    figures.image_grid(images, titles, columns=min(columns, len(drawn)), cell=1.6).savefig(path)
+        titles.append(f"✗ {title}\n(is {figures.label(one.true_class, 20)})" if misclassified else title)
+    images = np.stack([one.image for one in shown])
+    figure = figures.image_grid(images, titles, columns=columns, cell=1.6)
+    if len(shown) < len(drawn):
+        figure.suptitle(f"The first {len(shown)} of {len(drawn):,} images.", fontsize=11)
+    figure.savefig(path)

@@ -1,0 +1,33 @@
+"""03 says how exactly the smallest class can be measured."""
+
+import numpy as np
+import pytest
+
+from helpers.obtain.data import Dataset
+from helpers.scoring import wilson_interval
+from helpers.scrub import conclusions
+
+
+def part(*counts: int) -> Dataset:
+    """Return a part with a number of images of each class."""
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+    names = tuple(f"class {number}" for number in range(len(counts)))
+    return Dataset(np.zeros((len(labels), 2, 2, 1), np.uint8), labels, names)
+
+
+def test_smallest_class_has_its_numbers_and_interval() -> None:
+    conclusion = conclusions.unequal_classes(part(900, 90), part(100, 10))
+    assert "class 1, has 90 images for training and 10 images for validation" in conclusion.text
+    assert "correct for 90.9% of the validation images" in conclusion.text
+    assert "Warning: the largest class has 10.0 times" in conclusion.text
+    assert conclusion.numbers["recall_ci95"] == pytest.approx(wilson_interval(9, 10))
+
+
+def test_equal_classes_are_not_warned_of() -> None:
+    assert "Warning" not in conclusions.unequal_classes(part(90, 90), part(10, 10)).text
+
+
+def test_class_without_a_validation_image_has_no_recall() -> None:
+    conclusion = conclusions.unequal_classes(part(90, 1), part(10, 0))
+    assert "1 image for training and no image for validation" in conclusion.text
+    assert conclusion.numbers["recall_ci95"] == [0.0, 1.0]
