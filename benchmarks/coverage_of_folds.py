@@ -114,16 +114,25 @@ def bootstrap(correct: np.ndarray, together: np.ndarray, generator: np.random.Ge
     return tuple(np.quantile(drawn @ sums / (drawn @ sizes), [0.025, 0.975]))
 
 
-def nadeau_bengio(accuracies: np.ndarray, n: int) -> tuple[Interval, Interval]:
-    """Return the corrected resampled t interval of the accuracies of all folds of all repeats (2003), and Wilson's.
+def clustered_wilson(correct: np.ndarray, together: np.ndarray) -> Interval:
+    """Return Wilson's interval for an effective number of images, at most N, by the variance between groups.
 
-    The second takes the corrected variance for an effective number of images, at most N.
+    Source: N. Dean and M. Pagano (2015), "Evaluating confidence interval methods for binomial proportions in clustered
+    surveys".
     """
-    quantile, mean = stats.t.ppf(0.975, len(accuracies) - 1), accuracies.mean()
-    spread = accuracies.std(ddof=1) * (1 / len(accuracies) + 1 / (FOLDS - 1)) ** 0.5
-    plain = mean - quantile * spread, mean + quantile * spread
-    effective = n if spread == 0 else min(n, mean * (1 - mean) / spread**2)
-    return plain, out_of_fold._wilson(mean, effective, quantile)
+    n, p = len(correct), float(correct.mean())
+    residuals = np.bincount(np.unique(together, return_inverse=True)[1], correct - p)
+    count = len(residuals)
+    variance = count / (count - 1) * float(residuals @ residuals) / n**2
+    effective = n if variance == 0 else min(n, p * (1 - p) / variance)
+    return out_of_fold.wilson(p, effective, float(stats.t.ppf(0.975, count - 1)))
+
+
+def nadeau_bengio(accuracies: np.ndarray) -> Interval:
+    """Return the corrected resampled t interval of the accuracies of all folds of all repeats (2003)."""
+    half = stats.t.ppf(0.975, len(accuracies) - 1) * accuracies.std(ddof=1)
+    half *= (1 / len(accuracies) + 1 / (FOLDS - 1)) ** 0.5
+    return accuracies.mean() - half, accuracies.mean() + half
 
 
 def nested(values: np.ndarray, labels: np.ndarray, naive: float) -> Interval:
@@ -185,32 +194,30 @@ def one_draw(setting: "Gaussians | FashionMNIST", n: int, seed: int) -> dict[str
     result = out_of_fold.cross_validated(
         fit_predict, labels, together, folds=FOLDS, repeats=REPEATS, seed=seed
     )
-    correct, together = result.correct, together[result.estimable]
-    p = correct.mean()
-    first = (result.predicted[0] == labels)[result.estimable]
-    corrected, corrected_wilson = nadeau_bengio(np.array(of_folds), len(correct))
+    kept = result.estimable
+    each, together = (result.predicted == labels)[:, kept], together[kept]
+    correct, first, total = each.mean(axis=0), int(each[0].sum()), int(each.sum())
+    p, corrected = result.accuracy
     intervals = {
-        "wilson": out_of_fold.mean_with_interval(correct, np.arange(len(correct)))[1],
-        "clustered_wilson": result.accuracy_ci95,
-        "wilson_of_one_repeat": scoring.wilson_interval(int(first.sum()), len(first)),
-        "all_repeats_as_images": scoring.wilson_interval(
-            round(p * len(first) * REPEATS), len(first) * REPEATS
-        ),
+        "wilson": out_of_fold.wilson(p, len(correct), 1.96),
+        "clustered_wilson": clustered_wilson(correct, together),
+        "wilson_of_one_repeat": scoring.wilson_interval(first, len(correct)),
+        "all_repeats_as_images": scoring.wilson_interval(total, each.size),
         "bootstrap": bootstrap(correct, together, generator),
-        "nadeau_bengio": corrected,
-        "nadeau_bengio_wilson": corrected_wilson,
+        "nadeau_bengio": nadeau_bengio(np.array(of_folds)),
+        "nadeau_bengio_wilson": corrected,
     }
     if n == min(SIZES) and seed < NESTED_DRAWS and setting.nested:
         intervals["nested"] = nested(values, labels, (p * (1 - p) / len(correct)) ** 0.5)
     full, of_fold = truth_of(fitted(values, labels), others, truth), np.mean(true_folds, axis=0)
-    balanced, ends = out_of_fold.mean_with_interval(correct, together, labels[result.estimable])
+    balanced, ends = result.balanced_accuracy
     return {
         "accuracy": {"estimate": p, "true_full": full[0], "true_folds": of_fold[0], "intervals": intervals},
         "balanced_accuracy": {
             "estimate": balanced,
             "true_full": full[1],
             "true_folds": of_fold[1],
-            "intervals": {"clustered_wilson": ends},
+            "intervals": {"nadeau_bengio_wilson": ends},
         },
     }
 
@@ -256,15 +263,16 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     path = paths.project_root() / "benchmarks" / "results" / "coverage_of_folds.json"
-    result = json.loads(path.read_text("utf-8")) if path.is_file() else {"settings": {}}
-    result |= {"folds": FOLDS, "repeats": REPEATS, "cpu": runs.cpu_name()}
+    facts = {"folds": FOLDS, "repeats": REPEATS, "cpu": runs.cpu_name()}
     with ProcessPoolExecutor(options.processes) as pool:
         for name in options.settings:
             for n in options.sizes:
                 tasks = [(name, n, seed) for seed in range(options.draws)]
                 draws = list(pool.map(in_worker, tasks, chunksize=10))
                 scores = {score: summary([draw[score] for draw in draws]) for score in draws[0]}
+                result = json.loads(path.read_text("utf-8")) if path.is_file() else {"settings": {}}
                 result["settings"].setdefault(name, {})[str(n)] = scores
+                result |= facts
                 manifests.write_json(path, result)
                 for score, row in scores.items():
                     print(name, n, score, {key: round(row[key], 3) for key in MEANS})

@@ -54,7 +54,7 @@ def test_every_image_is_predicted_once_in_a_repeat_by_a_head_that_saw_none_of_it
     assert {tuple(test) for _, test in seen[:5]} != {tuple(test) for _, test in seen[5:]}
     assert result.predicted.shape == (2, 120)
     assert np.allclose(result.probabilities.sum(axis=1), 1)
-    assert result.accuracy == pytest.approx(result.accuracies.mean())
+    assert result.accuracy[0] == pytest.approx(result.accuracies.mean())
 
 
 def test_labels_that_cannot_be_learned_are_not_learned_from_copies():
@@ -68,8 +68,8 @@ def test_labels_that_cannot_be_learned_are_not_learned_from_copies():
 
     options = {"folds": 5, "repeats": 1, "seed": 0}
     grouped = out_of_fold.cross_validated(nearest, labels, np.arange(300) // 2, **options)
-    assert grouped.accuracy < 0.45
-    assert out_of_fold.cross_validated(nearest, labels, np.arange(300), **options).accuracy > 0.8
+    assert grouped.accuracy[0] < 0.45
+    assert out_of_fold.cross_validated(nearest, labels, np.arange(300), **options).accuracy[0] > 0.8
 
 
 def test_the_same_seed_gives_the_same_folds_and_another_seed_others():
@@ -89,8 +89,8 @@ def test_a_class_in_one_group_is_left_out_and_one_in_two_groups_is_not():
     values = 9 * np.eye(4)[labels] + np.random.default_rng(0).normal(size=(86, 4))
     result = result_of(labels, together, values=values)
     assert np.flatnonzero(~result.estimable).tolist() == [80, 81, 82]
-    assert result.accuracy == 1.0
-    assert len(result.correct) == 83
+    assert result.accuracy[0] == 1.0
+    assert result.predicted[0, 80] != 2
 
 
 def test_folds_are_as_many_as_there_are_groups():
@@ -105,35 +105,49 @@ def test_folds_are_as_many_as_there_are_groups():
         result_of(labels, np.arange(29))
 
 
-def test_interval_of_single_images_is_wilsons_up_to_the_quantile():
-    correct = np.arange(400) % 10 > 0
-    mean, (low, high) = out_of_fold.mean_with_interval(correct, np.arange(400))
-    assert mean == pytest.approx(0.9)
-    assert (low, high) == pytest.approx(scoring.wilson_interval(360, 400), abs=2e-4)
+def folds_of(n: int, repeats: int = 1) -> np.ndarray:
+    """Return folds in turn, the same in each repeat, `[R, N]`."""
+    return np.tile(np.arange(n) % 5, (repeats, 1))
 
 
-def test_copies_do_not_narrow_the_interval_and_repeats_do_neither():
-    generator = np.random.default_rng(0)
-    correct = generator.random(100) < 0.8
-    single = out_of_fold.mean_with_interval(correct, np.arange(100))[1]
-    copied = out_of_fold.mean_with_interval(np.repeat(correct, 5), np.repeat(np.arange(100), 5))[1]
-    assert copied == pytest.approx(single, abs=0.01)
-    averaged = np.full(100, correct.mean())  # as if every image were correct in a part of many repeats
-    assert out_of_fold.mean_with_interval(averaged, np.arange(100))[1] == pytest.approx(single, abs=0.001)
-    perfect = out_of_fold.mean_with_interval(np.ones(100), np.arange(100) // 5)[1]
-    assert perfect[0] < out_of_fold.mean_with_interval(np.ones(100), np.arange(100))[1][0] < 0.97
-    assert perfect[1] == 1.0
+def test_interval_of_equal_folds_is_wilsons_up_to_the_quantile_however_often_they_are_repeated():
+    correct = np.arange(400) // 5 % 10 > 0
+    for repeats in (20, 200):
+        each = np.tile(correct, (repeats, 1))
+        mean, ends = out_of_fold.mean_with_interval(each, folds_of(400, repeats), np.arange(400))
+        assert mean == pytest.approx(0.9)
+        assert ends == pytest.approx(scoring.wilson_interval(360, 400), abs=1e-3)
+
+
+def test_interval_widens_where_folds_differ_more_than_single_images_would():
+    fold = folds_of(400, 3)
+    unlike = np.arange(400) // 5 % 10 > 2 * (fold % 2)  # folds of 90% and of 70%
+    equal = np.arange(400) // 5 % 100 > 100 * (1 - unlike.mean())
+    wide, narrow = (
+        np.ptp(out_of_fold.mean_with_interval(each, fold, np.arange(400))[1])
+        for each in (unlike, np.tile(equal, (3, 1)))
+    )
+    assert wide > 2 * narrow
+
+
+def test_if_all_images_are_correct_copies_do_not_narrow_the_interval():
+    every = np.ones((3, 100), bool)
+    single, copied = (
+        out_of_fold.mean_with_interval(every, folds_of(100, 3), np.arange(100) // size)[1] for size in (1, 5)
+    )
+    assert copied[0] < 0.85 < 0.94 < single[0] < 0.97
+    assert (copied[1], single[1]) == pytest.approx((1.0, 1.0))
 
 
 def test_balanced_accuracy_counts_each_class_the_same_and_is_as_uncertain_as_its_rarest_class():
     labels = np.repeat([0, 1], (180, 20))
-    correct = np.concatenate([np.arange(180) % 10 > 0, np.arange(20) % 2 > 0]).astype(float)
-    mean, (low, high) = out_of_fold.mean_with_interval(correct, np.arange(200), labels)
-    assert mean == pytest.approx((0.9 + 0.5) / 2)
-    assert high - low > 0.2
-    plain = out_of_fold.mean_with_interval(correct, np.arange(200))
-    assert plain[0] == pytest.approx(0.86)
-    assert np.ptp(plain[1]) < 0.1
+    correct = np.concatenate([np.arange(180) // 5 % 10 > 0, np.arange(20) // 5 % 2 > 0])[None]
+    mean, ends = out_of_fold.mean_with_interval(correct, folds_of(200), np.arange(200), labels)
+    assert mean == pytest.approx((160 / 180 + 0.5) / 2)
+    assert np.ptp(ends) > 0.2
+    plain, ends = out_of_fold.mean_with_interval(correct, folds_of(200), np.arange(200))
+    assert plain == pytest.approx(0.85)
+    assert np.ptp(ends) < 0.15
 
 
 def test_interval_holds_the_accuracy_of_a_head_trained_on_all_images():
@@ -142,7 +156,7 @@ def test_interval_holds_the_accuracy_of_a_head_trained_on_all_images():
     held = 0
     for seed in range(200):
         values, labels = rows(60, seed=seed + 2)
-        low, high = result_of(labels, np.arange(60), values=values, repeats=1, seed=seed).accuracy_ci95
+        low, high = result_of(labels, np.arange(60), values=values, repeats=1, seed=seed).accuracy[1]
         accuracy = np.mean(classified(values, labels, others) == truth)
         held += low <= accuracy <= high
     assert held >= 0.90 * 200
@@ -155,4 +169,4 @@ def test_saved_predictions_have_the_row_of_each_image(tmp_path):
     with np.load(tmp_path / "folds.npz", allow_pickle=False) as saved:
         assert saved["index"].tolist() == list(range(30))
         assert np.array_equal(saved["probabilities"], result.probabilities)
-        assert (saved["views"], saved["folds"]) == (2, 5)
+        assert (saved["views"], saved["fold"].max()) == (2, 4)

@@ -166,18 +166,18 @@ def out_of_fold(result: OutOfFold | None, alone: Score, part: str, class_names: 
     """
     if result is None:
         text = (
-            f"Accuracy is measured on the {alone.n:,} {part} images alone: heads on frozen features are cross-validated over "
-            "all images only if training and validation part have fewer than few_images."
+            f"Accuracy is measured on the {alone.n:,} {part} images alone: only heads on frozen features are cross-validated "
+            "over all images, and only if there are fewer training and validation images than few_images."
         )
         return Conclusion("out_of_fold", text)
     n, repeats = int(result.estimable.sum()), len(result.predicted)
-    balanced, ends = result.balanced_accuracy
-    ratio = np.ptp(alone.accuracy_ci95) / np.ptp(result.accuracy_ci95)
+    (accuracy, ci95), (balanced, balanced_ci95) = result.accuracy, result.balanced_accuracy
+    ratio = np.ptp(alone.accuracy_ci95) / np.ptp(ci95)
     text = (
         f"Cross-validated over {wording.count(n, 'image')} ({result.folds} folds, {wording.count(repeats, 'repeat')}), heads "
-        f"on frozen features classify {wording.percent(result.accuracy)} correctly (95% interval "
-        f"{wording.interval(*result.accuracy_ci95)}); the balanced accuracy is {wording.percent(balanced)} "
-        f"({wording.interval(*ends)}). Each head was trained on {1 - 1 / result.folds:.0%} of the images. The interval from "
+        f"on frozen features classify {wording.percent(accuracy)} correctly (95% interval "
+        f"{wording.interval(*ci95)}); the balanced accuracy is {wording.percent(balanced)} "
+        f"({wording.interval(*balanced_ci95)}). Each head was trained on {1 - 1 / result.folds:.0%} of the images. The interval from "
         f"the {alone.n:,} {part} images alone is {ratio:.1f} times as wide: {wording.interval(*alone.accuracy_ci95)}."
     )
     left_out = [class_names[label] for label in np.unique(result.labels[~result.estimable])]
@@ -187,12 +187,21 @@ def out_of_fold(result: OutOfFold | None, alone: Score, part: str, class_names: 
         "n": n,
         "folds": result.folds,
         "repeats": repeats,
-        "accuracy": result.accuracy,
+        "accuracy": accuracy,
         "left_out": left_out,
     }
-    numbers |= {"accuracy_ci95": result.accuracy_ci95, "accuracies": result.accuracies.tolist()}
-    numbers |= {"balanced_accuracy": balanced, "balanced_accuracy_ci95": ends, "times_as_wide": float(ratio)}
-    return Conclusion("out_of_fold", text, numbers, f"Wilson's interval by groups, {n:,} images")
+    numbers |= {"accuracy_ci95": ci95, "accuracies": result.accuracies.tolist()}
+    numbers |= {
+        "balanced_accuracy": balanced,
+        "balanced_accuracy_ci95": balanced_ci95,
+        "times_as_wide": float(ratio),
+    }
+    return Conclusion(
+        "out_of_fold",
+        text,
+        numbers,
+        f"Nadeau and Bengio's corrected variance in Wilson's interval, {n:,} images",
+    )
 
 
 def fine_tuning(

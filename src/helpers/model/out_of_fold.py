@@ -26,7 +26,7 @@ class OutOfFold:
         together: number of each image's group, `[N] int64`; a group is never split.
         probabilities: mean over the repeats, `float32 [N, K]`.
         predicted: of each repeat, `[R, N] int64`.
-        folds: number of folds.
+        fold: number of the fold in which each repeat predicts an image, `[R, N] int64`.
         estimable: `bool [N]`; False for the images of a class that a fold held completely, because all its images are in
             one group. No head that could know the class has predicted them.
     """
@@ -35,13 +35,13 @@ class OutOfFold:
     together: np.ndarray
     probabilities: np.ndarray
     predicted: np.ndarray
-    folds: int
+    fold: np.ndarray
     estimable: np.ndarray
 
     @property
-    def correct(self) -> np.ndarray:
-        """The fraction of the repeats in which each estimable image is classified correctly, `[≤ N] float64`."""
-        return (self.predicted == self.labels).mean(axis=0)[self.estimable]
+    def folds(self) -> int:
+        """The number of folds."""
+        return int(self.fold.max()) + 1
 
     @property
     def accuracies(self) -> np.ndarray:
@@ -49,19 +49,21 @@ class OutOfFold:
         return (self.predicted == self.labels)[:, self.estimable].mean(axis=1)
 
     @property
-    def accuracy(self) -> float:
-        """The mean accuracy of a head, which is that of a single one and not of the averaged probabilities."""
-        return float(self.correct.mean())
-
-    @property
-    def accuracy_ci95(self) -> tuple[float, float]:
-        """The 95% interval of `accuracy`, from `mean_with_interval`."""
-        return mean_with_interval(self.correct, self.together[self.estimable])[1]
+    def accuracy(self) -> tuple[float, tuple[float, float]]:
+        """The mean accuracy of a head and its 95% interval; not that of the averaged probabilities."""
+        return self._scored(None)
 
     @property
     def balanced_accuracy(self) -> tuple[float, tuple[float, float]]:
-        """The mean accuracy of the classes, and its 95% interval."""
-        return mean_with_interval(self.correct, self.together[self.estimable], self.labels[self.estimable])
+        """The mean accuracy of the classes and its 95% interval."""
+        return self._scored(self.labels[self.estimable])
+
+    def _scored(self, classes: np.ndarray | None) -> tuple[float, tuple[float, float]]:
+        """Return the mean over the estimable images and its interval."""
+        correct = (self.predicted == self.labels)[:, self.estimable]
+        return mean_with_interval(
+            correct, self.fold[:, self.estimable], self.together[self.estimable], classes
+        )
 
     def save(self, path: Path, **further: np.ndarray | int) -> None:
         """Write the predictions as an `.npz` with `index`, the row of each image, and other arrays."""
@@ -105,28 +107,29 @@ def cross_validated(
             "Images of a single group, or one of each class, cannot be cross-validated.",
             "add images that are not copies of each other, or set few_images to 0",
         )
-    mean, predicted, estimable = 0.0, np.empty((repeats, len(labels)), np.int64), np.ones(len(labels), bool)
+    probabilities: list[np.ndarray] = []
+    fold, estimable = np.empty((repeats, len(labels)), np.int64), np.ones(len(labels), bool)
     for repeat in range(repeats):
-        for train, test in _split(labels, together, folds, seed + repeat):
-            probabilities = fit_predict(train, test)
-            if np.ndim(mean) == 0:
-                mean = np.zeros((len(labels), probabilities.shape[1]), np.float32)
-            mean[test] += probabilities / repeats
-            predicted[repeat, test] = probabilities.argmax(axis=1)
+        parts = []
+        for number, (train, test) in enumerate(_split(labels, together, folds, seed + repeat)):
+            parts.append((test, fit_predict(train, test)))
+            fold[repeat, test] = number
             estimable &= ~np.isin(labels, np.setdiff1d(labels[test], labels[train]))
+        order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+        probabilities.append(np.concatenate([values for _, values in parts])[order])
     if not estimable.any():
         raise OsemnError(
             "Every class has a single group of images, so none can be learned from the others.",
             "group the images by something that is not the class, or set few_images to 0",
         )
-    return OutOfFold(labels, together, mean, predicted, folds, estimable)
+    predicted, mean = np.argmax(probabilities, axis=2), np.mean(probabilities, axis=0)
+    return OutOfFold(labels, together, mean, predicted, fold, estimable)
 
 
 def _split(labels: np.ndarray, together: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, ...]]:
     """Return the training and test rows of each fold."""
-    single = len(np.unique(together)) == len(
-        together
-    )  # StratifiedKFold is faster, and its classes are more even
+    # without groups, StratifiedKFold is faster and its classes are more even
+    single = len(np.unique(together)) == len(together)
     splitter = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a class with fewer images than folds is missing in some test folds only
         warnings.filterwarnings("ignore", message="The least populated class")
@@ -134,42 +137,46 @@ def _split(labels: np.ndarray, together: np.ndarray, folds: int, seed: int) -> l
 
 
 def mean_with_interval(
-    correct: np.ndarray, together: np.ndarray, classes: np.ndarray | None = None
+    correct: np.ndarray, fold: np.ndarray, together: np.ndarray, classes: np.ndarray | None = None
 ) -> tuple[float, tuple[float, float]]:
-    """Return an accuracy and its 95% interval, for images that come in groups; with classes, the balanced accuracy.
+    """Return a cross-validated accuracy and its 95% interval; with classes, the balanced accuracy.
 
-    The interval is Wilson's for an effective number of images: the binomial variance divided by the variance between
-    groups. It is at most the number of images, although averaging over repeats and folds makes the variance smaller than
-    binomial: folds share their training images, and repeats all images, which adds a variance that cannot be estimated.
-    Student's t replaces the normal quantile where there are few groups.
+    Folds share their training images, and repeats share all images, so that their accuracies depend on each other. The
+    interval is Wilson's for an effective number of images, at most N, which follows from the corrected resampled variance
+    of Nadeau and Bengio: the variance between folds times 1 / (number of folds in all repeats) + 1 / (folds − 1). It is
+    an interval of the accuracy of heads trained on the images of all folds but one. `benchmarks/coverage_of_folds.py`
+    compares its coverage with that of others.
 
-    Source: N. Dean and M. Pagano (2015), "Evaluating confidence interval methods for binomial proportions in clustered
-    surveys", Journal of Survey Statistics and Methodology 3.
+    Source: C. Nadeau and Y. Bengio (2003), "Inference for the generalization error", Machine Learning 52.
 
     Args:
-        correct: fraction of its repeats in which each image is classified correctly, `[N] float64`.
-        together: number of each image's group, `[N] int64`.
+        correct: whether each image is classified correctly in each repeat, `[R, N] bool`.
+        fold: number of its fold in each repeat, `[R, N] int64`.
+        together: number of its group, `[N] int64`. If all images are classified correctly, folds do not differ, and each
+            group counts as one image.
         classes: true classes, `[N] int64`, each of which counts the same; None counts each image the same.
     """
-    n, groups = len(correct), np.unique(together, return_inverse=True)[1]
+    n, folds = len(together), int(fold.max()) + 1
     strata = np.zeros(n, np.int64) if classes is None else np.unique(classes, return_inverse=True)[1]
     sizes = np.bincount(strata)
-    weights = (n / (len(sizes) * sizes))[strata]
-    means = np.bincount(strata, correct) / sizes
+    weights, means = (n / (len(sizes) * sizes))[strata], np.bincount(strata, correct.mean(axis=0)) / sizes
     estimate = float(means.mean())
-    residuals = np.bincount(groups, weights * (correct - means[strata]))
-    count = len(residuals)
-    between = count / max(count - 1, 1) * float(residuals @ residuals) / n**2
-    binomial = estimate * (1 - estimate) / n
-    within = np.bincount(groups, weights)
-    least = float(within @ within) / n if binomial == 0 else float(weights @ weights) / n
-    effect = max(least, between / binomial) if binomial else least
-    quantile = float(stats.t.ppf(0.975, max(count - 1, 1)))
-    return estimate, _wilson(estimate, n / effect, quantile)
+    numbers = (fold + folds * np.arange(len(fold))[:, None]).ravel()
+    totals = np.bincount(numbers, (weights * (correct - means[strata])).ravel())
+    counts = np.bincount(numbers)
+    deviations = totals[counts > 0] / counts[counts > 0]
+    variance = (1 / len(deviations) + 1 / (folds - 1)) * float(deviations.var(ddof=1))
+    binomial = estimate * (1 - estimate)
+    if binomial:
+        effective = binomial / max(variance, binomial * float(weights @ weights) / n**2)
+    else:
+        of_groups = np.bincount(np.unique(together, return_inverse=True)[1], weights)
+        effective = n**2 / float(of_groups @ of_groups)
+    return estimate, wilson(estimate, effective, float(stats.t.ppf(0.975, len(deviations) - 1)))
 
 
-def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
-    """Return Wilson's interval of a proportion for a number of images that need not be whole."""
+def wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    """Return Wilson's interval of a proportion for a number of images that may be a fraction, and a quantile."""
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     return max(centre - half, 0.0), min(centre + half, 1.0)
