@@ -1,12 +1,14 @@
 """How often do intervals around an out-of-fold accuracy hold the true accuracy? Several methods, sizes and data.
 
-    .venv/bin/python benchmarks/coverage_of_folds.py [--draws 500]
+    .venv/bin/python benchmarks/coverage_of_folds.py [--draws 500] [--settings …] [--sizes …]
 
 Each draw takes N images, cross-validates logistic regression with five folds and three repeats, and compares the
-intervals with the true accuracy, measured on 6,000 other images: of the head trained on all N images, and of the
-heads of the folds. Data: Gaussian classes; the same in groups of four images that resemble each other; frozen features of
-Fashion-MNIST (64 principal components) from the quick run of 01 and 03. Nested cross-validation is much slower, so it
-has 100 draws, no groups and N = 60 only. Writes benchmarks/results/coverage_of_folds.json.
+intervals with the true accuracy, measured on 6,000 other images: of the heads of the folds (`true_folds`), which is what
+they estimate, and of a head trained on all N images (`true_full`). Data: Gaussian classes; the same in groups of four
+images that resemble each other; the same with classes of 10 : 5 : 3 : 2; frozen features of Fashion-MNIST (64 principal
+components) from the quick run of 01 and 03. `nadeau_bengio_wilson` is the interval of `helpers.model.out_of_fold`. Nested
+cross-validation is much slower, so it has five repeats, 100 draws, no groups and N = 60 only. Results are added to those in
+benchmarks/results/coverage_of_folds.json.
 """
 
 import argparse
@@ -82,9 +84,8 @@ class FashionMNIST:
     def sample(self, n: int, generator: np.random.Generator) -> tuple[Draw, Draw]:
         """Return N images and the others."""
         order = generator.permutation(len(self.labels))
-        turn = np.empty(
-            len(order), np.int64
-        )  # number of an image within its class, so that classes are equally frequent
+        # its number within its class, so that classes are equally frequent
+        turn = np.empty(len(order), np.int64)
         for label in range(10):
             mine = self.labels[order] == label
             turn[mine] = np.arange(mine.sum())
