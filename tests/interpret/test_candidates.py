@@ -78,8 +78,7 @@ def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):
 
 
 def test_candidate_that_was_not_trained_or_does_not_exist_is_refused(project):
-    values = {"dataset": "digits", "profile": "tiny", "seed": 0, "neighbour_samples": 100, "grid_images": 6}
-    values |= {"label_agreement": 0.9, "candidate": "tuned"}
+    values = {"dataset": "digits", "profile": "tiny", "seed": 0, "grid_images": 6, "candidate": "tuned"}
     with pytest.raises(MissingInputError, match="01_acquire has not been run"):
         Run.start("07_evaluation", values)
     with pytest.raises(UsageError, match=r"'candidate' = 'tunned'(?s:.)*baseline_cnn"):

@@ -1,9 +1,8 @@
-"""Error analysis detects what was planted: confident mistakes, label errors, a bad slice."""
+"""Error analysis detects what was planted: confident mistakes, a bad slice."""
 
 import numpy as np
 import pytest
 
-from helpers.errors import OsemnError
 from helpers.interpret import error_analysis
 
 ONE_CLASS = np.zeros(8_000, np.int64)
@@ -15,36 +14,6 @@ def test_mistakes_are_ordered_by_confidence_and_by_how_close_they_were():
     assert error_analysis.confident_mistakes(probabilities, labels, 5).tolist() == [3, 0, 4, 2]
     assert error_analysis.near_misses(probabilities, labels, 2).tolist() == [2, 4]
     assert error_analysis.confident_mistakes(probabilities, labels, 1).tolist() == [3]
-
-
-def test_planted_label_errors_are_found_and_correct_labels_are_not():
-    generator = np.random.default_rng(0)
-    centres = 5 * np.eye(3)
-    train_labels = np.arange(300) % 3
-    train = centres[train_labels] + 0.3 * generator.normal(size=(300, 3))
-    labels = np.arange(60) % 3
-    embeddings = centres[labels] + 0.3 * generator.normal(size=(60, 3))
-    carried = labels.copy()
-    carried[[7, 20]] = (carried[[7, 20]] + 1) % 3
-    result = error_analysis.possible_label_errors(embeddings, carried, labels, train, train_labels)
-    rows = result["index"]
-    assert sorted(rows) == [7, 20]
-    assert (result["suggested"] == labels[rows]).all()
-    assert (result["predicted"] == labels[rows]).all()
-    assert (result["label"] == carried[rows]).all()
-    assert (result["agreement"] >= 0.9).all()
-
-
-def test_all_training_images_are_neighbours_if_there_are_fewer_than_ten():
-    rows = np.ones((4, 2))
-    result = error_analysis.possible_label_errors(
-        rows[:1], np.zeros(1, int), np.zeros(1, int), rows, np.ones(4, int)
-    )
-    assert (result["suggested"].item(), result["agreement"].item()) == (1, 1.0)
-    with pytest.raises(OsemnError, match="no training images"):
-        error_analysis.possible_label_errors(
-            rows[:1], np.zeros(1, int), np.zeros(1, int), rows[:0], np.ones(0, int)
-        )
 
 
 def test_slices_cover_every_image_once_and_detect_the_planted_gap():

@@ -146,9 +146,9 @@ def test_labels_to_check_are_counted(metrics):
         (lesson,) = [one for one in post_mortem.lessons(metrics) if one.heading == "Labels to check"]
         return lesson.texts[0]
 
-    assert labels().startswith("9 test labels (2.5%) disagree with nearly all of their nearest neighbours")
+    assert labels().startswith("9 test labels (2.5%) contradict the predictions so clearly")
     metrics[TESTED]["doubtful_labels"] = 0
-    assert labels().startswith("No test label disagrees")
+    assert labels().startswith("No test label contradicts")
 
 
 @pytest.mark.parametrize(("accuracy", "n"), [(0.7, 10_000), (0.92, 1_000), (0.98, 360)])

@@ -1,13 +1,10 @@
-"""Error analysis: the most confident mistakes, possible label errors, and accuracy in slices of the data."""
+"""Error analysis: the most confident mistakes, and accuracy in slices of the data."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
-from sklearn.neighbors import NearestNeighbors
 
-from helpers.errors import OsemnError
 from helpers.scoring import LEVEL, wilson_interval
 
 
@@ -31,55 +28,6 @@ def near_misses(probabilities: np.ndarray, labels: np.ndarray, top: int) -> np.n
     rows = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     margin = probabilities[rows].max(axis=1) - probabilities[rows, labels[rows]]
     return rows[np.argsort(margin, kind="stable")][:top]
-
-
-def possible_label_errors(
-    embeddings: np.ndarray,
-    labels: np.ndarray,
-    predicted: np.ndarray,
-    train_embeddings: np.ndarray,
-    train_labels: np.ndarray,
-    *,
-    neighbours: int = 10,
-    agreement: float = 0.9,
-) -> pd.DataFrame:
-    """Return the images whose nearest training images nearly all have another label, highest agreement first.
-
-    Args:
-        embeddings: `float32 [N, D]`, such as the input of a network's last layer.
-        labels: `[N] int64`.
-        predicted: `[N] int64`, the model's predictions.
-        train_embeddings: `float32 [M, D]` of training images, from the same network.
-        train_labels: `[M] int64`.
-        neighbours: number of nearest training images by cosine distance; all if there are fewer.
-        agreement: fraction of them that must have the same other label.
-
-    Returns:
-        Columns `index` (row of the image), `label`, `suggested` (the most frequent label of its neighbours), `agreement`
-        (fraction of the neighbours with that label), `predicted`.
-
-    Raises:
-        OsemnError: there are no training images.
-
-    Example:
-        `error_analysis.possible_label_errors(embeddings, test.labels, predicted, train_embeddings, train.labels)`
-    """
-    neighbours = min(neighbours, len(train_embeddings))
-    if not neighbours:
-        raise OsemnError("There are no training images to compare with.", "set neighbour_samples above 0")
-    index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(_unit(train_embeddings))
-    near = train_labels[index.kneighbors(_unit(embeddings), return_distance=False)]
-    classes = int(max(labels.max(initial=0), train_labels.max(initial=0))) + 1
-    votes = np.stack([(near == number).sum(axis=1) for number in range(classes)], axis=1)
-    suggested, agreeing = votes.argmax(axis=1), votes.max(axis=1) / neighbours
-    rows = np.flatnonzero((suggested != labels) & (agreeing >= agreement))
-    rows = rows[np.argsort(-agreeing[rows], kind="stable")]
-    columns = {"index": rows, "label": labels[rows], "suggested": suggested[rows]}
-    return pd.DataFrame({**columns, "agreement": agreeing[rows], "predicted": predicted[rows]})
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True)

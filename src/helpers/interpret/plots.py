@@ -213,20 +213,22 @@ def mistakes(part: data.Dataset, rows: np.ndarray, probabilities: np.ndarray, or
 
 
 def possible_label_errors(part: data.Dataset, errors: pd.DataFrame, most: int) -> Figure:
-    """Return images whose nearest training images have another label, at most `most` of them.
+    """Return images whose label is possibly an error, at most `most` of them.
+
+    Args:
+        part: the images that were judged.
+        errors: from `helpers.model.label_errors.possible_label_errors`.
+        most: number of images.
 
     Example:
-        `plots.possible_label_errors(test, errors, grid_images)`
+        `plots.possible_label_errors(test, label_errors, grid_images)`
     """
     drawn, names = errors.head(most), [figures.label(name, _SHORT) for name in part.class_names]
     titles = [
-        f"#{index}\nlabel {names[label]}\nneighbours {names[suggested]}"
+        f"#{index}\nlabel {names[label]}\nsuggested {names[suggested]}"
         for index, label, suggested in drawn[["index", "label", "suggested"]].to_numpy()
     ]
-    images, nothing = (
-        part.images[drawn["index"]],
-        "No label contradicts those of the nearest training images.",
-    )
-    figure = figures.image_grid(images, titles, columns=6, cell=1.7, nothing=nothing)
-    alt = f"{len(drawn)} of {len(errors)} images whose label contradicts nearly all of their nearest training images."
+    nothing = "No label contradicts the predictions."
+    figure = figures.image_grid(part.images[drawn["index"]], titles, columns=6, cell=1.7, nothing=nothing)
+    alt = f"{len(drawn)} of {len(errors)} images whose label contradicts the predictions, least probable label first."
     return figures.with_alt(figure, alt) if len(drawn) else figure

@@ -9,6 +9,7 @@ from helpers import wording
 from helpers.model import training
 from helpers.model.baselines import Result
 from helpers.model.fine_tuning import FROZEN, FineTuned
+from helpers.model.out_of_fold import OutOfFold
 from helpers.model.transfer import HeadResult
 from helpers.scoring import Comparison, Score, compare
 from helpers.series.conclusions import Conclusion
@@ -149,6 +150,58 @@ def augmented_views(
         f"{plain.title} changes by {_difference(gain)}."
     )
     return Conclusion("augmented_views", text, {"views": views, **gain.as_metrics()}, _mcnemar(labels))
+
+
+def out_of_fold(result: OutOfFold | None, alone: Score, part: str, class_names: Sequence[str]) -> Conclusion:
+    """Conclude how accurate heads on frozen features are by cross-validation over all images, if there are few.
+
+    Args:
+        result: of the cross-validation; None if there was none.
+        alone: the score on a single part of the images, for comparison.
+        part: its name, such as `validation`.
+        class_names: names by label.
+
+    Example:
+        `run.conclude(conclusions.out_of_fold(few, row.score, "validation", validation.class_names))`
+    """
+    if result is None:
+        text = (
+            f"Accuracy is measured on the {alone.n:,} {part} images alone: only heads on frozen features are cross-validated "
+            "over all images, and only if there are fewer training and validation images than few_images."
+        )
+        return Conclusion("out_of_fold", text)
+    n, repeats = int(result.estimable.sum()), len(result.predicted)
+    (accuracy, ci95), (balanced, balanced_ci95) = result.accuracy, result.balanced_accuracy
+    ratio = np.ptp(alone.accuracy_ci95) / np.ptp(ci95)
+    text = (
+        f"Cross-validated over {wording.count(n, 'image')} ({result.folds} folds, {wording.count(repeats, 'repeat')}), heads "
+        f"on frozen features classify {wording.percent(accuracy)} correctly (95% interval "
+        f"{wording.interval(*ci95)}); the balanced accuracy is {wording.percent(balanced)} "
+        f"({wording.interval(*balanced_ci95)}). Each head was trained on {1 - 1 / result.folds:.0%} of the images. The interval from "
+        f"the {alone.n:,} {part} images alone is {ratio:.1f} times as wide: {wording.interval(*alone.accuracy_ci95)}."
+    )
+    left_out = [class_names[label] for label in np.unique(result.labels[~result.estimable])]
+    if left_out:
+        text += f" Left out: {wording.listing(left_out)}, as all images of {'it' if len(left_out) < 2 else 'each'} are in one group."
+    numbers = {
+        "n": n,
+        "folds": result.folds,
+        "repeats": repeats,
+        "accuracy": accuracy,
+        "left_out": left_out,
+    }
+    numbers |= {"accuracy_ci95": ci95, "accuracies": result.accuracies.tolist()}
+    numbers |= {
+        "balanced_accuracy": balanced,
+        "balanced_accuracy_ci95": balanced_ci95,
+        "times_as_wide": float(ratio),
+    }
+    return Conclusion(
+        "out_of_fold",
+        text,
+        numbers,
+        f"Nadeau and Bengio's corrected variance in Wilson's interval, {n:,} images",
+    )
 
 
 def fine_tuning(

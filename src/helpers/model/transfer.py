@@ -1,5 +1,6 @@
 """Transfer learning: a small head on the features of a frozen backbone, and both as one model."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -9,7 +10,7 @@ from keras import Model, layers
 
 from helpers import scoring
 from helpers.errors import OsemnError, UsageError
-from helpers.model import training
+from helpers.model import out_of_fold, training
 from helpers.model.backbones import features
 from helpers.model.weight_averaging import NormStatistics
 from helpers.obtain import data
@@ -158,11 +159,54 @@ def fit_head(
             raise OsemnError(f"{len(rows)} rows of features for {len(wanted)} labels.", "extract them again")
     NormStatistics(top, views[0], settings.batch_size, len(labels)).recompute()
     rows = FeatureBatches(views, labels, settings.batch_size, settings.seed)
-    schedule = training.one_cycle(settings.learning_rate, settings.epochs * len(rows))
-    optimizer = keras.optimizers.Adam(schedule)
-    top.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    _compile(top, len(rows), settings)
     held = {"validation_data": held_out, "validation_batch_size": 1_024}
-    return training.fit_compiled(top, rows, epochs=settings.epochs, **held)
+    # FeatureBatches shuffles; Keras would shuffle again, by the global generator
+    return training.fit_compiled(top, rows, epochs=settings.epochs, shuffle=False, **held)
+
+
+def _compile(top: Model, steps: int, settings: HeadSettings) -> None:
+    """Compile a head for a training with that many steps in an epoch."""
+    optimizer = keras.optimizers.Adam(training.one_cycle(settings.learning_rate, settings.epochs * steps))
+    top.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+def fold_trainer(
+    views: Sequence[np.ndarray], labels: np.ndarray, num_classes: int, settings: HeadSettings
+) -> out_of_fold.FitPredict:
+    """Return a function that trains a head on some images, as `fit_head` does, and predicts others by their first view.
+
+    Every head starts from the same weights. It is compiled once for all folds of a size, as compiling takes longer than
+    training on few images.
+
+    Args:
+        views: one array of features `float32 [N, F]` for each view of the images; the first is of the original images.
+        labels: `[N] int64`.
+        num_classes: number of classes.
+        settings: of the training.
+
+    Example:
+        `fit_predict = transfer.fold_trainer([values], train.labels, train.num_classes, settings)`
+    """
+
+    @functools.cache
+    def compiled(steps: int) -> tuple[Model, list[np.ndarray]]:
+        top = head(views[0].shape[1], num_classes, settings.units, settings.dropout, settings.seed)
+        _compile(top, steps, settings)
+        training.build_optimizer(top)
+        return top, [variable.numpy() for variable in (*top.variables, *top.optimizer.variables)]
+
+    def fit_predict(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        seen = [view[train] for view in views]
+        rows = FeatureBatches(seen, labels[train], settings.batch_size, settings.seed)
+        top, first = compiled(len(rows))
+        for variable, value in zip((*top.variables, *top.optimizer.variables), first, strict=True):
+            variable.assign(value)
+        _start_from_statistics(top, seen)
+        training.fit_compiled(top, rows, epochs=settings.epochs, shuffle=False)
+        return head_probabilities(top, views[0][test])
+
+    return fit_predict
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +307,11 @@ def train_on_features(
 
 def head_labels(top: Model, values: np.ndarray) -> np.ndarray:
     """Predict labels, `[N] int64`, from features, `float32 [N, F]`."""
+    return head_probabilities(top, values).argmax(axis=1)
+
+
+def head_probabilities(top: Model, values: np.ndarray) -> np.ndarray:
+    """Predict probabilities, `float32 [N, K]`, from features, `float32 [N, F]`."""
     # called, not `predict`, which would compile again for each head; TensorFlow warns of that
     chunks = (values[start : start + 1_024] for start in range(0, len(values), 1_024))
-    return np.concatenate([np.asarray(top(chunk, training=False)).argmax(axis=1) for chunk in chunks])
+    return np.concatenate([np.asarray(top(chunk, training=False)) for chunk in chunks])

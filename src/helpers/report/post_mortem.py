@@ -63,13 +63,11 @@ def _labels(logged: Mapping[str, Any]) -> tuple[str, ...]:
     if count is None:
         return ()
     if not count:
-        return (
-            "No test label disagrees with the labels of its nearest neighbours among the training images.",
-        )
+        return ("No test label contradicts the predictions so clearly that it may be an error.",)
     return (
-        f"{count:,} test labels ({percent(count / n)}) disagree with nearly all of their nearest neighbours in a sample of the "
-        "training images, by the champion's own features. These may be label errors or errors of the champion. They are listed in "
-        "doubtful_labels.csv for a manual check; none was changed or removed, so every accuracy here includes them.",
+        f"{count:,} test labels ({percent(count / n)}) contradict the predictions so clearly that the label may be an error; the "
+        "champion may also be wrong. They are listed in doubtful_labels.csv for a manual check; none was changed or removed, so "
+        "every accuracy here includes them.",
     )
 
 

@@ -129,6 +129,9 @@ class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     epochs: Epochs
     batch_size: BatchSize
     learning_rate: LearningRate
+    few_images: Annotated[int, Field(ge=0, le=100_000)]
+    folds: Annotated[int, Field(ge=2, le=20)]
+    repeats: Annotated[int, Field(ge=1, le=100)]
 
 
 class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
@@ -173,9 +176,7 @@ class EvaluationParameters(Parameters, notebook="07_evaluation"):
     """Parameters of 07_evaluation."""
 
     candidate: Literal[tuple(stages.CANDIDATES)]
-    neighbour_samples: Annotated[int, Field(ge=10, le=1_000_000)]
     grid_images: Annotated[int, Field(ge=1, le=100)]
-    label_agreement: Annotated[float, Field(gt=0.5, le=1.0)]
 
 
 class GradCamParameters(Parameters, notebook="08_grad_cam"):
