@@ -202,7 +202,7 @@ def fold_trainer(
         top, first = compiled(len(rows))
         for variable, value in zip((*top.variables, *top.optimizer.variables), first, strict=True):
             variable.assign(value)
-        _start_from_statistics(top, seen)
+        NormStatistics(top, seen[0], settings.batch_size, len(train)).recompute()
         training.fit_compiled(top, rows, epochs=settings.epochs, shuffle=False)
         return head_probabilities(top, views[0][test])
 
