@@ -24,7 +24,7 @@ import quick_run
 from helpers import paths, scoring
 from helpers.model import fine_tuning, training, transfer
 from helpers.model.backbones import blocks, features, fold_batch_norm
-from helpers.obtain import data, splits
+from helpers.obtain import splits
 from helpers.series import manifests, profiles, runs, seeds
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "fine_tuning.json"

@@ -23,20 +23,19 @@ SIDE = 64
 """Height and width of thumbnails in pixels."""
 SIGNATURE_BYTES = 64
 LIKENESS = (
-    0.6  # correlation of detail: copies of photographs have 0.65 and more, other photographs 0.42 and less
+    0.5  # correlation of detail: made copies of photographs have more, different photographs at most 0.45
 )
-CLOSE = 0.985  # of images that look like many others, such as solar cells: different ones reach 0.98
+CLOSE = 0.99  # of images that look like many others, such as solar cells: different ones reach 0.986
 MANY = 50  # images joined by likeness: more are a kind of image rather than copies of one
 _FLAT = 0.5  # standard deviation of the waves of luma, in grey values; less is noise of JPEG
 _WAVES = 10  # cosine waves along each side
 _LUMA_WAVES, _COLOUR_WAVES = 44, 10  # the lowest, without the mean of the luma; 44 + 2 · 10 bytes
-_YCC = np.array(
-    [[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32
-)  # ITU-R BT.601
+# luma and two differences of colour (ITU-R BT.601)
+_YCC = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
 _FAR, _FAR_ALIGNED = (
     0.4,
     0.25,
-)  # squared distances: nearly all made copies are nearer, before and after alignment
+)  # squared distances; nearly all made copies are nearer, before and after alignment
 _CANDIDATES, _MOST_CANDIDATES = 40, 4_000_000  # per image and in all, to be aligned by their signatures
 _COMPARED, _MOST_COMPARED = 10, 200_000  # per image and in all, to be compared by their pixels
 _BLOCK = 1024  # signatures or pairs at a time: bounds memory

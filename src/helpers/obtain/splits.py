@@ -233,6 +233,25 @@ def crossing(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
+def shared_with_training(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the test images that have a copy or group member in the training or validation part.
+
+    Columns: `row` (of the test image among the test images) and `training_row` (of the first such image in its part's file).
+
+    Args:
+        table: with the columns `together`, `part` and `row`.
+
+    Example:
+        `shared = splits.shared_with_training(index)`
+    """
+    test = table["part"] == "test"
+    others = table[~test].drop_duplicates("together").set_index("together")["row"]
+    shared = table[test & table["together"].isin(others.index)]
+    return pd.DataFrame({"row": shared["row"], "training_row": shared["together"].map(others)}).reset_index(
+        drop=True
+    )
+
+
 def random_split_leak(table: pd.DataFrame, fraction: float, seeds: int = 20) -> np.ndarray:
     """Return how many test images of a plain stratified split would have a copy or group member in training.
 
