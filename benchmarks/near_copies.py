@@ -72,19 +72,20 @@ def changed(image: Image.Image, change: str, generator: np.random.Generator) -> 
     return Image.open(content)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Return the images in a folder, one of each content."""
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    return list({hashlib.sha256(path.read_bytes()).digest(): path for path in files}.values())
+
+
 def search(thumbnails: list[np.ndarray]) -> copies.NearCopies:
     """Return the near copies among thumbnails."""
     return copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
 
 
-def measured(folder: Path, made: int) -> dict[str, object]:
+def measured(name: str, folder: Path, made: int) -> dict[str, object]:
     """Return the numbers of a set."""
-    files = {
-        hashlib.sha256(path.read_bytes()).digest(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    files = [path for path in files.values() if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    files = image_files(folder)
     thumbnails = [thumbnail(opened(path)) for path in files]
     started = perf_counter()
     inside = search(thumbnails)
@@ -117,14 +118,14 @@ def measured(folder: Path, made: int) -> dict[str, object]:
             sum((row, n + number) in pairs for number, row in enumerate(rows.tolist())),
             len(rows),
         ]
-        print(folder.name, change, result["found"][change], flush=True)
+        print(name, change, result["found"][change], flush=True)
     return result
 
 
 def growth(folders: list[Path], count: int) -> dict[str, float]:
     """Return the cost of a search among `count` crops of photographs, each of 40 to 70 % of a side."""
     generator = np.random.default_rng(0)
-    images = [opened(path) for folder in folders for path in sorted(folder.rglob("*.jpg"))]
+    images = [opened(path) for folder in folders for path in image_files(folder)]
     thumbnails = np.empty((count, copies.SIDE, copies.SIDE, 3), np.uint8)
     for row in range(count):
         image = images[row % len(images)]
@@ -162,7 +163,7 @@ def main() -> None:
     file = paths.project_root() / "benchmarks" / "results" / "near_copies.json"
     result = {"cpu": runs.cpu_name(), "cores": os.cpu_count(), "sets": {}}
     for name, folder in folders.items():
-        result["sets"][name] = measured(folder, given.copies)
+        result["sets"][name] = measured(name, folder, given.copies)
         manifests.write_json(file, result)
     if given.signatures:
         result["growth"] = growth(list(folders.values()), given.signatures)
