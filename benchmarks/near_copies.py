@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/near_copies.py NAME=FOLDER … [--copies 1000] [--signatures 100000]
 
 Each folder holds images of one set, in any sub-folders. Files with the same bytes count once. Copies are made of images of
-at least 48 pixels, drawn with a seed: mirrored, flipped, resized by 0.5 to 2, JPEG quality 50, cropped by up to 5 % of each
-side, brightness ± 10 %, and all of it together. A pair within the set that is taken for a copy is listed with its paths, to
+at least 48 pixels, drawn with a seed: mirrored, flipped, resized by 0.5 to 2, JPEG quality 50, cropped by up to 5% of each
+side, brightness ± 10%, and all of it together. A pair within the set that is taken for a copy is listed with its paths, to
 be looked at: sets have true copies. Writes benchmarks/results/near_copies.json.
 """
 
@@ -112,8 +112,8 @@ def measured(name: str, folder: Path, made: int) -> dict[str, object]:
     for change in CHANGES:
         rows = generator.choice(large, min(made // len(CHANGES), len(large)), replace=False)
         copied = [thumbnail(changed(opened(files[row]), change, generator).convert("RGB")) for row in rows]
-        found = search(thumbnails + copied)
-        pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+        near = search(thumbnails + copied)
+        pairs = set(zip(near.first.tolist(), near.second.tolist(), strict=True))
         result["found"][change] = [
             sum((row, n + number) in pairs for number, row in enumerate(rows.tolist())),
             len(rows),
@@ -123,7 +123,7 @@ def measured(name: str, folder: Path, made: int) -> dict[str, object]:
 
 
 def growth(folders: list[Path], count: int) -> dict[str, float]:
-    """Return the cost of a search among `count` crops of photographs, each of 40 to 70 % of a side."""
+    """Return the cost of a search among `count` crops of photographs, each of 40 to 70% of a side."""
     generator = np.random.default_rng(0)
     images = [opened(path) for folder in folders for path in image_files(folder)]
     thumbnails = np.empty((count, copies.SIDE, copies.SIDE, 3), np.uint8)
@@ -137,14 +137,14 @@ def growth(folders: list[Path], count: int) -> dict[str, float]:
     signatures = [copies.signature(one) for one in thumbnails]
     signed = perf_counter() - started
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = copies.near(signatures, thumbnails.__getitem__)
+    near = copies.near(signatures, thumbnails.__getitem__)
     return {
         "signatures": count,
         "microseconds_a_signature": 1e6 * signed / count,
         "seconds": perf_counter() - started - signed,
         "added_memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
-        "pairs": len(found),
-        "capped": found.capped,
+        "pairs": len(near),
+        "capped": near.capped,
     }
 
 

@@ -37,7 +37,7 @@ def compressed(image: Image.Image) -> Image.Image:
 
 
 def cropped(image: Image.Image) -> Image.Image:
-    return image.crop((8, 0, 160, 133))  # 5 % of one side and of another
+    return image.crop((8, 0, 160, 133))  # 5% of one side and of another
 
 
 CHANGES = {

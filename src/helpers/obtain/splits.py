@@ -88,11 +88,11 @@ def hold_out(
     """
     _check_fraction(fraction)
     present, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    found, groups, sizes = np.unique(together, return_inverse=True, return_counts=True)
+    numbers, groups, sizes = np.unique(together, return_inverse=True, return_counts=True)
     if sizes.max(initial=1) == 1:
         return stratified_split(labels, fraction, seed)
-    members = sparse.csr_array((np.ones(len(groups)), (groups, classes)), shape=(len(found), len(present)))
-    _check_groups(members, counts, found, [class_names[name] if class_names else name for name in present])
+    members = sparse.csr_array((np.ones(len(groups)), (groups, classes)), shape=(len(numbers), len(present)))
+    _check_groups(members, counts, numbers, [class_names[name] if class_names else name for name in present])
     wanted = np.clip(np.rint(counts * fraction), 1, counts - 1)
     generator = np.random.default_rng(seed)
     order = [generator.permutation(np.flatnonzero(classes == label)) for label in range(len(present))]
