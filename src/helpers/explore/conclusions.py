@@ -16,6 +16,7 @@ from helpers.wording import capital, interval, listing, p_value, percent, points
 _UNEQUAL = (
     3.0  # times the images: then always predicting the larger of two classes is correct for three in four
 )
+LARGE_GROUP = 0.2  # of a class; a split can then no longer keep the proportions of classes
 
 
 def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
@@ -261,3 +262,41 @@ def _told(rows: pd.DataFrame, most: int) -> str:
         for row in first.itertuples()
     ]
     return f"Balanced accuracy is {listing(parts)} alone. For example, {first.iloc[0].example}."
+
+
+def copies(together: np.ndarray, labels: np.ndarray) -> Conclusion:
+    """Conclude how many images have a copy or group member, and whether one group is suspiciously large.
+
+    Args:
+        together: `[N] int64`, the same number for images that must not be split.
+        labels: `[N] int64`.
+
+    Example:
+        `run.conclude(conclusions.copies(index["together"].to_numpy(), train.labels))`
+    """
+    by_group = pd.Series(labels).groupby(together)
+    sizes, mixed = by_group.size(), int((by_group.nunique() > 1).sum())
+    grouped, largest = int(sizes[sizes > 1].sum()), int(sizes.max())
+    in_largest = np.bincount(by_group.get_group(sizes.idxmax()), minlength=labels.max() + 1)
+    of_class = float(np.max(in_largest / np.maximum(np.bincount(labels), 1)))
+    numbers = {
+        "images": len(labels),
+        "grouped": grouped,
+        "groups": int((sizes > 1).sum()),
+        "largest": largest,
+    }
+    numbers |= {"largest_of_its_class": of_class, "groups_with_different_labels": mixed}
+    if not grouped:
+        text = "No image is a copy of another or in a group with one, so any image may be held out."
+        return Conclusion("copies", text, numbers)
+    text = (
+        f"Of {len(labels):,} images, {grouped:,} ({percent(grouped / len(labels))}) belong together with others as copies or "
+        f"group members, in {numbers['groups']:,} groups ({mixed:,} with different labels), the largest of {largest:,} "
+        "images. The series never splits a group."
+    )
+    if largest > 2 and of_class > LARGE_GROUP:
+        text += (
+            f" The largest group holds {percent(of_class)} of a class: look at its images, because a chain of similar images "
+            "may have joined what does not belong together."
+        )
+    return Conclusion("copies", text, numbers)

@@ -254,6 +254,36 @@ def duplicate_pairs(
     return figures.with_alt(figure, drawn if len(closest) else nothing)
 
 
+def copy_groups(dataset: Dataset, together: np.ndarray, most: int = 8, across: int = 6) -> Figure:
+    """Return the largest groups of images that belong together, one group in a row.
+
+    Args:
+        dataset: the images.
+        together: `[N] int64`, the same number for images of a group.
+        most: groups to draw at most.
+        across: images of a group to draw at most.
+
+    Example:
+        `run.show(plots.copy_groups(train, index["together"].to_numpy()), "copies")`
+    """
+    numbers, sizes = np.unique(together, return_counts=True)
+    order = np.argsort(-sizes, kind="stable")[: min(most, int(np.sum(sizes > 1)))]
+    if not len(order):
+        return figures.sentence("No image belongs together with another.")
+    members = [np.flatnonzero(together == number)[:across] for number in numbers[order]]
+    rows, names = len(members), dataset.class_names
+    figure, axes = figures.subplots(rows, across, width=1.6 + 1.3 * across, height=1.5 * rows)
+    for line, group, size in zip(axes, members, sizes[order].tolist(), strict=True):
+        for axis in line:
+            figures.no_axes(axis)
+        for axis, row in zip(line, group, strict=False):
+            figures.draw_image(axis, dataset.images[row])
+            axis.set_title(textwrap.shorten(names[dataset.labels[row]], 20), fontsize=8)
+        line[0].set_ylabel(f"{size:,} images", rotation=0, ha="right", va="center", fontsize=9)
+    alt = f"The {rows} largest of {int(np.sum(sizes > 1)):,} groups of images that belong together, with their labels."
+    return figures.with_alt(figure, alt)
+
+
 def _draw_boundary(axes: Axes, surface: Surface, points: np.ndarray, labels: np.ndarray, size: float) -> None:
     axes.pcolormesh(
         surface.x, surface.y, surface.probability, cmap=_SHADES, vmin=0, vmax=1, alpha=0.55, rasterized=True

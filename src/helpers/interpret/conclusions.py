@@ -225,6 +225,66 @@ def _worst(parts: Sequence[Slice]) -> Slice | None:
     return min(worse, key=lambda part: part.gap, default=None)
 
 
+def with_and_without_copies(label: str, correct: np.ndarray, shared: np.ndarray) -> Conclusion:
+    """Return the accuracy with and without the test images that have a copy or group member in the training part.
+
+    Args:
+        label: the candidate's label.
+        correct: `[N] bool`, of all test images.
+        shared: `[M] int64`, the rows of those with a copy or group member, from `splits.shared_with_training`.
+
+    Example:
+        `run.conclude(conclusions.with_and_without_copies(chosen.label, predicted == test.labels, shared["row"]))`
+    """
+    alone = np.ones(len(correct), bool)
+    alone[shared] = False
+    numbers: dict[str, Any] = {"n": len(correct), "shared": int(np.sum(~alone))}
+    if alone.all():
+        text = f"None of the {len(correct):,} test images has a copy or group member in the training part."
+        return Conclusion("with_and_without_copies", text, numbers)
+    texts = []
+    for name, chosen in (("all", np.ones_like(alone)), ("alone", alone), ("only_shared", ~alone)):
+        n, hits = int(chosen.sum()), int(correct[chosen].sum())
+        ends = scoring.wilson_interval(hits, n) if n else (0.0, 1.0)
+        numbers[name] = {"n": n, "accuracy": hits / n if n else None, "ci95": ends}
+        texts.append(
+            f"{percent(hits / n)} (95% interval {interval(*ends)})" if n else "unknown (no image is left)"
+        )
+    return Conclusion(
+        "with_and_without_copies",
+        f"{numbers['shared']:,} of {len(correct):,} test images have a copy or group member in the training part. The accuracy of "
+        f"the {label} is {texts[0]} with them and {texts[1]} without them; on them alone it is {texts[2]}.",
+        numbers,
+        f"Wilson's interval, {len(correct):,} test images",
+    )
+
+
+def random_split(leak: np.ndarray, shared: int, test_images: int) -> Conclusion:
+    """Return what a split that ignores copies and groups would have claimed.
+
+    Args:
+        leak: from `splits.random_split_leak`, the proportion of test images for each seed.
+        shared: number of test images that have a copy or group member in training now.
+        test_images: number of test images.
+
+    Example:
+        `run.conclude(conclusions.random_split(leak, len(shared), len(test)))`
+    """
+    now = f"in this split {shared:,} of {test_images:,} have" if shared else "in this split none has"
+    text = (
+        f"A random split stratified by label would have put a copy or group member of {percent(leak.mean())} of the test images "
+        f"({interval(leak.min(), leak.max())} over {len(leak)} seeds) into the training part, and would have counted them as images never "
+        f"seen before; {now}."
+    )
+    numbers = {
+        "mean": float(leak.mean()),
+        "by_seed": leak.tolist(),
+        "shared": shared,
+        "test_images": test_images,
+    }
+    return Conclusion("random_split", text, numbers, f"{len(leak)} random splits")
+
+
 def recommendations(
     label: str, confused: Sequence[Confused], parts: Sequence[Slice], mistakes: int
 ) -> list[Conclusion]:

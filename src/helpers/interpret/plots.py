@@ -212,6 +212,35 @@ def mistakes(part: data.Dataset, rows: np.ndarray, probabilities: np.ndarray, or
     return figures.with_alt(figure, alt) if len(rows) else figure
 
 
+def copies_in_training(
+    test: data.Dataset, train: data.Dataset, shared: pd.DataFrame, most: int = 12
+) -> Figure:
+    """Return test images, each beside a copy or group member of the training part.
+
+    Args:
+        test: the test part.
+        train: the complete training part.
+        shared: from `splits.shared_with_training`.
+        most: pairs to draw at most.
+
+    Example:
+        `run.show(plots.copies_in_training(test, data.load_training(run), shared), "copies_in_training")`
+    """
+    drawn = shared.head(most)
+    left, right = test.images[drawn["row"]], train.images[drawn["training_row"]]
+    gap = np.full((*left.shape[:2], max(1, left.shape[2] // 14), left.shape[3]), 255, np.uint8)
+    names = [
+        [part.class_names[label] for label in part.labels[drawn[column]]]
+        for part, column in ((test, "row"), (train, "training_row"))
+    ]
+    titles = [f"test: {one}\ntraining: {other}" for one, other in zip(*names, strict=True)]
+    nothing = "No test image has a copy or group member in the training part."
+    both = np.concatenate([left, gap, right], axis=2)
+    figure = figures.image_grid(both, titles, columns=4, cell=1.75, nothing=nothing)
+    alt = f"{len(drawn)} of {len(shared)} test images, each beside its copy or group member in the training part."
+    return figures.with_alt(figure, alt) if len(drawn) else figure
+
+
 def possible_label_errors(part: data.Dataset, errors: pd.DataFrame, most: int) -> Figure:
     """Return images whose label is possibly an error, at most `most` of them.
 

@@ -23,24 +23,23 @@ SIDE = 64
 """Height and width of thumbnails in pixels."""
 SIGNATURE_BYTES = 64
 LIKENESS = (
-    0.6  # correlation of detail: copies of photographs have 0.65 and more, other photographs 0.42 and less
+    0.5  # correlation of detail: made copies of photographs have more, different photographs at most 0.45
 )
-CLOSE = 0.985  # of images that look like many others, such as solar cells: different ones reach 0.98
+CLOSE = 0.99  # of images that look like many others, such as solar cells: different ones reach 0.986
 MANY = 50  # images joined by likeness: more are a kind of image rather than copies of one
 _FLAT = 0.5  # standard deviation of the waves of luma, in grey values; less is noise of JPEG
 _WAVES = 10  # cosine waves along each side
 _LUMA_WAVES, _COLOUR_WAVES = 44, 10  # the lowest, without the mean of the luma; 44 + 2 · 10 bytes
-_YCC = np.array(
-    [[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32
-)  # ITU-R BT.601
+# luma and two differences of colour (ITU-R BT.601)
+_YCC = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
 _FAR, _FAR_ALIGNED = (
     0.4,
     0.25,
-)  # squared distances: nearly all made copies are nearer, before and after alignment
+)  # squared distances; nearly all made copies are nearer, before and after alignment
 _CANDIDATES, _MOST_CANDIDATES = 40, 4_000_000  # per image and in all, to be aligned by their signatures
 _COMPARED, _MOST_COMPARED = 10, 200_000  # per image and in all, to be compared by their pixels
 _BLOCK = 1024  # signatures or pairs at a time: bounds memory
-_SHIFT = 0.07  # of the side: the largest displacement looked for; a crop by 5 % shifts an edge by 5 %
+_SHIFT = 0.07  # of the side: the largest displacement looked for; a crop by 5% shifts an edge by 5%
 _TURNS = tuple(np.s_[:, ::vertical, ::horizontal] for vertical in (1, -1) for horizontal in (1, -1))
 
 
@@ -77,7 +76,7 @@ class NearCopies(duplicates.Pairs):
         second: `[P] int64`, rows of the other, always larger.
         distance: `[P] float64`, √(2 (1 − r)) with the correlation r of their detail after alignment.
         capped: whether there were more candidates than could be compared.
-        alike: number of images that look like so many others that only closer likeness counted.
+        alike: number of images in groups of more than `MANY` joined by likeness, where only closer likeness counted.
     """
 
     alike: int = 0
@@ -126,14 +125,18 @@ def near(signatures: Sequence[bytes], read_thumbnail: Callable[[int], np.ndarray
     points = whole[rows] * np.abs(whole[rows])
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     limits = (min(len(rows) * _CANDIDATES, _MOST_CANDIDATES), min(len(rows) * _COMPARED, _MOST_COMPARED))
-    found, capped = _candidates(points, limits[0])
-    aligned = np.concatenate([_aligned_distance(points, found[part]) for part in _parts(len(found))] or [[]])
+    candidates, capped = _candidates(points, limits[0])
+    aligned = np.concatenate(
+        [_aligned_distance(points, candidates[part]) for part in _parts(len(candidates))] or [[]]
+    )
     kept = np.flatnonzero(aligned < _FAR_ALIGNED)
     capped |= len(kept) > limits[1]
     kept = kept[np.argsort(aligned[kept], kind="stable")[: limits[1]]]
-    found = found[kept]
-    likeness = _likeness(np.column_stack([rows[found[:, :2]], found[:, 2]]), read_thumbnail)
-    pairs = pd.DataFrame({"first": rows[found[:, 0]], "second": rows[found[:, 1]], "likeness": likeness})
+    candidates = candidates[kept]
+    likeness = _likeness(np.column_stack([rows[candidates[:, :2]], candidates[:, 2]]), read_thumbnail)
+    pairs = pd.DataFrame(
+        {"first": rows[candidates[:, 0]], "second": rows[candidates[:, 1]], "likeness": likeness}
+    )
     pairs = pairs.groupby(["first", "second"], as_index=False).max()  # the best of mirrored and not
     pairs = pairs[pairs["likeness"] >= LIKENESS]
     size = _sizes(_components(pairs["first"], pairs["second"], len(whole)))[pairs["first"]]
@@ -199,7 +202,7 @@ def _parts(count: int) -> Iterator[slice]:
 
 def _candidates(points: np.ndarray, limit: int) -> tuple[np.ndarray, bool]:
     """Return the closest pairs of unit vectors `[N, 64]` as rows (first, second, mirroring), and whether there are more."""
-    found, alike = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.float32)]
+    candidates, alike = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.float32)]
     reach, count, capped = 1 - _FAR / 2, 0, False  # reach as a correlation
     for rows, columns in itertools.product(_parts(len(points)), _parts(len(points))):
         if columns.start < rows.start:
@@ -210,27 +213,27 @@ def _candidates(points: np.ndarray, limit: int) -> tuple[np.ndarray, bool]:
             row, column = np.divmod(hit, len(points[columns]))
             later = column + columns.start > row + rows.start
             places = (row + rows.start, column + columns.start, np.full(len(hit), mirroring))
-            found.append(np.stack(places, axis=1)[later].astype(np.int32))
+            candidates.append(np.stack(places, axis=1)[later].astype(np.int32))
             alike.append(products[hit[later]])
-            count += len(found[-1])
+            count += len(candidates[-1])
         if count > 2 * limit:
-            pairs, correlation = np.concatenate(found), np.concatenate(alike)
+            pairs, correlation = np.concatenate(candidates), np.concatenate(alike)
             closest = np.argpartition(-correlation, limit)[:limit]
-            found, alike, count, capped = [pairs[closest]], [correlation[closest]], limit, True
+            candidates, alike, count, capped = [pairs[closest]], [correlation[closest]], limit, True
             reach = float(alike[0].min())
-    pairs, correlation = np.concatenate(found), np.concatenate(alike)
+    pairs, correlation = np.concatenate(candidates), np.concatenate(alike)
     closest = np.argsort(-correlation, kind="stable")[:limit]
     return pairs[closest], capped or len(pairs) > limit
 
 
-def _aligned_distance(points: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _aligned_distance(points: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return the squared distances of pairs after the best small shift and stretch of rows and columns, `[P] float32`.
 
     To the first order, a shift or stretch adds a multiple of a tangent to the coefficients, here at the middle of the pair.
 
     Source: P. Simard, Y. LeCun and J. Denker (1993), "Efficient pattern recognition using a new transformation distance".
     """
-    one, other = points[found[:, 0]] * _MIRRORS[found[:, 2]], points[found[:, 1]]
+    one, other = points[candidates[:, 0]] * _MIRRORS[candidates[:, 2]], points[candidates[:, 1]]
     tangents = ((one + other) / 2 @ _TANGENTS).transpose(1, 0, 2)
     difference = other - one
     squares = tangents @ tangents.transpose(0, 2, 1) + 1e-3 * np.eye(
@@ -241,19 +244,19 @@ def _aligned_distance(points: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.square(difference).sum(axis=1) - (along * shifts).sum(axis=1)
 
 
-def _likeness(found: np.ndarray, read_thumbnail: Callable[[int], np.ndarray]) -> np.ndarray:
+def _likeness(candidates: np.ndarray, read_thumbnail: Callable[[int], np.ndarray]) -> np.ndarray:
     """Return the correlation of the detail of pairs (first, second, mirroring), `[P] float32`, after alignment."""
-    rows, places = np.unique(found[:, :2], return_inverse=True)
+    rows, places = np.unique(candidates[:, :2], return_inverse=True)
     places = places.reshape(-1, 2)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         read = threads.map(lambda row: read_thumbnail(row) @ _YCC[0], rows.tolist())
         luma = np.stack([*(np.rint(one).astype(np.uint8) for one in read), np.zeros((SIDE, SIDE), np.uint8)])
-    likeness = np.zeros(len(found), np.float32)
+    likeness = np.zeros(len(candidates), np.float32)
     with threadpool_limits(1):  # many small products: threads would only wait for each other
-        for part in _parts(len(found)):
+        for part in _parts(len(candidates)):
             one, other = luma[places[part, 0]], luma[places[part, 1]]
             for mirroring, turn in enumerate(_TURNS):
-                turned = found[part, 2] == mirroring
+                turned = candidates[part, 2] == mirroring
                 one[turned] = one[turned][turn]
             likeness[part] = _compared(one.astype(np.float32), other.astype(np.float32))
     return likeness

@@ -88,11 +88,11 @@ def hold_out(
     """
     _check_fraction(fraction)
     present, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    found, groups, sizes = np.unique(together, return_inverse=True, return_counts=True)
+    numbers, groups, sizes = np.unique(together, return_inverse=True, return_counts=True)
     if sizes.max(initial=1) == 1:
         return stratified_split(labels, fraction, seed)
-    members = sparse.csr_array((np.ones(len(groups)), (groups, classes)), shape=(len(found), len(present)))
-    _check_groups(members, counts, found, [class_names[name] if class_names else name for name in present])
+    members = sparse.csr_array((np.ones(len(groups)), (groups, classes)), shape=(len(numbers), len(present)))
+    _check_groups(members, counts, numbers, [class_names[name] if class_names else name for name in present])
     wanted = np.clip(np.rint(counts * fraction), 1, counts - 1)
     generator = np.random.default_rng(seed)
     order = [generator.permutation(np.flatnonzero(classes == label)) for label in range(len(present))]
@@ -254,6 +254,25 @@ def crossing(table: pd.DataFrame) -> pd.DataFrame:
             "paths": groups["path"].agg(", ".join),
         }
     ).reset_index()
+
+
+def shared_with_training(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the test images that have a copy or group member in the training or validation part.
+
+    Columns: `row` (of the test image among the test images) and `training_row` (of the first such image in its part's file).
+
+    Args:
+        table: with the columns `together`, `part` and `row`.
+
+    Example:
+        `shared = splits.shared_with_training(index)`
+    """
+    test = table["part"] == "test"
+    others = table[~test].drop_duplicates("together").set_index("together")["row"]
+    shared = table[test & table["together"].isin(others.index)]
+    return pd.DataFrame({"row": shared["row"], "training_row": shared["together"].map(others)}).reset_index(
+        drop=True
+    )
 
 
 def random_split_leak(table: pd.DataFrame, fraction: float, seeds: int = 20) -> np.ndarray:

@@ -1,0 +1,139 @@
+"""Near copies are found however they were made; different photographs are not taken for copies."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+from sklearn.datasets import load_sample_images
+
+from helpers.obtain import copies, duplicates
+
+TILES = [
+    Image.fromarray(photograph[top : top + 140, left : left + 160])
+    for photograph in load_sample_images().images
+    for top in range(0, 420, 140)
+    for left in range(0, 640, 160)
+    if photograph[top : top + 140, left : left + 160].std() > 40  # no sky and no blurred background
+]
+NO_PAIRS = duplicates.Pairs(*np.zeros((3, 0), np.int64))
+
+
+def thumbnail(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB").resize((copies.SIDE, copies.SIDE), Image.Resampling.BILINEAR))
+
+
+def found(images: list[Image.Image]) -> set[tuple[int, int]]:
+    thumbnails = [thumbnail(image) for image in images]
+    pairs = copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    return set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+
+
+def compressed(image: Image.Image) -> Image.Image:
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=50)
+    return Image.open(content)
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    return image.crop((8, 0, 160, 133))  # 5% of one side and of another
+
+
+CHANGES = {
+    "mirrored": ImageOps.mirror,
+    "flipped": ImageOps.flip,
+    "turned by 180°": lambda image: image.rotate(180),
+    "halved": lambda image: image.resize((80, 70)),
+    "doubled": lambda image: image.resize((320, 280)),
+    "compressed": compressed,
+    "cropped": cropped,
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.9),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.1),
+    "several at once": lambda image: compressed(
+        ImageEnhance.Brightness(ImageOps.mirror(image).resize((96, 84))).enhance(1.1)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_copies_are_found_and_nothing_else(change):
+    expected = {(number, number + len(TILES)) for number in range(len(TILES))}
+    pairs = found(TILES + [CHANGES[change](tile) for tile in TILES])
+    assert pairs == expected
+
+
+def test_different_photographs_are_not_copies():
+    assert found(TILES) == set()
+
+
+def test_images_that_show_nothing_are_left_out():
+    blank = Image.new("RGB", (50, 50), (200, 10, 10))
+    assert copies.signature(thumbnail(blank)) == bytes(copies.SIGNATURE_BYTES)
+    assert found([blank, blank, TILES[0]]) == set()
+
+
+def test_a_set_without_images_or_pairs_has_no_copies():
+    assert found([]) == found(TILES[:1]) == set()
+
+
+def test_a_signature_has_its_length_and_ignores_brightness():
+    bright, dark = (
+        copies.signature(thumbnail(ImageEnhance.Brightness(TILES[5]).enhance(by))) for by in (0.9, 0.7)
+    )
+    assert len(bright) == copies.SIGNATURE_BYTES
+    difference = np.frombuffer(bright, np.int8).astype(int) - np.frombuffer(dark, np.int8)
+    assert np.abs(difference).max() < 12
+
+
+def test_thumbnails_are_read_only_for_candidates():
+    images = [*TILES, ImageOps.mirror(TILES[3])]
+    thumbnails, read = [thumbnail(image) for image in images], []
+
+    def reader(row: int) -> np.ndarray:
+        read.append(row)
+        return thumbnails[row]
+
+    copies.near([copies.signature(one) for one in thumbnails], reader)
+    assert {3, len(TILES)} <= set(read)
+    assert len(read) == len(set(read)) < len(images)
+
+
+def test_many_images_of_one_kind_are_not_joined_by_likeness_alone():
+    """Like solar cells of one make: the same outline with a faint mark of its own."""
+    generator = np.random.default_rng(0)
+    outline = np.asarray(TILES[5], np.float64)
+    kind = []
+    for _ in range(copies.MANY + 10):
+        noise = Image.fromarray(generator.integers(0, 255, (35, 40), np.uint8))
+        marks = np.asarray(noise.resize((160, 140)), np.float64) - 127
+        kind.append(Image.fromarray(np.clip(outline + 0.1 * marks[..., None], 0, 255).astype(np.uint8)))
+    thumbnails = [thumbnail(image) for image in [*kind, ImageOps.mirror(kind[0])]]
+    pairs = copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    assert pairs.alike > copies.MANY
+    assert list(zip(pairs.first, pairs.second, strict=True)) == [(0, len(kind))]
+
+
+def test_the_number_of_compared_pairs_is_bounded(monkeypatch):
+    monkeypatch.setattr(copies, "_MOST_COMPARED", 5)
+    thumbnails = [thumbnail(tile) for tile in TILES * 2]
+    pairs = copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    assert pairs.capped
+    assert len(pairs) <= 5
+
+
+def test_groups_exact_copies_and_near_copies_are_joined():
+    groups = pd.Series(["", "x", "x", "", "", "", ""])
+    exact = pd.Series(["a", "b", "c", "d", "a", "e", "f"])
+    near = duplicates.Pairs(np.array([2]), np.array([3]), np.array([0.1]))
+    numbers = copies.together(groups, exact, near)
+    assert numbers.dtype == np.int64
+    assert numbers.tolist() == [0, 1, 1, 1, 0, 2, 3]
+    assert copies.together(groups[:0], exact[:0], NO_PAIRS).tolist() == []
+
+
+def test_arrays_are_joined_by_exact_and_near_copies():
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)
+    images[4] = images[1]
+    images[5] = np.clip(images[2].astype(int) + 3, 0, 255)
+    assert copies.together_of_arrays(images, 0.08).tolist() == [0, 1, 2, 3, 1, 2]
