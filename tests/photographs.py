@@ -20,7 +20,7 @@ def write(path: Path, seed: int, size: tuple[int, int] = (48, 40), **options) ->
 
 
 def class_folders(root: Path, classes: dict[str, int], first_seed: int = 0, ending: str = "png") -> Path:
-    """Write a folder with one sub-folder per class, with so many photographs each."""
+    """Write a folder with one sub-folder per class, with the given number of photographs each."""
     seed = first_seed
     for name, count in classes.items():
         for number in range(count):

@@ -44,13 +44,14 @@ METRICS = {
         "image_width": 8,
         "image_channels": 1,
         "source": "scikit-learn",
+        "images_with_copies": 4,
+        "exact_copies": 0,
+        "test_images_related_to_training": 0,
         "pixel_mean": 0.30521,
         "pixel_sd": 0.37605,
     },
     "02_explore": {
         "most_alike": [["three", "nine", 0.91], ["one", "eight", 0.87]],
-        "exact_duplicates": 0,
-        "near_duplicates": 2,
         "balance_p_value": 0.993,
     },
     "03_preprocess": {

@@ -223,26 +223,6 @@ def test_flat_images_and_exact_copies_are_no_near_duplicates() -> None:
     assert len(duplicates.near_pairs(images, 0.1)) == 0
 
 
-def test_table_names_labels_and_kinds() -> None:
-    images = random_images(30, (16, 16, 1))
-    images[5] = images[2]
-    images[11] = np.clip(images[6].astype(int) + (np.arange(256).reshape(16, 16, 1) % 2), 0, 255).astype(
-        np.uint8
-    )
-    labels = np.arange(30)
-    table = duplicates.table(duplicates.exact_groups(images), duplicates.near_pairs(images, 0.05), labels)
-    assert tuple(table.columns) == duplicates.COLUMNS
-    assert table["kind"].tolist() == ["exact", "near"]
-    assert table[["index_a", "index_b"]].to_numpy().tolist() == [[2, 5], [6, 11]]
-
-
-def test_no_duplicates_give_an_empty_table() -> None:
-    images = random_images(10)
-    table = duplicates.table([], duplicates.near_pairs(images, 0.0), np.zeros(10, np.int64))
-    assert len(table) == 0
-    assert tuple(table.columns) == duplicates.COLUMNS
-
-
 def test_a_thousand_copies_of_one_image_are_not_compared_with_one_another(monkeypatch) -> None:
     images = random_images(1_100)
     images[100:] = images[0]
@@ -279,15 +259,6 @@ def test_rankings_of_the_same_pairs_are_compared_pair_by_pair() -> None:
     classes = similarity.Similarity(alike, confused)
     assert classes.rank_agreement == pytest.approx(-1.0)
     assert classes.table()[0] == ("a", "b", 0.9, 0.1)
-
-
-def test_duplicates_are_counted_once_and_their_conflicts_with_them() -> None:
-    near = duplicates.Pairs(np.array([3]), np.array([5]), np.array([0.05]))
-    labels = np.array([0, 0, 1, 1, 0, 1, 0, 0])
-    counts = duplicates.summarise([np.array([1, 2, 3])], near, labels)
-    assert list(counts.values()) == [2, 1, 1, 0, False, 4]
-    assert "50.00% of it" in conclusions.duplicates(counts, len(labels), 0.08).text
-    assert "check duplicates.csv" in conclusions.duplicates(counts, len(labels), 0.08).text
 
 
 def test_conclusions_say_significant_only_where_the_test_does() -> None:

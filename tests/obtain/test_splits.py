@@ -1,10 +1,14 @@
 """Splits keep classes in proportion and groups together; nothing crosses, nothing is lost."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.errors import OsemnError
 from helpers.obtain import splits
+from helpers.obtain.options import Options
 
 
 def test_a_split_is_whole_disjoint_sorted_and_keeps_the_shares():

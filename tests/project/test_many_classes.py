@@ -75,13 +75,6 @@ def _maps(case: Case) -> Figure:
     return gradcam_plots.panel(explained, np.flatnonzero(case.predicted != case.labels)[:12])
 
 
-def _pairs(case: Case) -> Figure:
-    rows = np.arange(0, min(len(case.labels) - 1, 40), 2)
-    pairs = pd.DataFrame({"index_a": rows, "index_b": rows + 1, "distance": 0.1, "kind": "near"})
-    labels = {"label_a": case.labels[rows], "label_b": case.labels[rows + 1]}
-    return explore.duplicate_pairs(case.images, pairs.assign(**labels), case.names)
-
-
 def _label_errors(case: Case) -> Figure:
     errors = pd.DataFrame(
         {"index": np.arange(len(case.labels)), "label": case.labels, "suggested": case.predicted}
@@ -99,7 +92,7 @@ FIGURES: dict[str, Callable[[Case], Figure]] = {
         similarity.class_correlation(statistics.class_moments(c.images, c.labels, len(c.names))[0]), c.names
     ),
     "embedding": lambda c: explore.embeddings({"PCA": c.points, "t-SNE": c.points}, c.labels, c.names),
-    "duplicates": _pairs,
+    "copies": lambda c: explore.copy_groups(c.train, np.arange(len(c.labels)) // 2),
     "confusion matrix": lambda c: evaluation.confusion_matrix(c.counts, c.names),
     "scores": lambda c: evaluation.scores_by_class(confusion.scores(c.counts, c.names, draws=20)),
     "curves": lambda c: evaluation.curves(

@@ -169,35 +169,6 @@ def neighbours(pca: Embedding, tsne: Embedding, variance: np.ndarray, counts: np
     )
 
 
-def duplicates(counts: Mapping[str, int], images: int, distance: float) -> Conclusion:
-    """Conclude how many images are duplicates, and whether to remove them.
-
-    Args:
-        counts: from `duplicates.summarise`.
-        images: number of images searched.
-        distance: the largest distance of near duplicates.
-
-    Example:
-        `run.conclude(conclusions.duplicates(counts, len(train), near_duplicate_distance))`
-    """
-    capped, proportion = counts["near_duplicates_capped"], counts["duplicate_images"] / images
-    least = "at least " if capped else ""
-    if not proportion:
-        advice = "There is nothing to remove."
-    elif proportion < 0.01 and not capped:  # too few to change a comparison of models
-        advice = f"A random split with them flatters validation accuracy by at most about {100 * proportion:.2f} points, so none is removed."
-    else:
-        advice = "A random split with them flatters validation accuracy: check duplicates.csv and remove copies at the source."
-    return Conclusion(
-        "duplicates",
-        f"The training part holds {counts['exact_duplicates']:,} exact copies ({counts['exact_label_conflicts']} groups with "
-        f"different labels) and {least}{counts['near_duplicates']:,} pairs of near duplicates within {distance:g} "
-        f"({counts['near_label_conflicts']} with different labels): {least}{counts['duplicate_images']:,} images, "
-        f"{proportion:.2%} of it. {advice}",
-        {**counts, "images": images, "distance": distance},
-    )
-
-
 def quality(result: Quality) -> Conclusion:
     """Conclude how many image files are suspicious, and why.
 

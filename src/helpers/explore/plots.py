@@ -225,35 +225,6 @@ def embeddings(parts: Mapping[str, Embedding], labels: np.ndarray, class_names: 
     )
 
 
-def duplicate_pairs(
-    images: np.ndarray, pairs: pd.DataFrame, class_names: Sequence[str], most: int = 12
-) -> Figure:
-    """Return the closest pairs of a table of duplicates, side by side with distance and labels.
-
-    Args:
-        images: `[N, H, W, C] uint8`.
-        pairs: table with `index_a`, `index_b`, `label_a`, `label_b`, `distance`, `kind`.
-        class_names: names by label.
-        most: pairs to draw at most.
-
-    Example:
-        `run.show(plots.duplicate_pairs(train.images, pairs, train.class_names), "duplicates")`
-    """
-    closest = pairs.head(most)
-    left, right = (images[closest[name].to_numpy(np.int64)] for name in ("index_a", "index_b"))
-    gap = np.full((*left.shape[:2], max(1, left.shape[2] // 14), left.shape[3]), 255, np.uint8)
-    captions = []
-    for pair in closest.itertuples():
-        names = dict.fromkeys(class_names[label] for label in (pair.label_a, pair.label_b))
-        shown = " / ".join(figures.label(name, 32 // len(names)) for name in names)
-        captions.append(f"{shown}\n{pair.kind}, {pair.distance:.3f}")
-    nothing = "There are no duplicates."
-    side_by_side = np.concatenate([left, gap, right], axis=2)
-    figure = figures.image_grid(side_by_side, captions, columns=4, cell=1.75, nothing=nothing)
-    drawn = f"The {len(closest)} closest pairs of images side by side, with label and distance."
-    return figures.with_alt(figure, drawn if len(closest) else nothing)
-
-
 def copy_groups(dataset: Dataset, together: np.ndarray, most: int = 8, across: int = 6) -> Figure:
     """Return the largest groups of images that belong together, one group in a row.
 
@@ -278,7 +249,7 @@ def copy_groups(dataset: Dataset, together: np.ndarray, most: int = 8, across: i
             figures.no_axes(axis)
         for axis, row in zip(line, group, strict=False):
             figures.draw_image(axis, dataset.images[row])
-            axis.set_title(textwrap.shorten(names[dataset.labels[row]], 20), fontsize=8)
+            axis.set_title(figures.label(names[dataset.labels[row]], 20), fontsize=8)
         line[0].set_ylabel(f"{size:,} images", rotation=0, ha="right", va="center", fontsize=9)
     alt = f"The {rows} largest of {int(np.sum(sizes > 1)):,} groups of images that belong together, with their labels."
     return figures.with_alt(figure, alt)

@@ -29,7 +29,7 @@ def possible_label_errors(
         index.
 
     Example:
-        `possible_label_errors(probabilities, test.labels, data.load_test_index(run))`
+        `possible_label_errors(probabilities, test.labels, table)`
     """
     quality = get_label_quality_scores(labels, probabilities, method="normalized_margin")
     rows = np.flatnonzero((quality <= QUALITY) & (True if judged is None else judged))

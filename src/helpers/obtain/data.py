@@ -135,19 +135,23 @@ def load_training_index(run: "Run") -> "pd.DataFrame":
     return table.sort_values("row", ignore_index=True)
 
 
-def load_test_index(run: "Run") -> "pd.DataFrame":
-    """Return the index of the test part, a row for each image of `load_test`, in the same order.
+def load_index(run: "Run") -> "pd.DataFrame":
+    """Return the complete index: the rows of `load_training`, then those of `load_test`, each in the order of its arrays.
 
     Raises:
         SealedTestSetError: the run is of a stage that may not see the test part.
 
     Example:
-        `data.load_test_index(run)["together"]`
+        `table = data.load_index(run)`
     """
     from helpers.obtain import index
 
     table = index.read(run.input("01_acquire", "index.parquet"))
-    return table[table["part"] == "test"].sort_values("row", ignore_index=True)
+    return (
+        table.assign(of_test=table["part"] == "test")
+        .sort_values(["of_test", "row"], ignore_index=True)
+        .drop(columns="of_test")
+    )
 
 
 def load_split(run: "Run") -> tuple[Dataset, Dataset]:

@@ -157,7 +157,7 @@ def conclude_content(card: dict[str, Any]) -> Conclusion:
     counts, classes = card["counts"], card["class_counts"]["train"].values()
     low, high = min(classes), max(classes)
     each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    unreadable = len(card["unreadable"])
+    unreadable = card["unreadable_files"]
     return Conclusion(
         "content",
         f"{card['title']} (source: {card['source']}) has {counts['train']:,} training images and {counts['test']:,} test images "

@@ -4,11 +4,9 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from helpers.obtain.data import chunks
 
-COLUMNS = ("index_a", "index_b", "label_a", "label_b", "distance", "kind")
 _POOLED_SIDE = 32  # blocks along the shorter side, before the projection
 _DIMENSIONS = 48  # principal components in which candidates are searched
 _BLOCK = 512  # images compared at once: bounds memory
@@ -103,43 +101,6 @@ def near_pairs(images: np.ndarray, distance: float, limit: int = 10_000) -> Pair
     low, high = chosen.min(axis=1), chosen.max(axis=1)
     rank = np.lexsort((high, low, measured))
     return Pairs(low[rank], high[rank], measured[rank], capped)
-
-
-def summarise(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> dict[str, int | bool]:
-    """Count exact and near duplicates, pairs and groups with conflicting labels, and the images in any of them.
-
-    Example:
-        `run.log(**duplicates.summarise(groups, near, train.labels))`
-    """
-    return {
-        "exact_duplicates": sum(len(group) - 1 for group in groups),
-        "exact_label_conflicts": sum(len(np.unique(labels[group])) > 1 for group in groups),
-        "near_duplicates": len(near),
-        "near_label_conflicts": int(np.sum(labels[near.first] != labels[near.second])),
-        "near_duplicates_capped": near.capped,
-        "duplicate_images": len(np.unique(np.concatenate([*groups, near.first, near.second]))),
-    }
-
-
-def table(groups: list[np.ndarray], near: Pairs, labels: np.ndarray) -> pd.DataFrame:
-    """Return exact and near duplicates as one table; each copy in an exact group is paired with the group's first image.
-
-    Columns: `index_a`, `index_b`, `label_a`, `label_b`, `distance`, `kind` (`exact` or `near`).
-    """
-    first = np.concatenate([np.repeat(group[0], len(group) - 1) for group in groups] + [near.first])
-    second = np.concatenate([group[1:] for group in groups] + [near.second])
-    first, second = first.astype(np.int64), second.astype(np.int64)
-    copies = len(first) - len(near)
-    return pd.DataFrame(
-        {
-            "index_a": first,
-            "index_b": second,
-            "label_a": labels[first],
-            "label_b": labels[second],
-            "distance": np.concatenate([np.zeros(copies), near.distance]).round(6),
-            "kind": ["exact"] * copies + ["near"] * len(near),
-        }
-    )
 
 
 def _unit(pixels: np.ndarray) -> np.ndarray:

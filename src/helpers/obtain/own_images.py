@@ -31,7 +31,7 @@ from helpers.obtain.listing import PARTS, Listing
 from helpers.obtain.options import Options
 
 DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
-BURST_SECONDS = 2.0  # cameras take several pictures a second in a burst; a new subject takes longer
+BURST_SECONDS = 2.0  # cameras take several images a second in a burst; a new subject takes longer
 MIN_PER_CLASS = 3  # one each for training, validation and test
 
 

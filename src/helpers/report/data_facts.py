@@ -13,14 +13,14 @@ FACTS = (
     ("Training images", ACQUIRE, "{n_train:,}"),
     ("of these for validation", PREPROCESS, "{validation_images:,}"),
     ("Test images, held out", ACQUIRE, "{n_test:,}"),
-    ("Test images also in training", ACQUIRE, "{test_images_also_in_training:,}"),
+    ("Test images with a copy or group member in training", ACQUIRE, "{test_images_related_to_training:,}"),
     ("Unreadable files", ACQUIRE, "{unreadable_files:,}"),
     ("Classes", ACQUIRE, "{num_classes:,}"),
     ("Image size", ACQUIRE, "{image_height} × {image_width} px, {color}"),
     ("Pixel mean and standard deviation", ACQUIRE, "{pixel_mean:.4f} and {pixel_sd:.4f}"),
     ("Test of equal class sizes", EXPLORE, "{balance}"),
-    ("Exact duplicates", EXPLORE, "{exact_duplicates:,}"),
-    ("Pairs of near duplicates", EXPLORE, "{near_duplicates:,}"),
+    ("Images with a copy or group member", ACQUIRE, "{images_with_copies:,}"),
+    ("of these exact copies", ACQUIRE, "{exact_copies:,}"),
     ("Augmentation", PREPROCESS, "{augmentation_images_per_second:,.0f} images per second"),
 )
 
