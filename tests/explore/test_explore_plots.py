@@ -6,7 +6,6 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -77,22 +76,6 @@ def test_embedding_names_every_class_in_its_legend(case: tuple) -> None:
     figure = plots.embeddings({"PCA": part, "t-SNE": part}, labels, names)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(names)
     assert fits(figure)
-
-
-def test_duplicates_are_drawn_with_both_labels_where_they_differ(case: tuple) -> None:
-    images, _, names = case
-    pairs = pd.DataFrame(
-        {"index_a": [0, 1], "index_b": [2, 3], "label_a": [0, 1], "label_b": [0, 0], "distance": [0, 0.1], "kind": ["exact", "near"]}
-    )  # fmt: skip
-    titles = [text.get_text() for text in plots.duplicate_pairs(images, pairs, names).axes[0].texts]
-    assert "/" not in titles[0]
-    assert "/" in titles[1]
-
-
-def test_no_duplicates_still_give_a_figure(case: tuple) -> None:
-    images, _, names = case
-    empty = pd.DataFrame(columns=["index_a", "index_b", "label_a", "label_b", "distance", "kind"])
-    assert "no duplicates" in plots.duplicate_pairs(images, empty, names).axes[0].texts[0].get_text()
 
 
 def test_gallery_has_a_labelled_row_for_each_transform(case: tuple) -> None:

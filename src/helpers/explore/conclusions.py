@@ -212,7 +212,7 @@ def shortcuts(result: Shortcuts) -> Conclusion:
         )
     if len(pixels):
         text += (
-            f" Simple measures of the pixels tell classes apart, too. {_told(pixels, 2)} That may be the subject itself, such as the "
+            f" Simple measures of the pixels {'tell classes apart, too' if len(file) else 'do'}. {_told(pixels, 2)} That may be the subject itself, such as the "
             "colour of a food, or only how it was photographed."
         )
     if len(file) or len(pixels):

@@ -270,18 +270,21 @@ def random_split(leak: np.ndarray, shared: int, test_images: int) -> Conclusion:
     Example:
         `run.conclude(conclusions.random_split(leak, len(shared), len(test)))`
     """
-    now = f"in this split {shared:,} of {test_images:,} have" if shared else "in this split none has"
-    text = (
-        f"A random split stratified by label would have put a copy or group member of {percent(leak.mean())} of the test images "
-        f"({interval(leak.min(), leak.max())} over {len(leak)} seeds) into the training part, and would have counted them as images never "
-        f"seen before; {now}."
-    )
     numbers = {
         "mean": float(leak.mean()),
         "by_seed": leak.tolist(),
         "shared": shared,
         "test_images": test_images,
     }
+    if not leak.any():
+        text = "No image has a copy or group member, so a random split stratified by label would have done as well."
+        return Conclusion("random_split", text, numbers, f"{len(leak)} random splits")
+    now = f"in this split {shared:,} of {test_images:,} have" if shared else "in this split none has"
+    text = (
+        f"A random split stratified by label would have put a copy or group member of {percent(leak.mean())} of the test images "
+        f"({interval(leak.min(), leak.max())} over {len(leak)} seeds) into the training part, and would have counted them as images never "
+        f"seen before; {now}."
+    )
     return Conclusion("random_split", text, numbers, f"{len(leak)} random splits")
 
 
