@@ -233,7 +233,10 @@ def copies_in_training(
         [part.class_names[label] for label in part.labels[drawn[column]]]
         for part, column in ((test, "row"), (train, "training_row"))
     ]
-    titles = [f"test: {figures.label(one, 24)}\ntraining: {figures.label(other, 20)}" for one, other in zip(*names, strict=True)]
+    titles = [
+        f"test: {figures.label(one, 24)}\ntraining: {figures.label(other, 20)}"
+        for one, other in zip(*names, strict=True)
+    ]
     nothing = "No test image has a copy or group member in the training part."
     both = np.concatenate([left, gap, right], axis=2)
     figure = figures.image_grid(both, titles, columns=4, cell=1.75, nothing=nothing)

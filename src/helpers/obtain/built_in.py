@@ -117,5 +117,5 @@ def _acquired(
     from helpers.obtain import data_card, index
 
     table = index.of_arrays(train, test).assign(together=together)
-    skipped = pd.DataFrame({"path": [], "reason": [], "unreadable": np.zeros(0, bool)})
+    skipped = pd.DataFrame({"path": [], "reason": [], "ending": [], "unreadable": np.zeros(0, bool)})
     return Acquired(train, test, table, skipped, data_card.build(origin, train, test, table, skipped))

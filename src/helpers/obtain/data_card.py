@@ -23,7 +23,7 @@ def build(
         train: the training part.
         test: the test part.
         table: the index of both.
-        skipped: the files that were left out: `path`, `reason`, `unreadable`.
+        skipped: the files that were left out: `path`, `reason`, `ending`, `unreadable`.
     """
     mean, sd = data.pixel_mean_and_sd(train.images)
     parts = {"train": train, "test": test}
@@ -113,14 +113,13 @@ def left_out(skipped: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     """Return the files that were left out by reason and ending: how many, and the first of them; the most frequent first.
 
     Args:
-        skipped: `path` and `reason` of each.
+        skipped: `path`, `reason` and `ending` of each.
         most: number of rows.
 
     Example:
         `data_card.left_out(acquired.skipped)`
     """
-    endings = skipped["path"].str.extract(r"(\.[^./]+)$", expand=False).fillna("none").str.lower()
-    by = skipped.assign(ending=endings).groupby(["reason", "ending"], sort=False)["path"]
+    by = skipped.groupby(["reason", "ending"], sort=False)["path"]
     return by.agg(files="size", first="first").sort_values("files", ascending=False).reset_index().head(most)
 
 

@@ -60,6 +60,7 @@ class OwnImages(Source):
             [unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)], ignore_index=True
         )
         listing, table, skipped = _without_small_classes(listing, table, skipped, options.smallest_class)
+        skipped["ending"] = skipped["path"].map(folder_scan.ending)
         table, labels = _split(table, listing, options)
         everything = data.Dataset(_decode(listing, table, options), labels, listing.class_names)
         _refuse_changes(listing, table)
