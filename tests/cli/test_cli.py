@@ -9,6 +9,7 @@ import typer
 from conftest import REPOSITORY, osemn
 from helpers.cli import main
 from helpers.series import stages
+from photographs import class_folders
 
 
 @pytest.mark.parametrize(
@@ -42,14 +43,13 @@ def test_wrong_call_ends_with_2_and_says_what_to_do(call, said, tmp_path):
 
 @pytest.mark.parametrize(
     ("classes", "said"),
-    [((), "holds nothing"), (("cat",), "at least two are needed"), (None, "There is no folder")],
+    [((), "holds no image"), (("cat",), "are not in sub-folders"), (None, "There is no folder")],
 )
 def test_folder_without_two_classes_is_a_wrong_call(project, tmp_path, classes, said):
     folder = tmp_path / "pets"
     if classes is not None:
         folder.mkdir()
-    for name in classes or ():
-        (folder / name).mkdir()
+    class_folders(folder, dict.fromkeys(classes or (), 3))
     done = osemn(
         "run", "--dataset", str(folder), "--profile", "tiny", cwd=tmp_path, env=project.environment()
     )
@@ -72,7 +72,7 @@ def test_folder_whose_files_are_no_images_ends_with_1_and_names_them(tmp_path):
     environment = {**os.environ, "OSEMN_OUTPUT_DIR": str(tmp_path / "output")}
     done = osemn("run", "--dataset", "pets", "--until", "01_acquire", cwd=tmp_path, env=environment)
     assert done.returncode == 1
-    assert "holds no readable image" in done.stderr
+    assert "No image of" in done.stderr
     assert "cat/0.png" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -146,9 +146,7 @@ def test_status_lists_every_stage(project):
 
 
 def test_image_folder_is_taken_from_the_working_directory(project, monkeypatch):
-    inside = project.root / "pictures" / "pets"
-    for name in ("cat", "dog"):
-        (inside / name).mkdir(parents=True)
+    inside = class_folders(project.root / "pictures" / "pets", {"cat": 3, "dog": 3})
     done = osemn(
         "status", "--dataset", "pets", "--profile", "tiny", cwd=inside.parent, env=project.environment()
     )

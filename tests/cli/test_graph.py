@@ -17,6 +17,7 @@ from helpers.cli import graph
 from helpers.errors import UsageError
 from helpers.series import manifests, profiles
 from helpers.series.resolve import resolve
+from photographs import class_folders
 
 UNTIL = ("--until", "02_explore")
 
@@ -162,8 +163,7 @@ def test_failed_stage_ends_the_run_with_1_and_the_next_run_goes_on_there(project
 
 
 def test_folder_of_images_may_have_braces_in_its_name(project):
-    for name in ("cat", "dog"):
-        (project.root / "pictures" / "br{x}" / name).mkdir(parents=True)
+    class_folders(project.root / "pictures" / "br{x}", {"cat": 3, "dog": 3})
     named = ("--dataset", "pictures/br{x}", "--profile", "tiny", "--until", "01_acquire")
     done = osemn("run", *named, cwd=project.root, env=project.environment())
     assert done.returncode == 0, done.stderr

@@ -258,7 +258,7 @@ def test_input_of_a_stage_that_is_not_declared_is_refused(project):
             "seed": 0,
             "samples_per_class": 2,
             "embedding_samples": 100,
-            "near_duplicate_distance": 0.1,
+            "issue_images": 3,
         },
     )
     try:

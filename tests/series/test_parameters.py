@@ -1,10 +1,12 @@
 import ast
+import dataclasses
 import json
 
 import pytest
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError
+from helpers.obtain.options import Options
 from helpers.series import notebook_cells, parameters, profiles, stages
 from helpers.series.resolve import resolve
 
@@ -31,6 +33,8 @@ def test_every_parameter_is_read_by_its_notebook(stage):
         if cell["cell_type"] == "code" and not notebook_cells.is_parameters_cell(cell)
     )
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    if "Options.of(run.parameters" in code:  # takes every parameter that is one of its fields
+        used |= {field.name for field in dataclasses.fields(Options)}
     # The run object itself uses these three.
     wanted = set(parameters.MODELS[stage].model_fields) - {"dataset", "profile", "seed"}
     assert wanted <= used

@@ -7,7 +7,7 @@ beside them, unless a parameter of a table is given.
 from dataclasses import replace
 from pathlib import Path
 
-from helpers import paths, wording
+from helpers import paths
 from helpers.errors import UsageError
 from helpers.obtain import class_folders, folder_scan, table_files, tables
 from helpers.obtain.listing import Listing
@@ -59,7 +59,7 @@ def read(path: Path, options: Options) -> Listing:
     scan = folder_scan.scan(path)
     if not scan.images:
         raise UsageError(
-            f"The folder {shown} holds no image ({wording.count(len(scan.skipped), 'other file')}).",
+            f"The folder {shown} holds no image (files of other kinds: {len(scan.skipped):,}).",
             f"put the images of each class into a sub-folder; endings: {', '.join(sorted(folder_scan.SUFFIXES))}",
         )
     tables_there = [name for name, _ in scan.skipped if folder_scan.ending(name) in table_files.SUFFIXES]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import paths, wording
-from helpers.errors import AcquisitionError
+from helpers.errors import AcquisitionError, UsageError
 from helpers.obtain.folder_scan import ending
 
 COLUMNS = ("path", "label", "part", "group", "weight")
@@ -54,8 +54,9 @@ def build(
     """Return the listing of `columns`, sorted by path.
 
     Raises:
-        AcquisitionError: there are no images or fewer than two classes; there are parts but no training part; or a
-            class is missing in the training part.
+        UsageError: there are fewer than two classes.
+        AcquisitionError: there are no images; there are parts but no training part; or a class is missing in the training
+            part.
     """
     skipped = sorted(skipped)
     files = pd.DataFrame({name: columns[name] for name in COLUMNS}).astype({"weight": "float64"})
@@ -73,7 +74,7 @@ def build(
             "check the path and the parameters of 01_acquire; docs/own_images.md shows each form of a data set",
         )
     if files["label"].nunique() < 2:
-        raise AcquisitionError(
+        raise UsageError(
             f"All images of {shown} have one class, '{files['label'][0]}'; at least two are needed.",
             "put the images of each class into a sub-folder of their own, or see docs/own_images.md",
         )

@@ -156,7 +156,7 @@ def _check_groups(
         holders = by_class.indices[by_class.indptr[label] : by_class.indptr[label + 1]]
         if len(holders) < 2:
             raise OsemnError(
-                f"Class {name} cannot be split: all of its {counts[label]} images belong to group {groups[holders[0]]}.",
+                f"Class {name} cannot be split: all of its {counts[label]} images belong together, as copies or members of one group.",
                 "add images of the class from other groups, group by something else (group_by), or leave the class out",
             )
 
