@@ -13,7 +13,7 @@ TEST_OUTPUT := $(CURDIR)/.test
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Options: DATASET=fashion_mnist|mnist|digits|FOLDER  PROFILE=smoke|quick|standard|full"
+	@echo "Options: DATASET=fashion_mnist|mnist|digits|PLACE (docs/own_images.md)  PROFILE=smoke|quick|standard|full"
 
 run: $(READY)  ## Run the series on real data and render the report (DATASET, PROFILE)
 	@$(BIN)/osemn run --dataset "$(DATASET)" --profile "$(PROFILE)"

@@ -125,6 +125,13 @@ def run(dataset: str, parameters: dict[str, Any], profile: str) -> dict[str, Any
             scores = json.loads(metrics.read_text(encoding="utf-8"))
             kept = ("accuracy", "accuracy_ci95", "macro_f1", "n")
             result.setdefault("candidates", {})[candidate] = {name: scores[name] for name in kept}
+    export = folder / "10_export" / "metrics.json"
+    if export.is_file():
+        champion = json.loads(export.read_text(encoding="utf-8"))["candidate"]
+        scores = json.loads(
+            (folder / "07_evaluation" / champion / "metrics.json").read_text(encoding="utf-8")
+        )
+        result["champion"] = {name: scores[name] for name in ("label", "accuracy", "accuracy_ci95", "n")}
     return result
 
 

@@ -27,4 +27,10 @@ if [ -n "$server" ]; then
 elif ! install "PostgreSQL for the database tests" postgresql; then
     echo "PostgreSQL is not available: the database tests will be skipped. Install postgresql to run them."
 fi
+
+if command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ]; then
+    echo "Tests of downloads use nginx."
+elif ! install "nginx for the tests of downloads" nginx-light openssl; then
+    echo "nginx is not available: the tests of downloads from web servers will be skipped. Install nginx to run them."
+fi
 exit 0

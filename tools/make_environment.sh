@@ -28,7 +28,8 @@ stop() {
     echo "  → check the network or the package mirror, then run the same command again" >&2
     exit 1
 }
-echo "Installing about 160 pinned packages (some 1 GB to download; two to five minutes) …"
+packages=$(grep -c "^[^ #].*==" requirements.lock)
+echo "Installing some $packages pinned packages (about 1 GB to download; two to five minutes) …"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 # The status of a pipe is that of its last command, so a file records a failure of pip.
 failed=$venv/.failed

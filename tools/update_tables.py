@@ -20,7 +20,7 @@ from helpers.report import models as compared
 from helpers.series import manifests, profiles, stages
 
 RECORD = Path("benchmarks") / "results" / "series.json"
-FOLDER_RUN = RECORD.with_name("folder_run.json")
+OWN_IMAGES = RECORD.with_name("own_images.json")
 PROFILES = {"smoke": "digits", "quick": "fashion_mnist", "standard": "fashion_mnist", "full": "fashion_mnist"}
 """Each profile with the data set whose minutes the table of notebooks shows."""
 RESULTS = ("fashion_mnist/standard", "fashion_mnist/quick")
@@ -225,12 +225,12 @@ def _with_interval(score: Mapping[str, Any]) -> str:
     return f"{score['accuracy']:.1%} | {low:.1%} – {high:.1%}"
 
 
-def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
+def runs_table(record: Record, own_images: Mapping[str, Any] | None) -> str:
     """Return every run on record but smoke runs, with its champion and its minutes, in Markdown.
 
     Args:
         record: as `collect` returns it.
-        folder_run: the output of `benchmarks/folder_run.py`, or None.
+        own_images: the results of `benchmarks/own_images.py`, or None; its run of solar cells at quick is a row.
     """
     lines = [
         "| data | profile | champion | test accuracy | 95% interval | test images | minutes |",
@@ -245,12 +245,12 @@ def runs_table(record: Record, folder_run: Mapping[str, Any] | None) -> str:
                     f"| {wording.dataset_title(dataset)} | `{profile}` | {label} | {_with_interval(score)} | {score['n']:,} "
                     f"| {_minutes_of_all(run)} |"
                 )
-    if folder_run is not None:
-        champion, tiles = folder_run["champion"], sum(folder_run["images"].values())
+    own = (own_images or {}).get("elpv_two", {}).get("quick", {})
+    if "champion" in own:
+        champion, images = own["champion"], sum(own["counts"].values())
         lines.append(
-            f"| a folder: {tiles:,} tiles of {len(folder_run['images'])} photographs | `{folder_run['profile']}` "
-            f"| {champion['label']} | {_with_interval(champion)} | {champion['n']:,} "
-            f"| {_in_minutes(folder_run['seconds'])} |"
+            f"| a table: {images:,} photographs of solar cells | `quick` | {champion['label']} "
+            f"| {_with_interval(champion)} | {champion['n']:,} | {_in_minutes(own['seconds'])} |"
         )
     return "\n".join(lines)
 
@@ -268,20 +268,20 @@ def profile_table() -> str:
     return "\n".join(lines)
 
 
-def fill(text: str, record: Record, folder_run: Mapping[str, Any] | None, folder: str) -> str:
+def fill(text: str, record: Record, own_images: Mapping[str, Any] | None, folder: str) -> str:
     """Return a document with new tables between its markers.
 
     Args:
         text: the document.
         record: as `collect` returns it.
-        folder_run: as for `runs_table`.
+        own_images: as for `runs_table`.
         folder: the folder of the notebooks, relative to the document.
     """
     tables = {
         "stages": lambda: stage_table(record).format(folder=folder),
         "minutes": lambda: minutes_table(record).format(folder=folder),
         "results": lambda: results_table(record),
-        "runs": lambda: runs_table(record, folder_run),
+        "runs": lambda: runs_table(record, own_images),
         "profiles": profile_table,
     }
     return PLACE.sub(lambda match: f"{match[1]}{tables[match[2]]()}\n<!-- end -->", text)
@@ -301,7 +301,7 @@ def main() -> None:
     for document, folder in (("README.md", "notebooks/"), ("notebooks/README.md", "")):
         path = root / document
         text = path.read_text(encoding="utf-8")
-        path.write_text(fill(text, stored(RECORD), stored(FOLDER_RUN), folder), encoding="utf-8")
+        path.write_text(fill(text, stored(RECORD), stored(OWN_IMAGES), folder), encoding="utf-8")
         print(document)
 
 

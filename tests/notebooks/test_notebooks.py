@@ -7,7 +7,7 @@ import re
 import nbformat
 import pytest
 from refresh_notebooks import code_sha256, with_outputs
-from update_tables import FOLDER_RUN, RECORD, RESULTS, fill, stored
+from update_tables import OWN_IMAGES, RECORD, RESULTS, fill, stored
 
 from helpers import paths
 from helpers.series import stages
@@ -127,11 +127,11 @@ def test_notebook_has_cells_whose_output_is_checked(stage):
 
 @pytest.mark.parametrize(("document", "folder"), [("README.md", "notebooks/"), ("notebooks/README.md", "")])
 def test_tables_are_made_from_the_recorded_metrics(document, folder):
-    record, folder_run = stored(RECORD), stored(FOLDER_RUN)
+    record, own_images = stored(RECORD), stored(OWN_IMAGES)
     text = (paths.project_root() / document).read_text()
-    assert fill(text, record, folder_run, folder) == text, "run 'make readme'"
+    assert fill(text, record, own_images, folder) == text, "run 'make readme'"
     for name in RESULTS:
         if name in record:
             record[name]["models"]["baseline_cnn"]["accuracy"] = 0.1234
     if "table: results" in text:
-        assert "12.3%" in fill(text, record, folder_run, folder), "the table follows the metrics"
+        assert "12.3%" in fill(text, record, own_images, folder), "the table follows the metrics"

@@ -107,25 +107,30 @@ def test_every_run_is_listed_with_the_test_accuracy_of_its_champion(run):
     run_record = update_tables.run_of(DATASET, PROFILE)
     run_record["tested"]["tuned"] |= {"accuracy": 0.4321, "accuracy_ci95": [0.4, 0.46], "n": 777}
     record = {"mnist/quick": {**run_record, "elapsed_seconds": 750}, "digits/smoke": run_record}
-    folder = {
+    own = {
         "champion": {"label": "tuned", "accuracy": 0.987, "accuracy_ci95": [0.96, 0.99], "n": 127},
-        "images": {"cat": 150, "coffee": 250},
-        "profile": "quick",
-        "stages": dict.fromkeys(EVERY, 30),
+        "counts": {"train": 1_500, "test": 250},
         "seconds": 372,
     }
-    rows = update_tables.runs_table(record, folder).splitlines()
+    rows = update_tables.runs_table(record, {"elpv_two": {"smoke": {}, "quick": own}}).splitlines()
     assert len({row.count("|") for row in rows}) == 1
     assert len(rows) == 4, "smoke runs are left out"
     label = run_record["models"]["tuned"]["label"]
     assert rows[2] == f"| MNIST | `quick` | {label} | 43.2% | 40.0% – 46.0% | 777 | 12 |"
     assert rows[3] == (
-        "| a folder: 400 tiles of 2 photographs | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 | 6.2 |"
+        "| a table: 1,750 photographs of solar cells | `quick` | tuned | 98.7% | 96.0% – 99.0% | 127 | 6.2 |"
     )
 
 
 def test_runs_of_which_only_the_minutes_are_known_are_not_listed():
     assert len(update_tables.runs_table({"mnist/quick": recorded(60)}, None).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"food": {"quick": {}}}, {"elpv_two": {"quick": {"exit": 1, "seconds": 9}}}]
+)
+def test_solar_cells_without_a_complete_quick_run_are_not_listed(own):
+    assert len(update_tables.runs_table({}, own).splitlines()) == 2
 
 
 def test_the_standard_run_s_models_are_listed_before_the_quick_one_s(run):

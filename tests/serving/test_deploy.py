@@ -7,6 +7,7 @@ from importlib import metadata
 
 import yaml
 
+import image_files
 import service_support
 from conftest import REPOSITORY, TESTS
 
@@ -23,6 +24,8 @@ import service_support
 parent.end_with()  # as the command does
 with TestClient(app.create(Settings(dataset="digits"))) as client:
     client.post("/v1/predict", content=service_support.png(service_support.pixels()), headers={"Content-Type": "image/png"})
+    photo = open(sys.argv[1], "rb").read()
+    assert client.post("/v1/predict", content=photo, headers={"Content-Type": "image/heic"}).status_code == 200
 # None stands for modules whose import is blocked
 imported = {name for name, module in sys.modules.items() if module is not None} - at_start
 print(json.dumps(sorted({name.partition(".")[0] for name in imported})))
@@ -49,7 +52,10 @@ def test_service_imports_nothing_beyond_its_requirements(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
     service_support.publish(tmp_path / "first", drift=True)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=False)
+    photo = tmp_path / "photo.heic"
+    photo.write_bytes(image_files.encoded(image_files.COLOUR, "HEIF"))
+    command = [sys.executable, "-c", IMPORTED, str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     modules = yaml.safe_load(done.stdout)
     lines = (DEPLOY / "requirements.txt").read_text(encoding="utf-8").splitlines()
