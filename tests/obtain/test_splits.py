@@ -122,7 +122,7 @@ def test_few_groups_change_few_images_of_the_split():
 
 def test_one_group_that_holds_a_class_is_named():
     labels, groups = np.repeat([0, 1], [5, 5]), np.array([0, 1, 2, 3, 4, 7, 7, 7, 7, 7])
-    with pytest.raises(OsemnError, match="Class rare cannot be split: all of its 5 images belong to group 7"):
+    with pytest.raises(OsemnError, match="Class rare cannot be split: all of its 5 images belong together"):
         splits.hold_out(labels, groups, 0.2, 0, ["common", "rare"])
 
 

@@ -92,7 +92,7 @@ def hold_out(
     if sizes.max(initial=1) == 1:
         return stratified_split(labels, fraction, seed)
     members = sparse.csr_array((np.ones(len(groups)), (groups, classes)), shape=(len(numbers), len(present)))
-    _check_groups(members, counts, numbers, [class_names[name] if class_names else name for name in present])
+    _check_groups(members, counts, [class_names[name] if class_names else name for name in present])
     wanted = np.clip(np.rint(counts * fraction), 1, counts - 1)
     generator = np.random.default_rng(seed)
     order = [generator.permutation(np.flatnonzero(classes == label)) for label in range(len(present))]
@@ -147,9 +147,7 @@ def _check_fraction(fraction: float) -> None:
         raise OsemnError(f"Cannot hold out a fraction of {fraction}.", "use a number between 0 and 1")
 
 
-def _check_groups(
-    members: sparse.csr_array, counts: np.ndarray, groups: np.ndarray, names: list[object]
-) -> None:
+def _check_groups(members: sparse.csr_array, counts: np.ndarray, names: list[object]) -> None:
     """Raise an OsemnError if one group holds a whole class."""
     by_class = members.tocsc()
     for label, name in enumerate(names):
