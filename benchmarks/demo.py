@@ -25,7 +25,8 @@ from skimage.morphology import skeletonize
 
 from helpers import paths, scoring
 from helpers.export import browser_page, score
-from helpers.obtain import data, idx
+from helpers.obtain import data
+from helpers.obtain.places import idx
 from helpers.series import manifests, runs
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "demo.json"

@@ -32,7 +32,7 @@ from PIL import Image
 
 from helpers import paths
 from helpers.obtain import catalogue, index
-from helpers.obtain.listing import COLUMNS, Listing
+from helpers.obtain.layouts.listing import COLUMNS, Listing
 from helpers.obtain.options import Options
 from helpers.series import manifests, records
 

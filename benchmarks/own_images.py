@@ -29,8 +29,9 @@ import numpy as np
 from PIL import Image
 
 from helpers import paths
-from helpers.obtain import download, package_registries, sources, splits
+from helpers.obtain import sources, splits
 from helpers.obtain.options import Options
+from helpers.obtain.places import download, package_registries
 from helpers.series import manifests, records, stages
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "own_images.json"

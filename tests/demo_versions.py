@@ -13,7 +13,8 @@ from helpers.export import formats, tfjs, version_facts
 from helpers.export.registry import Registry
 from helpers.export.versions import Version
 from helpers.model import architectures
-from helpers.obtain import data, framing
+from helpers.obtain import data
+from helpers.obtain.images import framing
 from helpers.series import seeds
 
 TRAINED = 1_000

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 LOCATE = """
 import sys
-from helpers.obtain import locations, options
+from helpers.obtain import options
+from helpers.obtain.places import locations
 print(locations.locate(sys.argv[1], options.Options()).path)
 """
 SECRET = "hunter2-a-secret"

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from helpers.obtain import idx
-from helpers.obtain.files import PackageSource
+from helpers.obtain.places import idx
+from helpers.obtain.places.files import PackageSource
 
 
 def made_content() -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from helpers.errors import AcquisitionError
 from helpers.export import browser_runtime
 from helpers.model.backbones import weights
-from helpers.obtain.package_registries import NoRegistryError
+from helpers.obtain.places.package_registries import NoRegistryError
 from helpers.series import stages
 
 BACKBONE = "efficientnet_lite0"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.obtain import package_registries
+from helpers.obtain.places import package_registries
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 INSTALLED = WEB / "node_modules" / ".package-lock.json"

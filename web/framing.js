@@ -1,4 +1,4 @@
-// Prepare images for the model: the same bytes as helpers/obtain/pictures.py and helpers/obtain/framing.py for the same pixels.
+// Prepare images for the model: the same bytes as helpers/obtain/images/pictures.py and helpers/obtain/images/framing.py for the same pixels.
 
 const INK = 25; // grey values above this count as ink, of 255 on black
 const BITS = 22; // precision of the integers that Pillow computes its filters in

@@ -20,8 +20,8 @@ from conftest import REPOSITORY, osemn
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_page, versions
 from helpers.export.versions import Version
-from helpers.obtain import framing, pictures
-from helpers.obtain.pictures import Preparation
+from helpers.obtain.images import framing, pictures
+from helpers.obtain.images.pictures import Preparation
 from helpers.report import render
 
 CLASSES = (

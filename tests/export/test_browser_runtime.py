@@ -7,8 +7,8 @@ import pytest
 
 from helpers.errors import AcquisitionError
 from helpers.export import browser_runtime
-from helpers.obtain import package_registries
-from helpers.obtain.package_registries import SourceFailedError
+from helpers.obtain.places import package_registries
+from helpers.obtain.places.package_registries import SourceFailedError
 
 
 @pytest.fixture(scope="module")

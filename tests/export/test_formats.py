@@ -15,7 +15,7 @@ from keras import layers
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.export import browser_runtime, formats, parity, score, tfjs
 from helpers.model import architectures
-from helpers.obtain import idx
+from helpers.obtain.places import idx
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.errors import AcquisitionError, UsageError
 from helpers.model.backbones import networks, weights
-from helpers.obtain import download, package_registries
+from helpers.obtain.places import download, package_registries
 from helpers.series import backbone_names
 
 LITE = sorted(weights.SOURCES)

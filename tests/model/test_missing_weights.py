@@ -4,7 +4,7 @@ import pytest
 from helpers.errors import AcquisitionError
 from helpers.export import browser_runtime
 from helpers.model.backbones import weights
-from helpers.obtain import package_registries
+from helpers.obtain.places import package_registries
 
 
 @pytest.fixture

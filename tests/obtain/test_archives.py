@@ -13,7 +13,7 @@ import pytest
 
 import local_stores
 from helpers.errors import AcquisitionError
-from helpers.obtain import archives
+from helpers.obtain.places import archives
 
 FILES = local_stores.content(6, 500)
 KINDS = ("zip", "tar", "tar.gz", "tgz")
@@ -186,7 +186,7 @@ def test_full_disk_is_reported_in_a_sentence(here):
     program = f"""
         import resource, signal
         from pathlib import Path
-        from helpers.obtain import archives
+        from helpers.obtain.places import archives
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         archives.unpack(Path({str(archive)!r}), Path({str(here / "unpacked")!r}), Path({str(here)!r}) / "in", 1.0)

@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
 import image_files
-from helpers.obtain import dicom, formats, pictures, pixel_window
+from helpers.obtain.images import dicom, formats, pictures, pixel_window
 
 GREY = np.arange(0, 4_000, 10, dtype=np.uint16).reshape(20, 20)
 

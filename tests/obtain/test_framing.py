@@ -12,9 +12,10 @@ from sklearn.datasets import load_digits
 
 import drawings
 from conftest import REPOSITORY
-from helpers.obtain import framing, package_registries, pictures
-from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import ImageOptions, Preparation
+from helpers.obtain.images import framing, pictures
+from helpers.obtain.images.framing import BlankError, Framing
+from helpers.obtain.images.pictures import ImageOptions, Preparation
+from helpers.obtain.places import package_registries
 
 SCRIPT = REPOSITORY / "web" / "framing.js"
 MASS, BOX = Framing(20, "mass"), Framing(28, "box")

@@ -14,8 +14,8 @@ from PIL import Image, PngImagePlugin
 
 import image_files
 from helpers.errors import UsageError
-from helpers.obtain import formats, framing, pictures
-from helpers.obtain.pictures import ImageOptions, Preparation
+from helpers.obtain.images import formats, framing, pictures
+from helpers.obtain.images.pictures import ImageOptions, Preparation
 
 COLOURS, DEEP = image_files.colour_files(), image_files.deep_files()
 LOSS = {"jpg": 3, "mpo": 3, "avif": 3, "heic": 2, "gif": 12}
@@ -259,7 +259,7 @@ def test_rare_formats_are_imported_when_the_first_such_file_is_opened(tmp_path):
     for name in ("photo.png", "photo.avif", "photo.heic", "photo.dcm"):
         (tmp_path / name).write_bytes(COLOURS[name])
     program = (
-        "import sys, pathlib; from helpers.obtain import formats\n"
+        "import sys, pathlib; from helpers.obtain.images import formats\n"
         "for path in sys.argv[1:]:\n"
         "    formats.decode(pathlib.Path(path), 8)\n"
         "    print(*(name for name in ('pillow_heif', 'pydicom') if name in sys.modules))"

@@ -13,7 +13,8 @@ from indexed_images import listed, write_images
 from PIL import ExifTags, Image
 
 from helpers.errors import AcquisitionError, OsemnError
-from helpers.obtain import catalogue, data, formats, image_facts, index, measures
+from helpers.obtain import catalogue, data, image_facts, index, measures
+from helpers.obtain.images import formats
 from helpers.obtain.options import Options
 
 

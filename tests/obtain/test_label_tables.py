@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
-from helpers.obtain import layouts
+from helpers.obtain.layouts import recognise
 from helpers.obtain.options import Options
 
 HEADER = "file,label\n"
@@ -37,7 +37,7 @@ def table(folder, text, name="labels.csv", encoding="utf-8"):
 
 
 def read(path, **options):
-    return layouts.read(path, Options(**options))
+    return recognise.read(path, Options(**options))
 
 
 def column(listing, name="label"):
@@ -422,7 +422,7 @@ def test_weights_are_numbers_from_zero_on(folder, weight):
 
 
 def test_one_class_is_not_enough(folder):
-    with pytest.raises(AcquisitionError, match="one class, 'cat'"):
+    with pytest.raises(UsageError, match="one class, 'cat'"):
         read(table(folder, "file,label\na.png,cat\nb.png,cat\n"))
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
-from helpers.obtain import folder_scan, layouts, path_rules
+from helpers.obtain.layouts import folder_scan, path_rules, recognise
 from helpers.obtain.options import Options
 
 
@@ -19,7 +19,7 @@ def write(root, *names):
 
 
 def read(root, **options):
-    return layouts.read(root, Options(**options))
+    return recognise.read(root, Options(**options))
 
 
 def labels(listing):

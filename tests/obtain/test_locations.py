@@ -11,9 +11,9 @@ import pytest
 import local_stores
 from helpers import paths
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import locations
-from helpers.obtain.download import Network
 from helpers.obtain.options import Options
+from helpers.obtain.places import locations
+from helpers.obtain.places.download import Network
 
 FILES = local_stores.content(6, 500)
 OPTIONS = Options(network=Network(progress=False))
@@ -114,7 +114,7 @@ def test_kill_while_unpacking_leaves_nothing_that_counts_as_complete(pets, cache
     for number in range(400):
         (pets / "cat" / f"more-{number}.png").write_bytes(bytes(20_000))
     archive = str(zipped(pets))
-    program = "import sys; from helpers.obtain import locations, options; "
+    program = "import sys; from helpers.obtain import options; from helpers.obtain.places import locations; "
     program += "locations.locate(sys.argv[1], options.Options())"
     for wanted in (4, 100, 250):
         process = subprocess.Popen([sys.executable, "-c", program, archive])

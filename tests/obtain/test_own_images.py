@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
-from helpers.obtain import data_card, download, index, sources
+from helpers.obtain import data_card, index, sources
 from helpers.obtain.options import Options
+from helpers.obtain.places import download
 from photographs import class_folders, photograph, write
 
 QUIET = Options(image_size=16, network=download.Network(progress=False))

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageOps
 
 import drawings
-from helpers.obtain import framing, pictures
-from helpers.obtain.framing import BlankError, Framing
-from helpers.obtain.pictures import ImageOptions, Preparation
+from helpers.obtain.images import framing, pictures
+from helpers.obtain.images.framing import BlankError, Framing
+from helpers.obtain.images.pictures import ImageOptions, Preparation
 
 FRAMED = Framing(20, "mass")
 PREPARATION = Preparation(window="full", framing=FRAMED)

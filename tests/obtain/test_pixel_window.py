@@ -9,8 +9,8 @@ from PIL import Image
 
 import image_files
 from helpers.errors import UsageError
-from helpers.obtain import formats, pixel_window
-from helpers.obtain.pictures import Preparation
+from helpers.obtain.images import formats, pixel_window
+from helpers.obtain.images.pictures import Preparation
 
 RAMP = np.arange(2_000).reshape(40, 50)
 

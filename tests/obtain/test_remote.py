@@ -15,9 +15,9 @@ import requests
 
 import local_stores
 from helpers.errors import AcquisitionError
-from helpers.obtain import locations, remote, remote_files, stores
-from helpers.obtain.download import Network
 from helpers.obtain.options import Options
+from helpers.obtain.places import locations, remote, remote_files, stores
+from helpers.obtain.places.download import Network
 
 FILES = local_stores.content()
 SECRET = local_stores.SECRET

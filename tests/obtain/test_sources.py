@@ -16,8 +16,9 @@ import pytest
 
 from conftest import TESTS
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import built_in, data, data_card, download, files, idx, package_registries, sources
+from helpers.obtain import built_in, data, data_card, sources
 from helpers.obtain.options import Options
+from helpers.obtain.places import download, files, idx, package_registries
 from servers import FaultyServer, made_content, made_spec
 
 NETWORK = download.Network(connect_seconds=5.0, read_seconds=10.0, tool_seconds=20.0, progress=False)
@@ -30,7 +31,7 @@ import sys
 sys.path.insert(0, {tests!r})
 {before}
 from servers import made_spec
-from helpers.obtain import download
+from helpers.obtain.places import download
 from helpers.errors import AcquisitionError
 try:
     fetched = download.fetch(made_spec({address!r}), download.Network(read_seconds=30, progress=False))
@@ -535,7 +536,7 @@ def test_fingerprints_differ_and_follow_the_expected_content(monkeypatch):
 
 def test_sources_start_quickly_and_without_tensorflow():
     code = (
-        "import sys, helpers.obtain.sources, helpers.obtain.download;"
+        "import sys, helpers.obtain.sources, helpers.obtain.places.download;"
         "print(sorted({'tensorflow', 'keras', 'sklearn', 'pandas', 'matplotlib', 'pooch', 'PIL'} & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

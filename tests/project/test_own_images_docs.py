@@ -9,8 +9,9 @@ import pytest
 
 from conftest import REPOSITORY
 from helpers import paths
-from helpers.obtain import layouts, locations
+from helpers.obtain.layouts import recognise
 from helpers.obtain.options import Options
+from helpers.obtain.places import locations
 from helpers.series import parameters, profiles
 
 DOCUMENTS = [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
@@ -85,7 +86,7 @@ def test_each_tree_is_read_into_the_classes_that_the_text_names(title, tmp_path,
             shutil.make_archive(Path(dataset).stem, "zip", base_dir=Path(dataset).stem)
         options = Options.of(profiles.parse_overrides(assignments).get("01_acquire", {}))
         place = locations.locate(paths.project_dataset(dataset), options)
-        listing = layouts.read(place.path, options)
+        listing = recognise.read(place.path, options)
         assert listing.class_names == classes
         assert listing.files["label"].value_counts().min() >= 3
         grouped = bool(options.group_by) or title == "A table"

@@ -14,8 +14,9 @@ from helpers import paths
 from helpers.cli import main
 from helpers.errors import OsemnError, UsageError
 from helpers.export.registry import Registry
-from helpers.obtain import data, formats, framing
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain import data
+from helpers.obtain.images import formats, framing
+from helpers.obtain.images.pictures import ImageOptions
 from helpers.serving import offline
 
 

@@ -19,8 +19,8 @@ import image_files
 import registry_versions
 import service_support
 from helpers.export.registry import Registry
-from helpers.obtain import formats
-from helpers.obtain.pictures import Preparation
+from helpers.obtain.images import formats
+from helpers.obtain.images.pictures import Preparation
 from helpers.serving import app, decode, offline
 from helpers.serving.model import Served
 from helpers.serving.settings import API_KEY

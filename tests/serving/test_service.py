@@ -24,7 +24,7 @@ import registry_versions
 import service_support
 from helpers.export.registry import Registry
 from helpers.interpret import drift
-from helpers.obtain import framing
+from helpers.obtain.images import framing
 from helpers.serving import app, decode, drift_monitor
 from helpers.serving.service import Service
 from helpers.serving.settings import API_KEY

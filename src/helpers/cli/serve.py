@@ -29,7 +29,7 @@ def predict(
 
     All three confidences are temperature-scaled probabilities.
     """
-    from helpers.obtain.pictures import ImageOptions
+    from helpers.obtain.images.pictures import ImageOptions
     from helpers.serving import offline
 
     check_dataset(dataset)

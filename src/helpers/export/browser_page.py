@@ -23,7 +23,7 @@ from helpers import paths
 from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_runtime, registry, versions
 from helpers.export.versions import Version
-from helpers.obtain.pictures import Preparation
+from helpers.obtain.images.pictures import Preparation
 from helpers.series import output_paths, stages
 
 NAME = "try_it.html"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from helpers.obtain import download, package_registries
-from helpers.obtain.files import Download, File, PackageSource
+from helpers.obtain.places import download, package_registries
+from helpers.obtain.places.files import Download, File, PackageSource
 
 VERSION = "4.22.0"
 # npm package after "tfjs-": the hash and the size of its script

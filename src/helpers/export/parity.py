@@ -19,7 +19,7 @@ from helpers import paths, scoring, wording
 from helpers.errors import OsemnError
 from helpers.export import browser_runtime, score
 from helpers.export.formats import FORMATS, Format
-from helpers.obtain import idx, package_registries
+from helpers.obtain.places import idx, package_registries
 from helpers.series.conclusions import Conclusion
 
 TOLERANCE = 1e-4  # of probabilities: far above rounding in float32, far below any difference that matters

@@ -15,7 +15,8 @@ from helpers.export import versions
 from helpers.export.champion import Choice
 from helpers.interpret import candidates, drift
 from helpers.interpret.candidates import Candidate
-from helpers.obtain import data, framing, splits
+from helpers.obtain import data, splits
+from helpers.obtain.images import framing
 from helpers.series import conclusions, runs, stages
 
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import AcquisitionError
-from helpers.obtain import data, download, files, idx
+from helpers.obtain import data
 from helpers.obtain.acquired import Acquired, Source
 from helpers.obtain.options import Options
+from helpers.obtain.places import download, files, idx
 
 DIGITS_SEED = 0  # the digits are always split in the same way
 DIGITS_SHA256 = "47a6aba49781e65e177a59356f0d40d983011c608eca797546816792dcf7785d"

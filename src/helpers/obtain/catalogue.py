@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from helpers.obtain import folder_scan, image_facts
-from helpers.obtain.listing import COLUMNS, Listing
+from helpers.obtain import image_facts
+from helpers.obtain.layouts import folder_scan
+from helpers.obtain.layouts.listing import COLUMNS, Listing
 
 _FILES = ("path", "bytes", "mtime_ns", "sha256")
 _UNREAD = -1  # the size of a file that is not there
@@ -168,7 +169,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
         cache: the folder that holds the catalogues of all places.
 
     Example:
-        `catalogue.fingerprint(layouts.read(folder, options), paths.cache_root() / "index")`
+        `catalogue.fingerprint(recognise.read(folder, options), paths.cache_root() / "index")`
     """
     catalogue = Catalogue(cache, listing.root)
     with catalogue.locked():

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain import copies, folder_scan, formats, measures, pictures, pixel_window
+from helpers.obtain import copies, measures
+from helpers.obtain.images import formats, pictures, pixel_window
+from helpers.obtain.layouts import folder_scan
 
 if TYPE_CHECKING:
     from PIL import Image

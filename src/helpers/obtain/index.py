@@ -26,7 +26,7 @@ from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.obtain import data, image_facts, measures
 from helpers.obtain.catalogue import Catalogue
-from helpers.obtain.listing import Listing
+from helpers.obtain.layouts.listing import Listing
 from helpers.obtain.options import Options
 from helpers.series import manifests
 

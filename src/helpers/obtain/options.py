@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from helpers.obtain.download import Network
+from helpers.obtain.places.download import Network
 
 OWN_TEST_FRACTION = 0.2
 

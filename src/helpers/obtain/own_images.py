@@ -12,23 +12,13 @@ from tqdm import tqdm
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import (
-    catalogue,
-    copies,
-    data,
-    data_card,
-    folder_scan,
-    formats,
-    image_facts,
-    index,
-    layouts,
-    locations,
-    pictures,
-    splits,
-)
+from helpers.obtain import catalogue, copies, data, data_card, image_facts, index, splits
 from helpers.obtain.acquired import Acquired, Source
-from helpers.obtain.listing import PARTS, Listing
+from helpers.obtain.images import formats, pictures
+from helpers.obtain.layouts import folder_scan, recognise
+from helpers.obtain.layouts.listing import PARTS, Listing
 from helpers.obtain.options import Options
+from helpers.obtain.places import locations
 
 DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
 BURST_SECONDS = 2.0  # cameras take several images a second in a burst; a new subject takes longer
@@ -42,19 +32,19 @@ class OwnImages(Source):
         """Check the place, and its layout where nothing has to be downloaded or unpacked to see it."""
         paths.check_dataset(self.dataset)
         if not paths.is_address(self.dataset) and paths.file_kind(self.dataset) != "archive":
-            layouts.read(paths.local_path(self.dataset), options)
+            recognise.read(paths.local_path(self.dataset), options)
 
     def fingerprint(self, options: Options) -> str:
         """Return a hash of the paths, labels and contents of the listed images; unchanged files are not read."""
         of_place = locations.fingerprint(self.dataset, options)
         if of_place:
             return of_place
-        return catalogue.fingerprint(layouts.read(paths.local_path(self.dataset), options), _catalogues())
+        return catalogue.fingerprint(recognise.read(paths.local_path(self.dataset), options), _catalogues())
 
     def load(self, options: Options) -> Acquired:
         """Return the readable images, indexed, split and shuffled."""
         place = locations.locate(self.dataset, options)
-        listing = layouts.read(place.path, options)
+        listing = recognise.read(place.path, options)
         table, unreadable = index.build(listing, options, _catalogues(), options.network.progress)
         skipped = pd.concat(
             [unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)], ignore_index=True

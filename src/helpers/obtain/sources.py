@@ -4,10 +4,10 @@ To add a kind of source, write a class with the methods of `Source` and name it 
 """
 
 from helpers import paths
-from helpers.obtain import idx
 from helpers.obtain.acquired import Acquired, Source
 from helpers.obtain.built_in import Digits, IdxFiles
 from helpers.obtain.options import Options
+from helpers.obtain.places import idx
 from helpers.series import seal
 
 DEFAULTS = Options()

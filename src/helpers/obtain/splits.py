@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from helpers.errors import OsemnError
-from helpers.obtain.listing import PARTS
+from helpers.obtain.layouts.listing import PARTS
 from helpers.obtain.options import Options
 
 

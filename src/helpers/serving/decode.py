@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from helpers.obtain import formats, pictures
-from helpers.obtain.framing import BlankError
-from helpers.obtain.pictures import ImageOptions, Preparation
+from helpers.obtain.images import formats, pictures
+from helpers.obtain.images.framing import BlankError
+from helpers.obtain.images.pictures import ImageOptions, Preparation
 from helpers.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def check_parts(content: bytes) -> None:
 
 def _check_dicom(image: "Image.Image") -> None:
     """Check the compressed pixels inside a DICOM file like a file of their own."""
-    from helpers.obtain import dicom
+    from helpers.obtain.images import dicom
 
     if image.compression == dicom.RUN_LENGTHS:
         raise RefusedError(

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from helpers import paths
 from helpers.interpret import drift
-from helpers.obtain import idx
+from helpers.obtain.places import idx
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 

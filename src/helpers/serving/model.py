@@ -9,8 +9,8 @@ import numpy as np
 
 from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
-from helpers.obtain.framing import Framing
-from helpers.obtain.pictures import Preparation
+from helpers.obtain.images.framing import Framing
+from helpers.obtain.images.pictures import Preparation
 
 TOP = 3  # classes listed in a prediction
 RETRY_SECONDS = 60.0  # after which a version that failed its checks is tried again

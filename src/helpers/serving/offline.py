@@ -11,9 +11,10 @@ from helpers import paths
 from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
 from helpers.interpret import drift
-from helpers.obtain import data, formats, pictures
-from helpers.obtain.framing import BlankError
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain import data
+from helpers.obtain.images import formats, pictures
+from helpers.obtain.images.framing import BlankError
+from helpers.obtain.images.pictures import ImageOptions
 from helpers.series import output_paths
 from helpers.serving import drift_power
 from helpers.serving.model import Served

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain.images.pictures import ImageOptions
 from helpers.serving import decode
 from helpers.serving.decode import RefusedError
 from helpers.serving.openapi import ImageQuery

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain.pictures import ImageOptions
+from helpers.obtain.images.pictures import ImageOptions
 from helpers.serving import decode
 from helpers.serving.drift_monitor import DriftMonitor
 from helpers.serving.metrics import Metrics

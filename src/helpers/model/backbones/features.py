@@ -21,7 +21,8 @@ from helpers import paths
 from helpers.errors import OsemnError
 from helpers.model import frozen_graph
 from helpers.model.backbones import networks
-from helpers.obtain import data, download
+from helpers.obtain import data
+from helpers.obtain.places import download
 from helpers.scrub import augment
 from helpers.series import backbone_names, manifests
 

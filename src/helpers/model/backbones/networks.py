@@ -18,7 +18,7 @@ from keras import KerasTensor, layers
 
 from helpers.errors import AcquisitionError, UsageError, nearest
 from helpers.model.backbones import weights as lite_weights  # `weights` is an argument of keras.applications
-from helpers.obtain import download
+from helpers.obtain.places import download
 from helpers.series import backbone_names
 from helpers.series.backbone_names import Backbone
 

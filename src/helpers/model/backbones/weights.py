@@ -19,8 +19,8 @@ import safetensors.numpy
 from helpers import paths
 from helpers.errors import AcquisitionError, UsageError, nearest
 from helpers.model.backbones import torch_files
-from helpers.obtain import download, files, package_registries
-from helpers.obtain.package_registries import AbsentError, SourceFailedError
+from helpers.obtain.places import download, files, package_registries
+from helpers.obtain.places.package_registries import AbsentError, SourceFailedError
 from helpers.series import backbone_names, manifests
 
 LAYOUT = 1  # raised when the conversion changes, so that older files are converted again

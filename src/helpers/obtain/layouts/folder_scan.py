@@ -7,8 +7,8 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.errors import UsageError
-from helpers.obtain import formats
-from helpers.obtain.formats import SUFFIXES
+from helpers.obtain.images import formats
+from helpers.obtain.images.formats import SUFFIXES
 
 
 @dataclass(frozen=True)

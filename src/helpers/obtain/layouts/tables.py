@@ -14,7 +14,7 @@ import pandas as pd
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain import folder_scan, listing, path_rules, table_columns, table_files, table_labels
+from helpers.obtain.layouts import folder_scan, listing, path_rules, table_columns, table_files, table_labels
 from helpers.obtain.options import Options
 
 

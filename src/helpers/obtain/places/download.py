@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import web
-from helpers.obtain.files import Download, File, Reader, find_in_folders
-from helpers.obtain.package_registries import AbsentError, SourceFailedError
+from helpers.obtain.places import web
+from helpers.obtain.places.files import Download, File, Reader, find_in_folders
+from helpers.obtain.places.package_registries import AbsentError, SourceFailedError
 
 INCOMING = ".incoming"
 LOCK = ".lock"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.errors import UsageError
-from helpers.obtain import class_folders, folder_scan, table_files, tables
-from helpers.obtain.listing import Listing
+from helpers.obtain.layouts import class_folders, folder_scan, table_files, tables
+from helpers.obtain.layouts.listing import Listing
 from helpers.obtain.options import Options
 
 _TABLE_OPTIONS = (

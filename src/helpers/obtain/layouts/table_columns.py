@@ -9,7 +9,7 @@ import pandas as pd
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain.folder_scan import SUFFIXES, ending
+from helpers.obtain.layouts.folder_scan import SUFFIXES, ending
 from helpers.obtain.options import Options
 
 # without case, spaces, dots, hyphens and underscores; the second list counts if no name of the first is there

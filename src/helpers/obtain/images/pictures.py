@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.errors import UsageError, nearest
-from helpers.obtain import framing, pixel_window
-from helpers.obtain.framing import Framing
+from helpers.obtain.images import framing, pixel_window
+from helpers.obtain.images.framing import Framing
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from helpers.obtain import pictures
+from helpers.obtain.images import pictures
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -216,7 +216,7 @@ def _formats(head: bytes) -> tuple[str, ...]:
     from PIL import Image
 
     if _is_dicom(head):
-        from helpers.obtain import dicom
+        from helpers.obtain.images import dicom
 
         dicom.register()
         return ("DICOM",)

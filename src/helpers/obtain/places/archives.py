@@ -21,7 +21,7 @@ from typing import IO
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import web
+from helpers.obtain.places import web
 
 MAX_MEMBERS = 2_000_000  # ImageNet has 1.4 million images
 _MAX_READ = 16 * 2**20  # bytes at once; only a forged tar header asks for more

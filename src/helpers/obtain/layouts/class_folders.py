@@ -5,8 +5,8 @@ from pathlib import Path
 
 from helpers import paths, wording
 from helpers.errors import UsageError
-from helpers.obtain import listing, path_rules
-from helpers.obtain.folder_scan import Scan
+from helpers.obtain.layouts import listing, path_rules
+from helpers.obtain.layouts.folder_scan import Scan
 from helpers.obtain.options import Options
 
 _TEMPLATE = "--set '01_acquire.label_by=pattern:REGEX'"

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import archives, stores
+from helpers.obtain.places import archives, stores
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

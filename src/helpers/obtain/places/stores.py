@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
-from helpers.obtain import archives, web
+from helpers.obtain.places import archives, web
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

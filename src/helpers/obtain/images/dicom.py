@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from helpers.obtain import formats
+from helpers.obtain.images import formats
 
 _MISSING = 'it is a DICOM file; to read these, run: pip install "osemn-vision[dicom]"'
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # the transfer syntax whose header is compressed, too

@@ -9,9 +9,9 @@ import pandas as pd
 
 from helpers import paths
 from helpers.errors import AcquisitionError
-from helpers.obtain import table_columns
-from helpers.obtain.folder_scan import SUFFIXES as IMAGE_SUFFIXES
-from helpers.obtain.folder_scan import ending
+from helpers.obtain.layouts import table_columns
+from helpers.obtain.layouts.folder_scan import SUFFIXES as IMAGE_SUFFIXES
+from helpers.obtain.layouts.folder_scan import ending
 from helpers.obtain.options import Options
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".tsv")

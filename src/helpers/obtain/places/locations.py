@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError
-from helpers.obtain import archives, download, remote, remote_files, stores, web
+from helpers.obtain.places import archives, download, remote, remote_files, stores, web
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

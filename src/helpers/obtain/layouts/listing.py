@@ -8,7 +8,7 @@ import pandas as pd
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError, UsageError
-from helpers.obtain.folder_scan import ending
+from helpers.obtain.layouts.folder_scan import ending
 
 COLUMNS = ("path", "label", "part", "group", "weight")
 PARTS = ("train", "validation", "test")

