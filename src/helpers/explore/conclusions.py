@@ -179,7 +179,7 @@ def quality(result: Quality) -> Conclusion:
     images = int(result.table["row"].nunique())
     text = f"None of {result.images:,} image files is suspicious by its size, format, brightness, sharpness or information."
     if counts:
-        parts = listing([f"{name} {number:,}" for name, number in counts.items()])
+        parts = listing([f"{number:,} {name}" for name, number in counts.items()])
         text = (
             f"{images:,} of {result.images:,} image files ({percent(images / result.images)}) are suspicious: {parts}. Look at "
             "them before you remove any; an unusual image may be correct."

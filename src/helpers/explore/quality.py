@@ -54,7 +54,7 @@ ISSUES: tuple[Issue, ...] = (
     # CleanVision: the shorter side is less than 0.35 of the longer
     Issue("odd shape", lambda t: t[["width", "height"]].min(axis=1) / t[["width", "height"]].max(axis=1), 0.35, -1, "its sides are 1 : {:.2f}"),
     # three times the side is nine times the pixels
-    Issue("odd size", _from_median, 3.0, 1, "its side differs from the median by a factor of {:.1f}"),
+    Issue("odd size", _from_median, 3.0, 1, "off the median side by a factor of {:.1f}"),
 )  # fmt: skip
 
 
