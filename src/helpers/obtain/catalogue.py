@@ -50,6 +50,7 @@ class Record:
 
     def read(self, columns: Sequence[str] = ()) -> pa.Table:
         """Return the rows, each key once, with all columns or those named, the key first. A damaged file counts as absent."""
+        pa.default_memory_pool().release_unused()  # Arrow would keep the memory of what was read or written before
         columns, tables = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
@@ -79,7 +80,6 @@ class Record:
 
     def find(self, keys: pd.Series) -> pa.Table:
         """Return the rows of keys in their order, with null in place of those that are not on record."""
-        pa.default_memory_pool().release_unused()
         rows = self.read()
         return rows.take(pc.index_in(pa.array(keys, _TEXT), rows[self.columns[0]].cast(_TEXT)))
 
@@ -91,7 +91,7 @@ class Record:
     def joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the record's columns added, by its key; each key of the table is on record."""
         rows = self.find(table[self.columns[0]])
-        pa.default_memory_pool().release_unused()  # it kept those of the record, of which `find` made its rows
+        pa.default_memory_pool().release_unused()
         return table.assign(**{name: rows[name].to_pandas().array for name in self.columns[1:]})
 
     def _write(self, table: pa.Table) -> None:
