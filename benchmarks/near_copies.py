@@ -134,7 +134,9 @@ def growth(folders: list[Path], count: int) -> dict[str, float]:
         image = images[row % len(images)]
         size = np.array(image.size) * generator.uniform(0.4, 0.7, 2)
         corner = (np.array(image.size) - size) * generator.uniform(0, 1, 2)
-        crop = image.resize((signatures.SIDE,) * 2, Image.Resampling.BILINEAR, box=(*corner, *(corner + size)))
+        crop = image.resize(
+            (signatures.SIDE,) * 2, Image.Resampling.BILINEAR, box=(*corner, *(corner + size))
+        )
         thumbnails[row] = np.asarray(crop)
     started, phashes = perf_counter(), []
     for start in range(0, count, 128):  # as many at a time as in the index

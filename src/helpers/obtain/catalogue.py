@@ -54,13 +54,18 @@ class Record:
         columns, tables = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
-                tables.append(pq.read_table(part, columns=columns, partitioning=None, use_threads=False))
+                tables.append(
+                    pq.read_table(
+                        part, columns=columns, partitioning=None, use_threads=False, pre_buffer=False
+                    )
+                )
         if not tables:
             return pa.table({name: [] for name in columns})
         rows = pa.concat_tables(tables, promote_options="permissive")
-        if len(tables) == 1:
+        key = rows[columns[0]]
+        if len(tables) == 1 or pc.count_distinct(key).as_py() == len(rows):
             return rows
-        keys = rows[columns[0]].combine_chunks().dictionary_encode()  # pandas would make them Python's strings
+        keys = key.combine_chunks().dictionary_encode()  # pandas would make them Python's strings
         replaced = pd.Series(keys.indices.to_numpy()).duplicated(keep="last")
         return rows.filter(pa.array(~replaced)) if replaced.any() else rows
 
@@ -78,10 +83,9 @@ class Record:
             for part in parts:
                 part.unlink()
 
-    def find(self, keys: pd.Series) -> pa.Table:
-        """Return the rows of keys in their order, with null in place of those that are not on record."""
-        rows = self.read()
-        return rows.take(pc.index_in(pa.array(keys, _TEXT), rows[self.columns[0]].cast(_TEXT)))
+    def find(self, keys: pd.Series, rows: pa.Table) -> pa.Array:
+        """Return the places of keys among rows of the record, null for those that are not on record."""
+        return pc.index_in(pa.array(keys, _TEXT), rows[self.columns[0]].cast(_TEXT))
 
     def has(self, keys: pd.Series) -> np.ndarray:
         """Return whether each key is on record, `[N] bool`."""
@@ -90,7 +94,8 @@ class Record:
 
     def joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the record's columns added, by its key; each key of the table is on record."""
-        rows = self.find(table[self.columns[0]])
+        rows = self.read()
+        rows = rows.take(self.find(table[self.columns[0]], rows))
         pa.default_memory_pool().release_unused()
         return table.assign(**{name: rows[name].to_pandas().array for name in self.columns[1:]})
 
@@ -154,7 +159,8 @@ class Catalogue:
         Returns:
             `[N] str`; `""` for a file that cannot be read, or was not to be.
         """
-        record = self.files.find(paths)
+        rows = self.files.read()
+        record = rows.take(self.files.find(paths, rows))
         known = np.column_stack(
             [record[name].cast(pa.int64()).fill_null(_UNREAD) for name in ("bytes", "mtime_ns")]
         )

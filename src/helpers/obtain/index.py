@@ -71,9 +71,8 @@ def build(
     with catalogue.locked():
         facts = catalogue.facts(hashlib.sha256(version.encode()).hexdigest()[:12])
         known = facts.has(catalogue.hashes(names, read_all=False))
-        unknown = names[~known].tolist()
         pending, written = [], time.monotonic()
-        for rows in _facts_of_files(listing.root, options.window, unknown, progress):
+        for rows in _facts_of_files(listing.root, options.window, names[~known].tolist(), progress):
             pending.append(rows)
             unreadable = rows["reason"] != ""
             reasons.update(zip(rows["path"][unreadable], rows["reason"][unreadable], strict=True))
