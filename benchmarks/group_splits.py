@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 import near_copies
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.obtain import copies, splits
+from helpers.obtain import copies, image_facts, splits
 from helpers.series import manifests
 
 FRACTION, SEEDS = 0.2, 5
