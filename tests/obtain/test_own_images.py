@@ -263,6 +263,6 @@ def test_card_and_conclusion_tell_what_the_search_for_copies_left_out(pets, monk
     monkeypatch.setattr(copies, "near", lambda *_: copies.NearCopies(*nothing, True, 1_234))
     photograph(70).save(pets / "dog" / "new.png")
     conclusion = data_card.conclude_groups(acquire(pets).card)
-    assert "1,234 images look like so many others" in conclusion.text
+    assert "1,234 images look like many others" in conclusion.text
     assert "than can be compared" in conclusion.text
     assert (conclusion.numbers["capped"], conclusion.numbers["alike"]) == (True, 1_234)

@@ -19,7 +19,7 @@ def build(
     """Return the data card, as plain JSON types.
 
     Args:
-        origin: title, licence, source and files of the data set; `near_copies` tells whether more pairs of images were alike
+        origin: title, licence, source and files of the data set; `near_copies` says whether more pairs of images were alike
             than could be compared (`capped`), and how many images look like many others (`alike`).
         train: the training part.
         test: the test part.
@@ -185,7 +185,7 @@ def conclude_groups(card: dict[str, Any]) -> Conclusion:
         )
     if numbers["alike"]:
         text += (
-            f" {numbers['alike']:,} images look like so many others that they are a kind of image rather than copies: of "
+            f" {numbers['alike']:,} images look like many others, as a kind of image rather than copies do: of "
             "these, only nearly equal ones count as copies, so that some copies may be missed."
         )
     if numbers["capped"]:
