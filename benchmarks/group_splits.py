@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 import near_copies
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.obtain import copies, splits
+from helpers.obtain import copies, image_facts, splits
 from helpers.series import manifests
 
 FRACTION, SEEDS = 0.2, 5
@@ -32,7 +32,7 @@ def of_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     parts = [file.relative_to(folder).parts for file in files]
     names = pd.Series([part[0] if len(part) > 1 else part[0][0] for part in parts])
     exact = pd.Series([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
-    thumbnails = [near_copies.thumbnail(near_copies.opened(file)) for file in files]
+    thumbnails = [image_facts.thumbnail_of(file, "auto") for file in files]
     together = copies.together(pd.Series([""] * len(files)), exact, near_copies.search(thumbnails))
     enough = (pd.Series(together).groupby(names).transform("nunique") > 1).to_numpy()
     return pd.factorize(names[enough])[0], together[enough]

@@ -158,7 +158,7 @@ def killed(folder: Path, cache: Path, moment: float, expected: pd.DataFrame) -> 
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    record = catalogue.Catalogue(cache, folder).files.read()
+    record = catalogue.Catalogue(cache, folder).files.read().to_pandas()
     true = expected.set_index("path")["sha256"]
     halves = int(
         (true.reindex(record["path"]).to_numpy() != record.get("sha256", pd.Series()).to_numpy()).sum()

@@ -21,7 +21,8 @@ import pandas as pd
 from PIL import Image, ImageEnhance, ImageOps
 
 from helpers import paths
-from helpers.obtain import copies
+from helpers.obtain import copies, image_facts, signatures
+from helpers.obtain.images import formats
 from helpers.series import manifests, runs
 
 SMALLEST = 48  # pixels: halved, smaller ones are icons
@@ -38,8 +39,11 @@ def opened(path: Path) -> Image.Image:
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    """Return an image as a thumbnail for `copies`."""
-    return np.asarray(image.resize((copies.SIDE, copies.SIDE), Image.Resampling.BILINEAR))
+    """Return the thumbnail that the index makes of a made copy."""
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=1)
+    with formats.opened(content) as stored:
+        return image_facts.thumbnail(stored, "auto")
 
 
 def changed(image: Image.Image, change: str, generator: np.random.Generator) -> Image.Image:
@@ -80,13 +84,13 @@ def image_files(folder: Path) -> list[Path]:
 
 def search(thumbnails: list[np.ndarray]) -> copies.NearCopies:
     """Return the near copies among thumbnails."""
-    return copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    return copies.near(signatures.of_thumbnails(np.array(thumbnails)), thumbnails.__getitem__)
 
 
 def measured(name: str, folder: Path, made: int) -> dict[str, object]:
     """Return the numbers of a set."""
     files = image_files(folder)
-    thumbnails = [thumbnail(opened(path)) for path in files]
+    thumbnails = [image_facts.thumbnail_of(path, "auto") for path in files]
     started = perf_counter()
     inside = search(thumbnails)
     seconds, n = perf_counter() - started, len(files)
@@ -126,18 +130,21 @@ def growth(folders: list[Path], count: int) -> dict[str, float]:
     """Return the cost of a search among `count` crops of photographs, each of 40 to 70% of a side."""
     generator = np.random.default_rng(0)
     images = [opened(path) for folder in folders for path in image_files(folder)]
-    thumbnails = np.empty((count, copies.SIDE, copies.SIDE, 3), np.uint8)
+    thumbnails = np.empty((count, signatures.SIDE, signatures.SIDE, 3), np.uint8)
     for row in range(count):
         image = images[row % len(images)]
         size = np.array(image.size) * generator.uniform(0.4, 0.7, 2)
         corner = (np.array(image.size) - size) * generator.uniform(0, 1, 2)
-        crop = image.resize((copies.SIDE,) * 2, Image.Resampling.BILINEAR, box=(*corner, *(corner + size)))
+        crop = image.resize(
+            (signatures.SIDE,) * 2, Image.Resampling.BILINEAR, box=(*corner, *(corner + size))
+        )
         thumbnails[row] = np.asarray(crop)
-    started = perf_counter()
-    signatures = [copies.signature(one) for one in thumbnails]
+    started, phashes = perf_counter(), []
+    for start in range(0, count, 128):  # as many at a time as in the index
+        phashes += signatures.of_thumbnails(thumbnails[start : start + 128])
     signed = perf_counter() - started
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    near = copies.near(signatures, thumbnails.__getitem__)
+    near = copies.near(phashes, thumbnails.__getitem__)
     return {
         "signatures": count,
         "microseconds_a_signature": 1e6 * signed / count,

@@ -1,6 +1,7 @@
 """Near copies are found however they were made; different photographs are not taken for copies."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_sample_images
 
-from helpers.obtain import copies, duplicates
+from helpers.obtain import copies, duplicates, signatures
 
 TILES = [
     Image.fromarray(photograph[top : top + 140, left : left + 160])
@@ -21,12 +22,18 @@ NO_PAIRS = duplicates.Pairs(*np.zeros((3, 0), np.int64))
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("RGB").resize((copies.SIDE, copies.SIDE), Image.Resampling.BILINEAR))
+    size = (signatures.SIDE, signatures.SIDE)
+    return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+
+
+def near(thumbnails: list[np.ndarray], reader: Callable[[int], np.ndarray]) -> copies.NearCopies:
+    images = np.array(thumbnails).reshape(-1, signatures.SIDE, signatures.SIDE, 3)
+    return copies.near(signatures.of_thumbnails(images), reader)
 
 
 def found(images: list[Image.Image]) -> set[tuple[int, int]]:
     thumbnails = [thumbnail(image) for image in images]
-    pairs = copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    pairs = near(thumbnails, thumbnails.__getitem__)
     return set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
 
 
@@ -69,7 +76,7 @@ def test_different_photographs_are_not_copies():
 
 def test_images_that_show_nothing_are_left_out():
     blank = Image.new("RGB", (50, 50), (200, 10, 10))
-    assert copies.signature(thumbnail(blank)) == bytes(copies.SIGNATURE_BYTES)
+    assert signatures.of_thumbnails(thumbnail(blank)[None])[0] == bytes(signatures.BYTES)
     assert found([blank, blank, TILES[0]]) == set()
 
 
@@ -78,10 +85,9 @@ def test_a_set_without_images_or_pairs_has_no_copies():
 
 
 def test_a_signature_has_its_length_and_ignores_brightness():
-    bright, dark = (
-        copies.signature(thumbnail(ImageEnhance.Brightness(TILES[5]).enhance(by))) for by in (0.9, 0.7)
-    )
-    assert len(bright) == copies.SIGNATURE_BYTES
+    images = [thumbnail(ImageEnhance.Brightness(TILES[5]).enhance(by)) for by in (0.9, 0.7)]
+    bright, dark = signatures.of_thumbnails(np.stack(images))
+    assert len(bright) == signatures.BYTES
     difference = np.frombuffer(bright, np.int8).astype(int) - np.frombuffer(dark, np.int8)
     assert np.abs(difference).max() < 12
 
@@ -94,7 +100,7 @@ def test_thumbnails_are_read_only_for_candidates():
         read.append(row)
         return thumbnails[row]
 
-    copies.near([copies.signature(one) for one in thumbnails], reader)
+    near(thumbnails, reader)
     assert {3, len(TILES)} <= set(read)
     assert len(read) == len(set(read)) < len(images)
 
@@ -109,7 +115,7 @@ def test_many_images_of_one_kind_are_not_joined_by_likeness_alone():
         marks = np.asarray(noise.resize((160, 140)), np.float64) - 127
         kind.append(Image.fromarray(np.clip(outline + 0.1 * marks[..., None], 0, 255).astype(np.uint8)))
     thumbnails = [thumbnail(image) for image in [*kind, ImageOps.mirror(kind[0])]]
-    pairs = copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    pairs = near(thumbnails, thumbnails.__getitem__)
     assert pairs.alike > copies.MANY
     assert list(zip(pairs.first, pairs.second, strict=True)) == [(0, len(kind))]
 
@@ -117,7 +123,7 @@ def test_many_images_of_one_kind_are_not_joined_by_likeness_alone():
 def test_the_number_of_compared_pairs_is_bounded(monkeypatch):
     monkeypatch.setattr(copies, "_MOST_COMPARED", 5)
     thumbnails = [thumbnail(tile) for tile in TILES * 2]
-    pairs = copies.near([copies.signature(one) for one in thumbnails], thumbnails.__getitem__)
+    pairs = near(thumbnails, thumbnails.__getitem__)
     assert pairs.capped
     assert len(pairs) <= 5
 
@@ -125,8 +131,8 @@ def test_the_number_of_compared_pairs_is_bounded(monkeypatch):
 def test_groups_exact_copies_and_near_copies_are_joined():
     groups = pd.Series(["", "x", "x", "", "", "", ""])
     exact = pd.Series(["a", "b", "c", "d", "a", "e", "f"])
-    near = duplicates.Pairs(np.array([2]), np.array([3]), np.array([0.1]))
-    numbers = copies.together(groups, exact, near)
+    pairs = duplicates.Pairs(np.array([2]), np.array([3]), np.array([0.1]))
+    numbers = copies.together(groups, exact, pairs)
     assert numbers.dtype == np.int64
     assert numbers.tolist() == [0, 1, 1, 1, 0, 2, 3]
     assert copies.together(groups[:0], exact[:0], NO_PAIRS).tolist() == []

@@ -250,7 +250,7 @@ def test_killed_index_goes_on_where_it_was_and_leaves_no_process(tmp_path, monke
     process.wait()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
-    record = catalogue.Catalogue(cache, folder).files.read()
+    record = catalogue.Catalogue(cache, folder).files.read().to_pandas()
     assert 5 <= len(record) < 200
     read, names = image_facts.read, []
     monkeypatch.setattr(image_facts, "read", lambda path: (names.append(path), read(path))[1])

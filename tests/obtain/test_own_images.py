@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
-from helpers.obtain import data_card, index, sources
+from helpers.obtain import copies, data_card, index, sources
 from helpers.obtain.options import Options
 from helpers.obtain.places import download
 from photographs import class_folders, photograph, write
@@ -239,3 +239,31 @@ def test_built_in_sets_have_an_index_too():
     assert len(acquired.index) == 1797
     assert set(acquired.index["part"]) == {"train", "test"}
     assert set(acquired.index["format"]) == {"IDX"}
+
+
+def test_near_copies_are_searched_once_for_the_same_images(pets, monkeypatch):
+    photograph(20).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(pets / "dog" / "mirrored.png")
+    searched, near = [], copies.near
+    monkeypatch.setattr(copies, "near", lambda *given: (searched.append(1), near(*given))[1])
+    first, again = acquire(pets), acquire(pets)
+    assert len(searched) == 1
+    pd.testing.assert_frame_equal(first.index, again.index)
+    assert first.card == again.card
+    assert first.card["images_with_copies"] == 2
+    for record in (pets.parent / "cache").rglob("near-*"):
+        record.write_bytes(b"")
+    assert acquire(pets).card == first.card, "a damaged record counts as absent"
+    photograph(70).save(pets / "dog" / "new.png")
+    assert len(acquire(pets).index) == 42
+    assert len(searched) == 3
+
+
+def test_card_and_conclusion_tell_what_the_search_for_copies_left_out(pets, monkeypatch):
+    assert acquire(pets).card["near_copies"] == {"capped": False, "alike": 0}
+    nothing = np.zeros((3, 0), np.int64)
+    monkeypatch.setattr(copies, "near", lambda *_: copies.NearCopies(*nothing, True, 1_234))
+    photograph(70).save(pets / "dog" / "new.png")
+    conclusion = data_card.conclude_groups(acquire(pets).card)
+    assert "1,234 images look like many others" in conclusion.text
+    assert "than can be compared" in conclusion.text
+    assert (conclusion.numbers["capped"], conclusion.numbers["alike"]) == (True, 1_234)

@@ -19,6 +19,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from filelock import FileLock
 
 from helpers.obtain import image_facts
@@ -26,6 +29,7 @@ from helpers.obtain.layouts import folder_scan
 from helpers.obtain.layouts.listing import COLUMNS, Listing
 
 _FILES = ("path", "bytes", "mtime_ns", "sha256")
+_TEXT = pa.large_string()  # the type of pandas; an empty record has none
 _UNREAD = -1  # the size of a file that is not there
 
 
@@ -45,35 +49,66 @@ class Record:
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.name}-*.parquet"))
 
-    def read(self, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """Return the rows, each key once, with all columns or those named. A damaged file counts as absent."""
-        columns, frames = list(columns or self.columns), []
+    def read(self, columns: Sequence[str] = ()) -> pa.Table:
+        """Return the rows, each key once, with all columns or those named, the key first. A damaged file counts as absent."""
+        pa.default_memory_pool().release_unused()  # Arrow would keep the memory of what was read or written before
+        columns, tables = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
-                frames.append(pd.read_parquet(part, columns=columns))
-        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-        replaced = rows.duplicated(self.columns[0], keep="last")
-        return rows[~replaced].reset_index(drop=True) if replaced.any() else rows
+                tables.append(
+                    pq.read_table(
+                        part, columns=columns, partitioning=None, use_threads=False, pre_buffer=False
+                    )
+                )
+        if not tables:
+            return pa.table({name: [] for name in columns})
+        rows = pa.concat_tables(tables, promote_options="permissive")
+        key = rows[columns[0]]
+        if len(tables) == 1 or pc.count_distinct(key).as_py() == len(rows):
+            return rows
+        keys = key.combine_chunks().dictionary_encode()  # pandas would make them Python's strings
+        replaced = pd.Series(keys.indices.to_numpy()).duplicated(keep="last")
+        return rows.filter(pa.array(~replaced)) if replaced.any() else rows
 
     def append(self, rows: pd.DataFrame) -> None:
         """Add rows, safe on disk on return."""
+        if len(rows):
+            rows = rows[self.columns].drop_duplicates(self.columns[0], keep="last")
+            self._write(pa.Table.from_pandas(rows, preserve_index=False))
+
+    def compact(self) -> None:
+        """Write the rows into one file in place of several."""
+        parts = self._parts
+        if len(parts) > 1:
+            self._write(self.read())
+            for part in parts:
+                part.unlink()
+
+    def find(self, keys: pd.Series, rows: pa.Table) -> pa.Array:
+        """Return the places of keys among rows of the record, null for those that are not on record."""
+        return pc.index_in(pa.array(keys, _TEXT), rows[self.columns[0]].cast(_TEXT))
+
+    def has(self, keys: pd.Series) -> np.ndarray:
+        """Return whether each key is on record, `[N] bool`."""
+        known = self.read(self.columns[:1])[self.columns[0]].cast(_TEXT)
+        return pc.is_in(pa.array(keys, _TEXT), known).to_numpy(zero_copy_only=False)
+
+    def joined(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with the record's columns added, by its key; each key of the table is on record."""
+        rows = self.read()
+        rows = rows.take(self.find(table[self.columns[0]], rows))
+        pa.default_memory_pool().release_unused()
+        return table.assign(**{name: rows[name].to_pandas().array for name in self.columns[1:]})
+
+    def _write(self, table: pa.Table) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         last = int(self._parts[-1].stem.rpartition("-")[2]) if self._parts else 0
         temporary = self.folder / f".{self.name}.tmp"
         with temporary.open("wb") as stream:
-            rows[self.columns].to_parquet(stream, index=False)
+            pq.write_table(table, stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
-
-    def compact(self) -> pd.DataFrame:
-        """Write the rows into one file in place of several, and return them."""
-        parts, rows = self._parts, self.read()
-        if len(parts) > 1:
-            self.append(rows)
-            for part in parts:
-                part.unlink()
-        return rows
 
 
 class Catalogue:
@@ -115,7 +150,7 @@ class Catalogue:
         facts.append(rows[rows["reason"] == ""])
         self.files.append(rows[rows["sha256"] != ""])
 
-    def hashes(self, paths: pd.Series, read_all: bool) -> np.ndarray:
+    def hashes(self, paths: pd.Series, read_all: bool) -> pd.Series:
         """Return the sha256 of each file, read only if its size or time is not as recorded; what is read is recorded.
 
         Args:
@@ -123,11 +158,14 @@ class Catalogue:
             read_all: whether to read files that are new or of another size, too.
 
         Returns:
-            `[N] object`, strings; `""` for a file that cannot be read, or was not to be.
+            `[N] str`; `""` for a file that cannot be read, or was not to be.
         """
-        record = self.files.read().set_index("path")
-        known = record[["bytes", "mtime_ns"]].reindex(paths, fill_value=_UNREAD).to_numpy(np.int64)
-        hashes = record["sha256"].reindex(paths, fill_value="").to_numpy(object, copy=True)
+        rows = self.files.read()
+        record = rows.take(self.files.find(paths, rows))
+        known = np.column_stack(
+            [record[name].cast(pa.int64()).fill_null(_UNREAD) for name in ("bytes", "mtime_ns")]
+        )
+        hashes = record["sha256"].cast(_TEXT).fill_null("").to_pandas()
         disk = self._sizes_and_times(paths)
         readable, same_size = disk[:, 0] != _UNREAD, disk[:, 0] == known[:, 0]
         unchanged = readable & (disk == known).all(axis=1)
@@ -136,8 +174,8 @@ class Catalogue:
             with ThreadPoolExecutor(joblib.cpu_count()) as pool:
                 rows = pd.DataFrame(pool.map(self._hashed, paths[to_read]), columns=list(_FILES))
             self.files.append(rows[rows["sha256"] != ""])
-            hashes[to_read] = rows["sha256"]
-        return np.where(unchanged | to_read, hashes, "")
+            hashes[to_read] = rows["sha256"].to_numpy()
+        return hashes.where(unchanged | to_read, "")
 
     def _sizes_and_times(self, paths: pd.Series) -> np.ndarray:
         """Return size in bytes and modification time in nanoseconds of each file, `[N, 2] int64`."""
@@ -192,4 +230,4 @@ def changed(table: pd.DataFrame, root: Path, cache: Path) -> list[str]:
     catalogue = Catalogue(cache, root)
     with catalogue.locked():
         now = catalogue.hashes(table["path"], read_all=True)
-    return table["path"][table["sha256"].to_numpy() != now].tolist()
+    return table["path"][table["sha256"].to_numpy() != now.to_numpy()].tolist()

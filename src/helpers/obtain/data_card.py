@@ -19,7 +19,8 @@ def build(
     """Return the data card, as plain JSON types.
 
     Args:
-        origin: title, licence, source and files of the data set.
+        origin: title, licence, source and files of the data set; `near_copies` says whether more pairs of images were alike
+            than could be compared (`capped`), and how many images look like many others (`alike`).
         train: the training part.
         test: the test part.
         table: the index of both.
@@ -30,6 +31,7 @@ def build(
     return {
         "first_source": origin["source"],
         "preparation": {},
+        "near_copies": {"capped": False, "alike": 0},
         **origin,
         "class_names": list(train.class_names),
         "image_shape": list(train.image_shape),
@@ -172,18 +174,22 @@ def conclude_groups(card: dict[str, Any]) -> Conclusion:
         `run.conclude(data_card.conclude_groups(card))`
     """
     names = ("images_with_copies", "groups_of_copies", "exact_copies", "largest_group")
-    numbers = {name: card[name] for name in names}
-    if not card["images_with_copies"]:
-        return Conclusion(
-            "copies", "No image has an exact or near copy, and none belongs to a group.", numbers
+    numbers = {name: card[name] for name in names} | card["near_copies"]
+    text = "No image has an exact or near copy, and none belongs to a group."
+    if card["images_with_copies"]:
+        text = (
+            f"{card['images_with_copies']:,} images are exact or near copies of another one or belong to a group with it "
+            f"({card['exact_copies']:,} exact copies; {card['groups_of_copies']:,} sets, the largest of "
+            f"{card['largest_group']:,}). Every split that the series makes keeps each set in one part."
         )
-    return Conclusion(
-        "copies",
-        f"{card['images_with_copies']:,} images are exact or near copies of another one or belong to a group with it "
-        f"({card['exact_copies']:,} exact copies; {card['groups_of_copies']:,} sets, the largest of {card['largest_group']:,}). "
-        "Every split that the series makes keeps each set in one part.",
-        numbers,
-    )
+    if numbers["alike"]:
+        text += (
+            f" {numbers['alike']:,} images look like many others, as a kind of image rather than copies do: of "
+            "these, only nearly equal ones count as copies, so that some copies may be missed."
+        )
+    if numbers["capped"]:
+        text += " More pairs of images are alike than can be compared, so that the least alike were not."
+    return Conclusion("copies", text, numbers)
 
 
 def conclude_overlap(card: dict[str, Any]) -> Conclusion:

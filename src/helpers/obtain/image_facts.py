@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.obtain import copies, measures
+from helpers.obtain import measures, signatures
 from helpers.obtain.images import formats, pictures, pixel_window
 from helpers.obtain.layouts import folder_scan
+from helpers.obtain.signatures import SIDE
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SIDE = 64  # of a thumbnail: shows blur and copies, and is decoded from an eighth of a large photograph
 MAX_BYTES = 2**30  # of a file, which is read in one piece: 100 million pixels of 16-bit colour are 600 MB
 CHANGING = "it is changed while it is read"
 _READINGS = 3  # of a file that is changed while it is read
@@ -41,6 +41,9 @@ EMPTY: dict[str, Any] = {
     "high": np.nan, "phash": b"", **dict.fromkeys(measures.NAMES, np.float32(np.nan)),
 }  # fmt: skip
 """The facts of an image in the order of the columns, with the values of an unreadable one."""
+_SEEN = ("width", "height", "format", "mode", "time", "camera", "orientation", "low", "high")
+_UNSEEN = tuple(EMPTY[name] for name in _SEEN)
+_COLUMNS = ("bytes", "mtime_ns", "sha256", "reason", *_SEEN)
 
 
 def start_worker() -> None:
@@ -77,42 +80,43 @@ def of_files(root: Path, window: str, names: list[str]) -> dict[str, np.ndarray]
         `path`, `bytes`, `mtime_ns`, `sha256`, `reason` (why it is unreadable; `""` for an image) and the columns of
         `EMPTY`. A file that cannot be read at all, or does not stop changing, has no `sha256`.
     """
-    results = [_of_file(folder_scan.real_name(root, name), window) for name in names]
+    thumbnails = np.empty((len(names), SIDE, SIDE, 3), np.uint8)
+    results = [
+        _of_file(folder_scan.real_name(root, name), window, pixels)
+        for name, pixels in zip(names, thumbnails, strict=True)
+    ]
     columns = {
-        name: _column([facts[name] for facts, _ in results])
-        for name in ("bytes", "mtime_ns", "sha256", "reason", *EMPTY)
+        name: _column(values) for name, values in zip(_COLUMNS, zip(*results, strict=True), strict=True)
     }
-    readable = [row for row, (_, pixels) in enumerate(results) if pixels is not None]
-    if readable:
-        thumbnails = np.stack([results[row][1] for row in readable])
+    columns |= {name: np.full(len(names), EMPTY[name]) for name in measures.NAMES}
+    columns["phash"] = np.full(len(names), EMPTY["phash"], object)
+    readable = np.flatnonzero(columns["reason"] == "")
+    if len(readable):
+        thumbnails = thumbnails[readable]
         for name, values in measures.of_images(thumbnails).items():
             columns[name][readable] = values
-        columns["phash"][readable] = [copies.signature(pixels) for pixels in thumbnails]
+        columns["phash"][readable] = signatures.of_thumbnails(thumbnails)
         flat, colour = thumbnails.reshape(len(readable), -1), np.isnan(columns["low"][readable])
         columns["low"][readable] = np.where(colour, flat.min(axis=1), columns["low"][readable])
         columns["high"][readable] = np.where(colour, flat.max(axis=1), columns["high"][readable])
     return {"path": _column(names), **columns}
 
 
-def _of_file(path: str, window: str) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Return the facts of a file but for hash and measures of its pixels, and its thumbnail, None if it is unreadable."""
-    facts = {"bytes": 0, "mtime_ns": 0, "sha256": "", "reason": "", **EMPTY}
+def _of_file(path: str, window: str, pixels: np.ndarray) -> tuple:
+    """Return a file's values of `_COLUMNS`, and write its thumbnail into `pixels` if it is readable."""
+    file = (0, 0, "")
     try:
         content, status = read(path)
-        facts |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256(content)}
+        file = (status.st_size, status.st_mtime_ns, sha256(content))
         with formats.opened(io.BytesIO(content)) as image:
-            seen = {
-                "width": image.width,
-                "height": image.height,
-                "format": image.format or "",
-                "mode": image.mode,
-            }
-            pixels = thumbnail(image, window)
-            if len(image.getbands()) == 1:  # several have 8 bits each, and their thumbnail's range has to do
-                seen["low"], seen["high"] = pixel_window.value_range(image)
-            return facts | seen | _exif(image), pixels
+            seen = (image.width, image.height, image.format or "", image.mode)
+            pixels[:] = thumbnail(image, window)
+            # several channels have 8 bits each, and their thumbnail's range has to do
+            single = len(image.getbands()) == 1
+            values = pixel_window.value_range(image) if single else (np.nan, np.nan)
+            return *file, "", *seen, *_exif(image), *values
     except Exception as error:  # on damaged files Pillow raises almost any exception
-        return facts | {"reason": formats.reason(error, Path(path))}, None
+        return *file, formats.reason(error, Path(path)), *_UNSEEN
 
 
 def read(path: str) -> tuple[bytes, os.stat_result]:
@@ -154,17 +158,17 @@ def thumbnail(image: "Image.Image", window: str) -> np.ndarray:
     """
     from PIL.Image import Resampling
 
-    image.draft(
-        None, (2 * SIDE, 2 * SIDE)
-    )  # lets JPEG decode at a fraction of its size; it is still read to its end
+    if min(image.size) >= 4 * SIDE:
+        # lets JPEG decode at a fraction of its size; it is still read to its end
+        image.draft(None, (2 * SIDE, 2 * SIDE))
     image.load()
     plain = image.mode in ("L", "RGB") and not image.has_transparency_data
-    if not plain or pictures.orientation(image) != 1:
+    if not plain or (_may_have_exif(image) and pictures.orientation(image) != 1):
         return pictures.prepare(image, SIDE, SIDE, 3, preparation=pictures.Preparation("squash", window))
     # the same but for the filter, which takes less time, as does its division into two steps for a large image
     small = image.resize((SIDE, SIDE), Resampling.BILINEAR, reducing_gap=2.0)
     pixels = np.frombuffer(small.tobytes(), np.uint8).reshape(SIDE, SIDE, -1)
-    return np.broadcast_to(pixels, (SIDE, SIDE, 3))
+    return pixels if image.mode == "RGB" else np.broadcast_to(pixels, (SIDE, SIDE, 3))
 
 
 def thumbnail_of(path: Path, window: str) -> np.ndarray:
@@ -178,22 +182,27 @@ def thumbnail_of(path: Path, window: str) -> np.ndarray:
         return thumbnail(image, window)
 
 
-def _exif(image: "Image.Image") -> dict[str, Any]:
+def _may_have_exif(image: "Image.Image") -> bool:
+    """Return whether an image has metadata that Pillow would look into for EXIF data, which takes it a while."""
+    return hasattr(image, "tag_v2") or any(name in image.info for name in pictures.ORIENTATIONS)
+
+
+def _exif(image: "Image.Image") -> tuple[str, str, int]:
     """Return time (ISO 8601), camera and orientation from an image's EXIF data; damaged tags count as absent."""
     from PIL import ExifTags
 
+    if not _may_have_exif(image):
+        return "", "", 1
+    time = camera = ""
     turn = pictures.orientation(image)
-    facts: dict[str, Any] = {"orientation": turn if turn in range(1, 9) else 1}
     with contextlib.suppress(Exception):  # Pillow raises almost any exception on damaged EXIF data
         tags = image.getexif()
-        if not tags:
-            return facts
         maker, model = (_text(tags.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
-        facts["camera"] = model if model.startswith(maker) else f"{maker} {model}".strip()
+        camera = model if model.startswith(maker) else f"{maker} {model}".strip()
         taken = tags.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
         text = _text(taken) or _text(tags.get(ExifTags.Base.DateTime))
-        facts["time"] = datetime.strptime(text, _TIME).isoformat()
-    return facts
+        time = datetime.strptime(text, _TIME).isoformat()
+    return time, camera, turn if turn in range(1, 9) else 1
 
 
 def _text(value: object) -> str:

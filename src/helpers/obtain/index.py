@@ -70,10 +70,9 @@ def build(
     reasons: dict[str, str] = {}
     with catalogue.locked():
         facts = catalogue.facts(hashlib.sha256(version.encode()).hexdigest()[:12])
-        known = pd.Series(catalogue.hashes(names, read_all=False)).isin(facts.read(["sha256"])["sha256"])
-        unknown = names[~known.to_numpy()].tolist()
+        known = facts.has(catalogue.hashes(names, read_all=False))
         pending, written = [], time.monotonic()
-        for rows in _facts_of_files(listing.root, options.window, unknown, progress):
+        for rows in _facts_of_files(listing.root, options.window, names[~known].tolist(), progress):
             pending.append(rows)
             unreadable = rows["reason"] != ""
             reasons.update(zip(rows["path"][unreadable], rows["reason"][unreadable], strict=True))
@@ -82,8 +81,9 @@ def build(
                 pending, written = [], time.monotonic()
         catalogue.add(pending, facts)
         bad = names.isin(reasons)
-        table = listing.files[~bad].merge(catalogue.files.compact(), how="left", on="path", validate="m:1")
-        table = table.merge(facts.compact(), how="left", on="sha256", validate="m:1")
+        catalogue.files.compact()
+        facts.compact()
+        table = facts.joined(catalogue.files.joined(listing.files[~bad].reset_index(drop=True)))
     skipped = pd.DataFrame({"path": names[bad], "reason": names[bad].map(reasons)}).astype("str")
     return _typed(table.assign(id=np.arange(len(table)))), skipped.reset_index(drop=True)
 

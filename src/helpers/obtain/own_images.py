@@ -1,8 +1,12 @@
 """One's own images: located, listed, indexed, split with copies and groups together, and decoded."""
 
+import hashlib
+import os
 import warnings
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import joblib
@@ -19,6 +23,7 @@ from helpers.obtain.layouts import folder_scan, recognise
 from helpers.obtain.layouts.listing import PARTS, Listing
 from helpers.obtain.options import Options
 from helpers.obtain.places import locations
+from helpers.series import manifests
 
 DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
 BURST_SECONDS = 2.0  # cameras take several images a second in a burst; a new subject takes longer
@@ -51,6 +56,7 @@ class OwnImages(Source):
         )
         listing, table, skipped = _without_small_classes(listing, table, skipped, options.smallest_class)
         skipped["ending"] = skipped["path"].map(folder_scan.ending)
+        table, near = _with_copies(table, listing, options)
         table, labels = _split(table, listing, options)
         everything = data.Dataset(_decode(listing, table, options), labels, listing.class_names)
         _refuse_changes(listing, table)
@@ -67,6 +73,7 @@ class OwnImages(Source):
             "files": {},
             "preparation": pictures.Preparation(options.fit, options.window).facts(),
             "split": _described_split(listing, labels, in_test, options),
+            "near_copies": {"capped": near.capped, "alike": near.alike},
         }
         return Acquired(train, test, table, skipped, data_card.build(origin, train, test, table, skipped))
 
@@ -76,14 +83,38 @@ def _catalogues() -> Path:
     return paths.cache_root() / "index"
 
 
-def _split(table: pd.DataFrame, listing: Listing, options: Options) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the table shuffled, with `together` and a part for each image, and the labels `[N] int64`."""
+def _with_copies(
+    table: pd.DataFrame, listing: Listing, options: Options
+) -> tuple[pd.DataFrame, copies.NearCopies]:
+    """Return the table with complete groups and `together`, and the near copies."""
     if options.group_by == "burst":
         table = table.assign(group=index.bursts(table, BURST_SECONDS))
     files = [folder_scan.real_path(listing.root, path) for path in table["path"]]
     table = table.assign(group=_patients(table, files))
-    pairs = copies.near(table["phash"], lambda row: image_facts.thumbnail_of(files[row], options.window))
-    table = table.assign(together=copies.together(table["group"], table["sha256"], pairs))
+    pairs = _near_copies(
+        table, files, options.window, catalogue.Catalogue(_catalogues(), listing.root).folder
+    )
+    return table.assign(together=copies.together(table["group"], table["sha256"], pairs)), pairs
+
+
+def _near_copies(table: pd.DataFrame, files: list[Path], window: str, folder: Path) -> copies.NearCopies:
+    """Return the near copies; those on record in a folder if the images are the same as the last time."""
+    parts = (manifests.code_sha256("obtain.copies"), window, *table["sha256"])
+    record = folder / f"near-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:16]}.npz"
+    with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile), np.load(record) as kept:
+        values = {name: kept[name] for name in kept}
+        return copies.NearCopies(**values | {name: values[name].item() for name in ("capped", "alike")})
+    pairs = copies.near(table["phash"], lambda row: image_facts.thumbnail_of(files[row], window))
+    for old in folder.glob("near-*.npz"):
+        old.unlink(missing_ok=True)
+    temporary = folder / f".near.{os.getpid()}.npz"
+    np.savez(temporary, **asdict(pairs))
+    temporary.replace(record)
+    return pairs
+
+
+def _split(table: pd.DataFrame, listing: Listing, options: Options) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the table shuffled, with a part for each image, and the labels `[N] int64`."""
     # files are listed class by class; the first few, or a batch in order, must not hold one class only
     shuffled = np.random.default_rng(options.seed).permutation(len(table))
     table = table.iloc[shuffled].reset_index(drop=True)

@@ -19,7 +19,8 @@ _STRIP = 2**16
 """Pixels that are converted at a time, so that their copies need little memory."""
 _LUMA = (299, 587, 114)  # thousandths of red, green and blue (ITU-R BT.601)
 _TURNED_BY_READER = ("TIFF", "HEIF")  # Pillow and pillow-heif turn the pixels of these upright themselves
-_ORIENTATIONS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow finds one
+ORIENTATIONS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Keys of Pillow's `info` where it finds an orientation."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ def _grey(image: "Image.Image", background: str, ends: tuple[float, float] | Non
 
 
 def _turned(image: "Image.Image") -> bool:
-    return any(image.info.get(name) for name in _ORIENTATIONS) or "transparency" in image.info
+    return any(image.info.get(name) for name in ORIENTATIONS) or "transparency" in image.info
 
 
 def _as_rgb(image: "Image.Image", background: str, ends: tuple[float, float] | None) -> "Image.Image":
