@@ -62,15 +62,15 @@ def stamps(folder: Path) -> Prepared:
 
 def made(folder: Path, sizes: dict[str, int]) -> Prepared:
     """Make classes of noisy images, each around its own coarse pattern."""
-    generator = np.random.default_rng(0)
+    generator, root = np.random.default_rng(0), folder / f"made_{len(sizes)}"
     for name, count in sizes.items():
-        (folder / "made" / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True)
         pattern = generator.integers(0, 256, (4, 4, 3))
         for number in range(count):
             coarse = np.clip(pattern + generator.normal(0, 60, (4, 4, 3)), 0, 255).astype(np.uint8)
             image = Image.fromarray(coarse).resize((48, 48), Image.Resampling.BICUBIC)
-            image.save(folder / "made" / name / f"{number:05}.png")
-    return folder / "made", {"image_size": 32}
+            image.save(root / name / f"{number:05}.png")
+    return root, {"image_size": 32}
 
 
 SETS: dict[str, Callable[[Path], Prepared]] = {
