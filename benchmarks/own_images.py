@@ -17,6 +17,7 @@ split of the series, and with one that knows only the labels. Writes benchmarks/
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,9 +43,11 @@ Prepared = tuple[Path, dict[str, Any]]
 
 def elpv(folder: Path, thresholds: list[float], names: list[str]) -> Prepared:
     """Fetch the photographs of solar cells."""
-    unpacked = package_registries.fetch_pypi("elpv-dataset==1.0.0.post1", folder)
-    parameters = {"label_thresholds": thresholds, "label_names": names}
-    return unpacked / "elpv_dataset" / "data" / "labels.csv", parameters
+    package_registries.fetch_pypi("elpv-dataset==1.0.0.post1", folder)
+    shutil.unpack_archive(next(folder.glob("*.whl")), folder, "zip")
+    table = folder / "elpv_dataset" / "data" / "labels.csv"
+    table = table.rename(table.with_name(f"elpv_{len(names)}_classes.csv"))  # names the run
+    return table, {"label_column": "1", "label_thresholds": thresholds, "label_names": names}
 
 
 def food(folder: Path) -> Prepared:
