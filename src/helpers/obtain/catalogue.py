@@ -30,6 +30,7 @@ from helpers.obtain.layouts.listing import COLUMNS, Listing
 
 _FILES = ("path", "bytes", "mtime_ns", "sha256")
 _TEXT = pa.large_string()  # the type of pandas; an empty record has none
+_ROWS = 8192  # in one piece of a file: bounds what is unpacked at a time
 _UNREAD = -1  # the size of a file that is not there
 
 
@@ -51,7 +52,6 @@ class Record:
 
     def read(self, columns: Sequence[str] = ()) -> pa.Table:
         """Return the rows, each key once, with all columns or those named, the key first. A damaged file counts as absent."""
-        pa.default_memory_pool().release_unused()  # Arrow would keep the memory of what was read or written before
         columns, tables = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
@@ -60,6 +60,7 @@ class Record:
                         part, columns=columns, partitioning=None, use_threads=False, pre_buffer=False
                     )
                 )
+            pa.default_memory_pool().release_unused()  # Arrow would keep the memory of the packed columns
         if not tables:
             return pa.table({name: [] for name in columns})
         rows = pa.concat_tables(tables, promote_options="permissive")
@@ -81,6 +82,7 @@ class Record:
         parts = self._parts
         if len(parts) > 1:
             self._write(self.read())
+            pa.default_memory_pool().release_unused()
             for part in parts:
                 part.unlink()
 
@@ -96,16 +98,19 @@ class Record:
     def joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the record's columns added, by its key; each key of the table is on record."""
         rows = self.read()
-        rows = rows.take(self.find(table[self.columns[0]], rows))
-        pa.default_memory_pool().release_unused()
-        return table.assign(**{name: rows[name].to_pandas().array for name in self.columns[1:]})
+        places = self.find(table[self.columns[0]], rows)
+        for name in self.columns[1:]:
+            table = table.assign(**{name: rows[name].take(places).to_pandas().array})
+            rows = rows.drop_columns(name)  # so that one column at a time is in memory twice
+            pa.default_memory_pool().release_unused()
+        return table
 
     def _write(self, table: pa.Table) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         last = int(self._parts[-1].stem.rpartition("-")[2]) if self._parts else 0
         temporary = self.folder / f".{self.name}.tmp"
         with temporary.open("wb") as stream:
-            pq.write_table(table, stream)
+            pq.write_table(table, stream, row_group_size=_ROWS)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
