@@ -119,6 +119,8 @@ EXAMPLES = {
     "calibration_images": 20,
     "integer_loss": 0.5,
     "promote": "unless_worse",
+    "metric": "auto",
+    "costs": [],
     "request_images": 10,
     "load_seconds": 0.2,
     "connections": [1],

@@ -34,6 +34,7 @@ class Dataset:
         images: `[N, H, W, C] uint8`, one (grey) or three (red, green, blue) channels.
         labels: `[N] int64`, indices into `class_names`.
         class_names: names by label.
+        weights: `[N] float64`, how much each image counts in training; None if all count the same.
 
     Raises:
         OsemnError: shapes, types or labels are inconsistent.
@@ -42,6 +43,7 @@ class Dataset:
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays are consistent."""
@@ -52,6 +54,8 @@ class Dataset:
             problem = f"labels are {labels.dtype} {list(labels.shape)} for {len(images)} images"
         elif len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
             problem = f"labels run from {labels.min()} to {labels.max()} with {self.num_classes} class names"
+        elif self.weights is not None and self.weights.shape != labels.shape:
+            problem = f"weights are {list(self.weights.shape)} for {len(images)} images"
         if problem:
             raise OsemnError(
                 f"These arrays are not labelled images: {problem}.",
@@ -79,7 +83,8 @@ class Dataset:
     def subset(self, indices: np.ndarray | Sequence[int]) -> "Dataset":
         """Return the images and labels at `indices` (`[M]` integers), copied, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
-        return Dataset(self.images[indices], self.labels[indices], self.class_names)
+        weights = None if self.weights is None else self.weights[indices]
+        return Dataset(self.images[indices], self.labels[indices], self.class_names, weights)
 
 
 def save(path: Path, dataset: Dataset) -> None:
@@ -106,8 +111,12 @@ def load(path: Path) -> Dataset:
         ) from None
 
 
-def load_training(run: "Run") -> Dataset:
+def load_training(run: "Run", side: int | None = None) -> Dataset:
     """Return the complete training part (training and validation images), as 01_acquire wrote it.
+
+    Args:
+        run: of a stage that reads from 01_acquire.
+        side: side in pixels of images from disk; None for the small one of 01_acquire.
 
     Raises:
         MissingInputError: the run's stage may not read from 01_acquire.
@@ -154,8 +163,12 @@ def load_index(run: "Run") -> "pd.DataFrame":
     )
 
 
-def load_split(run: "Run") -> tuple[Dataset, Dataset]:
+def load_split(run: "Run", side: int | None = None) -> tuple[Dataset, Dataset]:
     """Return the training and the validation images, by the indices of 03_preprocess.
+
+    Args:
+        run: of a stage that reads from 01_acquire and 03_preprocess.
+        side: as for `load_training`.
 
     Raises:
         MissingInputError: the run's stage may not read from 01_acquire or 03_preprocess.
@@ -163,7 +176,7 @@ def load_split(run: "Run") -> tuple[Dataset, Dataset]:
     Example:
         `train, validation = data.load_split(run)`
     """
-    everything = load_training(run)
+    everything = load_training(run, side)
     with np.load(run.input("03_preprocess", "split.npz"), allow_pickle=False) as split:
         return everything.subset(split["train_index"]), everything.subset(split["validation_index"])
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from helpers import metrics
 from helpers.obtain.data import Dataset
 from helpers.scoring import wilson_interval
 from helpers.scrub.augment import AugmentationPolicy
@@ -57,6 +58,23 @@ def unequal_classes(train: Dataset, validation: Dataset) -> Conclusion:
     numbers |= {"recall_ci95": [low, high], "ratio": ratio, "largest_class_proportion": largest}
     return Conclusion(
         "unequal_classes", text, numbers, f"Wilson's interval, {n:,} validation images of the class"
+    )
+
+
+def metric(chosen: metrics.Metric, asked: str, train: Dataset) -> Conclusion:
+    """Conclude by which metric models are chosen, and why.
+
+    Example:
+        `run.conclude(conclusions.metric(chosen, metric, train))`
+    """
+    counts = train.class_counts()
+    ratio = float(counts.max() / max(counts.min(), 1))
+    equal = f"the largest class has {ratio:.1f} times the images of the smallest"
+    why = f"as the parameter metric says; {equal}" if asked != metrics.AUTO else f"because {equal}"
+    return Conclusion(
+        "metric",
+        f"Models are chosen by their {chosen.title}, {why}.",
+        {**chosen.facts(), "asked": asked, "ratio": ratio},
     )
 
 

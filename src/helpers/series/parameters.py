@@ -98,6 +98,8 @@ class PreprocessParameters(Parameters, notebook="03_preprocess"):
     """Parameters of 03_preprocess."""
 
     validation_fraction: Fraction
+    metric: Literal["auto", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "cost"]
+    costs: list[list[float]]
     augmentation_strength: Annotated[float, Field(ge=0.0, le=3.0)]
     gallery_images: Annotated[int, Field(ge=1, le=12)]
 

@@ -123,7 +123,13 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Preprocess and augment",
         "Scrub",
         reads=("01_acquire",),
-        writes=("split.npz", "normalisation.json", "augmentation.json", *_figures("augmentation")),
+        writes=(
+            "split.npz",
+            "metric.json",
+            "normalisation.json",
+            "augmentation.json",
+            *_figures("augmentation"),
+        ),
         tensorflow=True,
     ),
     Stage(

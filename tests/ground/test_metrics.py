@@ -1,0 +1,81 @@
+"""Each metric agrees with scikit-learn, and costs and names are checked."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from helpers import metrics
+from helpers.errors import OsemnError, UsageError
+from helpers.metrics import Metric
+
+REFERENCES = {
+    "accuracy": reference.accuracy_score,
+    "balanced_accuracy": reference.balanced_accuracy_score,
+    "macro_f1": lambda labels, predicted: reference.f1_score(labels, predicted, average="macro"),
+    "mcc": reference.matthews_corrcoef,
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_agrees_with_scikit_learn(name: str, classes: int) -> None:
+    generator = np.random.default_rng(classes)
+    labels = generator.integers(0, classes, 200)
+    predicted = np.where(generator.random(200) < 0.6, labels, generator.integers(0, classes, 200))
+    expected = REFERENCES[name](labels, predicted)
+    assert Metric(name)(labels, predicted, classes) == pytest.approx(expected, abs=1e-12)
+
+
+def test_macro_f1_counts_a_class_that_is_never_predicted() -> None:
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])
+    assert Metric("macro_f1")(labels, predicted, 4) == 0.5
+
+
+def test_balanced_accuracy_ignores_classes_without_images() -> None:
+    assert Metric("balanced_accuracy")(np.array([0, 0, 2]), np.array([0, 1, 2]), 3) == 0.75
+
+
+def test_matthews_correlation_of_a_constant_is_zero() -> None:
+    assert Metric("mcc")(np.array([0, 1, 1]), np.zeros(3, np.int64), 2) == 0.0
+
+
+def test_cost_is_the_mean_with_a_minus_sign() -> None:
+    costs = ((0.0, 1.0), (5.0, 0.0))
+    assert Metric("cost", costs)(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]), 2) == -1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "costs", "words"),
+    [
+        ("acuracy", (), "accuracy"),
+        ("cost", (), "belong together"),
+        ("accuracy", ((0.0,),), "belong together"),
+        ("cost", ((0.0, 1.0),), "square"),
+        ("cost", ((0.0, float("nan")), (1.0, 0.0)), "finite"),
+    ],
+)
+def test_bad_metrics_are_refused(name: str, costs: tuple[tuple[float, ...], ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Metric(name, costs)
+
+
+def test_costs_must_fit_the_classes() -> None:
+    with pytest.raises(UsageError, match="2 classes; the data have 3"):
+        metrics.choose("cost", [[0, 1], [1, 0]], np.array([5, 5, 5]))
+    with pytest.raises(OsemnError, match="2 classes; the data have 3"):
+        Metric("cost", ((0.0, 1.0), (1.0, 0.0)))(np.array([2]), np.array([0]), 3)
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(OsemnError, match="exactly once"):
+        Metric("accuracy")(np.array([], np.int64), np.array([], np.int64), 2)
+
+
+@pytest.mark.parametrize(("counts", "name"), [([50, 100], "accuracy"), ([49, 100], "balanced_accuracy")])
+def test_auto_follows_the_classes(counts: list[int], name: str) -> None:
+    assert metrics.choose("auto", [], np.array(counts)).name == name
+
+
+def test_facts_are_read_again() -> None:
+    chosen = metrics.choose("cost", [[0, 1], [5, 0]], np.array([5, 5]))
+    assert Metric.of_facts(chosen.facts()) == chosen
