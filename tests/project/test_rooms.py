@@ -9,7 +9,7 @@ import pytest
 from conftest import REPOSITORY
 from helpers.series import stages
 
-EVERYWHERE = {"series", "obtain", "errors", "figures", "paths", "metrics", "scoring", "wording"}
+EVERYWHERE = {"series", "obtain", "errors", "figures", "paths", "scoring", "wording"}
 ROOMS = {
     "00_warm_up": {"explore"},
     "01_acquire": set(),

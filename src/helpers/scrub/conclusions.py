@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from helpers import metrics
 from helpers.obtain.data import Dataset
 from helpers.scoring import wilson_interval
 from helpers.scrub.augment import AugmentationPolicy
+from helpers.series import metrics
 from helpers.series.conclusions import Conclusion
 from helpers.wording import count, interval, listing, percent, points
 

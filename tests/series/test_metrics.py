@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from helpers import metrics
 from helpers.errors import OsemnError, UsageError
-from helpers.metrics import Metric
+from helpers.series import metrics
+from helpers.series.metrics import Metric
 
 REFERENCES = {
     "accuracy": reference.accuracy_score,
