@@ -120,6 +120,7 @@ EXAMPLES = {
     "integer_loss": 0.5,
     "promote": "unless_worse",
     "metric": "auto",
+    "margin": 0.01,
     "costs": [],
     "request_images": 10,
     "load_seconds": 0.2,

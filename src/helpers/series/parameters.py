@@ -196,6 +196,7 @@ class ExportParameters(Parameters, notebook="10_export"):
     """Parameters of 10_export."""
 
     champion: Literal["", *stages.CANDIDATES]
+    margin: Annotated[float, Field(ge=0.0, le=1e6)]
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]
