@@ -21,7 +21,7 @@ from helpers.obtain.signatures import SIDE
 LIKENESS = (
     0.5  # correlation of detail: made copies of photographs have more, different photographs at most 0.45
 )
-CLOSE = 0.99  # of images that look like many others, such as solar cells: different ones reach 0.986
+CLOSE = 0.99  # of images that look like many others, such as solar cells: different ones reach 0.987
 MANY = 50  # images joined by likeness: more are a kind of image rather than copies of one
 _COMPARED, _MOST_COMPARED = 10, 100_000  # pairs per image and in all, to be compared by their pixels
 _BLOCK = 64  # pairs at a time: their pixels fit into the processor's cache
