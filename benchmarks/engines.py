@@ -74,10 +74,12 @@ def engines_here(folder: Path, side: int, images: np.ndarray) -> dict[str, Pass]
     graph = frozen_graph.frozen_graph(lambda image: pooled(image, training=False), images.shape[1:])
     file, small = folder / f"float32_{side}.onnx", folder / f"int8_{side}.onnx"
     with quiet():
-        ends = [f"{graph.input_name}:0"], [f"{name}:0" for name in graph.output_names]
-        converted, _ = tf2onnx.convert.from_graph_def(graph.definition, *ends, opset=ONNX_OPSET)
+        name, outputs = f"{graph.input_name}:0", [f"{name}:0" for name in graph.output_names]
+        converted, _ = tf2onnx.convert.from_graph_def(
+            graph.definition, input_names=[name], output_names=outputs, opset=ONNX_OPSET
+        )
         onnx.save(converted, file)
-        quantize(file, small, images[:CALIBRATION], ends[0][0])
+        quantize(file, small, images[:CALIBRATION], name)
 
     def of_onnx(path: Path) -> Pass:
         options = onnxruntime.SessionOptions()
@@ -85,7 +87,7 @@ def engines_here(folder: Path, side: int, images: np.ndarray) -> dict[str, Pass]
             "session.intra_op.allow_spinning", "0"
         )  # it would slow down the next engine
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return lambda batch: session.run(None, {ends[0][0]: batch.astype(np.float32)})[0]
+        return lambda batch: session.run(None, {name: batch.astype(np.float32)})[0]
 
     return dict(
         zip(HERE, (of_tensorflow(False), of_tensorflow(True), of_onnx(file), of_onnx(small)), strict=True)
@@ -103,7 +105,7 @@ def quantize(file: Path, small: Path, images: np.ndarray, name: str) -> None:
             return None if rows is None else {name: rows}
 
     prepared = small.with_suffix(".prepared.onnx")
-    quantization.quant_pre_process(file, prepared)
+    quantization.quant_pre_process(file, prepared, skip_symbolic_shape=True)
     quantization.quantize_static(prepared, small, Reader(), per_channel=True)
 
 
