@@ -57,6 +57,7 @@ EXAMPLES = {
     "label_names": [],
     "smallest_class": 0,
     "unpack_gb": 20.0,
+    "cache_gb": 20.0,
     "samples_per_class": 2,
     "embedding_samples": 100,
     "near_duplicate_distance": 0.05,

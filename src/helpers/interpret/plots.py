@@ -244,23 +244,26 @@ def copies_in_training(
     return figures.with_alt(figure, alt) if len(drawn) else figure
 
 
-def possible_label_errors(part: data.Dataset, errors: pd.DataFrame, most: int) -> Figure:
+def possible_label_errors(train: data.Dataset, test: data.Dataset, errors: pd.DataFrame, most: int) -> Figure:
     """Return images whose label is possibly an error, at most `most` of them.
 
     Args:
-        part: the images that were judged.
+        train: the complete training part.
+        test: the test part.
         errors: from `helpers.model.label_errors.possible_label_errors`.
         most: number of images.
 
     Example:
-        `plots.possible_label_errors(test, label_errors, grid_images)`
+        `plots.possible_label_errors(everything, test, label_errors, grid_images)`
     """
-    drawn, names = errors.head(most), [figures.label(name, _SHORT) for name in part.class_names]
+    drawn, names = errors.head(most), [figures.label(name, _SHORT) for name in test.class_names]
+    places = zip(drawn["part"], drawn["row"], strict=True)
+    images = [(test if part == "test" else train).images[row] for part, row in places]
     titles = [
         f"#{index}\nlabel {names[label]}\nsuggested {names[suggested]}"
         for index, label, suggested in drawn[["index", "label", "suggested"]].to_numpy()
     ]
     nothing = "No label contradicts the predictions."
-    figure = figures.image_grid(part.images[drawn["index"]], titles, columns=6, cell=1.7, nothing=nothing)
+    figure = figures.image_grid(np.array(images), titles, columns=6, cell=1.7, nothing=nothing)
     alt = f"{len(drawn)} of {len(errors)} images whose label contradicts the predictions, least probable label first."
     return figures.with_alt(figure, alt) if len(drawn) else figure

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from helpers.model import cpu_speed
 from helpers.model.weight_averaging import AveragedWeights, NormStatistics
 from helpers.obtain.data import Dataset
 from helpers.scrub import augment
+
+if TYPE_CHECKING:
+    from helpers.obtain.images.from_disk import DiskImages
 
 
 def batches(
@@ -29,7 +32,7 @@ def batches(
 ) -> tuple[tf.data.Dataset, int]:
     """Return an endless stream of training batches, and the number of batches in an epoch.
 
-    Images stay `uint8` in memory; they are shuffled, batched, then augmented as a batch. The order and the augmentation
+    Images stay `uint8`, in memory or on disk; they are shuffled, batched, then augmented as a batch. The order and the augmentation
     of an epoch depend only on the seed and on the epoch's number, so a resumed training sees the same batches.
 
     Args:
@@ -61,25 +64,19 @@ def batches(
         images = tf.cast(images, tf.float32)
         return images if change is None else change(images, rows, step), labels
 
-    drawn = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(order).map(_reader(dataset))
+    drawn = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(order)
+    drawn = drawn.map(lambda rows, step: (*_read(rows, dataset.images, dataset.labels), rows, step))
     return drawn.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2), steps
 
 
-def _reader(dataset: Dataset) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Return a function that adds the images and labels of some rows, read by NumPy without copying the data set.
-
-    As tensors, the arrays would lie in memory three times.
-    """
-    kinds = (tf.as_dtype(dataset.images.dtype), tf.as_dtype(dataset.labels.dtype))
-
-    def read(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        images, labels = tf.numpy_function(
-            lambda chosen: (dataset.images[chosen], dataset.labels[chosen]), [rows], kinds, stateful=False
-        )
-        images.set_shape((None, *dataset.images.shape[1:]))
-        labels.set_shape((None,))
-        return images, labels, rows, step
-
+def _read(rows: tf.Tensor, *arrays: "np.ndarray | DiskImages") -> list[tf.Tensor]:
+    """Return some rows of arrays, read by NumPy: as tensors, the arrays would lie in memory three times."""
+    kinds = [tf.as_dtype(array.dtype) for array in arrays]
+    read = tf.numpy_function(
+        lambda chosen: [array[chosen] for array in arrays], [rows], kinds, stateful=False
+    )
+    for values, array in zip(read, arrays, strict=True):
+        values.set_shape((None, *array.shape[1:]))
     return read
 
 
@@ -101,10 +98,19 @@ def one_hot(num_classes: int) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tenso
     return lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, num_classes))
 
 
+def batch_size_for(image_shape: tuple[int, ...], most: int = 512) -> int:
+    """Return how many images a network without gradients takes at a time: `most` up to 64 px, and fewer larger ones.
+
+    The feature maps of `most` images of 224 px would take several GB.
+    """
+    return max(1, min(most, most * 64**2 // (image_shape[0] * image_shape[1])))
+
+
 def validation_batches(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
-    """Return the validation part in order as batches of `float32` images and one-hot targets."""
-    rows = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(batch_size)
-    return rows.map(one_hot(validation.num_classes)).prefetch(2)
+    """Return the validation part in order as batches of `float32` images and one-hot targets, smaller ones for large images."""
+    rows = tf.data.Dataset.range(len(validation)).batch(batch_size_for(validation.image_shape, batch_size))
+    read = rows.map(lambda chosen: _read(chosen, validation.images, validation.labels))
+    return read.map(one_hot(validation.num_classes)).prefetch(2)
 
 
 def one_cycle(peak: float, steps: int, warmup_fraction: float = 0.2) -> LearningRateSchedule:
@@ -236,15 +242,14 @@ def check_fit(history: dict[str, list[float]], seconds: float) -> Fit:
     return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int = 512) -> np.ndarray:
-    """Return the probabilities, `float32 [N, K]`, of raw images, `uint8 [N, H, W, C]`.
+def predict(model: keras.Model, images: "np.ndarray | DiskImages", batch_size: int = 512) -> np.ndarray:
+    """Return the probabilities, `float32 [N, K]`, of raw images, `uint8 [N, H, W, C]`, fewer at a time if they are large.
 
     Example:
         `probabilities = training.predict(model, validation.images)`
     """
-    rows = tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
-    rows = rows.map(lambda chosen: tf.cast(chosen, tf.float32))
-    return model.predict(rows, verbose=0)
+    rows = tf.data.Dataset.range(len(images)).batch(batch_size_for(images.shape[1:], batch_size))
+    return model.predict(rows.map(lambda chosen: tf.cast(_read(chosen, images)[0], tf.float32)), verbose=0)
 
 
 def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray], np.ndarray]:
@@ -254,9 +259,10 @@ def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray
         lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
     )
 
-    def predict_images(images: np.ndarray) -> np.ndarray:
-        starts = range(0, len(images), batch_size)
-        return np.concatenate([np.asarray(forward(images[start : start + batch_size])) for start in starts])
+    def predict_images(images: "np.ndarray | DiskImages") -> np.ndarray:
+        step = batch_size_for(images.shape[1:], batch_size)
+        starts = range(0, len(images), step)
+        return np.concatenate([np.asarray(forward(images[start : start + step])) for start in starts])
 
     return predict_images
 

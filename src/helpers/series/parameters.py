@@ -85,6 +85,7 @@ class AcquireParameters(Parameters, notebook="01_acquire"):
     label_names: list[Annotated[str, Field(min_length=1)]]
     smallest_class: Annotated[int, Field(ge=0, le=1_000_000)]
     unpack_gb: Annotated[float, Field(gt=0.0, le=100_000.0)]
+    cache_gb: Annotated[float, Field(ge=0.0, le=100_000.0)]
 
 
 class ExploreParameters(Parameters, notebook="02_explore"):

@@ -90,7 +90,7 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[File
     profile = served.version.manifest["profile"]
     folder = paths.run_folder(dataset, profile)
     try:
-        acquired = data.load(folder / "01_acquire" / "train.npz")
+        acquired = data.load(folder / "01_acquire" / "train.npz", served.shape[0])
         with np.load(folder / "03_preprocess" / "split.npz", allow_pickle=False) as split:
             validation = acquired.subset(split["validation_index"])
     except FileNotFoundError:
