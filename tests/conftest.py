@@ -75,6 +75,7 @@ EXAMPLES = {
     "dense_epochs": 1,
     "cnn_epochs": 1,
     "cnn_filters": 4,
+    "from_scratch_images": 5_000,
     "learning_rate": 0.01,
     "backbone": "efficientnet_lite0",
     "resolution": 32,

@@ -30,6 +30,7 @@ LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+FromScratchImages = Annotated[int, Field(ge=0, le=10_000_000)]  # 0: never fewer
 Resolution = Annotated[int, Field(ge=32, le=1_024)]  # from the smallest that every backbone accepts
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
 Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
@@ -113,6 +114,7 @@ class BaselineParameters(Parameters, notebook="04_baseline"):
     dense_epochs: Epochs
     cnn_epochs: Epochs
     cnn_filters: Annotated[int, Field(ge=4, le=512)]
+    from_scratch_images: FromScratchImages
     batch_size: BatchSize
     learning_rate: LearningRate
 
@@ -169,6 +171,7 @@ class TuningParameters(Parameters, notebook="09_tuning"):
     epochs: Epochs
     seeds: Annotated[int, Field(ge=1, le=20)]
     default_seeds: Annotated[int, Field(ge=0, le=20)]
+    from_scratch_images: FromScratchImages
     batch_size: BatchSize
     early_pooling: bool
     average_flips: bool
