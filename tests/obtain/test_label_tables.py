@@ -236,6 +236,11 @@ def test_decimal_commas_are_numbers(folder):
     assert list(column(read(path, label_thresholds=(0.5,))).values()) == ["below 0.5", "0.5 and above"]
 
 
+def test_long_numbers_are_not_taken_for_each_other(folder):
+    path = table(folder, "file,label\na.png,12345678901234567890\nb.png,12345678901234567891\n")
+    assert column(read(path)) == {"a.png": "12345678901234567890", "b.png": "12345678901234567891"}
+
+
 def test_whole_numbers_are_labels_and_may_be_named(folder):
     path = table(folder, "file,label\na.png,10\nb.png,9.0\nc.png,\n")
     listing = read(path)
