@@ -12,7 +12,7 @@ import hashlib
 import multiprocessing
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -205,14 +205,14 @@ def write(table: pd.DataFrame, path: Path) -> None:
     table[list(DTYPES)].astype(DTYPES).to_parquet(path, index=False)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Return an index that `write` wrote.
+def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return an index that `write` wrote, with all columns or those named.
 
     Raises:
         OsemnError: the file is damaged, or is not an index.
     """
     try:
-        return pd.read_parquet(path, columns=list(DTYPES))
+        return pd.read_parquet(path, columns=list(columns or DTYPES))
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise OsemnError(
             f"{paths.shown(path)} is not an index of this project ({str(error).splitlines()[0]}).",
