@@ -12,7 +12,6 @@ MINIMAL = {
     "epochs": 4,
     "seeds": 1,
     "default_seeds": 0,
-    "head_trials": 0,  # 05 chooses among heads by cross-validation
 }
 """The most that 04 and 09 spend on few photographs, by parameter."""
 

@@ -73,19 +73,6 @@ def _gain(gain: Gain) -> tuple[str, str]:
     )
 
 
-def best_head(head: optuna.Study, gain: Gain) -> Conclusion:
-    """Return what the search of the head on frozen features gained, and its best settings.
-
-    Example:
-        `run.conclude(conclusions.best_head(head_study, head_gain))`
-    """
-    best = study.best_trial(head)
-    searched = search_gain(head, gain, subject="the head on frozen features", id="head_gain")
-    settings = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in best.params.items())
-    text = f"{searched.text} The best head, trial {best.number}, reaches {best.value:.3f} ({gain.metric}): {settings}."
-    return Conclusion(searched.id, text, {**searched.numbers, "value": best.value}, searched.test)
-
-
 def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
     """Return how accurate the tuned network is on the validation images.
 
