@@ -11,6 +11,7 @@ from helpers.errors import MissingInputError, OsemnError, UsageError
 from helpers.interpret import candidates
 from helpers.model import architectures
 from helpers.obtain.data import Dataset
+from helpers.obtain.images import from_disk
 from helpers.series import manifests, stages
 from helpers.series.runs import Run
 
@@ -74,6 +75,19 @@ def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch
         OsemnError, match=r"takes images of shape \[8, 8, 1\]; the data have 4 \(a, b, c, d\) and \[9, 8, 1\]"
     ):
         candidates.load(run, part((*NAMES, "d"), (9, 8, 1)))
+
+
+def test_a_model_may_take_images_from_disk_of_another_side_but_not_of_other_channels(tmp_path, monkeypatch):
+    run = run_for(tmp_path, monkeypatch, "tuned", network())
+    how = {"root": "", "fit": "crop", "window": "auto", "side": 64, "cache_gb": 0.0}
+    for channels in (1, 3):
+        files = from_disk.ImageFiles.listed(["a.png"], ["00" * 32], channels=channels, **how)
+        on_disk = Dataset(from_disk.DiskImages(files), np.zeros(1, np.int64), NAMES)
+        if channels == 1:
+            assert candidates.load(run, on_disk).side == 8
+        else:
+            with pytest.raises(OsemnError, match=r"\[8, 8, 1\]; the data have 3 \(a, b, c\) and \[8, 8, 3\]"):
+                candidates.load(run, on_disk)
 
 
 def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):

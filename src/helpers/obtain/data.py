@@ -151,10 +151,12 @@ def load_training(run: "Run", side: int | None = None) -> Dataset:
     return load(run.input("01_acquire", "train.npz"), side)
 
 
-def load_training_index(run: "Run") -> "pd.DataFrame":
+def load_training_index(run: "Run", columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """Return the index of the training part, a row for each image of `load_training`, in the same order.
 
-    Columns: see `helpers.obtain.index`.
+    Args:
+        run: of a stage that reads from 01_acquire.
+        columns: those to read, with `row`; None for all. See `helpers.obtain.index`.
 
     Raises:
         MissingInputError: the run's stage may not read from 01_acquire.
@@ -164,7 +166,7 @@ def load_training_index(run: "Run") -> "pd.DataFrame":
     """
     from helpers.obtain import index  # pandas takes half a second, which `osemn status` does not need
 
-    table = index.read(run.input("01_acquire", "training_index.parquet"))
+    table = index.read(run.input("01_acquire", "training_index.parquet"), columns)
     return table.sort_values("row", ignore_index=True)
 
 

@@ -146,15 +146,24 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     variants: Annotated[list[Literal["top_blocks", "all_blocks"]], Field(min_length=1, max_length=2)]
     top_blocks: Annotated[int, Field(ge=1, le=100)]
     train_depthwise: bool
-    top_epochs: Epochs
-    epochs: Epochs
-    batch_size: BatchSize
+    top_epochs: Annotated[int, Field(ge=0, le=1_000)]
+    epochs: Annotated[int, Field(ge=0, le=1_000)]
+    minutes: Annotated[float, Field(ge=0.0, le=100_000.0)]
+    batch_size: Annotated[int, Field(ge=0, le=65_536)]
     learning_rate: LearningRate
     warmup_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
     rate_decay: Annotated[float, Field(gt=0.0, le=1.0)]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
-    augmented: bool
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    augmented: Literal["auto", "always", "never"]
+    flips: Literal["auto", "always", "never"]
+    crop_fraction: Annotated[float, Field(ge=0.0, le=0.9)]
+    saturation: Annotated[float, Field(ge=0.0, le=1.0)]
+    rand_augment: Annotated[float, Field(ge=0.0, le=1.0)]
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)]
+    cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
+    class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
     patience: Annotated[int, Field(ge=1, le=1_000)]
 
 
@@ -199,6 +208,7 @@ class ExportParameters(Parameters, notebook="10_export"):
     """Parameters of 10_export."""
 
     champion: Literal["", *stages.CANDIDATES]
+    margin: Annotated[float, Field(ge=0.0, le=1e6)]
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]

@@ -125,7 +125,7 @@ def importances(trials: optuna.Study) -> Conclusion:
         reason = f"few ({study.ENOUGH} are needed)" if count < study.ENOUGH else "similar"
         text = f"The {count} complete trials are too {reason} to rank parameters."
         return Conclusion("importances", text, numbers)
-    largest = [f"{name.replace('_', ' ')} {part:.0%}" for name, part in list(fractions.items())[:3]]
+    largest = [f"{name.replace('_', ' ')} {percent(part, 0)}" for name, part in list(fractions.items())[:3]]
     rough = ", which rank them only roughly" if count < _MANY else ""
     text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
     return Conclusion("importances", text, numbers, "PED-ANOVA")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.visualization import matplotlib as drawn
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.model.plots import WIDTH
 from helpers.model.tuning import study as studies
 
@@ -83,7 +83,7 @@ def _importances(study: optuna.Study) -> Figure:
     axis.invert_yaxis()
     axis.grid(False, axis="y")
     axis.set_xlabel("importance (fractions of 1)")
-    named = ", ".join(f"{name} {part:.0%}" for name, part in fractions.items())
+    named = ", ".join(f"{name} {wording.percent(part, 0)}" for name, part in fractions.items())
     return figures.with_alt(figure, f"Importance of each parameter: {named}.")
 
 
