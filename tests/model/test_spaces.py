@@ -214,6 +214,12 @@ def test_gain_is_called_what_its_interval_shows(points, ends, verdict):
     assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3, "accuracy")).text
 
 
+def test_one_trial_is_not_called_a_search():
+    study, labels = study_of(80)
+    conclusion = conclusions.search_gain(study, gain.measure_gain(study, ACCURACY, labels, 2))
+    assert conclusion.text == "Only the defaults were tried, so nothing was searched."
+
+
 def test_cost_of_a_search_is_compared_with_one_training():
     study, labels = study_of(80, 70)
     conclusion = conclusions.search_gain(
