@@ -261,20 +261,20 @@ def cnn_search(run: Run, *, trial_samples: int, trial_epochs: int, **settings: A
 
 
 def head_search(run: Run, progress: Callable[..., None] = lambda done, total, note="": None) -> HeadSearch:
-    """Return the search of the head of 05_transfer_learning, with that stage's parameters and its cached features.
+    """Return the search of the dense head of 05_transfer_learning, with that stage's parameters and its cached features.
 
     `progress` is that of `features.extract`, if features have to be extracted again.
 
     Example:
         `head = spaces.head_search(run, progress=Progress("features"))`
     """
-    run.input("05_transfer_learning", "metrics.json")  # so that another run of 05 makes this stage outdated
+    found = json.loads(run.input("05_transfer_learning", "metrics.json").read_text(encoding="utf-8"))
     of_05 = run.upstream["05_transfer_learning"]["parameters"]
-    train, validation = data.load_split(run)
+    train, validation = data.load_split(run, side=found["resolution"])
     fraction = min(1.0, of_05["samples"] / (len(train) + len(validation)))
     subset = train.subset(splits.stratified_sample(train.labels, round(fraction * len(train)), of_05["seed"]))
-    how = (of_05["resolution"], of_05["interpolation"])
-    source = features.extractor(of_05["backbone"], train.image_shape, *how)
+    how = (found["resolution"], of_05["interpolation"])
+    source = features.extractor(found["backbone"], train.image_shape, *how)
     mine = features.extract(source, subset.images, progress=progress)
     held_out = features.extract(source, validation.images, progress=progress)
     same = ("dropout", "epochs", "batch_size", "learning_rate")
