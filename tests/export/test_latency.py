@@ -1,6 +1,7 @@
 """A model's latency is that of calls in a row, whichever models it is compared with."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -41,8 +42,9 @@ def test_latency_is_that_of_calls_in_a_row_beside_other_models(monkeypatch, call
     monkeypatch.setattr(onnxruntime, "InferenceSession", machine.session)
     monkeypatch.setattr(latency, "perf_counter", lambda: machine.now)
     monkeypatch.setattr(latency.formats, "write_onnx", lambda model, path: None)
-    image = np.zeros((4, 4, 1), np.uint8)
-    medians = latency.of_one_image({"small": None, "large": None}, image, calls)
+    image = np.zeros((2, 2, 1), np.uint8)
+    model = SimpleNamespace(inputs=[np.zeros((0, 4, 4, 1))])
+    medians = latency.of_one_image({"small": model, "large": model}, image, calls)
     assert medians == {"small": pytest.approx(NEXT_CALL), "large": pytest.approx(NEXT_CALL)}
     turns = [
         name for name, before in zip(machine.calls, [None, *machine.calls], strict=False) if name != before

@@ -10,12 +10,18 @@ from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, UsageError
 from helpers.interpret import candidates
 from helpers.model import architectures
+from helpers.obtain.data import Dataset
+from helpers.obtain.images import from_disk
 from helpers.series import manifests, stages
 from helpers.series.runs import Run
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 NAMES, SHAPE = ("a", "b", "c"), (8, 8, 1)
 STATISTICS = {"mean": [60.0], "standard_deviation": [60.0]}
+
+
+def part(names=NAMES, shape=SHAPE) -> Dataset:
+    return Dataset(np.zeros((1, *shape), np.uint8), np.zeros(1, np.int64), names)
 
 
 def network(classes: int = 3, shape=SHAPE) -> keras.Model:
@@ -46,7 +52,7 @@ def run_for(tmp_path, monkeypatch, candidate: str, model: keras.Model | None, **
 @pytest.mark.parametrize("candidate", stages.CANDIDATES)
 def test_candidate_is_loaded_with_its_history_and_the_hash_of_its_file(tmp_path, monkeypatch, candidate):
     run = run_for(tmp_path, monkeypatch, candidate, network())
-    result = candidates.load(run, NAMES, SHAPE)
+    result = candidates.load(run, part())
     assert (result.name, result.stage) == (candidate, stages.CANDIDATES[candidate])
     assert result.history == {"loss": [1.0, 0.5]}
     assert result.sha256 == manifests.sha256(run.root / result.stage / "models" / f"{candidate}.keras")
@@ -55,7 +61,7 @@ def test_candidate_is_loaded_with_its_history_and_the_hash_of_its_file(tmp_path,
 
 def test_models_of_other_seeds_come_with_it(tmp_path, monkeypatch):
     run = run_for(tmp_path, monkeypatch, "tuned", network(), tuned_seed_1=network(), tuned_seed_2=network())
-    assert len(candidates.load(run, NAMES, SHAPE).further) == 2
+    assert len(candidates.load(run, part()).further) == 2
 
 
 def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch):
@@ -64,17 +70,30 @@ def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch
         OsemnError,
         match=r"has 4 classes and takes images of shape \[8, 8, 1\]; the data have 3 \(a, b, c\)(?s:.)*osemn run --from 09_tuning",
     ):
-        candidates.load(run, NAMES, SHAPE)
+        candidates.load(run, part())
     with pytest.raises(
         OsemnError, match=r"takes images of shape \[8, 8, 1\]; the data have 4 \(a, b, c, d\) and \[9, 8, 1\]"
     ):
-        candidates.load(run, (*NAMES, "d"), (9, 8, 1))
+        candidates.load(run, part((*NAMES, "d"), (9, 8, 1)))
+
+
+def test_a_model_may_take_images_from_disk_of_another_side_but_not_of_other_channels(tmp_path, monkeypatch):
+    run = run_for(tmp_path, monkeypatch, "tuned", network())
+    how = {"root": "", "fit": "crop", "window": "auto", "side": 64, "cache_gb": 0.0}
+    for channels in (1, 3):
+        files = from_disk.ImageFiles.listed(["a.png"], ["00" * 32], channels=channels, **how)
+        on_disk = Dataset(from_disk.DiskImages(files), np.zeros(1, np.int64), NAMES)
+        if channels == 1:
+            assert candidates.load(run, on_disk).side == 8
+        else:
+            with pytest.raises(OsemnError, match=r"\[8, 8, 1\]; the data have 3 \(a, b, c\) and \[8, 8, 3\]"):
+                candidates.load(run, on_disk)
 
 
 def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):
     run = run_for(tmp_path, monkeypatch, "tuned", None)
     with pytest.raises(MissingInputError, match=r"09_tuning has no output 'models/tuned\.keras'"):
-        candidates.load(run, NAMES, SHAPE)
+        candidates.load(run, part())
 
 
 def test_candidate_that_was_not_trained_or_does_not_exist_is_refused(project):

@@ -240,7 +240,7 @@ def test_figures_carry_their_finding_as_alt_text():
     images = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 1), dtype=np.uint8)
     part = data.Dataset(images, labels, NAMES)
     rows = error_analysis.confident_mistakes(probabilities, labels, 4)
-    no_errors = pd.DataFrame(columns=["index", "label", "suggested"], dtype=np.int64)
+    no_errors = pd.DataFrame(columns=["index", "label", "suggested", "part", "row"], dtype=np.int64)
     drawn = {
         "misclassifies": plots.confusion_matrix(counts, NAMES),
         "weakest class of the model": plots.scores_by_class(scores),
@@ -249,7 +249,7 @@ def test_figures_carry_their_finding_as_alt_text():
         "slices by contrast": plots.slices(slices(worst=0.6), scores.accuracy),
         "The 4 most confident mistakes": plots.mistakes(part, rows, probabilities, "most confident"),
         "No image is misclassified": plots.mistakes(part, rows[:0], probabilities, "most confident"),
-        "No label contradicts": plots.possible_label_errors(part, no_errors, 4),
+        "No label contradicts": plots.possible_label_errors(part, part, no_errors, 4),
     }
     for words, figure in drawn.items():
         assert words in figures.alt_text(figure)

@@ -1,11 +1,16 @@
+import dataclasses
+import hashlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from helpers import wording
 from helpers.errors import OsemnError
 from helpers.model import architectures, training
 from helpers.obtain import data
+from helpers.obtain.images import from_disk
 from helpers.scrub import augment
 from helpers.series import seeds
 
@@ -204,3 +209,50 @@ def test_a_change_receives_the_rows_and_the_step():
     values = [images.numpy() for images, _ in seen]
     assert sorted(np.concatenate(values) % 100) == sorted([*range(10), *range(10)])
     assert [int(images[0] // 100) for images in values] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture(params=[20.0, 0.0], ids=["cached", "decoded when read"])
+def on_disk(request, tmp_path, monkeypatch) -> data.Dataset:
+    """The images of `halves`, on disk."""
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
+    part = halves(40)
+    for number, image in enumerate(part.images):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
+    contents = [hashlib.sha256((tmp_path / f"{number}.png").read_bytes()).hexdigest() for number in range(40)]
+    how = {
+        "root": str(tmp_path),
+        "fit": "crop",
+        "window": "auto",
+        "channels": 1,
+        "side": 8,
+        "cache_gb": request.param,
+    }
+    files = from_disk.ImageFiles.listed([f"{number}.png" for number in range(40)], contents, **how)
+    data.save(tmp_path / "train.npz", dataclasses.replace(part, images=from_disk.DiskImages(files)))
+    return data.load(tmp_path / "train.npz")
+
+
+def test_images_from_disk_are_trained_and_scored_like_an_array(on_disk):
+    part = halves(40)
+    policy = augment.policy_for("fashion_mnist", 1.0, part.image_shape)
+    for batch_size in (16, 64):  # also one that is larger than the set
+        pairs = zip(
+            epochs(on_disk, batch_size, 2, seed=1, policy=policy),
+            epochs(part, batch_size, 2, seed=1, policy=policy),
+            strict=True,
+        )
+        assert all(np.array_equal(one, other) for both in pairs for one, other in zip(*both, strict=True))
+    for mine, array in zip(
+        training.validation_batches(on_disk, 16), training.validation_batches(part, 16), strict=True
+    ):
+        assert all(np.array_equal(one, other) for one, other in zip(mine, array, strict=True))
+    cnn = architectures.baseline_cnn(part.image_shape, 2, mean=[90.0], standard_deviation=[80.0], filters=4)
+    training.fit(cnn, on_disk, on_disk.subset(range(9)), epochs=1, batch_size=64, learning_rate=0.01, seed=0)
+    for predict in (training.predict, lambda model, images: training.predictor(model, 16)(images)):
+        assert np.array_equal(predict(cnn, on_disk.images), predict(cnn, part.images))
+
+
+def test_large_images_are_predicted_fewer_at_a_time():
+    assert training.batch_size_for((28, 28, 1)) == training.batch_size_for((64, 64, 3)) == 512
+    assert training.batch_size_for((224, 224, 3)) == 41
+    assert training.batch_size_for((4_000, 4_000, 3)) == 1

@@ -13,6 +13,7 @@ from PIL import Image
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
 from helpers.obtain import copies, data_card, index, sources
+from helpers.obtain.layouts import recognise
 from helpers.obtain.options import Options
 from helpers.obtain.places import download
 from photographs import class_folders, photograph, write
@@ -172,6 +173,37 @@ def test_the_fingerprint_ignores_what_makes_no_difference(pets, change):
     assert fingerprint(pets) == before
 
 
+def test_one_command_lists_the_folder_once_and_notices_changes(pets, monkeypatch):
+    listings = []
+    monkeypatch.setattr(
+        recognise, "read", lambda *given, read=recognise.read: listings.append(given) or read(*given)
+    )
+    source, before = sources.find(str(pets)), fingerprint(pets)
+    listings.clear()
+    source.check(QUIET)
+    assert source.fingerprint(QUIET) == before
+    assert len(listings) == 1
+    photograph(99).save(pets / "cat" / "new.png")
+    assert source.fingerprint(QUIET) != before, "the listing of the check is used once"
+    source.check(QUIET)
+    labelled_by_name = dataclasses.replace(QUIET, label_by="pattern:([a-z]+)/")
+    assert source.fingerprint(labelled_by_name) == fingerprint(pets, label_by="pattern:([a-z]+)/")
+    source.check(QUIET)
+    gone = fingerprint(pets)
+    (pets / "cat" / "new.png").unlink()
+    assert source.fingerprint(QUIET) != gone, "a file that is gone since the check"
+
+
+def test_files_with_damaged_metadata_are_counted(pets):
+    assert "metadata" not in data_card.conclude_content(acquire(pets).card).text
+    photograph(77).save(pets / "cat" / "damaged.jpg", exif=b"Exif\0\0meaningless")
+    acquired = acquire(pets)
+    assert acquired.index.loc[acquired.index["damaged_metadata"], "path"].tolist() == ["cat/damaged.jpg"]
+    conclusion = data_card.conclude_content(acquired.card)
+    assert "Files with damaged metadata: 1;" in conclusion.text
+    assert conclusion.numbers["damaged_metadata"] == 1
+
+
 def test_a_moved_folder_has_the_same_fingerprint(pets, tmp_path):
     before = fingerprint(pets)
     assert fingerprint(pets.rename(tmp_path / "elsewhere")) == before
@@ -221,11 +253,12 @@ def test_a_file_that_changes_after_the_index_stops_the_run(pets, monkeypatch):
 
     def spoil_after(*arguments):
         result = build(*arguments)
-        (pets / "cat" / "000.png").write_bytes(b"gone bad")
+        for path in (pets / "cat").iterdir():
+            path.write_bytes(b"gone bad")
         return result
 
     monkeypatch.setattr(index, "build", spoil_after)
-    with pytest.raises(AcquisitionError, match=r"cat/000.png changed while the images were read"):
+    with pytest.raises(AcquisitionError, match=r"The image cat/0\d\d.png has changed since it was indexed"):
         acquire(pets)
 
 

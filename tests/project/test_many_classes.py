@@ -76,10 +76,9 @@ def _maps(case: Case) -> Figure:
 
 
 def _label_errors(case: Case) -> Figure:
-    errors = pd.DataFrame(
-        {"index": np.arange(len(case.labels)), "label": case.labels, "suggested": case.predicted}
-    )
-    return evaluation.possible_label_errors(case.train, errors, 24)
+    rows = np.arange(len(case.labels))
+    errors = pd.DataFrame({"index": rows, "row": rows, "label": case.labels, "suggested": case.predicted})
+    return evaluation.possible_label_errors(case.train, case.train, errors.assign(part="train"), 24)
 
 
 FIGURES: dict[str, Callable[[Case], Figure]] = {

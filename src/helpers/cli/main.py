@@ -151,12 +151,19 @@ def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setting
 
     values = _request(dataset, profile, settings).resolved["09_tuning"].parameters
     run = Run.reading("09_tuning", values)  # seeds TensorFlow, so it comes before the next import
+    from helpers.model import from_scratch
     from helpers.model.tuning import spaces, study
+    from helpers.obtain import data
 
-    of_search = ("trial_samples", "trial_epochs", "widths", "depths", "early_pooling", "batch_size")
-    parts = {"cnn": (spaces.cnn_search(run, **{name: values[name] for name in of_search}), values["trials"])}
-    if values["head_trials"]:
-        parts["head"] = (spaces.head_search(run), values["head_trials"])
+    split = data.load_split(run)
+    wanted = {name: values[name] for name in ("trials", "trial_epochs", "head_trials")}
+    budget, _ = from_scratch.budget(split[0], values["from_scratch_images"], **wanted)
+    of_search = ("trial_samples", "widths", "depths", "early_pooling", "batch_size")
+    settings = {name: values[name] for name in of_search}
+    search = spaces.cnn_search(run, split, trial_epochs=budget["trial_epochs"], **settings)
+    parts = {"cnn": (search, budget["trials"])}
+    if budget["head_trials"]:
+        parts["head"] = (spaces.head_search(run), budget["head_trials"])
     for part, (search, trials) in parts.items():
         study.run(
             search.objective,

@@ -80,10 +80,10 @@ def class_moments(images: np.ndarray, labels: np.ndarray, num_classes: int) -> t
     means = np.zeros((num_classes, *images.shape[1:]))
     variances = np.zeros_like(means)
     for label in range(num_classes):
-        chosen = images[labels == label]
+        chosen = np.flatnonzero(labels == label)
         total, squares = np.zeros(images.shape[1:]), np.zeros(images.shape[1:])
-        for part in data.chunks(chosen):
-            values = chosen[part].astype(np.float32)
+        for part in data.chunks(images, len(chosen)):
+            values = images[chosen[part]].astype(np.float32)
             total += values.sum(axis=0, dtype=np.float64)
             squares += np.square(values).sum(axis=0, dtype=np.float64)
         count = max(1, len(chosen))
@@ -145,12 +145,20 @@ def intensities(images: np.ndarray, labels: np.ndarray, class_names: Sequence[st
 
 def intensity_histogram(images: np.ndarray) -> np.ndarray:
     """Return how often each value occurs in each channel, `[C, 256] int64`, of `[N, H, W, C] uint8`."""
-    return np.stack([data.pixel_histogram(images[..., channel]) for channel in range(images.shape[-1])])
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    for part in data.chunks(images):
+        some = images[part]
+        counts += [data.pixel_histogram(some[..., channel]) for channel in range(images.shape[-1])]
+    return counts
 
 
 def intensity_by_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Return the proportion of each class's pixels at each value, `[K, 256] float64`."""
-    counts = np.stack([data.pixel_histogram(images[labels == label]) for label in range(num_classes)])
+    counts = np.zeros((num_classes, 256), np.int64)
+    for part in data.chunks(images):
+        some = images[part]
+        for label in np.unique(labels[part]):
+            counts[label] += data.pixel_histogram(some[labels[part] == label])
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
@@ -173,9 +181,11 @@ def flat_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Args:
         images: `[N, H, W, C] uint8`.
     """
-    pixels = images.reshape(len(images), -1)
-    constant = pixels.max(axis=1) == pixels.min(axis=1)
-    deviation = np.concatenate([pixels[part].std(axis=1, dtype=np.float32) for part in data.chunks(pixels)])
+    constant, deviation = np.empty(len(images), bool), np.empty(len(images), np.float32)
+    for part in data.chunks(images):
+        pixels = images[part].reshape(-1, int(np.prod(images.shape[1:])))
+        constant[part] = pixels.max(axis=1) == pixels.min(axis=1)
+        deviation[part] = pixels.std(axis=1, dtype=np.float32)
     return np.flatnonzero(constant), np.flatnonzero(~constant & (deviation < _NEARLY_BLANK))
 
 

@@ -22,26 +22,26 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
 
     Args:
         models: from raw pixels to probabilities.
-        image: `uint8 [H, W, C]`.
+        image: `uint8 [H, W, C]`; its pixels are repeated where a model takes larger images.
         calls: number of timed calls per model.
 
     Example:
         `latency.of_one_image({"tuned": model}, validation.images[0], calls=200)`
     """
-    batch = image[np.newaxis].astype(np.float32)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with tempfile.TemporaryDirectory() as folder:
-        sessions = {}
+        sessions, batches = {}, {}
         for name, model in models.items():
             path = Path(folder) / f"{name}.onnx"
             with formats.quiet():
                 formats.write_onnx(model, path)
             sessions[name] = versions.open_session(path)
+            batches[name] = np.resize(image, (1, *model.inputs[0].shape[1:])).astype(np.float32)
         for first in range(0, calls, BLOCK):
             for name, session in sessions.items():
                 for turn in range(-WARM_UP, min(BLOCK, calls - first)):
                     started = perf_counter()
-                    session.run(["probabilities"], {"image": batch})
+                    session.run(["probabilities"], {"image": batches[name]})
                     if turn >= 0:
                         seconds[name].append(perf_counter() - started)
     return {name: float(np.median(values)) * 1e3 for name, values in seconds.items()}

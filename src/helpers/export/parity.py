@@ -19,6 +19,7 @@ from helpers import paths, scoring, wording
 from helpers.errors import OsemnError
 from helpers.export import browser_runtime, score
 from helpers.export.formats import FORMATS, Format
+from helpers.obtain import data
 from helpers.obtain.places import idx, package_registries
 from helpers.series.conclusions import Conclusion
 
@@ -62,7 +63,7 @@ def write_raw_images(dataset: str, images: np.ndarray, folder: Path) -> Path:
 
     Args:
         dataset: the data set of the series.
-        images: `uint8 [N, H, W, C]`, the test images.
+        images: `uint8 [N, H, W, C]`, the test images; those on disk are read in parts.
         folder: where a new file is written.
 
     Example:
@@ -75,7 +76,10 @@ def write_raw_images(dataset: str, images: np.ndarray, folder: Path) -> Path:
             return cached
     path = folder / "test-images-idx4-ubyte"
     header = b"\0\0\x08\x04" + b"".join(size.to_bytes(4, "big") for size in images.shape)
-    path.write_bytes(header + np.ascontiguousarray(images).tobytes())
+    with path.open("wb") as stream:
+        stream.write(header)
+        for part in data.chunks(images):
+            stream.write(np.ascontiguousarray(images[part]))
     return path
 
 

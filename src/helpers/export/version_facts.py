@@ -56,7 +56,9 @@ def write_drift_reference(path: Path, model: keras.Model, validation: data.Datas
     """
     if len(validation) < 4 * min(drift.WINDOWS):
         return
-    known = drift.sample(*candidates.scorer(model)(validation.images), validation.images)
+    drawn = np.random.default_rng(seed).permutation(len(validation))[: 2 * drift.LARGEST_REFERENCE]
+    images = validation.subset(np.sort(drawn)).images
+    known = drift.sample(*candidates.scorer(model)(images), images)
     drift.DriftReference.made_from(known, seed).save(path)
 
 

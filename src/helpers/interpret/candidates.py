@@ -13,7 +13,8 @@ from keras import Model
 
 from helpers import scoring
 from helpers.errors import OsemnError
-from helpers.model import layer_hooks, loading
+from helpers.model import layer_hooks, loading, training
+from helpers.obtain.data import Dataset
 from helpers.series import stages
 from helpers.series.runs import Run
 
@@ -42,28 +43,32 @@ class Candidate:
     history: dict[str, list[float]]
     further: tuple[Model, ...]
 
+    @property
+    def side(self) -> int:
+        """The side of the images that it takes, in pixels."""
+        return self.model.inputs[0].shape[1]
 
-def load(run: Run, class_names: tuple[str, ...], image_shape: tuple[int, ...], name: str = "") -> Candidate:
+
+def load(run: Run, part: Dataset, name: str = "") -> Candidate:
     """Return a candidate.
 
     Args:
         run: run of a stage that may read from the one that trains the candidate.
-        class_names: of the data.
-        image_shape: `(H, W, C)` of the data.
+        part: a part of the data, to check that the model fits; images from disk are then loaded at its `side`.
         name: the candidate's name; by default the one for which the stage is run, as in 07_evaluation and 08_grad_cam.
 
     Raises:
-        OsemnError: the model has another number of classes, or another image size.
+        OsemnError: the model has another number of classes or channels, or another image size than a built-in data set.
         MissingInputError: the stage that trains it saved no such model.
 
     Example:
-        `chosen = candidates.load(run, names, validation.image_shape)`
+        `chosen = candidates.load(run, validation)`
     """
     name = name or run.stage.candidate
     stage = stages.CANDIDATES[name]
     path = run.input(stage, f"models/{name}.keras")
     model = loading.load(path)
-    _check(model, name, stage, class_names, image_shape)
+    _check(model, name, stage, part)
     metrics = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
     histories = json.loads(run.input(stage, "history.json").read_text(encoding="utf-8"))
     of_seeds = sorted(fnmatch.filter(run.upstream[stage]["outputs"], f"models/{name}_seed_*.keras"))
@@ -110,15 +115,14 @@ def compare_with_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> 
     return rows
 
 
-def _check(
-    model: Model, name: str, stage: str, class_names: tuple[str, ...], image_shape: tuple[int, ...]
-) -> None:
+def _check(model: Model, name: str, stage: str, part: Dataset) -> None:
     classes, shape = model.outputs[0].shape[-1], tuple(model.inputs[0].shape[1:])
+    image_shape = (*shape[:2], part.image_shape[-1]) if part.from_disk else part.image_shape
     fits = all(mine in (None, theirs) for mine, theirs in zip(shape, image_shape, strict=True))
-    if classes != len(class_names) or not fits:
+    if classes != part.num_classes or not fits:
         raise OsemnError(
             f"The model '{name}' has {classes} classes and takes images of shape {list(shape)}; the data have "
-            f"{len(class_names)} ({', '.join(class_names)}) and {list(image_shape)}.",
+            f"{part.num_classes} ({', '.join(part.class_names)}) and {list(image_shape)}.",
             f"train it on these data: osemn run --from {stage}",
         )
 
@@ -163,7 +167,8 @@ def scorer(model: Model, batch_size: int = 512) -> Callable[[np.ndarray], tuple[
     compiled = tf.function(forward(model), input_signature=signature)
 
     def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chunks = [compiled(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+        step = training.batch_size_for(images.shape[1:], batch_size)
+        chunks = [compiled(images[start : start + step]) for start in range(0, len(images), step)]
         return tuple(map(np.concatenate, zip(*chunks, strict=True)))
 
     return score

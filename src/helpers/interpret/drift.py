@@ -16,6 +16,7 @@ from scipy import special, stats
 from threadpoolctl import ThreadpoolController
 
 from helpers.errors import OsemnError
+from helpers.obtain import data
 
 WINDOWS = (30, 200, 500)  # images; a window uses the threshold of the largest size that it reaches
 FALSE_ALARMS_PER_DAY = 0.05  # one in 20 days
@@ -61,9 +62,8 @@ class Sample:
 
 def sample(probabilities: np.ndarray, embeddings: np.ndarray, images: np.ndarray) -> Sample:
     """Return the statistics of predictions for `uint8 [N, H, W, C]` images."""
-    flat = images.reshape(len(images), -1).astype(np.float32)
     outputs = (np.asarray(values, np.float32) for values in (probabilities, embeddings))
-    return Sample(*outputs, flat.mean(axis=1), flat.std(axis=1))
+    return Sample(*outputs, *data.brightness_and_contrast(images))
 
 
 @dataclass(frozen=True)

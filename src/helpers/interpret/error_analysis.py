@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from helpers.obtain import data
 from helpers.scoring import LEVEL, wilson_interval
 
 
@@ -80,10 +81,10 @@ def properties(images: np.ndarray) -> dict[str, np.ndarray]:
     Example:
         `error_analysis.properties(test.images)`
     """
-    pixels = images.reshape(len(images), -1).astype(np.float32)
-    measured = {"brightness": pixels.mean(axis=1), "contrast": pixels.std(axis=1)}
+    measured = dict(zip(("brightness", "contrast"), data.brightness_and_contrast(images), strict=True))
     if has_black_background(images):
-        measured["fraction of pixels not black"] = foreground(images).mean(axis=(1, 2))
+        parts = [foreground(images[part]).mean(axis=(1, 2)) for part in data.chunks(images)]
+        measured["fraction of pixels not black"] = np.concatenate(parts)
     return {name: values.astype(np.float64) for name, values in measured.items()}
 
 
@@ -94,9 +95,12 @@ def foreground(images: np.ndarray) -> np.ndarray:
 
 def has_black_background(images: np.ndarray) -> bool:
     """Return whether at least half of the pixels along the images' borders are black."""
-    black = ~foreground(images)
-    border = np.concatenate([black[:, 0], black[:, -1], black[:, :, 0], black[:, :, -1]], axis=1)
-    return bool(border.size and border.mean() >= 0.5)
+    black = total = 0
+    for part in data.chunks(images):
+        objects = foreground(images[part])
+        border = np.concatenate([objects[:, 0], objects[:, -1], objects[:, :, 0], objects[:, :, -1]], axis=1)
+        black, total = black + (~border).sum(), total + border.size
+    return bool(total and black / total >= 0.5)
 
 
 def slices(by: dict[str, np.ndarray], correct: np.ndarray, labels: np.ndarray, parts: int = 4) -> list[Slice]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from helpers.errors import OsemnError, nearest
-from helpers.model import layer_hooks
+from helpers.model import layer_hooks, training
 
 METHODS = ("grad_cam", "grad_cam_plus_plus")
 SMALLEST_MAP = 4  # positions a side; a coarser map cannot distinguish the centre of an image from its edge
@@ -101,7 +101,7 @@ class GradCam:
         Args:
             images: `[N, H, W, C]`, raw pixels.
             classes: `[N] int64`, the class to explain for each image; by default the predicted one.
-            batch_size: images in a pass.
+            batch_size: images in a pass, at most.
 
         Raises:
             OsemnError: a class does not exist, or the number of classes differs from that of the images.
@@ -113,9 +113,9 @@ class GradCam:
                 f"Classes {list(wanted.shape)} for {len(images)} images and {self.num_classes} classes.",
                 "give one class for each image, counted from 0",
             )
-        pieces = []
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
+        pieces, step = [], training.batch_size_for(images.shape[1:], batch_size)
+        for start in range(0, len(images), step):
+            rows = slice(start, start + step)
             pieces.append(self._call(tf.cast(images[rows], tf.float32), tf.cast(wanted[rows], tf.int64)))
         maps, weights, chosen = map(np.concatenate, zip(*pieces, strict=True))
         return Maps(maps, weights, chosen, self.target.name)

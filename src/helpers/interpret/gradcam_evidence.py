@@ -1,6 +1,6 @@
 """Measurements on a model's Grad-CAM maps; a model without convolutions has no maps, and the reason takes their place."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ def explain(model: Model, part: data.Dataset, *, layer: str = "", method: str = 
     Example:
         `explained = gradcam_evidence.explain(chosen.model, part)`
     """
+    part = replace(part, images=part.images[:])  # few enough for the memory, and used again and again
     predict = training.predictor(model)
     probabilities = predict(part.images)
     try:

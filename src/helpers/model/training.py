@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,6 +16,9 @@ from helpers.model.weight_averaging import AveragedWeights, NormStatistics
 from helpers.obtain.data import Dataset
 from helpers.scrub import augment
 
+if TYPE_CHECKING:
+    from helpers.obtain.images.from_disk import DiskImages
+
 
 def batches(
     dataset: Dataset,
@@ -26,10 +29,12 @@ def batches(
     first_epoch: int = 0,
     erasing_epochs: int | None = None,
     change: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    chances: np.ndarray | None = None,
+    finish: Callable[..., tuple[tf.Tensor, ...]] | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """Return an endless stream of training batches, and the number of batches in an epoch.
 
-    Images stay `uint8` in memory; they are shuffled, batched, then augmented as a batch. The order and the augmentation
+    Images stay `uint8`, in memory or on disk; they are shuffled, batched, then augmented as a batch. The order and the augmentation
     of an epoch depend only on the seed and on the epoch's number, so a resumed training sees the same batches.
 
     Args:
@@ -41,45 +46,52 @@ def batches(
         erasing_epochs: number of epochs in which the policy's erasing is active; None for all.
         change: an additional transformation of the `float32` images of a batch. It also receives their row numbers in
             the data set and the number of the step; it runs in graph mode.
+        chances: chance of each image to be drawn, `[N] float64`; None for each image once in an epoch.
+        finish: returns the batch from its images, labels, row numbers and step; None for images and labels.
     """
     steps = -(-len(dataset) // batch_size)
     last_erasing_step = None if erasing_epochs is None else erasing_epochs * steps
 
     def order(number: tf.Tensor) -> tf.data.Dataset:
-        shuffled = tf.random.experimental.stateless_shuffle(
-            tf.range(len(dataset)), seed=tf.stack([seed, number])
-        )
+        draw = tf.stack([seed, number])
+        rows = tf.range(len(dataset)) if chances is None else _drawn(chances, draw)
+        shuffled = tf.random.experimental.stateless_shuffle(rows, seed=draw)
         numbers = tf.data.Dataset.range(number * steps, (number + 1) * steps)
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(shuffled).batch(batch_size), numbers)
 
     def prepare(
         images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, ...]:
         if policy is not None:
             draw = tf.stack([tf.constant(seed, tf.int64), step])
             images = _augmented(images, draw, policy, last_erasing_step)
         images = tf.cast(images, tf.float32)
-        return images if change is None else change(images, rows, step), labels
+        images = images if change is None else change(images, rows, step)
+        return (images, labels) if finish is None else finish(images, labels, rows, step)
 
-    drawn = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(order).map(_reader(dataset))
+    drawn = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(order)
+    drawn = drawn.map(lambda rows, step: (*_read(rows, dataset.images, dataset.labels), rows, step))
     return drawn.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2), steps
 
 
-def _reader(dataset: Dataset) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Return a function that adds the images and labels of some rows, read by NumPy without copying the data set.
+def _drawn(chances: np.ndarray, draw: tf.Tensor) -> tf.Tensor:
+    """Return as many rows as there are chances, each as often as its chance says, rounded up or down at random.
 
-    As tensors, the arrays would lie in memory three times.
+    Source: systematic sampling; W. G. Madow (1949), "On the theory of systematic sampling, II".
     """
-    kinds = (tf.as_dtype(dataset.images.dtype), tf.as_dtype(dataset.labels.dtype))
+    n, ends = len(chances), np.cumsum(chances) / np.sum(chances)
+    places = (tf.range(n, dtype=tf.float64) + tf.random.stateless_uniform([], draw, dtype=tf.float64)) / n
+    return tf.minimum(tf.searchsorted(tf.constant(ends), places), n - 1)
 
-    def read(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        images, labels = tf.numpy_function(
-            lambda chosen: (dataset.images[chosen], dataset.labels[chosen]), [rows], kinds, stateful=False
-        )
-        images.set_shape((None, *dataset.images.shape[1:]))
-        labels.set_shape((None,))
-        return images, labels, rows, step
 
+def _read(rows: tf.Tensor, *arrays: "np.ndarray | DiskImages") -> list[tf.Tensor]:
+    """Return some rows of arrays, read by NumPy: as tensors, the arrays would lie in memory three times."""
+    kinds = [tf.as_dtype(array.dtype) for array in arrays]
+    read = tf.numpy_function(
+        lambda chosen: [array[chosen] for array in arrays], [rows], kinds, stateful=False
+    )
+    for values, array in zip(read, arrays, strict=True):
+        values.set_shape((None, *array.shape[1:]))
     return read
 
 
@@ -101,10 +113,19 @@ def one_hot(num_classes: int) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tenso
     return lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, num_classes))
 
 
+def batch_size_for(image_shape: tuple[int, ...], most: int = 512) -> int:
+    """Return how many images a network without gradients takes at a time: `most` up to 64 px, and fewer larger ones.
+
+    The feature maps of `most` images of 224 px would take several GB.
+    """
+    return max(1, min(most, most * 64**2 // (image_shape[0] * image_shape[1])))
+
+
 def validation_batches(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
-    """Return the validation part in order as batches of `float32` images and one-hot targets."""
-    rows = tf.data.Dataset.from_tensor_slices((validation.images, validation.labels)).batch(batch_size)
-    return rows.map(one_hot(validation.num_classes)).prefetch(2)
+    """Return the validation part in order as batches of `float32` images and one-hot targets, smaller ones for large images."""
+    rows = tf.data.Dataset.range(len(validation)).batch(batch_size_for(validation.image_shape, batch_size))
+    read = rows.map(lambda chosen: _read(chosen, validation.images, validation.labels))
+    return read.map(one_hot(validation.num_classes)).prefetch(2)
 
 
 def one_cycle(peak: float, steps: int, warmup_fraction: float = 0.2) -> LearningRateSchedule:
@@ -231,20 +252,19 @@ def check_fit(history: dict[str, list[float]], seconds: float) -> Fit:
     Raises:
         DivergedError: the loss became NaN or infinite.
     """
-    if not np.all(np.isfinite(history["loss"])):
+    if not np.all(np.isfinite([*history["loss"], *history.get("val_loss", ())])):
         raise DivergedError("The training diverged: its loss is not finite.", "set a smaller learning_rate")
     return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int = 512) -> np.ndarray:
-    """Return the probabilities, `float32 [N, K]`, of raw images, `uint8 [N, H, W, C]`.
+def predict(model: keras.Model, images: "np.ndarray | DiskImages", batch_size: int = 512) -> np.ndarray:
+    """Return the probabilities, `float32 [N, K]`, of raw images, `uint8 [N, H, W, C]`, fewer at a time if they are large.
 
     Example:
         `probabilities = training.predict(model, validation.images)`
     """
-    rows = tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
-    rows = rows.map(lambda chosen: tf.cast(chosen, tf.float32))
-    return model.predict(rows, verbose=0)
+    rows = tf.data.Dataset.range(len(images)).batch(batch_size_for(images.shape[1:], batch_size))
+    return model.predict(rows.map(lambda chosen: tf.cast(_read(chosen, images)[0], tf.float32)), verbose=0)
 
 
 def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray], np.ndarray]:
@@ -254,9 +274,10 @@ def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray
         lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
     )
 
-    def predict_images(images: np.ndarray) -> np.ndarray:
-        starts = range(0, len(images), batch_size)
-        return np.concatenate([np.asarray(forward(images[start : start + batch_size])) for start in starts])
+    def predict_images(images: "np.ndarray | DiskImages") -> np.ndarray:
+        step = batch_size_for(images.shape[1:], batch_size)
+        starts = range(0, len(images), step)
+        return np.concatenate([np.asarray(forward(images[start : start + step])) for start in starts])
 
     return predict_images
 
@@ -284,29 +305,6 @@ class ValidationScorer:
         loss = -(1 - self.label_smoothing) * of_label - self.label_smoothing * logs.mean(axis=1)
         accuracy = np.mean(self.probabilities.argmax(axis=1) == labels)
         return {"val_loss": float(loss.mean()), "val_accuracy": float(accuracy)}
-
-
-class StepProgress(keras.callbacks.Callback):
-    """Reports the progress of a training.
-
-    Args:
-        steps: in an epoch.
-        epochs: of the training.
-        progress: called after each step with the number of steps done and the number of all steps.
-    """
-
-    def __init__(self, steps: int, epochs: int, progress: Callable[..., None]) -> None:
-        super().__init__()
-        self.steps, self.total, self.progress = steps, steps * epochs, progress
-        self._before = 0
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        """Note the number of steps before this epoch."""
-        self._before = epoch * self.steps
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        """Report one step."""
-        self.progress(self._before + batch + 1, self.total)
 
 
 _RISEN = 1.02  # times its lowest value: from here on the loss counts as risen

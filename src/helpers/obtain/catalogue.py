@@ -218,21 +218,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
     with catalogue.locked():
         hashes = catalogue.hashes(listing.files["path"], read_all=True)
         catalogue.files.compact()
-    digest = hashlib.sha256()
-    for row in zip(*(listing.files[name] for name in COLUMNS), hashes, strict=True):
+    digest, columns = hashlib.sha256(), [listing.files[name] for name in COLUMNS]
+    for row in zip(*(column.tolist() for column in (*columns, hashes)), strict=True):
         digest.update(repr(row).encode())
     return digest.hexdigest()
-
-
-def changed(table: pd.DataFrame, root: Path, cache: Path) -> list[str]:
-    """Return the paths of an index whose files have changed since, or are gone; unchanged files are not read.
-
-    Args:
-        table: the index of files below `root`.
-        root: the folder that paths are relative to.
-        cache: the folder that holds the catalogues of all places.
-    """
-    catalogue = Catalogue(cache, root)
-    with catalogue.locked():
-        now = catalogue.hashes(table["path"], read_all=True)
-    return table["path"][table["sha256"].to_numpy() != now.to_numpy()].tolist()

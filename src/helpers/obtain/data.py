@@ -18,6 +18,7 @@ from helpers.series import records
 if TYPE_CHECKING:
     import pandas as pd
 
+    from helpers.obtain.images.from_disk import DiskImages
     from helpers.series.runs import Run
 
 LEDGER = "test_openings.jsonl"
@@ -31,7 +32,8 @@ class Dataset:
     """Images with their labels.
 
     Attributes:
-        images: `[N, H, W, C] uint8`, one (grey) or three (red, green, blue) channels.
+        images: `[N, H, W, C] uint8`, one (grey) or three (red, green, blue) channels: an array, or `from_disk.DiskImages`,
+            which are indexed like one, for one's own images.
         labels: `[N] int64`, indices into `class_names`.
         class_names: names by label.
         weights: `[N] float64`, how much each image counts in training; None if all count the same.
@@ -40,7 +42,7 @@ class Dataset:
         OsemnError: shapes, types or labels are inconsistent.
     """
 
-    images: np.ndarray
+    images: "np.ndarray | DiskImages"
     labels: np.ndarray
     class_names: tuple[str, ...]
     weights: np.ndarray | None = None
@@ -76,39 +78,61 @@ class Dataset:
         """The shape of one image: height, width, channels."""
         return tuple(self.images.shape[1:])
 
+    @property
+    def from_disk(self) -> bool:
+        """Whether the images are read from disk, at any side that is asked for."""
+        return not isinstance(self.images, np.ndarray)
+
     def class_counts(self) -> np.ndarray:
         """Return the number of images of each class, `[K] int64`, by label."""
         return np.bincount(self.labels, minlength=self.num_classes)
 
     def subset(self, indices: np.ndarray | Sequence[int]) -> "Dataset":
-        """Return the images and labels at `indices` (`[M]` integers), copied, in that order."""
+        """Return the images and labels at `indices` (`[M]` integers) in that order, copied unless they are on disk."""
         indices = np.asarray(indices, dtype=np.int64)
         weights = None if self.weights is None else self.weights[indices]
-        return Dataset(self.images[indices], self.labels[indices], self.class_names, weights)
+        images = self.images.subset(indices) if self.from_disk else self.images[indices]
+        return Dataset(images, self.labels[indices], self.class_names, weights)
 
 
 def save(path: Path, dataset: Dataset) -> None:
-    """Write a data set as an uncompressed `.npz` whose bytes depend only on its content."""
+    """Write a data set as an uncompressed `.npz` whose bytes depend only on its content; of images from disk, where they are."""
+    arrays = dataset.images.files.to_store() if dataset.from_disk else {"images": dataset.images}
+    if dataset.weights is not None:
+        arrays["weights"] = dataset.weights
     names = np.array(dataset.class_names, dtype=np.str_)
     with path.open("wb") as stream:
-        np.savez(stream, images=dataset.images, labels=dataset.labels, class_names=names)
+        np.savez(stream, **arrays, labels=dataset.labels, class_names=names)
 
 
-def load(path: Path) -> Dataset:
-    """Return the data set that `save` wrote.
+def load(path: Path, side: int | None = None) -> Dataset:
+    """Return the data set that `save` wrote; images on disk are decoded into the cache if there is room for them.
+
+    Args:
+        path: the `.npz`.
+        side: side in pixels of images from disk; None for the small one of 01_acquire.
 
     Raises:
         OsemnError: the file is damaged, or holds something else.
+        AcquisitionError: an image on disk has changed, or the disk is full.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
-            names = tuple(str(name) for name in content["class_names"])
-            return Dataset(content["images"], content["labels"], names)
-    except (ValueError, KeyError, EOFError) as error:
+            arrays = dict(content)
+            names = tuple(str(name) for name in arrays["class_names"])
+            images = arrays["images"] if "images" in arrays else _on_disk(arrays, side)
+            return Dataset(images, arrays["labels"], names, arrays.get("weights"))
+    except (ValueError, KeyError, TypeError, EOFError) as error:
         raise OsemnError(
             f"{paths.shown(path)} is not a data set of this project ({error}).",
             "run notebooks/01_acquire.ipynb again",
         ) from None
+
+
+def _on_disk(arrays: dict[str, np.ndarray], side: int | None) -> "DiskImages":
+    from helpers.obtain.images import from_disk  # built-in sets do not need Pillow's readers
+
+    return from_disk.DiskImages(from_disk.ImageFiles.stored(arrays), side).cached()
 
 
 def load_training(run: "Run", side: int | None = None) -> Dataset:
@@ -124,13 +148,15 @@ def load_training(run: "Run", side: int | None = None) -> Dataset:
     Example:
         `data.load_training(run)`
     """
-    return load(run.input("01_acquire", "train.npz"))
+    return load(run.input("01_acquire", "train.npz"), side)
 
 
-def load_training_index(run: "Run") -> "pd.DataFrame":
+def load_training_index(run: "Run", columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """Return the index of the training part, a row for each image of `load_training`, in the same order.
 
-    Columns: see `helpers.obtain.index`.
+    Args:
+        run: of a stage that reads from 01_acquire.
+        columns: those to read, with `row`; None for all. See `helpers.obtain.index`.
 
     Raises:
         MissingInputError: the run's stage may not read from 01_acquire.
@@ -140,7 +166,7 @@ def load_training_index(run: "Run") -> "pd.DataFrame":
     """
     from helpers.obtain import index  # pandas takes half a second, which `osemn status` does not need
 
-    table = index.read(run.input("01_acquire", "training_index.parquet"))
+    table = index.read(run.input("01_acquire", "training_index.parquet"), columns)
     return table.sort_values("row", ignore_index=True)
 
 
@@ -181,7 +207,7 @@ def load_split(run: "Run", side: int | None = None) -> tuple[Dataset, Dataset]:
         return everything.subset(split["train_index"]), everything.subset(split["validation_index"])
 
 
-def load_test(run: "Run", *, model_sha256: str) -> Dataset:
+def load_test(run: "Run", *, model_sha256: str, side: int | None = None) -> Dataset:
     """Return the test part, for the stages in `TEST_STAGES` of the seal only; each opening is recorded first.
 
     The record is a line of JSON in `test_openings.jsonl` in the folder of the data set and profile.
@@ -189,6 +215,7 @@ def load_test(run: "Run", *, model_sha256: str) -> Dataset:
     Args:
         run: the run of the evaluation, or of a later stage that uses the evaluated champion.
         model_sha256: hash of the model that will be scored.
+        side: as for `load_training`.
 
     Raises:
         SealedTestSetError: the run is of another stage; the file has not been opened.
@@ -209,7 +236,7 @@ def load_test(run: "Run", *, model_sha256: str) -> Dataset:
     with (run.root / LEDGER).open("ab", buffering=0) as stream:
         stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
         os.fsync(stream.fileno())
-    return load(path)
+    return load(path, side)
 
 
 def test_openings(run: "Run") -> list[dict[str, str]]:
@@ -219,21 +246,29 @@ def test_openings(run: "Run") -> list[dict[str, str]]:
     return [json.loads(line) for line in lines]
 
 
-def array_sha256(*arrays: np.ndarray) -> str:
-    """Return one hash of the types, shapes and values of arrays, the same on every machine."""
+def array_sha256(*arrays: "np.ndarray | DiskImages") -> str:
+    """Return one hash of the types, shapes and values of arrays, the same on every machine.
+
+    Of images from disk, it is that of the files' content and of how they are prepared.
+    """
     digest = hashlib.sha256()
     for array in arrays:
-        little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        digest.update(f"{little_endian.dtype.str} {array.shape}".encode())
-        digest.update(little_endian)
+        digest.update(f"{array.dtype.newbyteorder('<').str} {array.shape}".encode())
+        if isinstance(array, np.ndarray):
+            digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")))
+        else:
+            digest.update(array.content_key)
     return digest.hexdigest()
 
 
-def pixel_histogram(images: np.ndarray) -> np.ndarray:
+def pixel_histogram(images: "np.ndarray | DiskImages") -> np.ndarray:
     """Return how often each pixel value occurs: `[256] int64` for `images` of any shape, `uint8`."""
-    values = images.reshape(-1)
-    pieces = (values[start : start + 2**20] for start in range(0, len(values), 2**20))
-    return sum((np.bincount(piece, minlength=256) for piece in pieces), np.zeros(256, dtype=np.int64))
+    counts = np.zeros(256, dtype=np.int64)
+    for part in chunks(images):
+        values = images[part].reshape(-1)
+        for start in range(0, len(values), 2**20):  # NumPy counts them as 8 bytes each
+            counts += np.bincount(values[start : start + 2**20], minlength=256)
+    return counts
 
 
 def pixel_mean_and_sd(images: np.ndarray) -> tuple[float, float]:
@@ -248,6 +283,15 @@ def pixel_mean_and_sd(images: np.ndarray) -> tuple[float, float]:
     return total / count / 255.0, variance**0.5 / 255.0
 
 
+def brightness_and_contrast(images: "np.ndarray | DiskImages") -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation of the pixels of each image, 0–255, `[N] float32` each."""
+    mean, deviation = np.empty((2, len(images)), np.float32)
+    for part in chunks(images):
+        pixels = images[part].reshape(-1, int(np.prod(images.shape[1:]))).astype(np.float32)
+        mean[part], deviation[part] = pixels.mean(axis=1), pixels.std(axis=1)
+    return mean, deviation
+
+
 def as_rows(images: np.ndarray) -> np.ndarray:
     """Return images `[N, H, W, C] uint8` as rows of values from 0 to 1, `[N, D] float32`, for models of tabular data.
 
@@ -259,14 +303,17 @@ def as_rows(images: np.ndarray) -> np.ndarray:
     rows, columns = height // block, width // block
     values = np.empty((len(images), rows * columns * channels), np.float32)
     for start in range(0, len(images), _IMAGES_AT_ONCE):
-        some = images[start : start + _IMAGES_AT_ONCE, : rows * block, : columns * block].astype(np.float32)
+        some = images[start : start + _IMAGES_AT_ONCE][:, : rows * block, : columns * block].astype(
+            np.float32
+        )
         blocks = some.reshape(len(some), rows, block, columns, block, channels).mean(axis=(2, 4))
         values[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
     return values
 
 
-def chunks(images: np.ndarray) -> Iterator[slice]:
-    """Return slices along the first axis, each of a bounded number of values."""
+def chunks(images: "np.ndarray | DiskImages", count: int | None = None) -> Iterator[slice]:
+    """Return slices along the first axis, each of a bounded number of values; of the first `count` images if given."""
+    count = len(images) if count is None else count
     step = max(1, _CHUNK_VALUES // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(images), step):
+    for start in range(0, count, step):
         yield slice(start, start + step)

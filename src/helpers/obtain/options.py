@@ -32,6 +32,7 @@ class Options:
         label_names: names of the classes between the thresholds, one more than these; empty for names made of the limits.
         smallest_class: classes with fewer images than this are left out and listed; 0 to stop instead if a class has too few.
         unpack_gb: the largest size of an unpacked archive or of a download, in GB.
+        cache_gb: the most that decoded images may take in the cache, in GB; without room for them, they are decoded when read.
         test_fraction: proportion to hold out for the test where the data set has no test part.
         near_duplicate_distance: largest distance of near duplicates among a built-in set's images; see
             `duplicates.near_pairs`. Copies of files are recognised by `copies`, whatever this value.
@@ -54,6 +55,7 @@ class Options:
     label_names: tuple[str, ...] = ()
     smallest_class: int = 0
     unpack_gb: float = 20.0
+    cache_gb: float = 20.0
     test_fraction: float = OWN_TEST_FRACTION
     near_duplicate_distance: float = 0.08
     seed: int = 0

@@ -1,24 +1,20 @@
-"""One's own images: located, listed, indexed, split with copies and groups together, and decoded."""
+"""One's own images: located, listed, indexed, and split with copies and groups together. They stay where they are."""
 
 import hashlib
 import os
-import warnings
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from helpers import paths
 from helpers.errors import AcquisitionError
 from helpers.obtain import catalogue, copies, data, data_card, image_facts, index, splits
 from helpers.obtain.acquired import Acquired, Source
-from helpers.obtain.images import formats, pictures
+from helpers.obtain.images import formats, from_disk, pictures
 from helpers.obtain.layouts import folder_scan, recognise
 from helpers.obtain.layouts.listing import PARTS, Listing
 from helpers.obtain.options import Options
@@ -33,23 +29,25 @@ MIN_PER_CLASS = 3  # one each for training, validation and test
 class OwnImages(Source):
     """Images in a folder, a table, an archive, or at an address."""
 
+    _checked: tuple[Options, Listing] | None = None
+
     def check(self, options: Options) -> None:
         """Check the place, and its layout where nothing has to be downloaded or unpacked to see it."""
         paths.check_dataset(self.dataset)
         if not paths.is_address(self.dataset) and paths.file_kind(self.dataset) != "archive":
-            recognise.read(paths.local_path(self.dataset), options)
+            self._checked = options, recognise.read(paths.local_path(self.dataset), options)
 
     def fingerprint(self, options: Options) -> str:
         """Return a hash of the paths, labels and contents of the listed images; unchanged files are not read."""
         of_place = locations.fingerprint(self.dataset, options)
         if of_place:
             return of_place
-        return catalogue.fingerprint(recognise.read(paths.local_path(self.dataset), options), _catalogues())
+        return catalogue.fingerprint(self._listed(paths.local_path(self.dataset), options), _catalogues())
 
     def load(self, options: Options) -> Acquired:
         """Return the readable images, indexed, split and shuffled."""
         place = locations.locate(self.dataset, options)
-        listing = recognise.read(place.path, options)
+        listing = self._listed(place.path, options)
         table, unreadable = index.build(listing, options, _catalogues(), options.network.progress)
         skipped = pd.concat(
             [unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)], ignore_index=True
@@ -58,10 +56,9 @@ class OwnImages(Source):
         skipped["ending"] = skipped["path"].map(folder_scan.ending)
         table, near = _with_copies(table, listing, options)
         table, labels = _split(table, listing, options)
-        everything = data.Dataset(_decode(listing, table, options), labels, listing.class_names)
-        _refuse_changes(listing, table)
         in_test = (table["part"] == "test").to_numpy()
-        train, test = (everything.subset(np.flatnonzero(rows)) for rows in (~in_test, in_test))
+        train, test = (_part(listing, table, labels, rows, options) for rows in (~in_test, in_test))
+        train = replace(train, images=train.images.cached())  # the stages that may see the test part cache it
         table["row"] = np.where(in_test, np.cumsum(in_test), np.cumsum(~in_test)) - 1
         origin = {
             "dataset": paths.dataset_slug(self.dataset),
@@ -76,6 +73,11 @@ class OwnImages(Source):
             "near_copies": {"capped": near.capped, "alike": near.alike},
         }
         return Acquired(train, test, table, skipped, data_card.build(origin, train, test, table, skipped))
+
+    def _listed(self, path: Path, options: Options) -> Listing:
+        """Return the listing, for which a folder of 100,000 files takes a second; once it is that of the check just made."""
+        checked, self._checked = self._checked, None
+        return checked[1] if checked and checked[0] == options else recognise.read(path, options)
 
 
 def _catalogues() -> Path:
@@ -143,41 +145,25 @@ def _described_split(listing: Listing, labels: np.ndarray, in_test: np.ndarray, 
     return f"{made}; class proportions differ by at most {points:.1f} points"
 
 
-def _decode(listing: Listing, table: pd.DataFrame, options: Options) -> np.ndarray:
-    """Return the images `[N, S, S, C] uint8` in the order of the table; black for a file that has changed and is unreadable."""
-    size = options.image_size or DEFAULT_SIZE
-    preparation = pictures.Preparation(options.fit, options.window)
-
-    def decoded(path: str) -> np.ndarray | None:
-        try:
-            return formats.decode(folder_scan.real_path(listing.root, path), size, preparation)
-        except Exception:  # it was readable a moment ago, so that it has changed: see `_refuse_changes`
-            return None
-
-    images = np.empty((len(table), size, size, 3), np.uint8)
-    with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's warnings about odd files; `formats.opened` checks sizes
-        results = pool.map(decoded, table["path"])
-        bar = tqdm(results, total=len(table), desc="images", disable=not options.network.progress, delay=2.0)
-        for row, image in enumerate(bar):
-            images[row] = 0 if image is None else image
-    if options.color_mode == "rgb":
-        return images
-    grey = all((images[part, ..., :1] == images[part, ..., 1:]).all() for part in data.chunks(images))
-    if options.color_mode == "auto" and grey:
-        return images[..., :1].copy()
-    return pictures.to_grey(images) if options.color_mode == "grayscale" else images
-
-
-def _refuse_changes(listing: Listing, table: pd.DataFrame) -> None:
-    """Refuse a data set of which a file has changed since it was indexed: its pixels may be those of either content."""
-    changed = catalogue.changed(table, listing.root, _catalogues())
-    if changed:
-        more = f" and {len(changed) - 3} more files" if len(changed) > 3 else ""
-        raise AcquisitionError(
-            f"{', '.join(changed[:3])}{more} changed while the images were read.",
-            "leave the images unchanged while the series reads them, and run this again",
-        )
+def _part(
+    listing: Listing, table: pd.DataFrame, labels: np.ndarray, rows: np.ndarray, options: Options
+) -> data.Dataset:
+    """Return the images of a part, `rows` `[N] bool`, on disk."""
+    colours, weights = (table[name].to_numpy() for name in (["red", "green", "blue"], "weight"))
+    # the sums of a grey image's three channels are equal to the last digit
+    grey = options.color_mode == "auto" and bool((colours[:, :1] == colours[:, 1:]).all())
+    files = from_disk.ImageFiles.listed(
+        table["path"].to_numpy()[rows],
+        table["sha256"].to_numpy()[rows],
+        root=paths.project_dataset(str(listing.root)),
+        fit=options.fit,
+        window=options.window,
+        channels=1 if grey or options.color_mode == "grayscale" else 3,
+        side=options.image_size or DEFAULT_SIZE,
+        cache_gb=options.cache_gb,
+    )
+    weights = None if (weights == 1).all() else weights[rows]
+    return data.Dataset(from_disk.DiskImages(files), labels[rows], listing.class_names, weights)
 
 
 def _without_small_classes(

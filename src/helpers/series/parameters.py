@@ -37,6 +37,7 @@ LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+FromScratchImages = Annotated[int, Field(ge=0, le=10_000_000)]  # 0: never fewer
 Resolution = Annotated[int, Field(ge=SMALLEST_RESOLUTION, le=1_024)]
 AutoResolution = Annotated[int, Field(ge=0, le=1_024), AfterValidator(_refuse_tiny)]  # 0 for automatic
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
@@ -92,6 +93,7 @@ class AcquireParameters(Parameters, notebook="01_acquire"):
     label_names: list[Annotated[str, Field(min_length=1)]]
     smallest_class: Annotated[int, Field(ge=0, le=1_000_000)]
     unpack_gb: Annotated[float, Field(gt=0.0, le=100_000.0)]
+    cache_gb: Annotated[float, Field(ge=0.0, le=100_000.0)]
 
 
 class ExploreParameters(Parameters, notebook="02_explore"):
@@ -120,6 +122,7 @@ class BaselineParameters(Parameters, notebook="04_baseline"):
     dense_epochs: Epochs
     cnn_epochs: Epochs
     cnn_filters: Annotated[int, Field(ge=4, le=512)]
+    from_scratch_images: FromScratchImages
     batch_size: BatchSize
     learning_rate: LearningRate
 
@@ -154,15 +157,24 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     variants: Annotated[list[Literal["top_blocks", "all_blocks"]], Field(min_length=1, max_length=2)]
     top_blocks: Annotated[int, Field(ge=1, le=100)]
     train_depthwise: bool
-    top_epochs: Epochs
-    epochs: Epochs
-    batch_size: BatchSize
+    top_epochs: Annotated[int, Field(ge=0, le=1_000)]
+    epochs: Annotated[int, Field(ge=0, le=1_000)]
+    minutes: Annotated[float, Field(ge=0.0, le=100_000.0)]
+    batch_size: Annotated[int, Field(ge=0, le=65_536)]
     learning_rate: LearningRate
     warmup_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
     rate_decay: Annotated[float, Field(gt=0.0, le=1.0)]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
-    augmented: bool
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    augmented: Literal["auto", "always", "never"]
+    flips: Literal["auto", "always", "never"]
+    crop_fraction: Annotated[float, Field(ge=0.0, le=0.9)]
+    saturation: Annotated[float, Field(ge=0.0, le=1.0)]
+    rand_augment: Annotated[float, Field(ge=0.0, le=1.0)]
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)]
+    cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
+    class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
     patience: Annotated[int, Field(ge=1, le=1_000)]
 
 
@@ -179,6 +191,7 @@ class TuningParameters(Parameters, notebook="09_tuning"):
     epochs: Epochs
     seeds: Annotated[int, Field(ge=1, le=20)]
     default_seeds: Annotated[int, Field(ge=0, le=20)]
+    from_scratch_images: FromScratchImages
     batch_size: BatchSize
     early_pooling: bool
     average_flips: bool
@@ -207,6 +220,7 @@ class ExportParameters(Parameters, notebook="10_export"):
     """Parameters of 10_export."""
 
     champion: Literal["", *stages.CANDIDATES]
+    margin: Annotated[float, Field(ge=0.0, le=1e6)]
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]

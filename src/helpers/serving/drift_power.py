@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from scipy import ndimage
 from helpers import paths
 from helpers.interpret import drift
 from helpers.obtain.places import idx
+
+if TYPE_CHECKING:
+    from helpers.obtain.images.from_disk import DiskImages
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -46,6 +50,10 @@ CHANGES: dict[str, tuple[Callable[[np.ndarray, float, int], np.ndarray], tuple[f
 CLASS_GROWTH = (1 / 9, 1 / 3, 2 / 3)
 
 
+_VALUES = 2**23  # pixel values that are changed at a time, as floats of 8 bytes
+_MOST_IMAGES = 10_000  # enough for the largest window
+
+
 # of a table of results: the change, the images in a window, the windows drawn, and how many of them raised an alarm
 COLUMNS = ("kind", "strength", "window", "windows", "detected", "rate")
 
@@ -76,8 +84,22 @@ def false_alarms(
     """
     if reference is None:
         return pd.DataFrame(columns=COLUMNS)
-    rows = _examine(reference, drift.sample(*predict(images), images), windows, seed)
+    rows = _examine(reference, _sample(images, predict), windows, seed)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _sample(
+    images: "np.ndarray | DiskImages", predict: Predict, changed: tuple[Callable, float, int] | None = None
+) -> drift.Sample:
+    """Return the statistics of predictions for the first images, changed by a function with a strength and a seed."""
+    parts, step = [], max(1, _VALUES // int(np.prod(images.shape[1:])))
+    for start in range(0, min(len(images), _MOST_IMAGES), step):
+        some = images[start : start + step]
+        if changed:
+            change, strength, seed = changed
+            some = change(some, strength, seed + start)
+        parts.append(drift.sample(*predict(some), some))
+    return drift.Sample(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def expected_alarms(windows: int) -> float:
@@ -121,16 +143,16 @@ def measure(
     proportions = [usual + growth * (1.0 - usual) for growth in CLASS_GROWTH]
     cases = [
         *(
-            (kind, text.format(strength), change(images, strength, seed), None)
+            (kind, text.format(strength), images, (change, strength, seed), None)
             for kind, (change, strengths, text) in CHANGES.items()
             for strength in strengths
         ),
-        *(("other images", name, other, None) for name, other in (others or {}).items()),
-        *(("one class", f"{part:.0%}", images, _weights(labels, part)) for part in proportions),
+        *(("other images", name, other, None, None) for name, other in (others or {}).items()),
+        *(("one class", f"{part:.0%}", images, None, _weights(labels, part)) for part in proportions),
     ]
     rows = []
-    for number, (kind, strength, changed, weights) in enumerate(cases, start=1):
-        sample = drift.sample(*predict(changed), changed)
+    for number, (kind, strength, seen, changed, weights) in enumerate(cases, start=1):
+        sample = _sample(seen, predict, changed)
         rows += _examine(reference, sample, windows, seed, kind, strength, weights)
         progress(number, len(cases))
     return pd.DataFrame(rows, columns=COLUMNS)

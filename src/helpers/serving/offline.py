@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
 from helpers.interpret import drift
@@ -90,7 +90,7 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[File
     profile = served.version.manifest["profile"]
     folder = paths.run_folder(dataset, profile)
     try:
-        acquired = data.load(folder / "01_acquire" / "train.npz")
+        acquired = data.load(folder / "01_acquire" / "train.npz", served.shape[0])
         with np.load(folder / "03_preprocess" / "split.npz", allow_pickle=False) as split:
             validation = acquired.subset(split["validation_index"])
     except FileNotFoundError:
@@ -161,7 +161,9 @@ def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) ->
         raise OsemnError("There is no image to draw.", "name images that can be read")
     shown, titles = drawn[: figures.MOST_IMAGES], []
     for one in shown:
-        title = f"{figures.label(one.prediction['class'], 20)} {one.prediction['confidence']:.0%}"
+        title = (
+            f"{figures.label(one.prediction['class'], 20)} {wording.percent(one.prediction['confidence'], 0)}"
+        )
         misclassified = one.true_class and one.true_class != one.prediction["class"]
         titles.append(f"✗ {title}\n(is {figures.label(one.true_class, 20)})" if misclassified else title)
     images = np.stack([one.image for one in shown])

@@ -9,6 +9,7 @@ from helpers.model.tuning import study
 from helpers.model.tuning.gain import Gain
 from helpers.scoring import Comparison
 from helpers.series.conclusions import Conclusion
+from helpers.series.metrics import TITLES
 from helpers.wording import duration, interval, listing, p_value, percent, points, signed
 
 if TYPE_CHECKING:  # so that it stays free of TensorFlow
@@ -53,12 +54,13 @@ def _gain(gain: Gain) -> tuple[str, str]:
     if gain.basis == "defaults":
         return "Nothing did better than the defaults.", ""
     ends = f"95% interval {signed(gain.ci95[0], 2)} to {signed(gain.ci95[1], 2)}"
-    difference = f"{signed(gain.points, 2)} percentage points of validation accuracy ({ends})"
+    unit = "hundredths" if gain.metric == TITLES["cost"] else "percentage points"
+    difference = f"{signed(gain.points, 2)} {unit} of validation {gain.metric} ({ends})"
     if gain.basis == "images":
         return (
             f"In short trials its best settings differ from the defaults by {difference}. They were chosen on "
             f"these same {gain.count:,} validation images, so this overestimates the gain and does not establish one.",
-            f"interval of paired proportions, {gain.count:,} validation images",
+            f"bootstrap of {gain.count:,} validation images",
         )
     change = "loss" if gain.points < 0 else "gain"
     significant = gain.ci95[0] > 0 or gain.ci95[1] < 0
@@ -80,8 +82,8 @@ def best_head(head: optuna.Study, gain: Gain) -> Conclusion:
     best = study.best_trial(head)
     searched = search_gain(head, gain, subject="the head on frozen features", id="head_gain")
     settings = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in best.params.items())
-    text = f"{searched.text} The best head, trial {best.number}, reaches a macro-F1 of {best.value:.3f}: {settings}."
-    return Conclusion(searched.id, text, {**searched.numbers, "macro_f1": best.value}, searched.test)
+    text = f"{searched.text} The best head, trial {best.number}, reaches {best.value:.3f} ({gain.metric}): {settings}."
+    return Conclusion(searched.id, text, {**searched.numbers, "value": best.value}, searched.test)
 
 
 def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
@@ -136,7 +138,7 @@ def importances(trials: optuna.Study) -> Conclusion:
         reason = f"few ({study.ENOUGH} are needed)" if count < study.ENOUGH else "similar"
         text = f"The {count} complete trials are too {reason} to rank parameters."
         return Conclusion("importances", text, numbers)
-    largest = [f"{name.replace('_', ' ')} {part:.0%}" for name, part in list(fractions.items())[:3]]
+    largest = [f"{name.replace('_', ' ')} {percent(part, 0)}" for name, part in list(fractions.items())[:3]]
     rough = ", which rank them only roughly" if count < _MANY else ""
     text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
     return Conclusion("importances", text, numbers, "PED-ANOVA")

@@ -67,8 +67,8 @@ class Search:
 
 
 def _as_json(value: Any) -> Any:
-    """Return an array as its hash, and a dataclass, a mapping or a NumPy number as plain JSON."""
-    if isinstance(value, np.ndarray):
+    """Return an array, in memory or on disk, as its hash, and a dataclass, a mapping or a NumPy number as plain JSON."""
+    if getattr(value, "ndim", 0):
         return data.array_sha256(value)
     if dataclasses.is_dataclass(value):
         return vars(value)

@@ -18,7 +18,8 @@ from helpers.model.backbones import features
 from helpers.model.tuning import gain, sampler, study
 from helpers.obtain import data, splits
 from helpers.scrub import augment
-from helpers.series import manifests
+from helpers.series import manifests, metrics
+from helpers.series.metrics import Metric
 from helpers.series.progress import Progress
 from helpers.series.runs import Run
 
@@ -30,9 +31,24 @@ _OF_RECIPE = (
 
 
 class Space:
-    """What a study searches; a subclass is a dataclass with `space`, `defaults`, `seed` and an `objective`."""
+    """What a study searches; a subclass is a dataclass with `space`, `defaults`, `seed`, `truth`, `metric` and an `objective`."""
 
     rungs: tuple[int, ...] = ()
+
+    def value(self, probabilities: np.ndarray) -> float:
+        """Return the metric of probabilities of the validation images, `[N, K]`."""
+        labels, classes = self.truth
+        return self.metric(labels, probabilities.argmax(axis=1), classes)
+
+    def gain(
+        self, study: optuna.Study, winner: Sequence[float] = (), defaults: Sequence[float] = ()
+    ) -> gain.Gain:
+        """Return what a study of this space gained; see `gain.measure_gain`.
+
+        Example:
+            `search.gain(study, winner_values, default_values)`
+        """
+        return gain.measure_gain(study, self.metric, *self.truth, winner, defaults)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -82,6 +98,7 @@ class CnnSearch(Space):
         epochs: of a trial.
         batch_size: images in a step.
         seed: of weights, order and augmentation.
+        metric: of the value of a trial.
     """
 
     train: data.Dataset
@@ -94,6 +111,7 @@ class CnnSearch(Space):
     epochs: int
     batch_size: int
     seed: int
+    metric: Metric
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
@@ -166,7 +184,7 @@ class CnnSearch(Space):
         return fits
 
     def objective(self, trial: optuna.Trial) -> float:
-        """Train with a trial's settings, report validation accuracy by epoch, and return the macro-F1 on validation."""
+        """Train with a trial's settings, report validation accuracy by epoch, and return the metric on validation."""
         keras.backend.clear_session(free_memory=False)
         options = {"epochs": self.epochs, "seed": self.seed, "callbacks": [study.pruning_callback(trial)]}
         try:
@@ -175,7 +193,12 @@ class CnnSearch(Space):
             return float("nan")
         trial.set_user_attr("parameters", model.count_params())
         predicted = fit.probabilities.argmax(axis=1)
-        return gain.score_trial(trial, self.validation.labels, predicted, self.train.num_classes)
+        return gain.score_trial(trial, self.metric, *self.truth, predicted)
+
+    @property
+    def truth(self) -> tuple[np.ndarray, int]:
+        """The labels of the validation images, and the number of classes."""
+        return self.validation.labels, self.train.num_classes
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -193,6 +216,7 @@ class HeadSearch(Space):
         held_out: features and labels of the validation images.
         num_classes: number of classes.
         usual: the settings of 05, which the study tries first, with the seed of this search.
+        metric: of the value of a trial.
     """
 
     features: np.ndarray
@@ -200,6 +224,12 @@ class HeadSearch(Space):
     held_out: tuple[np.ndarray, np.ndarray]
     num_classes: int
     usual: transfer.HeadSettings
+    metric: Metric
+
+    @property
+    def truth(self) -> tuple[np.ndarray, int]:
+        """The labels of the validation images, and the number of classes."""
+        return self.held_out[1], self.num_classes
 
     @property
     def seed(self) -> int:
@@ -222,7 +252,7 @@ class HeadSearch(Space):
         }
 
     def objective(self, trial: optuna.Trial) -> float:
-        """Train a head with a trial's settings and return its macro-F1 on validation."""
+        """Train a head with a trial's settings and return its metric on validation."""
         settings, num_features = replace(self.usual, **trial.params), self.features.shape[1]
         head = transfer.head(num_features, self.num_classes, settings.units, settings.dropout, self.seed)
         try:
@@ -231,25 +261,31 @@ class HeadSearch(Space):
             return float("nan")
         for epoch, accuracy in enumerate(fit.history["val_accuracy"], start=1):
             trial.report(accuracy, step=epoch)
-        images, labels = self.held_out
-        return gain.score_trial(trial, labels, transfer.head_labels(head, images), self.num_classes)
+        predicted = transfer.head_labels(head, self.held_out[0])
+        return gain.score_trial(trial, self.metric, *self.truth, predicted)
 
 
-def cnn_search(run: Run, *, trial_samples: int, trial_epochs: int, **settings: Any) -> CnnSearch:
+def cnn_search(
+    run: Run,
+    parts: tuple[data.Dataset, data.Dataset],
+    *,
+    trial_samples: int,
+    trial_epochs: int,
+    **settings: Any,
+) -> CnnSearch:
     """Return the search of the residual CNN on the inputs of a run of 09_tuning.
-
-    The arguments are parameters of the notebook.
 
     Args:
         run: of 09_tuning.
+        parts: the training and the validation part.
         trial_samples: stratified training images of a trial.
         trial_epochs: passes over them.
         **settings: `widths`, `depths`, `early_pooling` and `batch_size` of `CnnSearch`.
 
     Example:
-        `search = spaces.cnn_search(run, trial_samples=trial_samples, …)`
+        `search = spaces.cnn_search(run, (train, validation), trial_samples=trial_samples, …)`
     """
-    train, validation = data.load_split(run)
+    train, validation = parts
     size = min(trial_samples, len(train))
     policy, statistics = (
         json.loads(run.input("03_preprocess", name).read_text(encoding="utf-8"))
@@ -257,7 +293,9 @@ def cnn_search(run: Run, *, trial_samples: int, trial_epochs: int, **settings: A
     )
     part = train.subset(splits.stratified_sample(train.labels, size, run.seed))
     policy = augment.AugmentationPolicy.from_dict(policy)
-    return CnnSearch(part, validation, policy, statistics, epochs=trial_epochs, seed=run.seed, **settings)
+    metric = metrics.load(run.input("03_preprocess", "metric.json"))
+    settings |= {"epochs": trial_epochs, "seed": run.seed, "metric": metric}
+    return CnnSearch(part, validation, policy, statistics, **settings)
 
 
 def head_search(run: Run, progress: Callable[..., None] = lambda done, total, note="": None) -> HeadSearch:
@@ -284,6 +322,7 @@ def head_search(run: Run, progress: Callable[..., None] = lambda done, total, no
         (held_out.values, validation.labels),
         train.num_classes,
         transfer.HeadSettings(of_05["head_units"], **{name: of_05[name] for name in same}, seed=run.seed),
+        metrics.load(run.input("03_preprocess", "metric.json")),
     )
 
 

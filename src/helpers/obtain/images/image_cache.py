@@ -1,0 +1,168 @@
+"""The cache of decoded images: one array on disk for each part and side, which is read without keeping it in memory.
+
+An array `<key>.npy` is complete if its record `<key>.json` exists, which is written last. It is made in `<key>.partial`, in order:
+after a kill the next call goes on from there. The key is a hash of all that the pixels depend on.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from helpers import paths
+from helpers.errors import AcquisitionError, OsemnError
+from helpers.series import manifests
+
+_AT_ONCE = 2**24  # bytes that are read together to hash an array
+
+
+def made(
+    key: str, shape: tuple[int, ...], cache_gb: float, decode: Callable[[int], Iterator[np.ndarray]]
+) -> Path | None:
+    """Return the array of a key, made if it is not in the cache; None if there is no room for it.
+
+    Args:
+        key: of the array.
+        shape: of the array, whose type is `uint8`.
+        cache_gb: the most that all arrays may take, in GB (10⁹ bytes); those that were not used for longest make room.
+        decode: returns the images from a row on, in pieces.
+
+    Raises:
+        AcquisitionError: the disk is full or the folder is not writable, or as `decode` raises.
+    """
+    folder, needed = paths.cache_root() / "pixels", int(np.prod(shape))
+    array = folder / f"{key}.npy"
+    if needed > cache_gb * 1e9:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not _is_complete(array):
+                if not _make_room(array, needed, cache_gb * 1e9):
+                    return None
+                _write(array, shape, decode)
+            array.with_suffix(".json").touch()  # used now
+        return array
+    except OSError as error:
+        raise AcquisitionError(
+            f"The decoded images cannot be stored in {paths.shown(folder)}: {error.strerror or error}.",
+            "free some disk space, set OSEMN_CACHE_DIR to another folder, or decode the images whenever they are read: "
+            "--set 01_acquire.cache_gb=0",
+        ) from None
+
+
+def read(array: Path, total: int, rows: np.ndarray, images: np.ndarray) -> None:
+    """Read some rows of an array.
+
+    The file is not mapped into memory: pages that were read would count as the process's own.
+
+    Args:
+        array: from `made`.
+        total: the number of its rows.
+        rows: `[M]`.
+        images: `[M, …] uint8`, which receives them.
+
+    Raises:
+        FileNotFoundError: the array was removed to make room.
+        OsemnError: it was cut short.
+    """
+    size = int(np.prod(images.shape[1:]))
+    ends = [*np.flatnonzero(np.diff(rows) != 1) + 1, len(rows)] if len(rows) else []
+    with array.open("rb") as stream:
+        start = 0
+        for end in ends:
+            stream.seek((int(rows[start]) - total) * size, os.SEEK_END)
+            if stream.readinto(images[start:end]) != (end - start) * size:
+                raise OsemnError(f"{paths.shown(array)} was cut short.", "run this again: it is made again")
+            start = end
+
+
+def _is_complete(array: Path) -> bool:
+    """Return whether an array is as it was written; one that was altered is removed."""
+    try:
+        status = array.stat()
+        record = json.loads(array.with_suffix(".json").read_text(encoding="utf-8"))
+        now = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        if record == record | now:
+            return True
+        if record["bytes"] == status.st_size and record["sha256"] == manifests.sha256(array):
+            manifests.write_json(array.with_suffix(".json"), record | now)
+            return True
+        warnings.warn(
+            f"{paths.shown(array)} was altered after it was written; it is made again from the images.",
+            stacklevel=2,
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass  # not there, or without a complete record
+    _remove(array)
+    return False
+
+
+def _make_room(array: Path, needed: int, limit: float) -> bool:
+    """Remove the arrays that were not used for longest until one more fits, and return whether it does."""
+    others = [
+        path
+        for path in array.parent.glob("*.*")
+        if path.suffix in (".npy", ".partial") and path.stem != array.stem
+    ]
+    sizes = {path: path.stat().st_size for path in others}
+    partial = array.with_suffix(".partial")
+    free = shutil.disk_usage(array.parent).free + (partial.stat().st_size if partial.exists() else 0)
+    if needed > free + sum(sizes.values()):
+        return False
+    for path in sorted(others, key=_last_use):
+        if sum(sizes.values()) + needed <= limit and needed <= free:
+            break
+        free += sizes.pop(path)
+        _remove(path)
+    return True
+
+
+def _last_use(array: Path) -> float:
+    record = array.with_suffix(".json")
+    return (record if record.exists() else array).stat().st_mtime
+
+
+def _remove(array: Path) -> None:
+    array.unlink(missing_ok=True)
+    array.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _write(array: Path, shape: tuple[int, ...], decode: Callable[[int], Iterator[np.ndarray]]) -> None:
+    """Make an array, from where an earlier call was killed."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    start, size = header.tell(), int(np.prod(shape[1:]))
+    partial, digest = array.with_suffix(".partial"), hashlib.sha256()
+    try:
+        with partial.open("a+b") as stream:
+            done = max(0, stream.tell() - start) // size
+            stream.truncate(start + done * size if done else 0)
+            stream.seek(0)
+            while content := stream.read(_AT_ONCE):
+                digest.update(content)
+            if not done:
+                stream.write(header.getvalue())
+                digest.update(header.getvalue())
+            with tqdm(total=shape[0], initial=done, desc=f"images at {shape[1]} px", delay=2.0) as bar:
+                for piece in decode(done):
+                    stream.write(piece)
+                    digest.update(piece)
+                    bar.update(len(piece))
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(array)
+    except (OSError, OsemnError):  # a full disk, or an image that has changed: what there is cannot be used
+        partial.unlink(missing_ok=True)
+        raise
+    status = array.stat()
+    record = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": digest.hexdigest()}
+    manifests.write_json(array.with_suffix(".json"), record)
