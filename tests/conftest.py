@@ -121,7 +121,6 @@ EXAMPLES = {
     "default_seeds": 0,
     "early_pooling": True,
     "average_flips": True,
-    "head_trials": 0,
     "candidate": "tuned",
     "grid_images": 6,
     "method": "grad_cam",

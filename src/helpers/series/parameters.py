@@ -195,7 +195,6 @@ class TuningParameters(Parameters, notebook="09_tuning"):
     batch_size: BatchSize
     early_pooling: bool
     average_flips: bool
-    head_trials: Annotated[int, Field(ge=0, le=10_000)]
 
 
 class EvaluationParameters(Parameters, notebook="07_evaluation"):
