@@ -84,7 +84,6 @@ EXAMPLES = {
     "compared_backbones": ["efficientnet_lite0"],
     "compared_resolutions": [32],
     "heads": ["dense"],
-    "class_weights": "none",
     "head_images": 100,
     "augmented_views": 0,
     "few_images": 0,

@@ -9,7 +9,7 @@ import pandas as pd
 from keras import Model
 
 from helpers.errors import DivergedError, OsemnError
-from helpers.model import classical_heads, out_of_fold, training, transfer
+from helpers.model import class_balance, classical_heads, out_of_fold, training, transfer
 from helpers.series.metrics import Metric
 
 TITLES = {
@@ -18,7 +18,6 @@ TITLES = {
     "lda": "linear discriminant analysis",
 }
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
-AUTO = "auto"
 FOLDS = 5  # heads are then fitted on four fifths of the images, nearly as many as the final head
 
 
@@ -65,12 +64,10 @@ class Examples:
 
     def image_weights(self, class_weights: str) -> np.ndarray | None:
         """Return how much each image counts where its class does too, `[N] float64`; None if all count the same."""
-        if class_weights == "none":
-            return self.weights
         of_image = np.ones(len(self.labels)) if self.weights is None else self.weights
-        of_class = np.maximum(np.bincount(self.labels, of_image), 1e-12)
-        power = {"balanced": 1.0, "sqrt": 0.5}[class_weights]
-        return of_image * (of_image.sum() / of_class[self.labels]) ** power
+        counts = np.bincount(self.labels, of_image, self.num_classes)
+        of_class = class_balance.class_weights(class_weights, counts)
+        return self.weights if of_class is None else of_image * of_class[self.labels]
 
     def trainer(self, head: Head) -> out_of_fold.FitPredict:
         """Return a function that fits a head on some images and predicts the probabilities of others by their first view.
@@ -191,7 +188,7 @@ def choose(
     together: np.ndarray,
     metric: Metric,
     names: Sequence[str],
-    class_weights: str = AUTO,
+    class_weights: str = class_balance.AUTO,
     *,
     at_most: int,
     folds: int = FOLDS,
@@ -215,13 +212,13 @@ def choose(
     Example:
         `choice = head_choice.choose(examples, together, metric, heads, class_weights, at_most=head_images)`
     """
-    fixed = "none" if class_weights == AUTO else class_weights
+    fixed = "none" if class_weights == class_balance.AUTO else class_weights
     first = [
         [Head(name, value, fixed) for value in classical_heads.STRENGTHS.get(name, (0.0,))] for name in names
     ]
     usual = [settings[len(settings) // 2] for settings in first]
     even = np.ptp(np.bincount(examples.labels, minlength=examples.num_classes)) == 0
-    further = CLASS_WEIGHTS[1:] if class_weights == AUTO and not even else ()
+    further = CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and not even else ()
     images = len(examples.labels)
     if images > at_most:
         head = next((head for head in usual if head.name == "dense"), usual[0])

@@ -130,7 +130,7 @@ class BaselineParameters(Parameters, notebook="04_baseline"):
 class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     """Parameters of 05_transfer_learning."""
 
-    backbone: BackboneName
+    backbone: Literal["auto"] | BackboneName
     resolution: AutoResolution
     interpolation: Literal["nearest", "bilinear", "bicubic"]
     compared_backbones: Annotated[list[BackboneName], Field(min_length=1, max_length=6)]
