@@ -83,6 +83,8 @@ EXAMPLES = {
     "variants": ["all_blocks"],
     "compared_backbones": ["efficientnet_lite0"],
     "compared_resolutions": [32],
+    "heads": ["dense"],
+    "head_images": 100,
     "augmented_views": 0,
     "few_images": 0,
     "folds": 2,
