@@ -49,12 +49,14 @@ def everything(
     return images, labels, together, acquired.train.num_classes
 
 
-def measure(place: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the scores of the backbones on all images, and what samples choose."""
+def measure(place: Path, parameters: dict[str, Any], most: int) -> dict[str, Any]:
+    """Return the scores of the backbones on all images, at most `most` of them, and what samples choose."""
     values, seconds = {}, {}
     for name in BACKBONES:
         side = backbone_names.find(name).native_resolution
         images, labels, together, classes = everything(place, parameters, side)
+        rows = splits.stratified_sample(labels, most, 0)
+        images, labels, together = images[rows], labels[rows], together[rows]
         extracted = features.extract(features.extractor(name, images.shape[1:], side), images)
         values[name], seconds[name] = np.array(extracted.values), extracted.seconds
     metric = metrics.choose("auto", [], np.bincount(labels, minlength=classes))
@@ -96,11 +98,16 @@ def measure(place: Path, parameters: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Measure each set, and write and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000, help="stratified images that count as all")
     parser.add_argument("sets", nargs="+", choices=["elpv_two", "elpv_four", "food", "stamps"])
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    for name in parser.parse_args().sets:
+    given = parser.parse_args()
+    for name in given.sets:
         with tempfile.TemporaryDirectory(prefix="osemn-images-") as folder:
-            results[name] = {"cpu": records.cpu_name(), **measure(*own_images.SETS[name](Path(folder)))}
+            results[name] = {
+                "cpu": records.cpu_name(),
+                **measure(*own_images.SETS[name](Path(folder)), given.images),
+            }
         manifests.write_json(RESULTS, results)
         print(json.dumps(results[name], indent=2))
 

@@ -41,7 +41,7 @@ from helpers import paths, scoring
 from helpers.export.formats import ONNX_OPSET, quiet
 from helpers.model import cpu_speed, frozen_graph
 from helpers.model.backbones import features
-from helpers.obtain import sources
+from helpers.obtain import sources, splits
 from helpers.obtain.options import Options
 from helpers.obtain.places import download
 from helpers.series import manifests, records
@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--peer-python", required=True, help="the interpreter of the peer's environment")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=256, help="in a round")
+    parser.add_argument("--sample", type=int, default=10_000, help="stratified images for features and head")
     parser.add_argument("--sides", type=int, nargs="+", default=[224, 64])
     given = parser.parse_args()
     results = paths.project_root() / "benchmarks" / "results" / "engines.json"
@@ -206,9 +207,11 @@ def main() -> None:
             )
             index = acquired.index.assign(of_test=acquired.index["part"] == "test")
             together = index.sort_values(["of_test", "row"])["together"].to_numpy()
+            rows = splits.stratified_sample(labels, given.sample, 0)
+            images, labels, together = images[rows], labels[rows], together[rows]
             few = given.images * (224 // side) ** 2  # small images are faster
             measured = measure(side, images, given.peer_python, given.rounds, min(few, len(images)))
-            result["sides"][str(side)] = table(*measured, labels, together)
+            result["sides"][str(side)] = {"images": len(rows), "engines": table(*measured, labels, together)}
             manifests.write_json(results, result)
     print(json.dumps(result, indent=2))
 

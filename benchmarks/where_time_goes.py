@@ -35,7 +35,7 @@ MODEL_CALLS = {
         "gradcam_evidence.perturb",
         "gradcam_evidence.randomise",
     },
-    "09_tuning": {"tuning.run", "spaces.head_search", "search.fit_seeds", "training.predict"},
+    "09_tuning": {"tuning.run", "search.fit_seeds", "training.predict"},
     "10_export": {"latency.of_one_image", "parity.compare_formats"},
     "11_serving": {
         "load_test.send",

@@ -6,7 +6,7 @@ import pytest
 from helpers.model import from_scratch
 from helpers.obtain.data import Dataset
 
-WANTED = {"trials": 6, "trial_epochs": 2, "epochs": 7, "seeds": 3, "default_seeds": 3, "head_trials": 5}
+WANTED = {"trials": 6, "trial_epochs": 2, "epochs": 7, "seeds": 3, "default_seeds": 3}
 
 
 class OnDisk(Dataset):

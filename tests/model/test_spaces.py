@@ -9,7 +9,7 @@ import pytest
 from test_recipe import bars
 
 from helpers import scoring
-from helpers.model import baselines, transfer
+from helpers.model import baselines
 from helpers.model.tuning import conclusions, gain, spaces
 from helpers.model.tuning import study as tuning
 from helpers.scrub import augment
@@ -34,17 +34,6 @@ def cnn(**changes) -> spaces.CnnSearch:
     }
     policy = augment.policy_for("fashion_mnist")
     return spaces.CnnSearch(bars(), bars(seed=1), policy, STATISTICS, **settings)
-
-
-def head(seed: int = 0, **changes) -> spaces.HeadSearch:
-    generator = np.random.default_rng(seed)
-    labels = np.arange(120) % 3
-    rows = (np.eye(3)[labels] @ generator.normal(size=(3, 20)) + generator.normal(size=(120, 20))).astype(
-        "f4"
-    )
-    usual = transfer.HeadSettings(24, 0.3, epochs=2, batch_size=16, learning_rate=0.01, seed=0)
-    usual = dataclasses.replace(usual, **changes)
-    return spaces.HeadSearch(rows[:80], labels[:80], (rows[80:], labels[80:]), 3, usual, F1)
 
 
 def finished(search, trials: int, folder) -> optuna.Study:
@@ -123,14 +112,6 @@ def test_studies_of_other_settings_have_other_names(changed):
 
 def test_more_trials_go_on_with_the_same_study():
     assert cnn().settings(3).digest == cnn().settings(9).digest
-
-
-def test_head_is_searched_from_the_defaults_of_05_even_outside_the_usual_ranges(tmp_path):
-    search = head(learning_rate=0.2, dropout=0.7, units=24)
-    study = finished(search, 2, tmp_path)
-    assert study.trials[0].params == {"learning_rate": 0.2, "dropout": 0.7, "units": 24}
-    assert study.trials[0].last_step == 2
-    assert head(seed=1).settings(2).digest != search.settings(2).digest
 
 
 def study_of(*correct: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]:
@@ -233,6 +214,12 @@ def test_gain_is_called_what_its_interval_shows(points, ends, verdict):
     assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3, "accuracy")).text
 
 
+def test_one_trial_is_not_called_a_search():
+    study, labels = study_of(80)
+    conclusion = conclusions.search_gain(study, gain.measure_gain(study, ACCURACY, labels, 2))
+    assert conclusion.text == "Only the defaults were tried, so nothing was searched."
+
+
 def test_cost_of_a_search_is_compared_with_one_training():
     study, labels = study_of(80, 70)
     conclusion = conclusions.search_gain(
@@ -267,15 +254,6 @@ def test_accuracy_of_the_network_is_said_with_its_interval_and_cost():
     assert "after 84 s of training. Its predictions average each image and its mirror image." in text
 
 
-def test_head_is_concluded_with_its_best_settings():
-    study = optuna.create_study(direction="maximize")
-    trial = study.ask({"units": optuna.distributions.IntDistribution(64, 64)})
-    study.tell(trial, 0.877)
-    conclusion = conclusions.best_head(study, gain.Gain(0.0, (0.0, 0.0), "defaults", 9, "macro-F1"))
-    assert conclusion.id == "head_gain"
-    assert conclusion.text.endswith("The best head, trial 0, reaches 0.877 (macro-F1): units 64.")
-
-
 def test_parameters_are_described_in_words():
     assert spaces.describe(cnn().space["width"]) == "8, 16"
     assert spaces.describe(cnn().space["dropout"]) == "0 to 0.5"
@@ -291,10 +269,9 @@ def test_edited_training_code_makes_another_study(monkeypatch) -> None:
         "optimizers",
         "weight_averaging",
         "augment",
-        "transfer",
     }
-    before = [cnn().settings(2).digest, head().settings(2).digest]
-    assert before == [cnn().settings(2).digest, head().settings(2).digest]
+    before = cnn().settings(2).digest
+    assert before == cnn().settings(2).digest
     monkeypatch.setattr(manifests, "code_sha256", lambda module: f"edited {module}")
-    after = [cnn().settings(2).digest, head().settings(2).digest]
-    assert not set(before) & set(after)
+    after = cnn().settings(2).digest
+    assert before != after

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -25,6 +26,7 @@ def benchmark(monkeypatch):
 
     def imported(name: str) -> ModuleType:
         monkeypatch.syspath_prepend(FOLDER)
+        monkeypatch.delitem(sys.modules, name, raising=False)  # a module of the tests may have its name
         return importlib.import_module(name)
 
     return imported

@@ -5,14 +5,13 @@ from helpers.series.conclusions import Conclusion, Conclusions
 from helpers.wording import listing
 
 MINIMAL = {
-    "dense_epochs": 4,  # beyond that it fits its training images without gaining on others
-    "cnn_epochs": 4,
+    "dense_epochs": 4,  # the dense network never becomes the champion
+    "cnn_epochs": 4,  # as many as quick asks for of larger sets
     "trials": 1,  # the defaults
-    "trial_epochs": 1,
-    "epochs": 4,
+    "trial_epochs": 1,  # one trial is compared with nothing
+    "epochs": 4,  # as for the CNN of 04, with which the network is compared
     "seeds": 1,
-    "default_seeds": 0,
-    "head_trials": 0,  # 05 chooses among heads by cross-validation
+    "default_seeds": 0,  # the only trial has the defaults
 }
 """The most that 04 and 09 spend on few photographs, by parameter."""
 

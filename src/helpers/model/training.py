@@ -322,7 +322,8 @@ def diagnose(history: dict[str, list[float]]) -> str:
     losses, best = history["val_loss"], int(np.argmin(history["val_loss"]))
     epochs = len(losses)
     last_gain = history["val_accuracy"][-1] - history["val_accuracy"][max(epochs - 3, 0)]
-    if epochs == 1:
+    converged = "converged" in history  # a head that is fitted in one go
+    if epochs == 1 and not converged:
         verdict = "too little to tell bias from variance, as there is only one epoch"
     elif losses[-1] > _RISEN * losses[best] and gap > 0.02:
         verdict = f"overfitting, as the validation loss was lowest after epoch {best + 1} and has risen since"
@@ -330,9 +331,12 @@ def diagnose(history: dict[str, list[float]]) -> str:
         verdict = "high variance, as training accuracy is well above validation accuracy"
     elif last_gain > 0.003:
         verdict = "further improvement in the last epochs, so a longer schedule may help"
+    elif converged:
+        verdict = "no overfitting, as training and validation accuracy are close together"
     elif gap < -0.03:
         verdict = "high bias, as with dropout and augmentation the model does not yet fit its training images"
     else:
         verdict = "no overfitting, as both curves are flat and close together"
     points = f"{100 * gap:+z.1f}".replace("-", "−")
-    return f"{verdict} (last epoch: training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"
+    when = "" if converged else "last epoch: "
+    return f"{verdict} ({when}training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"

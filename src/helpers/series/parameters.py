@@ -23,6 +23,13 @@ def _refuse_password(storage: str) -> str:
     return storage
 
 
+def _refuse_tiny(resolution: int) -> int:
+    if 0 < resolution < SMALLEST_RESOLUTION:
+        raise ValueError(f"use 0 for automatic, or {SMALLEST_RESOLUTION} or more")
+    return resolution
+
+
+SMALLEST_RESOLUTION = 32  # of every backbone
 Fraction = Annotated[float, Field(gt=0.0, lt=0.5)]  # of the images that are held out: less than half
 Epochs = Annotated[int, Field(ge=1, le=1_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
@@ -31,7 +38,8 @@ Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 FromScratchImages = Annotated[int, Field(ge=0, le=10_000_000)]  # 0: never fewer
-Resolution = Annotated[int, Field(ge=32, le=1_024)]  # from the smallest that every backbone accepts
+Resolution = Annotated[int, Field(ge=SMALLEST_RESOLUTION, le=1_024)]
+AutoResolution = Annotated[int, Field(ge=0, le=1_024), AfterValidator(_refuse_tiny)]  # 0 for automatic
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
 Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 StorageAddress = Annotated[str, AfterValidator(_refuse_password)]
@@ -122,12 +130,15 @@ class BaselineParameters(Parameters, notebook="04_baseline"):
 class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     """Parameters of 05_transfer_learning."""
 
-    backbone: BackboneName
-    resolution: Resolution
+    backbone: Literal["auto"] | BackboneName
+    resolution: AutoResolution
     interpolation: Literal["nearest", "bilinear", "bicubic"]
     compared_backbones: Annotated[list[BackboneName], Field(min_length=1, max_length=6)]
-    compared_resolutions: Annotated[list[Resolution], Field(min_length=1, max_length=8)]
+    compared_resolutions: Annotated[list[Resolution], Field(max_length=8)]
     samples: Count
+    heads: Annotated[list[Literal["logistic", "dense", "lda"]], Field(min_length=1, max_length=3)]
+    class_weights: Literal["auto", "none", "balanced", "sqrt"]
+    head_images: Annotated[int, Field(ge=0, le=1_000_000)]
     augmented_views: Annotated[int, Field(ge=0, le=20)]
     head_units: Annotated[int, Field(ge=1, le=4_096)]
     dropout: Dropout
@@ -183,7 +194,6 @@ class TuningParameters(Parameters, notebook="09_tuning"):
     batch_size: BatchSize
     early_pooling: bool
     average_flips: bool
-    head_trials: Annotated[int, Field(ge=0, le=10_000)]
 
 
 class EvaluationParameters(Parameters, notebook="07_evaluation"):
