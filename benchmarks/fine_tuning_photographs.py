@@ -52,6 +52,7 @@ class Trial:
     train_depthwise: bool = False
     fold: bool = True
     epochs: int = 0
+    images_seen: int = 6_000
     batch_size: int = 0
     learning_rate: float = 2e-4
     rate_decay: float = 1.0
@@ -153,7 +154,7 @@ def measure(trial: Trial, seed: int, metric: str, test: bool) -> dict[str, objec
     settings = FineTuningSettings(**{name: getattr(trial, name) for name in common}, patience=99, seed=seed)
     settings = replace(
         settings,
-        epochs=epoch_plan.epochs_for(len(train), trial.epochs),
+        epochs=epoch_plan.epochs_for(len(train), trial.epochs, trial.images_seen),
         batch_size=epoch_plan.batch_size_for(len(train), trial.batch_size),
     )
     key = hashlib.sha256(json.dumps([asdict(trial), seed]).encode()).hexdigest()[:12]

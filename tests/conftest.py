@@ -98,6 +98,7 @@ EXAMPLES = {
     "rate_decay": 1.0,
     "label_smoothing": 0.1,
     "weight_decay": 0.05,
+    "images_seen": 6_000,
     "minutes": 0.0,
     "average_decay": 0.0,
     "augmented": "auto",

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers.errors import OsemnError
 from helpers.explore import conclusions, similarity, statistics
+from helpers.interpret import error_analysis
 from helpers.obtain import data, duplicates
 
 
@@ -278,3 +279,26 @@ def test_equal_classes_get_their_size_instead_of_a_test():
     same = conclusions.balance(statistics.balance(np.full(3, 40)), ("a", "b", "c")).text
     assert same.startswith("All 3 classes have the same number of images, 40. Always predicting one class")
     assert "chi-square" not in same
+
+
+def test_results_do_not_depend_on_how_many_images_are_read_together(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (50, 12, 12, 3), dtype=np.uint8)
+    images[:, [0, -1]], images[:, :, [0, -1]], images[7] = 0, 0, 30
+    images[9] //= 200
+    labels = np.arange(50) % 3
+
+    def measured() -> list[np.ndarray | bool]:
+        found = statistics.intensities(images, labels, ("a", "b", "c"))
+        return [
+            *statistics.class_moments(images, labels, 3),
+            *(found.histogram, found.by_class, found.mean, found.deviation),
+            *statistics.flat_images(images),
+            *data.brightness_and_contrast(images),
+            *error_analysis.properties(images).values(),
+            error_analysis.has_black_background(images),
+        ]
+
+    together = measured()
+    monkeypatch.setattr(data, "_CHUNK_VALUES", 12 * 12 * 3 * 7)
+    for one, other in zip(together, measured(), strict=True):
+        assert other == pytest.approx(one, rel=1e-12)

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.errors import OsemnError
 from helpers.model import class_balance, tuning_batches
 from helpers.obtain.data import Dataset
 from helpers.series.metrics import Metric
@@ -108,7 +107,6 @@ def test_adjusted_model_predicts_the_adjusted_probabilities_and_can_be_restored(
     assert restored / restored.sum(axis=1, keepdims=True) == pytest.approx(before, abs=1e-6)
 
 
-def test_model_without_a_bias_at_its_end_is_refused():
-    adjustment = class_balance.Adjustment(1.0, {}, class_balance.log_prior(COUNTS))
-    with pytest.raises(OsemnError, match="not a softmax with a bias"):
-        adjustment.apply(model(bias=False))
+def test_only_a_softmax_with_a_bias_can_be_adjusted():
+    assert class_balance.can_adjust(model())
+    assert not class_balance.can_adjust(model(bias=False))

@@ -86,8 +86,8 @@ def test_plan_fits_the_budget_and_timing_leaves_no_trace(tmp_path):
 
 
 def test_automatic_epochs_show_about_the_same_number_of_images():
-    assert [epoch_plan.epochs_for(n) for n in (20_000, 6_000, 1_890, 40)] == [1, 1, 3, 15]
-    assert epoch_plan.epochs_for(40, 2) == 2
+    assert [epoch_plan.epochs_for(n, 0, 6_000) for n in (20_000, 6_000, 1_890, 40)] == [1, 1, 3, 20]
+    assert epoch_plan.epochs_for(40, 2, 6_000) == 2
 
 
 def test_schedule_with_a_length_to_be_set_is_the_one_cycle():

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.errors import OsemnError
 from helpers.obtain.data import Dataset
 from helpers.series.metrics import UNEQUAL, Metric
 
@@ -69,7 +68,7 @@ class Adjustment:
 
     Attributes:
         exponent: τ; 0 leaves the probabilities as they are, 1 gives those of equally frequent classes.
-        scores: the metric on the validation images by exponent; empty if none was tried, as classes are about equal.
+        scores: the metric on the validation images by exponent; empty if none was tried.
         log_prior: `[K]`, added exponent times to the logits, it restores the probabilities of the training's proportions.
     """
 
@@ -84,25 +83,28 @@ class Adjustment:
     def apply(self, model: keras.Model) -> None:
         """Adjust a model in place, in the bias of its last layer.
 
-        Raises:
-            OsemnError: the last layer is not a softmax with a bias.
-
         Example:
             `adjustment.apply(model)`
         """
-        if not self.exponent:
-            return
-        last = model.layers[-1]
-        if getattr(last, "activation", None) is not keras.activations.softmax or last.bias is None:
-            raise OsemnError(
-                f"The last layer of '{model.name}' is not a softmax with a bias.", "set class_weights to none"
-            )
-        last.bias.assign(last.bias - self.exponent * self.log_prior)
+        if self.exponent:
+            model.layers[-1].bias.assign(model.layers[-1].bias - self.exponent * self.log_prior)
 
     def as_metrics(self) -> dict[str, Any]:
         """Return the adjustment as plain JSON."""
         scores = {f"{exponent:g}": score for exponent, score in self.scores.items()}
         return {"exponent": self.exponent, "scores": scores, "log_prior": self.log_prior.tolist()}
+
+
+def unequal(counts: np.ndarray) -> bool:
+    """Return whether the largest class has more than `UNEQUAL` times the images of the smallest, which has at least one."""
+    return bool(counts.max() > UNEQUAL * max(1, counts.min()))
+
+
+def can_adjust(model: keras.Model) -> bool:
+    """Return whether a model ends with a softmax with a bias; that of the nearest neighbours does not."""
+    last = model.layers[-1]
+    is_softmax = getattr(last, "activation", None) is keras.activations.softmax
+    return is_softmax and last.bias is not None
 
 
 def choose(
@@ -113,7 +115,7 @@ def choose(
     Source: A. K. Menon et al. (2021), "Long-tail learning via logit adjustment", section 4.1 (post-hoc).
 
     Args:
-        strategy: only `AUTO` adjusts, and only if the largest class has more than `UNEQUAL` times the smallest.
+        strategy: only `AUTO` adjusts, and only if classes are unequal.
         metric: of the series.
         labels: of the validation images, `[N] int64`.
         probabilities: of a model trained without another strategy, `float32 [N, K]`.
@@ -123,7 +125,7 @@ def choose(
         `class_balance.choose(class_weights, metric, validation.labels, probabilities, train.class_counts())`
     """
     prior = log_prior(counts)
-    if strategy != AUTO or counts.max() <= UNEQUAL * max(1, counts.min()):
+    if strategy != AUTO or not unequal(counts):
         return Adjustment(0.0, {}, prior)
     predicted = {tau: _adjusted(probabilities, prior, tau).argmax(axis=1) for tau in EXPONENTS}
     scores = {tau: metric(labels, values, len(counts)) for tau, values in predicted.items()}

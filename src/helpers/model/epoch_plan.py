@@ -11,23 +11,23 @@ from keras.optimizers.schedules import CosineDecay
 
 from helpers.model.tuning_batches import FineTuningSettings
 
-IMAGES_SEEN = 6_000  # by a fine-tuning with automatic epochs: see benchmarks/ABLATIONS.md
-MOST_EPOCHS = 15  # of a fine-tuning with automatic epochs; more passes over few images bring little
+MOST_EPOCHS = 20  # with automatic epochs: further passes over few images cost more than they gain
 _WARM, _TIMED = 3, 6  # steps before the clock starts, which include tracing, and steps that are timed
 _FORWARD = 1 / 3  # time of an image in validation, as a fraction of its time in training
 
 
-def epochs_for(images: int, epochs: int = 0) -> int:
-    """Return the number of epochs; 0 stands for as many as show about `IMAGES_SEEN` images, at most `MOST_EPOCHS`.
+def epochs_for(images: int, epochs: int, images_seen: int) -> int:
+    """Return the number of epochs; 0 stands for as many as show about `images_seen` images, at most `MOST_EPOCHS`.
 
     Args:
         images: number of training images.
         epochs: as set; 0 for automatic.
+        images_seen: number of images that the network sees in all epochs together.
 
     Example:
-        `epoch_plan.epochs_for(len(train), epochs)`
+        `epoch_plan.epochs_for(len(train), epochs, images_seen)`
     """
-    return epochs or int(np.clip(round(IMAGES_SEEN / images), 1, MOST_EPOCHS))
+    return epochs or int(np.clip(round(images_seen / images), 1, MOST_EPOCHS))
 
 
 def batch_size_for(images: int, batch_size: int = 0) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from helpers import wording
+from helpers.model import class_balance
 from helpers.model.class_balance import AUTO, Adjustment
 from helpers.model.fine_tuning import FineTuned
 from helpers.scrub.augment import AugmentationPolicy
@@ -87,7 +88,9 @@ def class_weights(strategy: str, metric: Metric, counts: np.ndarray, adjustment:
     if strategy != AUTO:
         text += f"{_STRATEGIES[strategy]}, as set."
     elif not adjustment.scores:
-        text += "That is about equal, so all images count the same."
+        about = not class_balance.unequal(counts)
+        text += "That is about equal" if about else "This head has no logits that could be adjusted"
+        text += ", so all images count the same."
     else:
         best, plain = adjustment.scores[adjustment.exponent], adjustment.scores[0.0]
         tried = wording.listing([f"{exponent:g}" for exponent in adjustment.scores])

@@ -159,6 +159,7 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     train_depthwise: bool
     top_epochs: Annotated[int, Field(ge=0, le=1_000)]
     epochs: Annotated[int, Field(ge=0, le=1_000)]
+    images_seen: Count
     minutes: Annotated[float, Field(ge=0.0, le=100_000.0)]
     batch_size: Annotated[int, Field(ge=0, le=65_536)]
     learning_rate: LearningRate

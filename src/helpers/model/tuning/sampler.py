@@ -67,12 +67,12 @@ class Search:
 
 
 def _as_json(value: Any) -> Any:
-    """Return an array, in memory or on disk, as its hash, and a dataclass, a mapping or a NumPy number as plain JSON."""
-    if getattr(value, "ndim", 0):
-        return data.array_sha256(value)
+    """Return an array, or images on disk, as its hash, and a dataclass, a mapping or a NumPy number as plain JSON."""
     if dataclasses.is_dataclass(value):
         return vars(value)
-    return dict(value) if isinstance(value, Mapping) else value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.item() if isinstance(value, np.generic) else data.array_sha256(value)
 
 
 def halving_rungs(epochs: int, first: int = 1, reduction: int = 3) -> tuple[int, ...]:
