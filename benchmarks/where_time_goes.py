@@ -24,9 +24,11 @@ MODEL_CALLS = {
     "03_preprocess": set(),
     "04_baseline": {"model.fit", "training.fit", "baselines.measure_network"},
     "05_transfer_learning": {
-        "transfer.train_on_features",
+        "head_results.extract",
+        "head_choice.choose",
+        "extracted.fit",
+        "head_results.mirrored",
         "baselines.measure_network",
-        "result.top.predict",
     },
     "06_fine_tuning": {"fine_tuning.fine_tune", "baselines.measure_network", "training.predict"},
     "07_evaluation": {"score", "candidates.scorer"},

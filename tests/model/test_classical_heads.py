@@ -32,8 +32,8 @@ def test_linear_heads_give_the_probabilities_of_scikit_learn(name, classes, feat
     expected = make_pipeline(StandardScaler(), models[name]).fit(values.astype(float), labels)
     top = classical_heads.fit(name, 0.05, values, labels, classes)
     unseen = clusters(40, classes, features, seed=1)[0]
-    found = transfer.head_probabilities(top, unseen)
-    assert np.abs(found - expected.predict_proba(unseen.astype(float))).max() < 1e-5
+    predicted = transfer.head_probabilities(top, unseen)
+    assert np.abs(predicted - expected.predict_proba(unseen.astype(float))).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", classical_heads.STRENGTHS)
@@ -58,9 +58,9 @@ def test_class_without_images_gets_the_probability_zero(name):
     values, labels = clusters(30, 3)
     present = labels != 1
     top = classical_heads.fit(name, classical_heads.STRENGTHS[name][1], values[present], labels[present], 3)
-    found = transfer.head_probabilities(top, values)
-    assert found[:, 1].max() == 0
-    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    predicted = transfer.head_probabilities(top, values)
+    assert predicted[:, 1].max() == 0
+    assert np.allclose(predicted.sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", classical_heads.STRENGTHS)

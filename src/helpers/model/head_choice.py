@@ -10,7 +10,7 @@ from keras import Model
 
 from helpers.errors import DivergedError, OsemnError
 from helpers.model import class_balance, classical_heads, out_of_fold, training, transfer
-from helpers.series.metrics import Metric
+from helpers.series.metrics import UNEQUAL, Metric
 
 TITLES = {
     "logistic": "logistic regression",
@@ -196,7 +196,7 @@ def choose(
 ) -> Choice:
     """Choose a head by stratified group cross-validation on the training images alone.
 
-    Each kind is compared in its settings without class weights, then the best of these with them.
+    Each kind is compared in its settings without class weights, then, if classes are unequal, the best of these with them.
 
     Args:
         examples: the training images.
@@ -217,8 +217,9 @@ def choose(
         [Head(name, value, fixed) for value in classical_heads.STRENGTHS.get(name, (0.0,))] for name in names
     ]
     usual = [settings[len(settings) // 2] for settings in first]
-    even = np.ptp(np.bincount(examples.labels, minlength=examples.num_classes)) == 0
-    further = CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and not even else ()
+    counts = np.bincount(examples.labels, minlength=examples.num_classes)
+    unequal = counts.max() > UNEQUAL * max(1, counts.min())
+    further = CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and unequal else ()
     images = len(examples.labels)
     if images > at_most:
         head = next((head for head in usual if head.name == "dense"), usual[0])

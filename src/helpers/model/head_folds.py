@@ -92,8 +92,8 @@ def with_test(run: Run, parts: Sequence[data.Dataset], together: np.ndarray) -> 
     names = ("head_units", "dropout", "epochs", "batch_size", "learning_rate", "seed")
     settings = transfer.HeadSettings(*(values[name] for name in names))
     shape = parts[0].image_shape
-    found = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
-    source = features.extractor(found["backbone"], shape, found["resolution"], values["interpolation"])
+    of_05 = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
+    source = features.extractor(of_05["backbone"], shape, of_05["resolution"], values["interpolation"])
     policy = json.loads(run.input("03_preprocess", "augmentation.json").read_text(encoding="utf-8"))
     with np.load(run.input(stage, FILE), allow_pickle=False) as saved:
         numbers = range(1, int(saved["views"]) + 1)
@@ -101,4 +101,4 @@ def with_test(run: Run, parts: Sequence[data.Dataset], together: np.ndarray) -> 
         features.View(AugmentationPolicy.from_dict(policy), values["seed"], number) for number in numbers
     ]
     sizes = {name: values[name] for name in ("folds", "repeats")}
-    return cross_validate(source, parts, together, settings, Head(**found["head"]), views=views, **sizes)
+    return cross_validate(source, parts, together, settings, Head(**of_05["head"]), views=views, **sizes)
