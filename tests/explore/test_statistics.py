@@ -288,10 +288,10 @@ def test_results_do_not_depend_on_how_many_images_are_read_together(monkeypatch)
     labels = np.arange(50) % 3
 
     def measured() -> list[np.ndarray | bool]:
-        found = statistics.intensities(images, labels, ("a", "b", "c"))
+        intensities = statistics.intensities(images, labels, ("a", "b", "c"))
         return [
             *statistics.class_moments(images, labels, 3),
-            *(found.histogram, found.by_class, found.mean, found.deviation),
+            *(intensities.histogram, intensities.by_class, intensities.mean, intensities.deviation),
             *statistics.flat_images(images),
             *data.brightness_and_contrast(images),
             *error_analysis.properties(images).values(),

@@ -52,7 +52,7 @@ def test_wider_margin_lets_a_faster_one_pass():
 
 
 def test_metric_decides_which_is_best():
-    """Of 100 images of the rare class, one model gets more right, at the price of more errors on the common one."""
+    """Of 100 images of the rare class, one model classifies more correctly, at the price of more errors on the common one."""
     labels = np.repeat([0, 1], [900, 100])
     common, rare = labels.copy(), labels.copy()
     common[900:950] = 0

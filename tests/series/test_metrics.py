@@ -48,7 +48,7 @@ def test_cost_is_the_mean_with_a_minus_sign() -> None:
 @pytest.mark.parametrize(
     ("name", "costs", "words"),
     [
-        ("acuracy", (), "accuracy"),
+        ("accurac", (), "accuracy"),
         ("cost", (), "belong together"),
         ("accuracy", ((0.0,),), "belong together"),
         ("cost", ((0.0, 1.0),), "square"),
@@ -96,22 +96,22 @@ def test_interval_of_a_difference_agrees_with_that_of_paired_proportions(
 ) -> None:
     given = two_models(n, only_one, only_other)
     expected = scoring.compare(*given)
-    found = metrics.compare(Metric("accuracy"), *given, 2)
-    assert found.value == pytest.approx(expected.difference)
-    assert found.ci95 == pytest.approx(expected.ci95, abs=0.2 / n**0.5 / 10 + 1 / n)
-    assert found.ci95[0] < found.upper95 < found.ci95[1]
+    difference = metrics.compare(Metric("accuracy"), *given, 2)
+    assert difference.value == pytest.approx(expected.difference)
+    assert difference.ci95 == pytest.approx(expected.ci95, abs=0.2 / n**0.5 / 10 + 1 / n)
+    assert difference.ci95[0] < difference.upper95 < difference.ci95[1]
 
 
 def test_models_that_never_differ_are_not_shown_to_be_equal() -> None:
     labels, one, _ = two_models(210, 0, 0)
-    found = metrics.compare(Metric("accuracy"), labels, one, one, 2)
-    assert found.value == 0.0
-    assert found.upper95 > 0.003, "half an image of 210 may still differ"
+    difference = metrics.compare(Metric("accuracy"), labels, one, one, 2)
+    assert difference.value == 0.0
+    assert difference.upper95 > 0.003, "half an image of 210 may still differ"
 
 
 @pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1", "mcc"])
 def test_bound_holds_in_nineteen_of_twenty_samples(name: str) -> None:
-    """Unequal classes; both models are right on the same images more often than by chance."""
+    """Unequal classes; both models classify the same images correctly more often than by chance."""
     chosen, generator = Metric(name), np.random.default_rng(5)
 
     def sample(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

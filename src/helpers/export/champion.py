@@ -1,7 +1,7 @@
 """Choose the champion: the fastest candidate that is shown to lose less than a margin against the best on validation images.
 
 That a difference is not significant does not show that it is small: with few images nothing is significant. So a faster candidate
-must be shown to be good enough; where the images cannot show that, the best one is chosen.
+has to prove good enough; where the images cannot prove that, the best one is chosen.
 """
 
 from collections.abc import Sequence
