@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 import own_images
 from helpers import paths, scoring
-from helpers.model import class_balance, epoch_plan, fine_tuning, frozen_graph, training, transfer
+from helpers.model import class_balance, epoch_plan, fine_tuning, training, transfer
 from helpers.model.backbones import features, fold_batch_norm
 from helpers.model.tuning_batches import FineTuningSettings
 from helpers.obtain import sources, splits
@@ -109,14 +109,10 @@ def parts(trial: Trial, seed: int) -> tuple[Dataset, Dataset, Dataset]:
 def frozen(train: Dataset, side: int) -> keras.Model:
     """Return the frozen backbone with logistic regression on its features, as one model."""
     source = features.extractor("efficientnet_lite0", train.image_shape, side)
-    pooled = frozen_graph.freeze(source.pooled())
-    rows = [
-        np.asarray(pooled(train.images[start : start + 64].astype(np.float32)))
-        for start in range(0, len(train), 64)
-    ]
-    scaler = StandardScaler().fit(np.concatenate(rows))
+    values = training.predict(features.pooled(source.base), train.images, 64)
+    scaler = StandardScaler().fit(values)
     fitted = LogisticRegression(C=REGULARISATION, max_iter=2_000)
-    fitted.fit(scaler.transform(np.concatenate(rows)), train.labels)
+    fitted.fit(scaler.transform(values), train.labels)
     kernel, bias = fitted.coef_.T, fitted.intercept_
     if train.num_classes == 2:
         kernel, bias = np.concatenate([-kernel, kernel], 1) / 2, np.concatenate([-bias, bias]) / 2
