@@ -227,6 +227,15 @@ def test_files_are_left_out_with_a_reason_each(pets):
     assert ".txt" in set(left_out["ending"])
 
 
+def test_of_many_classes_the_card_names_the_first(pets):
+    card = acquire(pets).card
+    assert data_card.rows(card)["classes"] == "2: cat, dog"
+    names = [f"class {number}" for number in range(200)]
+    shown = data_card.rows({**card, "class_names": names})["classes"]
+    assert shown.startswith("200: class 0, class 1,")
+    assert shown.endswith("class 19, …")
+
+
 def test_the_card_holds_no_path_of_this_machine(pets):
     (pets / "cat" / "text.png").write_text("this is not an image")
     acquired = acquire(pets)

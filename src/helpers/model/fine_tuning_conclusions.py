@@ -22,13 +22,13 @@ _STRATEGIES = {
 }
 
 
-def epochs(titles: Mapping[str, str], tuned: Mapping[str, FineTuned], most: Mapping[str, int]) -> Conclusion:
+def epochs(titles: Mapping[str, str], tuned: Mapping[str, FineTuned], most: int) -> Conclusion:
     """Conclude how many epochs were planned and trained, and why.
 
     Args:
         titles: by name, the variants in a sentence.
         tuned: by name, their fine-tuning.
-        most: by name, the largest number of epochs.
+        most: the largest number of epochs.
 
     Example:
         `run.conclude(fine_tuning_conclusions.epochs(titles, tuned, most))`
@@ -47,7 +47,7 @@ def epochs(titles: Mapping[str, str], tuned: Mapping[str, FineTuned], most: Mapp
                 f"{plan.most} fit into the budget of {plan.minutes:g} min"
             )
         sentences.append(f"{text}. Epoch {result.best_epoch + 1} is the best one.")
-        numbers[name] = {"epochs": done, "most": most[name], "plan": None if plan is None else asdict(plan)}
+        numbers[name] = {"epochs": done, "most": most, "plan": None if plan is None else asdict(plan)}
     return Conclusion("epochs", " ".join(sentences), numbers)
 
 

@@ -9,6 +9,8 @@ from helpers.obtain import data
 from helpers.obtain.images import pictures
 from helpers.series.conclusions import Conclusion
 
+_NAMES = 20  # of classes in a line of text; more hide the other lines
+
 
 def build(
     origin: dict[str, Any],
@@ -91,7 +93,7 @@ def rows(card: dict[str, Any]) -> dict[str, str]:
     Example:
         `pd.Series(data_card.rows(card))`
     """
-    counts = card["counts"]
+    counts, names = card["counts"], card["class_names"]
     return {
         "data set": card["title"],
         "about": card["about"],
@@ -100,7 +102,7 @@ def rows(card: dict[str, Any]) -> dict[str, str]:
         "source of this run": card["source"],
         "images": f"{sum(counts.values()):,}: {counts['train']:,} for training, {counts['test']:,} for the test",
         "parts": card["split"],
-        "classes": f"{len(card['class_names'])}: {', '.join(card['class_names'])}",
+        "classes": f"{len(names)}: {', '.join(names[:_NAMES])}{', …' if len(names) > _NAMES else ''}",
         "an image": f"{_image_size(card)}, {card['dtype']}",
         "pixel mean and deviation": f"{card['pixel_mean']:.5f} and {card['pixel_sd']:.5f} (0–1, training part)",
         "files": _described_files(card),

@@ -150,6 +150,7 @@ _UNKNOWN = AugmentationPolicy(
     zoom_fraction=0.05,
     brightness=0.1,
     contrast=0.1,
+    saturation=0.1,
     fill="reflect",
     reasons={
         "rotation": "small: cameras are rarely exactly level",
@@ -159,6 +160,7 @@ _UNKNOWN = AugmentationPolicy(
         "erasing": "off until you know that no small part decides the label",
         "brightness": "light differs from image to image",
         "contrast": "light differs from image to image",
+        "saturation": "cameras differ in colour; grey images stay as they are",
     },
 )
 _BASE = {"fashion_mnist": _CLOTHES, "mnist": _DIGITS, "digits": _DIGITS}
@@ -204,6 +206,7 @@ def scaled(policy: AugmentationPolicy, strength: float) -> AugmentationPolicy:
         erase_fraction=min(policy.erase_fraction * strength, 0.25),
         brightness=min(policy.brightness * strength, 0.5),
         contrast=min(policy.contrast * strength, 0.9),
+        saturation=min(policy.saturation * strength, 0.9),
     )
 
 

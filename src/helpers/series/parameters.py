@@ -157,7 +157,6 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     variants: Annotated[list[Literal["top_blocks", "all_blocks"]], Field(min_length=1, max_length=2)]
     top_blocks: Annotated[int, Field(ge=1, le=100)]
     train_depthwise: bool
-    top_epochs: Annotated[int, Field(ge=0, le=1_000)]
     epochs: Annotated[int, Field(ge=0, le=1_000)]
     images_seen: Count
     minutes: Annotated[float, Field(ge=0.0, le=100_000.0)]
@@ -171,7 +170,6 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     augmented: Literal["auto", "always", "never"]
     flips: Literal["auto", "always", "never"]
     crop_fraction: Annotated[float, Field(ge=0.0, le=0.9)]
-    saturation: Annotated[float, Field(ge=0.0, le=1.0)]
     rand_augment: Annotated[float, Field(ge=0.0, le=1.0)]
     mixup: Annotated[float, Field(ge=0.0, le=10.0)]
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)]

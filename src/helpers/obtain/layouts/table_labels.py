@@ -47,7 +47,7 @@ def labels(column: pd.Series, path: Path, options: Options) -> tuple[pd.Series, 
             f"The labels in {paths.shown(path)} are fractions from {numbers.min():g} to {numbers.max():g}, not classes.",
             f"say where one class ends and the next begins, for example --set '01_acquire.label_thresholds=[{middle}]'",
         )
-    # exactly: as floating-point numbers, long ones would be taken for each other
+    # exactly: floating-point numbers would make long ones equal
     texts = filled.str.replace(",", ".").map(lambda text: f"{Decimal(text):.0f}")
     if names:
         texts = texts.map(_renamed(texts, names, path))
