@@ -344,7 +344,7 @@ def table() -> str:
             *(_row(list(by_seed.values())) for by_seed in pairs.values()),
             "",
         ]
-    return "\n".join([*lines, *_heads()])
+    return "\n".join([*lines, *(_heads() if HEADS.is_file() else ())])
 
 
 def _heads() -> list[str]:

@@ -1,7 +1,7 @@
 """Choose the head on frozen features by cross-validation on the training images, by the metric of the series."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -212,42 +212,47 @@ def choose(
     Example:
         `choice = head_choice.choose(examples, together, metric, heads, class_weights, at_most=head_images)`
     """
-    fixed = "none" if class_weights == class_balance.AUTO else class_weights
-    first = [
-        [Head(name, value, fixed) for value in classical_heads.STRENGTHS.get(name, (0.0,))] for name in names
-    ]
+    first, further = _settings(examples, names, class_weights)
     usual = [settings[len(settings) // 2] for settings in first]
-    counts = np.bincount(examples.labels, minlength=examples.num_classes)
-    unequal = counts.max() > UNEQUAL * max(1, counts.min())
-    further = CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and unequal else ()
     images = len(examples.labels)
     if images > at_most:
         head = next((head for head in usual if head.name == "dense"), usual[0])
         return Choice(head, (), f"there are more than {at_most:,} training images", metric, images)
-    compared: list[Scored] = []
     total = sum(map(len, first)) + len(first) * len(further)
     if total == 1:
         return Choice(usual[0], (), "only one is named", metric, images)
+    compared: list[Scored] = []
+
+    def best_of(heads: Sequence[Head]) -> Head:
+        rows = []
+        for head in heads:
+            rows.append(_scored(examples, together, metric, head, folds))
+            progress(len(compared) + len(rows), total, head.title)
+        compared.extend(rows)
+        return max(rows, key=lambda row: row.score).head
+
     try:
         for settings in first:
-            rows: list[Scored] = []
-            for head in settings:
-                rows.append(_scored(examples, together, metric, head, folds))
-                progress(len(compared) + len(rows), total, head.title)
-            best = max(rows, key=lambda row: row.score).head
-            for value in further:
-                weighted = Head(best.name, best.strength, value)
-                rows.append(_scored(examples, together, metric, weighted, folds))
-                progress(len(compared) + len(rows), total, head.title)
-            compared += rows
-    except DivergedError:
-        raise
+            best = best_of(settings)
+            if further:
+                best_of([replace(best, class_weights=value) for value in further])
     except OsemnError:  # a single group, or each class in one group
-        return Choice(
-            usual[0], (), "there are too few images that are not copies of each other", metric, images
-        )
+        reason = "there are too few images that are not copies of each other"
+        return Choice(usual[0], (), reason, metric, images)
     compared.sort(key=lambda row: -row.score)  # stable: equals stay in the order of the names
     return Choice(compared[0].head, tuple(compared), "", metric, images)
+
+
+def _settings(
+    examples: Examples, names: Sequence[str], class_weights: str
+) -> tuple[list[list[Head]], tuple[str, ...]]:
+    """Return the settings of each kind of head, and the class weights with which the best of them is compared too."""
+    fixed = "none" if class_weights == class_balance.AUTO else class_weights
+    strengths = {name: classical_heads.STRENGTHS.get(name, (0.0,)) for name in names}
+    first = [[Head(name, value, fixed) for value in values] for name, values in strengths.items()]
+    counts = np.bincount(examples.labels, minlength=examples.num_classes)
+    unequal = counts.max() > UNEQUAL * max(1, counts.min())
+    return first, CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and unequal else ()
 
 
 def _scored(examples: Examples, together: np.ndarray, metric: Metric, head: Head, folds: int) -> Scored:
