@@ -36,6 +36,7 @@ from helpers.series import manifests, runs
 from helpers.series.seeds import seed_tensorflow
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "ablations.json"
+HEADS = RESULTS.with_name("heads.json")
 TABLE = paths.project_root() / "benchmarks" / "ABLATIONS.md"
 BASE = "the recipe as it is"
 ENOUGH_SEEDS = 3  # with fewer, two lucky seeds would look like a result
@@ -343,7 +344,27 @@ def table() -> str:
             *(_row(list(by_seed.values())) for by_seed in pairs.values()),
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_heads()])
+
+
+def _heads() -> list[str]:
+    """Return what was tried on frozen features, from `benchmarks/heads.py`."""
+    lines = [
+        "## Frozen features and heads",
+        "",
+        "Measured by `benchmarks/heads.py`: EfficientNet-Lite0 at 224 pixels, means over splits that keep copies together. Left",
+        "out, though tried: batch-norm statistics of the new images, which are worse; averaged mirrored views, which cost every",
+        "later prediction twice its time; and nearest neighbours, which are best on no set, need a row of weights for each",
+        "training image in the exported model, and lose labels as integers.",
+        "",
+    ]
+    for name, result in json.loads(HEADS.read_text("utf-8")).items():
+        lines += [f"| {name} | accuracy | balanced accuracy | macro-F1 |", "|---|---|---|---|"]
+        for title, values in result["metrics"].items():
+            means = [f"{np.mean(values[key]):.3f}" for key in ("accuracy", "balanced_accuracy", "macro_f1")]
+            lines.append(f"| {title} | {' | '.join(means)} |")
+        lines.append("")
+    return lines
 
 
 def _precision(this: dict[str, Any]) -> str:

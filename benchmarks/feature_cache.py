@@ -23,8 +23,9 @@ import tensorflow as tf
 
 import quick_run
 from helpers import paths, scoring
-from helpers.model import training, transfer
+from helpers.model import head_results, training, transfer
 from helpers.model.backbones import features
+from helpers.model.head_choice import DENSE
 from helpers.obtain import data, splits
 from helpers.scrub import augment
 from helpers.series import manifests, runs, seeds
@@ -51,9 +52,7 @@ def extraction(
 
 def through_base(source: features.Extractor, part: data.Dataset, epochs: int, batch_size: int) -> float:
     """Return the seconds of training a head with the frozen base computed in every step, without tracing."""
-    model = transfer.join(
-        source.base, transfer.head(source.base.output.shape[-1], part.num_classes), "joined"
-    )
+    model = transfer.join(source.base, transfer.head(source.num_features, part.num_classes), "joined")
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     batches, steps = training.batches(part, batch_size, seed=0)
     model.fit(batches.take(2), verbose=0)
@@ -110,7 +109,7 @@ def views_gain(
             settings = transfer.HeadSettings(256, 0.3, 15, 256, 0.008, seed)
             views = [features.View(policy, 0, number) for number in range(1, count + 1)]
             keras.utils.set_random_seed(seed)
-            result = transfer.train_on_features(source, part, validation, settings, views=views)
+            result = head_results.extract(source, part, validation, settings, views=views).fit(DENSE)
             plain.setdefault(seed, result.predicted)
             against = scoring.compare(validation.labels, result.predicted, plain[seed])
             rows.append(

@@ -22,7 +22,7 @@ import numpy as np
 
 import quick_run
 from helpers import paths, scoring
-from helpers.model import fine_tuning, training, transfer
+from helpers.model import fine_tuning, head_choice, head_results, training, transfer
 from helpers.model.backbones import blocks, features, fold_batch_norm
 from helpers.obtain import splits
 from helpers.series import manifests, profiles, runs, seeds
@@ -59,7 +59,7 @@ def measure(trial: Trial, folder: Path) -> dict[str, object]:
     train = train.subset(splits.stratified_sample(train.labels, trial.samples, trial.seed))
     source = features.extractor(trial.backbone, train.image_shape, trial.resolution, trial.interpolation)
     head = transfer.HeadSettings(256, 0.3, 4, 256, 0.008, trial.seed)
-    frozen = transfer.train_on_features(source, train, validation, head)
+    frozen = head_results.extract(source, train, validation, head).fit(head_choice.DENSE)
     model = transfer.join(source.base, frozen.top, "transfer")
     model = fold_batch_norm.fold(model) if trial.fold else model
     names = (

@@ -7,7 +7,8 @@ the files in the system's cache; seconds count from before the first file, with 
 decoding is `Image.open(path).convert("RGB")` in as many threads as there are cores, with one call per file as people write it,
 and with one call per 256 files, which is faster. Memory is the growth of the index's own process from before the first file
 to its peak, after an index of one image; its workers' memory does not grow with the images. Then the index is killed with SIGKILL at random
-moments and run again. Writes benchmarks/results/index_speed.json.
+moments and run again. Last, `osemn run` up to 01_acquire and `osemn status` are timed on the unchanged set, complete commands with
+the start of Python. Writes benchmarks/results/index_speed.json.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from helpers.obtain.layouts.listing import COLUMNS, Listing
 from helpers.obtain.options import Options
 from helpers.series import manifests, records
 
+RESULTS = paths.project_root() / "benchmarks" / "results" / "index_speed.json"
 SIDE = 96
 BATCH = 256  # files in one call of plain decoding, as in the index
 KILLED = 10_000  # images in an index that is killed: enough for processes, and few enough for 20 trials
@@ -124,6 +126,23 @@ def again(folder: Path, cache: Path) -> dict[str, float]:
     return {"fingerprint_seconds": between - started, "index_seconds": time.perf_counter() - between}
 
 
+def commands(folder: Path, work: Path) -> dict[str, list[float]]:
+    """Return the seconds of each of three second `osemn run` up to 01_acquire and `osemn status`, on an unchanged set."""
+    places = {"OSEMN_OUTPUT_DIR": str(work / "output"), "OSEMN_CACHE_DIR": str(work / "commands")}
+    chosen = ["--dataset", str(folder), "--profile", "smoke", "--set", "01_acquire.image_size=16"]
+    osemn = [sys.executable, "-m", "helpers.cli"]
+    both = {"run": [*osemn, "run", *chosen, "--until", "01_acquire"], "status": [*osemn, "status", *chosen]}
+    subprocess.run(both["run"], env=os.environ | places, check=True)
+    seconds = {f"osemn_{name}_{clock}": [] for name in both for clock in ("seconds", "processor_seconds")}
+    for _ in range(3):
+        for name, command in both.items():
+            started = Clock()
+            subprocess.run(command, env=os.environ | places, check=True, stdout=subprocess.DEVNULL)
+            for clock, value in started.times().items():
+                seconds[f"osemn_{name}_{clock}"].append(round(value, 2))
+    return seconds
+
+
 TURNS = ("index", "plain", "plain_in_batches")
 TASKS = {
     "index": indexed,
@@ -178,10 +197,7 @@ def killed(folder: Path, cache: Path, moment: float, expected: pd.DataFrame) -> 
 
 def measure(work: Path, images: int, rounds: int, kills: int) -> dict:
     """Return the report."""
-    folder = work / "images"
-    folder.mkdir()
-    make(folder, images)
-    turns = []
+    folder, turns = work / "images", []
     for number in range(rounds):
         turns.append({task: result(task, folder, work / f"cache{number}") for task in TURNS})
         print(number, turns[-1], flush=True)
@@ -211,6 +227,7 @@ def measure(work: Path, images: int, rounds: int, kills: int) -> dict:
         trials.append(killed(folder, work / f"kill{number}", generator.uniform(1.0, longest), expected))
         print(number, trials[-1], flush=True)
     good = [t["resumed_complete"] and not t["wrong_records"] + t["processes_left_over"] for t in trials]
+    report["second_run"] |= commands(folder, work)
     return report | {"kills": kills, "good": sum(good), "trials": trials}
 
 
@@ -227,6 +244,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5, help="turns of index and plain decoding")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--only-commands", action="store_true", help="keep the other numbers on record")
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
@@ -235,8 +253,15 @@ def main() -> None:
         print(json.dumps(TASKS[arguments.task](arguments.folder, arguments.cache)))
         return
     with tempfile.TemporaryDirectory(prefix="osemn-index-") as temporary:
-        report = measure(Path(temporary), arguments.images, arguments.rounds, arguments.kills)
-    manifests.write_json(paths.project_root() / "benchmarks" / "results" / "index_speed.json", report)
+        work = Path(temporary)
+        (work / "images").mkdir()
+        make(work / "images", arguments.images)
+        if arguments.only_commands:
+            report = json.loads(RESULTS.read_text(encoding="utf-8"))
+            report["second_run"] |= commands(work / "images", work)
+        else:
+            report = measure(work, arguments.images, arguments.rounds, arguments.kills)
+    manifests.write_json(RESULTS, report)
     print(json.dumps({name: value for name, value in report.items() if name != "trials"}, indent=2))
 
 

@@ -24,9 +24,11 @@ MODEL_CALLS = {
     "03_preprocess": set(),
     "04_baseline": {"model.fit", "training.fit", "baselines.measure_network"},
     "05_transfer_learning": {
-        "transfer.train_on_features",
+        "head_results.extract",
+        "head_choice.choose",
+        "extracted.fit",
+        "head_results.mirrored",
         "baselines.measure_network",
-        "result.top.predict",
     },
     "06_fine_tuning": {"fine_tuning.fine_tune", "baselines.measure_network", "training.predict"},
     "07_evaluation": {"score", "candidates.scorer"},
@@ -35,7 +37,7 @@ MODEL_CALLS = {
         "gradcam_evidence.perturb",
         "gradcam_evidence.randomise",
     },
-    "09_tuning": {"tuning.run", "spaces.head_search", "search.fit_seeds", "training.predict"},
+    "09_tuning": {"tuning.run", "search.fit_seeds", "training.predict"},
     "10_export": {"latency.of_one_image", "parity.compare_formats"},
     "11_serving": {
         "load_test.send",

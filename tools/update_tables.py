@@ -222,7 +222,7 @@ def results_table(record: Record) -> str:
 def _with_interval(score: Mapping[str, Any]) -> str:
     """Return an accuracy and its interval as two cells."""
     low, high = score["accuracy_ci95"]
-    return f"{score['accuracy']:.1%} | {low:.1%} – {high:.1%}"
+    return f"{wording.percent(score['accuracy'])} | {low:.1%} – {high:.1%}"
 
 
 def runs_table(record: Record, own_images: Mapping[str, Any] | None) -> str:

@@ -137,7 +137,7 @@ def project_dataset(dataset: str) -> str:
         _refuse_credentials(dataset)
         return dataset.rstrip("/")
     path = Path(dataset).expanduser()
-    if not is_own(dataset) or not (path.is_absolute() or _is_place(path)):
+    if not dataset or not is_own(dataset) or not (path.is_absolute() or _is_place(path)):
         return dataset
     path, root = path.resolve(), project_root()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
@@ -149,6 +149,8 @@ def check_dataset(dataset: str) -> None:
     Raises:
         UsageError: it is neither, or an address holds credentials, which would be stored with the run.
     """
+    if not dataset:
+        raise UsageError("The name of the data set is empty.", OWN_FORMS)
     if is_address(dataset):
         _check_address(dataset)
     elif not is_own(dataset) or _is_place(local_path(dataset)):
@@ -173,7 +175,7 @@ def _check_address(dataset: str) -> None:
     if scheme not in STORES:
         raise UsageError(f"Addresses that begin with '{scheme}://' are not supported.", OWN_FORMS)
     if not rest.strip("/") or {".", ".."} & set(rest.split("/")):
-        raise UsageError(f"'{shown_dataset(dataset)}' does not name a place.", OWN_FORMS)
+        raise UsageError(f"'{dataset}' does not name a place.", OWN_FORMS)
     if scheme == "hf" and (not rest.startswith("datasets/") or rest.count("/") < 2):
         raise UsageError(
             f"'{shown_dataset(dataset)}' does not name a data set of the hub.",

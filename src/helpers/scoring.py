@@ -205,17 +205,29 @@ def score_cells(
         counts: `[samples, cells]`, number of images.
         num_classes: K.
     """
-
-    def by_class(classes: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        rows = np.arange(len(classes))
-        return counts @ sparse.csr_array((weight * 1.0, (rows, classes)), shape=(len(classes), num_classes))
-
     every = np.ones(len(labels))
-    support = by_class(labels, every)
+    support = by_class(labels, every, counts, num_classes)
     return [
-        score_counts(by_class(labels, predicted == labels), support, by_class(predicted, every))
+        score_counts(
+            by_class(labels, predicted == labels, counts, num_classes),
+            support,
+            by_class(predicted, every, counts, num_classes),
+        )
         for predicted in predictions
     ]
+
+
+def by_class(classes: np.ndarray, weight: np.ndarray, counts: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the weighted number of images of each class, `[samples, K]`.
+
+    Args:
+        classes: `[cells] int64`, the class of a cell's images.
+        weight: `[cells]`, of each image of a cell.
+        counts: `[samples, cells]`, number of images.
+        num_classes: K.
+    """
+    cells = np.arange(len(classes))
+    return counts @ sparse.csr_array((weight * 1.0, (cells, classes)), shape=(len(classes), num_classes))
 
 
 def bootstrap_scores(

@@ -18,17 +18,22 @@ def dataset_title(dataset: str) -> str:
     return TITLES.get(slug, slug)
 
 
-def percent(fraction: float) -> str:
-    """Return a fraction as a percentage with one decimal: `93.3%`.
+def percent(fraction: float, digits: int = 1) -> str:
+    """Return a fraction as a percentage: `93.3%`; `> 99.9%` and `< 0.1%` for what would be rounded to all or nothing.
 
     Example:
         `wording.percent(0.933)`
     """
-    return f"{100 * fraction:.1f}%"
+    percentage, step = round(100 * fraction, digits), 10.0**-digits
+    if percentage == 100 and fraction < 1 - 1e-9:  # a mean of ones may be 1 − 1e-16
+        return f"> {100 - step:.{digits}f}%"
+    if percentage == 0 and fraction > 1e-9:
+        return f"< {step:.{digits}f}%"
+    return f"{100 * fraction:.{digits}f}%"
 
 
 def interval(low: float, high: float) -> str:
-    """Return two fractions as an interval of percentages: `92.8 to 93.8%`."""
+    """Return two fractions as an interval of percentages, with rounded ends: `92.8 to 93.8%`."""
     return f"{100 * low:.1f} to {100 * high:.1f}%"
 
 

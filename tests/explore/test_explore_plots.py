@@ -87,6 +87,15 @@ def test_gallery_has_a_labelled_row_for_each_transform(case: tuple) -> None:
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["original", "brightness"]
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(9, 8), (20, 5), (1, 1)])
+def test_names_of_rows_are_inside_the_figure(rows: int, columns: int) -> None:
+    images, labels = np.zeros((rows * columns, 8, 8, 1), np.uint8), np.repeat(np.arange(rows), columns)
+    figure = figures.class_rows(images, labels, ["all used kinds,\nas in training"] * rows, columns)
+    figure.canvas.draw()
+    box, whole = figure.axes[0].get_tightbbox(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+
+
 def test_class_rows_and_grids_show_every_image(case: tuple) -> None:
     images, labels, names = case
     assert len(figures.class_rows(images, labels, names, 3).axes[0].images) == 3 * len(names)

@@ -81,8 +81,9 @@ def test_files_that_know_nothing_raise_no_alarm() -> None:
 def test_copies_of_few_images_are_no_evidence() -> None:
     index = made_index(400, 2, group=40)
     assert shortcuts.search(index, 0).classes == 0  # fewer than ten independent images in a class
-    text = conclusions.shortcuts(shortcuts.search(index, 0)).text
-    assert "unknown" in text
+    leaks = shortcuts.search(index, 0)
+    assert "unknown" in conclusions.shortcuts(leaks).text
+    assert "unknown" in figures.alt_text(file_plots.shortcuts(leaks))
 
 
 def test_interval_is_wider_where_images_come_in_groups() -> None:

@@ -8,6 +8,7 @@ import pytest
 from test_transfer import shades, source
 
 from helpers.model import conclusions, head_folds, out_of_fold, transfer
+from helpers.model.head_choice import Head
 from helpers.scoring import score
 from helpers.scrub.augment import AugmentationPolicy
 from helpers.series import manifests, stages
@@ -15,6 +16,7 @@ from helpers.series.runs import Run
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 SETTINGS = transfer.HeadSettings(units=16, dropout=0.1, epochs=4, batch_size=32, learning_rate=0.02, seed=0)
+HEAD = Head("logistic", 0.01)
 NAMES = ("dark", "bright")
 FOLDS = {"folds": 3, "repeats": 2}
 
@@ -75,9 +77,11 @@ def run_of_07(tmp_path, monkeypatch, candidate: str, files: tuple[str, ...]) -> 
         "learning_rate": 0.02,
         "seed": 0,
     }
-    network = {"backbone": "efficientnet_lite0", "resolution": 32, "interpolation": "bilinear"}
+    network = {"backbone": "efficientnet_lite0", "resolution": 0, "interpolation": "bilinear"}
+    chosen = {"backbone": "efficientnet_lite0", "resolution": 32, "head": vars(HEAD)}
+    manifests.write_json(folder / "metrics.json", chosen)
     run.upstream["03_preprocess"] = {"outputs": manifests.describe_files(policy.parent, [policy])}
-    outputs = manifests.describe_files(folder, [folder / name for name in files])
+    outputs = manifests.describe_files(folder, [folder / name for name in (*files, "metrics.json")])
     run.upstream["05_transfer_learning"] = {"outputs": outputs, "parameters": head | network | FOLDS}
     return run
 
@@ -92,7 +96,7 @@ def test_test_images_are_added_with_the_settings_of_05(tmp_path, monkeypatch):
     assert np.array_equal(result.labels, np.concatenate([part.labels for part in parts]))
     policy = AugmentationPolicy()
     views = [head_folds.features.View(policy, 0, 1)]
-    expected = head_folds.cross_validate(source(), parts, np.arange(80), SETTINGS, **FOLDS, views=views)
+    expected = head_folds.cross_validate(source(), parts, np.arange(80), SETTINGS, HEAD, **FOLDS, views=views)
     assert np.array_equal(result.probabilities, expected.probabilities)
 
 

@@ -28,7 +28,6 @@ def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_nam
     assert out.split() == [
         "--ignore=notebooks/05_transfer_learning.ipynb",
         "--ignore=notebooks/06_fine_tuning.ipynb",
-        "--ignore=notebooks/09_tuning.ipynb",
         "--ignore=notebooks/07_evaluation.ipynb",
         "--ignore=notebooks/08_grad_cam.ipynb",
         "--ignore=notebooks/10_export.ipynb",

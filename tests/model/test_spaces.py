@@ -9,13 +9,15 @@ import pytest
 from test_recipe import bars
 
 from helpers import scoring
-from helpers.model import baselines, transfer
+from helpers.model import baselines
 from helpers.model.tuning import conclusions, gain, spaces
 from helpers.model.tuning import study as tuning
 from helpers.scrub import augment
 from helpers.series import manifests
+from helpers.series.metrics import Metric
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
+F1, ACCURACY = Metric("macro_f1"), Metric("accuracy")
 STATISTICS = {"mean": [60.0], "standard_deviation": [60.0]}
 
 
@@ -27,21 +29,11 @@ def cnn(**changes) -> spaces.CnnSearch:
         "epochs": 2,
         "batch_size": 16,
         "seed": 0,
+        "metric": F1,
         **changes,
     }
     policy = augment.policy_for("fashion_mnist")
     return spaces.CnnSearch(bars(), bars(seed=1), policy, STATISTICS, **settings)
-
-
-def head(seed: int = 0, **changes) -> spaces.HeadSearch:
-    generator = np.random.default_rng(seed)
-    labels = np.arange(120) % 3
-    rows = (np.eye(3)[labels] @ generator.normal(size=(3, 20)) + generator.normal(size=(120, 20))).astype(
-        "f4"
-    )
-    usual = transfer.HeadSettings(24, 0.3, epochs=2, batch_size=16, learning_rate=0.01, seed=0)
-    usual = dataclasses.replace(usual, **changes)
-    return spaces.HeadSearch(rows[:80], labels[:80], (rows[80:], labels[80:]), 3, usual)
 
 
 def finished(search, trials: int, folder) -> optuna.Study:
@@ -80,6 +72,14 @@ def test_same_settings_give_the_same_value_whatever_was_trained_before(study, tm
     assert np.array_equal(gain.stored_predictions(again.trials[0]), gain.stored_predictions(study.trials[0]))
 
 
+def test_a_search_scores_full_trainings_by_its_metric(study):
+    labels, classes = cnn().truth
+    sure = np.eye(classes)[labels]
+    assert cnn().value(sure) == 1.0
+    assert cnn(metric=Metric("cost", ((0, 2), (2, 0)))).value(1 - sure) == -2.0
+    assert cnn().gain(study, [0.5, 0.6], [0.5, 0.6]).metric == "macro-F1"
+
+
 def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
     class Wild(spaces.CnnSearch):
         @property
@@ -97,7 +97,14 @@ def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"epochs": 3}, {"batch_size": 8}, {"widths": (8,)}, {"depths": (1, 2)}, {"seed": 1}],
+    [
+        {"epochs": 3},
+        {"batch_size": 8},
+        {"widths": (8,)},
+        {"depths": (1, 2)},
+        {"seed": 1},
+        {"metric": ACCURACY},
+    ],
 )
 def test_studies_of_other_settings_have_other_names(changed):
     assert cnn(**changed).settings(3).digest != cnn().settings(3).digest
@@ -107,14 +114,6 @@ def test_more_trials_go_on_with_the_same_study():
     assert cnn().settings(3).digest == cnn().settings(9).digest
 
 
-def test_head_is_searched_from_the_defaults_of_05_even_outside_the_usual_ranges(tmp_path):
-    search = head(learning_rate=0.2, dropout=0.7, units=24)
-    study = finished(search, 2, tmp_path)
-    assert study.trials[0].params == {"learning_rate": 0.2, "dropout": 0.7, "units": 24}
-    assert study.trials[0].last_step == 2
-    assert head(seed=1).settings(2).digest != search.settings(2).digest
-
-
 def study_of(*correct: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]:
     """Return a finished study and labels; trial by trial, the first `correct` images are classified correctly."""
     labels = np.arange(count) % 2
@@ -122,14 +121,14 @@ def study_of(*correct: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]
     for number in correct:
         trial = study.ask()
         predicted = np.where(np.arange(count) < number, labels, 1 - labels)
-        study.tell(trial, gain.score_trial(trial, labels, predicted, 2))
+        study.tell(trial, gain.score_trial(trial, ACCURACY, labels, 2, predicted))
     return study, labels
 
 
 def measured(winner: list[float], defaults: list[float], correct=(70, 80)) -> tuple[gain.Gain, str]:
     """Return the gain of a study, and its conclusion in words."""
     study, labels = study_of(*correct)
-    result = gain.measure_gain(study, labels, winner, defaults)
+    result = gain.measure_gain(study, ACCURACY, labels, 2, winner, defaults)
     return result, conclusions.search_gain(study, result).text
 
 
@@ -159,8 +158,8 @@ def test_defaults_that_did_better_at_full_length_are_used():
 
 
 def test_trials_alone_never_favour_the_defaults():
-    assert not gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000).favours_defaults
-    assert not gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000).favours_defaults
+    assert not gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000, "accuracy").favours_defaults
+    assert not gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000, "accuracy").favours_defaults
 
 
 def test_gain_of_one_seed_rests_on_the_images_and_is_called_overestimated():
@@ -180,6 +179,22 @@ def test_seeds_that_all_differ_by_one_image_do_not_show_a_gain():
         assert "not a significant" in text
 
 
+def test_gain_is_that_of_the_series_metric():
+    """Trial 1 is less accurate, but better on the rare class."""
+    labels = np.repeat([0, 1], [90, 10])
+    study, metric = optuna.create_study(direction="maximize"), Metric("balanced_accuracy")
+    for predicted in (np.zeros(100, int), np.where(np.arange(100) < 70, 0, 1)):
+        trial = study.ask()
+        study.tell(trial, gain.score_trial(trial, metric, labels, 2, predicted))
+    result = gain.measure_gain(study, metric, labels, 2)
+    assert result.points == pytest.approx(100 * ((70 / 90 + 1) / 2 - 0.5))
+    assert result.ci95[0] > 0
+    text = conclusions.search_gain(study, result).text
+    assert "+38.89 percentage points of validation balanced accuracy" in text
+    full = gain.measure_gain(study, Metric("cost", ((0, 1), (9, 0))), labels, 2, [-0.2, -0.2], [-0.9, -0.8])
+    assert "+65.00 hundredths of validation cost per image" in conclusions.search_gain(study, full).text
+
+
 def test_nothing_is_gained_where_the_defaults_are_best():
     result, text = measured([0.9, 0.9], [0.9, 0.9], correct=(80, 70))
     assert (result.basis, result.points, result.is_significant) == ("defaults", 0.0, False)
@@ -196,12 +211,20 @@ def test_nothing_is_gained_where_the_defaults_are_best():
 )
 def test_gain_is_called_what_its_interval_shows(points, ends, verdict):
     study, _ = study_of(70, 80)
-    assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3)).text
+    assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3, "accuracy")).text
+
+
+def test_one_trial_is_not_called_a_search():
+    study, labels = study_of(80)
+    conclusion = conclusions.search_gain(study, gain.measure_gain(study, ACCURACY, labels, 2))
+    assert conclusion.text == "Only the defaults were tried, so nothing was searched."
 
 
 def test_cost_of_a_search_is_compared_with_one_training():
     study, labels = study_of(80, 70)
-    conclusion = conclusions.search_gain(study, gain.measure_gain(study, labels), training_seconds=1e-3)
+    conclusion = conclusions.search_gain(
+        study, gain.measure_gain(study, ACCURACY, labels, 2), training_seconds=1e-3
+    )
     assert "times as long as one training at full length" in conclusion.text
     assert conclusion.id == "search_gain"
     assert conclusion.numbers["trials"] == 2
@@ -231,15 +254,6 @@ def test_accuracy_of_the_network_is_said_with_its_interval_and_cost():
     assert "after 84 s of training. Its predictions average each image and its mirror image." in text
 
 
-def test_head_is_concluded_with_its_best_settings():
-    study = optuna.create_study(direction="maximize")
-    trial = study.ask({"units": optuna.distributions.IntDistribution(64, 64)})
-    study.tell(trial, 0.877)
-    conclusion = conclusions.best_head(study, gain.Gain(0.0, (0.0, 0.0), "defaults", 9))
-    assert conclusion.id == "head_gain"
-    assert conclusion.text.endswith("The best head, trial 0, reaches a macro-F1 of 0.877: units 64.")
-
-
 def test_parameters_are_described_in_words():
     assert spaces.describe(cnn().space["width"]) == "8, 16"
     assert spaces.describe(cnn().space["dropout"]) == "0 to 0.5"
@@ -255,10 +269,9 @@ def test_edited_training_code_makes_another_study(monkeypatch) -> None:
         "optimizers",
         "weight_averaging",
         "augment",
-        "transfer",
     }
-    before = [cnn().settings(2).digest, head().settings(2).digest]
-    assert before == [cnn().settings(2).digest, head().settings(2).digest]
+    before = cnn().settings(2).digest
+    assert before == cnn().settings(2).digest
     monkeypatch.setattr(manifests, "code_sha256", lambda module: f"edited {module}")
-    after = [cnn().settings(2).digest, head().settings(2).digest]
-    assert not set(before) & set(after)
+    after = cnn().settings(2).digest
+    assert before != after

@@ -22,6 +22,7 @@ from helpers.model.tuning.sampler import Search
 
 pytestmark = pytest.mark.filterwarnings("error")
 
+VALUE = "accuracy on validation"
 SPACE = {
     "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
     "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
@@ -436,8 +437,8 @@ def test_importances_of_a_few_trials_are_called_rough(pictured):
 def test_importances_of_too_few_trials_are_a_sentence_and_no_figure(tmp_path):
     study = tuning.run(Toy(), search(3), "toy", folder=tmp_path, **FAST)
     assert tuning.importances(study) == {}
-    assert plots.parameter_figures(study) == {}
-    assert "The 3 complete trials are too few (5 are needed)" in conclusions.importances(study).text
+    assert plots.parameter_figures(study, VALUE) == {}
+    assert "5 complete trials are needed; this study has 3." in conclusions.importances(study).text
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{folder}/study.db"])
@@ -492,8 +493,8 @@ def test_a_damaged_journal_is_named(tmp_path):
 def test_a_study_prints_nothing_and_leaves_optunas_log_as_it_was(tmp_path, capfd):
     before = optuna.logging.get_verbosity()
     study = tuning.run(Toy(), search(8, rungs=()), "toy", folder=tmp_path, **FAST)
-    plots.history(study)
-    plots.parameter_figures(study)
+    plots.history(study, VALUE)
+    plots.parameter_figures(study, VALUE)
     assert capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == before
 
@@ -531,13 +532,13 @@ def texts(figure: Figure) -> set[str]:
 
 
 def test_history_draws_complete_trials_the_best_so_far_and_pruned_ones(pictured):
-    figure = plots.history(pictured)
+    figure = plots.history(pictured, VALUE)
     axis = figure.axes[0]
     assert {
         "complete trial",
         "best so far",
         "pruned trial (without a value)",
-        plots.VALUE,
+        VALUE,
         "trial",
     } <= texts(figure)
     table = tuning.summary(pictured)
@@ -547,7 +548,7 @@ def test_history_draws_complete_trials_the_best_so_far_and_pruned_ones(pictured)
 
 
 def test_importances_draw_one_bar_a_parameter(pictured):
-    figure = plots.parameter_figures(pictured)["importances"]
+    figure = plots.parameter_figures(pictured, VALUE)["importances"]
     assert len(figure.axes[0].patches) == len(SPACE)
     assert set(SPACE) <= texts(figure)
     fractions = tuning.importances(pictured)
@@ -556,11 +557,11 @@ def test_importances_draw_one_bar_a_parameter(pictured):
 
 
 def test_parallel_coordinates_name_each_axis_by_the_parameter_it_shows(pictured):
-    figure = plots.parameter_figures(pictured)["parallel_coordinates"]
+    figure = plots.parameter_figures(pictured, VALUE)["parallel_coordinates"]
     figure.canvas.draw()
     axis, _, *twins = figure.axes
     names = [label.get_text() for label in axis.get_xticklabels()]
-    assert names == [plots.VALUE, *sorted(SPACE)]
+    assert names == [VALUE, *sorted(SPACE)]
     complete = [trial for trial in pictured.trials if trial.state.name == "COMPLETE"]
     for name, twin in zip(names[1:], twins, strict=True):
         values = [trial.params[name] for trial in complete]
@@ -569,7 +570,7 @@ def test_parallel_coordinates_name_each_axis_by_the_parameter_it_shows(pictured)
 
 
 def test_slices_draw_one_panel_a_parameter_in_the_order_of_the_space(pictured):
-    figure = plots.parameter_figures(pictured)["slices"]
+    figure = plots.parameter_figures(pictured, VALUE)["slices"]
     places = {axis: axis.get_subplotspec() for axis in figure.axes[: len(SPACE)]}
     panels = sorted(places, key=lambda axis: (places[axis].rowspan.start, places[axis].colspan.start))
     assert [panel.get_xlabel() for panel in panels] == list(SPACE)
@@ -586,28 +587,28 @@ def test_slices_draw_one_panel_a_parameter_in_the_order_of_the_space(pictured):
 def test_small_studies_are_drawn_without_a_warning(tmp_path, trials, names):
     wanted = Search({name: SPACE[name] for name in names}, trials)
     study = tuning.run(lambda trial: 0.5, wanted, "toy", folder=tmp_path, **FAST)
-    drawn = plots.parameter_figures(study)
+    drawn = plots.parameter_figures(study, VALUE)
     assert len(drawn) == (2 if trials == 5 else 0)
-    for figure in (plots.history(study), *drawn.values()):
+    for figure in (plots.history(study, VALUE), *drawn.values()):
         assert figures.alt_text(figure)
         figure.canvas.draw()
 
 
 def test_a_study_without_a_complete_trial_is_drawn_as_a_sentence(tmp_path):
     study = tuning.run(lambda trial: math.nan, search(3), "toy", folder=tmp_path, **FAST)
-    assert texts(plots.history(study)) >= {"No trial is complete, so there is nothing to draw."}
-    assert "too few" in conclusions.importances(study).text
+    assert texts(plots.history(study, VALUE)) >= {"No trial is complete, so there is nothing to draw."}
+    assert "this study has 0" in conclusions.importances(study).text
 
 
 def test_importances_of_equal_trials_are_a_sentence(tmp_path):
     study = tuning.run(lambda trial: 0.5, search(8), "toy", folder=tmp_path, **FAST)
     assert tuning.importances(study) == {}
-    assert "importances" not in plots.parameter_figures(study)
+    assert "importances" not in plots.parameter_figures(study, VALUE)
     assert "too similar" in conclusions.importances(study).text
 
 
 def test_drawing_leaves_matplotlibs_settings_as_they_were(pictured):
     before = plt.rcParams.copy(), dict(plt.style.library["ggplot"])
-    plots.parameter_figures(pictured)
-    plots.history(pictured)
+    plots.parameter_figures(pictured, VALUE)
+    plots.history(pictured, VALUE)
     assert (plt.rcParams, dict(plt.style.library["ggplot"])) == before

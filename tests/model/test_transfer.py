@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 
 from helpers.errors import OsemnError, UsageError
-from helpers.model import transfer
+from helpers.model import head_results, transfer
 from helpers.model.backbones import blocks, features
+from helpers.model.head_choice import Head
 from helpers.obtain import data
 
 SETTINGS = transfer.HeadSettings(units=16, dropout=0.1, epochs=20, batch_size=32, learning_rate=0.02, seed=0)
@@ -112,7 +113,7 @@ def test_features_and_labels_of_different_length_are_refused():
 
 def test_joined_model_gives_from_pixels_what_the_head_gives_from_features():
     train, held_out = shades(128), shades(60, 1)
-    result = transfer.train_on_features(source(), train, held_out, SETTINGS)
+    result = head_results.extract(source(), train, held_out, SETTINGS).fit(Head())
     model = transfer.join(result.source.base, result.top, "transfer")
     from_pixels = model.predict(held_out.images.astype("float32"), verbose=0)
     assert np.allclose(from_pixels, result.top.predict(result.held_out.values, verbose=0), atol=1e-4)
@@ -123,7 +124,7 @@ def test_joined_model_gives_from_pixels_what_the_head_gives_from_features():
 def test_training_the_head_leaves_the_backbone_as_it_is():
     network = source()
     before = [weight.copy() for weight in network.base.get_weights()]
-    transfer.train_on_features(network, shades(64), shades(20, 1), SETTINGS)
+    head_results.extract(network, shades(64), shades(20, 1), SETTINGS).fit(Head())
     assert all(
         np.array_equal(one, other) for one, other in zip(before, network.base.get_weights(), strict=True)
     )
@@ -150,14 +151,16 @@ def test_heads_start_from_the_same_weights_by_seed():
 def test_same_seed_gives_the_same_head_whatever_was_drawn_before():
     def weights():
         keras.random.normal((3,))
-        return transfer.train_on_features(source(), shades(64), shades(20, 1), SETTINGS).top.get_weights()
+        return (
+            head_results.extract(source(), shades(64), shades(20, 1), SETTINGS).fit(Head()).top.get_weights()
+        )
 
     assert all(np.array_equal(one, other) for one, other in zip(weights(), weights(), strict=True))
 
 
 def test_result_can_be_scored_on_a_subset_of_its_validation_images():
     held_out = shades(20, 1)
-    every = transfer.train_on_features(source(), shades(64), held_out, SETTINGS)
+    every = head_results.extract(source(), shades(64), held_out, SETTINGS).fit(Head())
     rows = np.array([1, 4, 7, 8])
     part = every.rescore(rows, held_out.labels[rows], 2)
     assert np.array_equal(part.predicted, every.predicted[rows])
@@ -167,13 +170,15 @@ def test_result_can_be_scored_on_a_subset_of_its_validation_images():
 
 
 def test_row_of_the_table_holds_cost_and_score():
-    row = transfer.train_on_features(source(), shades(64), shades(20, 1), SETTINGS).as_row()
+    row = head_results.extract(source(), shades(64), shades(20, 1), SETTINGS).fit(Head()).as_row()
     assert row["samples"] == 64
     assert row["n"] == 20
     assert row["parameters"] == (25 * 12 + 12) + 4 * 12 + 4 * 12 + (12 * 16 + 16) + (16 * 2 + 2)
     assert row["extraction_seconds"] > 0
     assert not row["from_cache"]
-    assert transfer.train_on_features(source(), shades(64), shades(20, 1), SETTINGS).as_row()["from_cache"]
+    assert (
+        head_results.extract(source(), shades(64), shades(20, 1), SETTINGS).fit(Head()).as_row()["from_cache"]
+    )
 
 
 # blocks

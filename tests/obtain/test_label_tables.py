@@ -171,7 +171,7 @@ def test_a_column_that_is_there_twice_is_named_by_its_number(folder):
     ("content", "name", "message"),
     [
         (b"", "labels.csv", "cannot be read"),
-        (b"file,label\n", "labels.csv", "0 rows and 2 columns"),
+        (b"file,label\n", "labels.csv", "0 rows and 2 columns of text or numbers"),
         (b"file\na.png\nb.png\n", "labels.csv", "2 rows and 1 columns"),
         (b"file,label\na.png,cat\nb.png,dog,bird\n", "labels.csv", "cannot be read.*line 3"),
         (b"file;label\na.png;cat;x\nb.png;dog\n", "labels.csv", "cannot be read.*line 2"),
@@ -179,12 +179,24 @@ def test_a_column_that_is_there_twice_is_named_by_its_number(folder):
         (b'{"file": "a.png"}\n{"file":', "data.jsonl", "line 2 is not JSON"),
         (b"[1, 2]\n", "data.jsonl", "line 1 is not an object"),
         (b"\n", "data.jsonl", "0 rows"),
+        (b'{"file": "a.png", "label": ["cat"]}\n', "data.jsonl", "1 rows and 1 columns of text or numbers"),
     ],
 )
 def test_damaged_and_empty_tables_are_reported(folder, content, name, message):
     (folder / name).write_bytes(content)
     with pytest.raises(AcquisitionError, match=f"(?s){message}"):
         read(folder / name)
+
+
+@pytest.mark.parametrize("names", [["file"], ["file", "label"]])
+def test_columns_that_pandas_noted_as_the_index_are_read(folder, names):
+    frame = (
+        pd.DataFrame(ROWS, columns=["file", "label"])
+        .set_index(names)
+        .assign(note=7.5, boxes=[[1, 2]] * len(ROWS))
+    )
+    frame.to_parquet(folder / "data.parquet")
+    assert column(read(folder / "data.parquet")) == dict(ROWS)
 
 
 def test_numbers_beside_missing_ones_stay_whole(folder):
@@ -222,6 +234,11 @@ def test_thresholds_make_classes_of_numbers(folder):
 def test_decimal_commas_are_numbers(folder):
     path = table(folder, "a.png;0,25\nb.png;0,75\n")
     assert list(column(read(path, label_thresholds=(0.5,))).values()) == ["below 0.5", "0.5 and above"]
+
+
+def test_long_numbers_are_not_taken_for_each_other(folder):
+    path = table(folder, "file,label\na.png,12345678901234567890\nb.png,12345678901234567891\n")
+    assert column(read(path)) == {"a.png": "12345678901234567890", "b.png": "12345678901234567891"}
 
 
 def test_whole_numbers_are_labels_and_may_be_named(folder):

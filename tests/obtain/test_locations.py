@@ -134,7 +134,8 @@ def test_kill_while_unpacking_leaves_nothing_that_counts_as_complete(pets, cache
         ("pets.csv", "There is no file 'pets.csv'"),
         ("no/such/folder", "There is no folder 'no/such/folder'"),
         ("ftp://host/pets", "'ftp://' are not supported"),
-        ("s3://", "does not name a place"),
+        ("", "is empty"),
+        ("s3://", "'s3://' does not name a place"),
         ("s3://bucket/../other", "does not name a place"),
         ("hf://owner/pets", "hf://datasets/OWNER/NAME"),
         ("hf://datasets/pets", "hf://datasets/OWNER/NAME"),
@@ -207,6 +208,7 @@ def test_address_is_shown_without_user_and_query():
 def test_address_stays_as_typed_and_a_local_file_is_named_from_the_root(project, monkeypatch):
     inside = local_stores.write(project.root / "pictures", {"pets.zip": b"", "pets/labels.csv": b""})
     monkeypatch.chdir(inside)
+    assert paths.project_dataset("") == "", "not the working folder"
     assert paths.project_dataset("s3://bucket/pets/") == "s3://bucket/pets"
     assert paths.project_dataset("pets.zip") == "pictures/pets.zip"
     assert paths.project_dataset("pets/labels.csv") == "pictures/pets/labels.csv"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from helpers.errors import AcquisitionError, OsemnError, UsageError
 from helpers.obtain import copies, data_card, index, sources
+from helpers.obtain.layouts import recognise
 from helpers.obtain.options import Options
 from helpers.obtain.places import download
 from photographs import class_folders, photograph, write
@@ -172,6 +173,37 @@ def test_the_fingerprint_ignores_what_makes_no_difference(pets, change):
     assert fingerprint(pets) == before
 
 
+def test_one_command_lists_the_folder_once_and_notices_changes(pets, monkeypatch):
+    listings = []
+    monkeypatch.setattr(
+        recognise, "read", lambda *given, read=recognise.read: listings.append(given) or read(*given)
+    )
+    source, before = sources.find(str(pets)), fingerprint(pets)
+    listings.clear()
+    source.check(QUIET)
+    assert source.fingerprint(QUIET) == before
+    assert len(listings) == 1
+    photograph(99).save(pets / "cat" / "new.png")
+    assert source.fingerprint(QUIET) != before, "the listing of the check is used once"
+    source.check(QUIET)
+    labelled_by_name = dataclasses.replace(QUIET, label_by="pattern:([a-z]+)/")
+    assert source.fingerprint(labelled_by_name) == fingerprint(pets, label_by="pattern:([a-z]+)/")
+    source.check(QUIET)
+    gone = fingerprint(pets)
+    (pets / "cat" / "new.png").unlink()
+    assert source.fingerprint(QUIET) != gone, "a file that is gone since the check"
+
+
+def test_files_with_damaged_metadata_are_counted(pets):
+    assert "metadata" not in data_card.conclude_content(acquire(pets).card).text
+    photograph(77).save(pets / "cat" / "damaged.jpg", exif=b"Exif\0\0meaningless")
+    acquired = acquire(pets)
+    assert acquired.index.loc[acquired.index["damaged_metadata"], "path"].tolist() == ["cat/damaged.jpg"]
+    conclusion = data_card.conclude_content(acquired.card)
+    assert "Files with damaged metadata: 1;" in conclusion.text
+    assert conclusion.numbers["damaged_metadata"] == 1
+
+
 def test_a_moved_folder_has_the_same_fingerprint(pets, tmp_path):
     before = fingerprint(pets)
     assert fingerprint(pets.rename(tmp_path / "elsewhere")) == before
@@ -193,6 +225,15 @@ def test_files_are_left_out_with_a_reason_each(pets):
     left_out = data_card.left_out(acquired.skipped)
     assert left_out["files"].sum() == 4
     assert ".txt" in set(left_out["ending"])
+
+
+def test_of_many_classes_the_card_names_the_first(pets):
+    card = acquire(pets).card
+    assert data_card.rows(card)["classes"] == "2: cat, dog"
+    names = [f"class {number}" for number in range(200)]
+    shown = data_card.rows({**card, "class_names": names})["classes"]
+    assert shown.startswith("200: class 0, class 1,")
+    assert shown.endswith("class 19, …")
 
 
 def test_the_card_holds_no_path_of_this_machine(pets):

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from conftest import REPOSITORY
 from helpers.obtain import data
 from helpers.scrub import augment
+from helpers.series.metrics import Metric
 
 FOLDER = REPOSITORY / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -24,6 +26,7 @@ def benchmark(monkeypatch):
 
     def imported(name: str) -> ModuleType:
         monkeypatch.syspath_prepend(FOLDER)
+        monkeypatch.delitem(sys.modules, name, raising=False)  # a module of the tests may have its name
         return importlib.import_module(name)
 
     return imported
@@ -279,3 +282,81 @@ def test_seeds_with_other_settings_are_not_mixed_with_those_scored_before(scored
     monkeypatch.setitem(script.BUDGETS, ("fashion_mnist", "recipe", 10), script.Budget(99))
     with pytest.raises(SystemExit, match="other settings"):
         script.score("fashion_mnist", "recipe", 10)
+
+
+def trial(labels: np.ndarray, first: int, **predicted: np.ndarray) -> dict:
+    """Return a trial of photographs.py whose test images are numbered from `first`."""
+    names = [f"{first + row:04}.png" for row in range(len(labels))]
+    chosen = {name: values.tolist() for name, values in predicted.items()}
+    seconds = {"seconds": 10.0 + first, "chosen": next(iter(predicted))}
+    return {"labels": labels.tolist(), "images": names, "predicted": chosen, **seconds}
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_weighted_metric_equals_that_of_repeated_images(benchmark, name):
+    measured = benchmark("photographs").measured
+    generator = np.random.default_rng(0)
+    labels, predicted = generator.integers(0, 3, (2, 60))
+    weights = generator.integers(0, 4, 60)
+    expected = Metric(name)(np.repeat(labels, weights), np.repeat(predicted, weights), 3)
+    assert measured(name, labels, predicted, 3, weights) == pytest.approx(expected)
+    both = measured(name, labels, predicted, 3, np.array([weights, np.ones(60)]))
+    assert both == pytest.approx([expected, Metric(name)(labels, predicted, 3)])
+
+
+def test_models_are_compared_over_seeds_and_images(benchmark):
+    script, labels = benchmark("photographs"), np.arange(200) % 2
+    wrong = [np.where(np.arange(200) < count, 1 - labels, labels) for count in (20, 22, 60, 58)]
+    ours = {seed: trial(labels, 100 * seed, fine_tuned=wrong[seed]) for seed in (0, 1)}
+    peers = {seed: trial(labels, 100 * seed, peer=wrong[2 + seed]) for seed in (0, 1)}
+    result = script.compared(script.pairs(ours, "chosen", peers, "peer"))
+    accuracy = result["accuracy"]
+    assert (accuracy["first"], accuracy["second"]) == ([0.9, 0.89], [0.7, 0.71])
+    assert accuracy["difference"] == pytest.approx(0.19)
+    assert accuracy["ci95_over_seeds"][0] < 0.19 < accuracy["ci95_over_seeds"][1]
+    assert 0.1 < accuracy["ci95_over_images"][0] < 0.19 < accuracy["ci95_over_images"][1] < 0.3
+    assert result["errors_ratio"] == pytest.approx(0.21 / 0.59)
+    assert script.pairs(ours, "transfer", peers, "peer") == []
+
+
+def test_summary_of_photographs_takes_the_trials_that_there_are(benchmark, tmp_path):
+    script, labels = benchmark("photographs"), np.arange(40) % 2
+    ours, peer = trial(labels, 0, fine_tuned=labels, transfer=1 - labels), trial(labels, 0, peer=1 - labels)
+    for runner, content in (("ours", ours), ("peer", peer)):
+        (tmp_path / f"food-{runner}-3.json").write_text(json.dumps(content), "utf-8")
+    result = script.summary(tmp_path, "food", [3, 4])
+    assert result["fine_tuned against peer"]["accuracy"]["difference"] == 1.0
+    assert result["transfer against peer"]["accuracy"]["difference"] == 0.0
+    assert result["seconds ours / peer"] == [1.0]
+    assert "ours against before" not in result
+    (tmp_path / "food-peer-3.json").write_text(json.dumps(trial(labels, 1, peer=labels)), "utf-8")
+    with pytest.raises(SystemExit, match="the test images differ"):
+        script.summary(tmp_path, "food", [3])
+
+
+def test_better_model_of_photographs_is_chosen_on_validation_by_the_metric_of_the_series(benchmark, tmp_path):
+    script, labels = benchmark("photographs"), np.repeat([0, 1], [90, 10])
+    frequent, balanced = np.zeros(100, int), np.where(np.arange(100) < 60, 0, 1)
+    for name, stage, predicted in (
+        ("transfer", "05_transfer_learning", frequent),
+        ("fine_tuned", "06_fine_tuning", balanced),
+    ):
+        (tmp_path / stage).mkdir()
+        np.savez(
+            tmp_path / stage / "validation_predictions.npz", labels=labels, **{f"predicted_{name}": predicted}
+        )
+    assert script.better_on_validation(tmp_path) == "transfer"
+    (tmp_path / "03_preprocess").mkdir()
+    facts = json.dumps(Metric("balanced_accuracy").facts())
+    (tmp_path / "03_preprocess" / "metric.json").write_text(facts, "utf-8")
+    assert script.better_on_validation(tmp_path) == "fine_tuned"
+
+
+def test_trial_of_photographs_that_is_there_is_not_run_again(benchmark, tmp_path, monkeypatch):
+    script = benchmark("photographs")
+    monkeypatch.setattr(script, "series", lambda *_: {"seconds": 1.0})
+    given = SimpleNamespace(work=tmp_path)
+    script.run_trial("food", "place", "ours", 0, given, {})
+    assert json.loads((tmp_path / "food-ours-0.json").read_text("utf-8"))["seconds"] == 1.0
+    monkeypatch.setattr(script, "series", lambda *_: pytest.fail("it was run again"))
+    script.run_trial("food", "place", "ours", 0, given, {})

@@ -204,6 +204,17 @@ def test_p_values_have_three_decimals(value, words):
 
 
 @pytest.mark.parametrize(
+    ("fraction", "digits", "words"),
+    [
+        (1.0, 1, "100.0%"), (1 - 1e-16, 1, "100.0%"), (0.9995, 1, "> 99.9%"), (0.9994, 1, "99.9%"), (0.0, 1, "0.0%"),
+        (0.0004, 1, "< 0.1%"), (0.0005, 1, "0.1%"), (0.996, 0, "> 99%"), (0.004, 0, "< 1%"), (1.0, 0, "100%"), (1.2, 1, "120.0%"),
+    ],
+)  # fmt: skip
+def test_percentage_is_not_rounded_to_all_or_nothing(fraction, digits, words):
+    assert wording.percent(fraction, digits) == words
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [(0.0, "0"), (1.31e-6, "0.000002"), (1.2e-6, "0.000002"), (2e-6, "0.000002"), (9.5e-7, "0.000001"), (3.2e-10, "0.0000000004"), (0.04, "0.04"), (11.0, "20")],
 )  # fmt: skip

@@ -71,3 +71,16 @@ def test_tensorflow_imported_before_helpers_is_warned_of(first, asked, warned) -
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == (asked or "1")
     assert ("Import helpers first" in done.stderr) == warned
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    """A run in a container or under a scheduler must not start work for all cores of the host."""
+    told = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from helpers.cli import cluster\nfrom helpers.series import records\n"
+        "options = cluster.arguments('local', None)\n"
+        "print(records.usable_cores(), options[options.index('--cores') + 1])"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from helpers import scoring
 from helpers.errors import OsemnError, UsageError
 from helpers.series import metrics
 from helpers.series.metrics import Metric
@@ -79,3 +80,48 @@ def test_auto_follows_the_classes(counts: list[int], name: str) -> None:
 def test_facts_are_read_again() -> None:
     chosen = metrics.choose("cost", [[0, 1], [5, 0]], np.array([5, 5]))
     assert Metric.of_facts(chosen.facts()) == chosen
+
+
+def two_models(n: int, only_one: int, only_other: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    labels = np.arange(n) % 2
+    one, other = labels.copy(), labels.copy()
+    other[:only_one] ^= 1
+    one[only_one : only_one + only_other] ^= 1
+    return labels, one, other
+
+
+@pytest.mark.parametrize(("n", "only_one", "only_other"), [(210, 12, 8), (1_000, 30, 30), (6_000, 200, 100)])
+def test_interval_of_a_difference_agrees_with_that_of_paired_proportions(
+    n: int, only_one: int, only_other: int
+) -> None:
+    given = two_models(n, only_one, only_other)
+    expected = scoring.compare(*given)
+    found = metrics.compare(Metric("accuracy"), *given, 2)
+    assert found.value == pytest.approx(expected.difference)
+    assert found.ci95 == pytest.approx(expected.ci95, abs=0.2 / n**0.5 / 10 + 1 / n)
+    assert found.ci95[0] < found.upper95 < found.ci95[1]
+
+
+def test_models_that_never_differ_are_not_shown_to_be_equal() -> None:
+    labels, one, _ = two_models(210, 0, 0)
+    found = metrics.compare(Metric("accuracy"), labels, one, one, 2)
+    assert found.value == 0.0
+    assert found.upper95 > 0.003, "half an image of 210 may still differ"
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1", "mcc"])
+def test_bound_holds_in_nineteen_of_twenty_samples(name: str) -> None:
+    """Unequal classes; both models are right on the same images more often than by chance."""
+    chosen, generator = Metric(name), np.random.default_rng(5)
+
+    def sample(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels = (generator.random(n) < 0.3).astype(np.int64)
+        hard = generator.random(n)
+        right = [(hard * 0.7 + generator.random(n) * 0.3) < limit[labels] for limit in LIMITS]
+        return labels, *(np.where(each, labels, 1 - labels) for each in right)
+
+    LIMITS = (np.array([0.85, 0.70]), np.array([0.83, 0.68]))
+    labels, one, other = sample(2_000_000)
+    truth = chosen(labels, one, 2) - chosen(labels, other, 2)
+    held = np.mean([metrics.compare(chosen, *sample(400), 2).upper95 >= truth for _ in range(120)])
+    assert held >= 0.89, "0.95 minus three standard errors of 120 samples; it may be cautious"

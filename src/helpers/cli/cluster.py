@@ -11,7 +11,7 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError, nearest
-from helpers.series import manifests, processes
+from helpers.series import manifests, processes, records
 
 LOCAL = "local"
 CORES_OF_A_JOB = 4
@@ -64,7 +64,7 @@ def arguments(executor: str, cores: int | None, extra: tuple[str, ...] = ()) -> 
         extra: more arguments, which override the others.
     """
     quiet = ["all"] if executor == LOCAL and not extra else ["progress", "host", "reason"]
-    cores = cores or (os.cpu_count() or 1 if executor == LOCAL else CORES_OF_A_JOB)
+    cores = cores or (records.usable_cores() if executor == LOCAL else CORES_OF_A_JOB)
     options = ["--executor", executor, "--cores", str(cores), "--quiet", *quiet]
     if executor != LOCAL:
         # The scheduler limits the number of jobs; a network file system may show files with some delay.

@@ -72,7 +72,7 @@ class Request:
         Raises:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
-        sources.check(self.dataset, self.options)
+        self.source.check(self.options)
         names = {stage.name for stage in self.stages}
         if self.from_stage and not {stage.name for stage in stages.of_notebook(self.from_stage)} <= names:
             raise UsageError(
@@ -105,9 +105,14 @@ class Request:
         return sources.Options.of(self.resolved["01_acquire"].parameters)
 
     @cached_property
+    def source(self) -> sources.Source:
+        """Where the data set comes from."""
+        return sources.find(self.dataset)
+
+    @cached_property
     def source_fingerprint(self) -> str:
         """The hash of what 01_acquire would read now."""
-        return sources.fingerprint(self.dataset, self.options)
+        return self.source.fingerprint(self.options)
 
     @cached_property
     def stages(self) -> tuple[stages.Stage, ...]:

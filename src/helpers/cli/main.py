@@ -143,31 +143,32 @@ def _check(dataset: str, profile: str, quiet: bool) -> None:
     epilog="Example: osemn tune --profile standard --set 09_tuning.storage=postgresql://user@host/studies"
 )
 def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", settings: Settings = None) -> None:
-    """Run a worker for the studies of 09_tuning; any number of workers share the trials with the notebook.
+    """Run a worker for the study of 09_tuning; any number of workers share the trials with the notebook.
 
-    On one machine the studies are files next to the runs; for several machines, name a database: 09_tuning.storage.
+    On one machine the study is a file next to the runs; for several machines, name a database: 09_tuning.storage.
     """
     from helpers.series.runs import Run
 
     values = _request(dataset, profile, settings).resolved["09_tuning"].parameters
     run = Run.reading("09_tuning", values)  # seeds TensorFlow, so it comes before the next import
+    from helpers.model import from_scratch
     from helpers.model.tuning import spaces, study
+    from helpers.obtain import data
 
-    of_search = ("trial_samples", "trial_epochs", "widths", "depths", "early_pooling", "batch_size")
-    parts = {"cnn": (spaces.cnn_search(run, **{name: values[name] for name in of_search}), values["trials"])}
-    if values["head_trials"]:
-        parts["head"] = (spaces.head_search(run), values["head_trials"])
-    for part, (search, trials) in parts.items():
-        study.run(
-            search.objective,
-            search.settings(trials),
-            f"{values['study']}-{part}",
-            folder=run.studies(),
-            address=values["storage"],
-            progress=lambda done, total, note, part=part: _say(
-                f"{part}: {done} of {total} trials finished{note and f', {note}'}"
-            ),
-        )
+    split = data.load_split(run)
+    wanted = {name: values[name] for name in ("trials", "trial_epochs")}
+    budget, _ = from_scratch.budget(split[0], values["from_scratch_images"], **wanted)
+    of_search = ("trial_samples", "widths", "depths", "early_pooling", "batch_size")
+    settings = {name: values[name] for name in of_search}
+    search = spaces.cnn_search(run, split, trial_epochs=budget["trial_epochs"], **settings)
+    study.run(
+        search.objective,
+        search.settings(budget["trials"]),
+        f"{values['study']}-cnn",
+        folder=run.studies(),
+        address=values["storage"],
+        progress=lambda done, total, note: _say(f"{done} of {total} trials finished{note and f', {note}'}"),
+    )
 
 
 @app.command(hidden=True)

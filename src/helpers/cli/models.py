@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from helpers import paths
+from helpers import paths, wording
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 
@@ -68,7 +68,7 @@ def _described(manifest: dict) -> str:
         test = manifest["metrics"]["test"]
         low, high = test["accuracy_ci95"]
         label, profile = manifest["label"], manifest["profile"]
-        return f"{test['accuracy']:.1%} ({low:.1%}–{high:.1%}) on test  {label}  [{profile}]"
+        return f"{wording.percent(test['accuracy'])} ({low:.1%}–{high:.1%}) on test  {label}  [{profile}]"
     except (KeyError, TypeError, ValueError):
         return "its manifest cannot be read"
 
@@ -105,7 +105,6 @@ def check(
     dataset: Dataset = "fashion_mnist",
 ) -> None:
     """Verify every file of a version by its hash, and its golden outputs; change nothing."""
-    from helpers import wording
     from helpers.export import versions
 
     registry = _registry(dataset)

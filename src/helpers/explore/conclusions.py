@@ -162,8 +162,8 @@ def neighbours(pca: Embedding, tsne: Embedding, variance: np.ndarray, counts: np
     half = int(np.searchsorted(np.cumsum(variance), 0.5)) + 1
     return Conclusion(
         "neighbours",
-        f"Of an image's ten nearest neighbours, {pca.agreement:.0%} have its label in the PCA plane and {tsne.agreement:.0%} "
-        f"in the t-SNE plane, against {chance:.0%} by chance (trustworthiness {pca.trustworthiness:.2f} and "
+        f"Of an image's ten nearest neighbours, {percent(pca.agreement, 0)} have its label in the PCA plane and {percent(tsne.agreement, 0)} "
+        f"in the t-SNE plane, against {percent(chance, 0)} by chance (trustworthiness {pca.trustworthiness:.2f} and "
         f"{tsne.trustworthiness:.2f}; 1 is perfect). The number of principal components that hold half of the variance is {half}.",
         {"pca": pca.agreement, "tsne": tsne.agreement, "chance": chance, "components_for_half": half},
     )

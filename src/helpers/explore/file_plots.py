@@ -45,7 +45,9 @@ def shortcuts(leaks: Shortcuts) -> Figure:
     """
     if leaks.table.empty:
         return figures.sentence(
-            "No property of the files differs between images, so none gives the class away."
+            "Fewer than two classes have ten independent images, so whether files give their class away is unknown."
+            if leaks.classes < 2
+            else "No property of the files differs between images, so none gives the class away."
         )
     table, guessing = leaks.table, 1 / leaks.classes
     figure, axes = figures.subplots(width=8.5, height=1.6 + 0.36 * len(table))
@@ -67,5 +69,5 @@ def shortcuts(leaks: Shortcuts) -> Figure:
     return figures.with_alt(
         figure,
         f"Balanced accuracy with which the class can be predicted from each of {len(table)} properties alone; the highest is "
-        f"{best.accuracy:.0%} ({best.property}), guessing {guessing:.0%}.",
+        f"{wording.percent(best.accuracy)} ({best.property}), guessing {wording.percent(guessing)}.",
     )

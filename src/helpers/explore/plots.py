@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.explore.moons import Moons, Score, Surface
 from helpers.explore.similarity import Pair, rank_pairs
 from helpers.explore.statistics import Balance, Embedding, Intensities, class_spread
@@ -144,7 +144,7 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
     black, white = pixels.proportions[[0, 255]]
     return figures.with_alt(
         figure,
-        f"Histogram of pixel values ({black:.0%} are 0, {white:.1%} are 255), for all images and by class; "
+        f"Histogram of pixel values ({wording.percent(black)} are 0, {wording.percent(white)} are 255), for all images and by class; "
         f"{darkest} is the darkest class, {brightest} the brightest. {chosen}".strip(),
     )
 
@@ -217,7 +217,9 @@ def embeddings(parts: Mapping[str, Embedding], labels: np.ndarray, class_names: 
     figure.legend(
         *legend, loc="outside lower center", ncols=across, markerscale=2.2, frameon=False, title=title
     )
-    agreement = " and ".join(f"{part.agreement:.0%} ({title})" for title, part in parts.items())
+    agreement = " and ".join(
+        f"{wording.percent(part.agreement, 0)} ({title})" for title, part in parts.items()
+    )
     return figures.with_alt(
         figure,
         f"{len(labels):,} images as points, coloured by class. Of the ten nearest neighbours of a point, {agreement} "
@@ -286,11 +288,13 @@ def decision_boundaries(
     figure, axes = figures.subplots(1, len(surfaces), width=5.2 * len(surfaces), height=4.4, sharey=True)
     for axis, (name, surface) in zip(axes.flat, surfaces.items(), strict=True):
         _draw_boundary(axis, surface, points.test_points[:most], points.test_labels[:most], 16)
-        axis.set(title=f"{name}: {scores[name][0]:.1%}", xlabel="first coordinate", aspect="equal")
+        axis.set(
+            title=f"{name}: {wording.percent(scores[name][0])}", xlabel="first coordinate", aspect="equal"
+        )
     axes[0, 0].set_ylabel("second coordinate")
     legend = axes[0, 0].get_legend_handles_labels()
     figure.legend(*legend, loc="outside lower center", ncols=2, markerscale=1.8)
-    accuracies = ", ".join(f"{name} {scores[name][0]:.1%}" for name in surfaces)
+    accuracies = ", ".join(f"{name} {wording.percent(scores[name][0])}" for name in surfaces)
     return figures.with_alt(
         figure,
         f"Decision boundaries on the test points of two moons at noise {points.noise:g}. Test accuracy: {accuracies}.",
@@ -336,6 +340,8 @@ def noise_sweep(
     )
     below.legend(frameon=False, loc="lower left")
     name, values = next(iter(accuracies.items()))
-    listed = "; ".join(f"noise {x:g}: {value[0]:.1%}" for x, value in zip(levels, values, strict=True))
+    listed = "; ".join(
+        f"noise {x:g}: {wording.percent(value[0])}" for x, value in zip(levels, values, strict=True)
+    )
     alt = f"The boundary of the {name} at each noise level, and its test accuracy. {listed}."
     return figures.with_alt(figure, alt)

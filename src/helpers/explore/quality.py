@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from helpers import wording
 from helpers.errors import OsemnError
 
 COMMON = 0.05  # proportion of the images; what more of them have is how the data set is, so only outliers are listed
@@ -111,8 +112,11 @@ def check(index: pd.DataFrame) -> Quality:
         parts.append(_rows(index, issue.name, values, scores, issue.limit, issue.reason)[beyond])
     for name in ("format", "mode"):
         proportion = index[name].map(index[name].value_counts(normalize=True))
-        reason = f"{name} {{}}, which {{:.1%}} of the images have"
-        rows = _rows(index, f"odd {name}", proportion, 1 - proportion, COMMON, reason, index[name])
+        percentages = proportion.map(wording.percent)
+        reason = f"{name} {{}}, which {{}} of the images have"
+        rows = _rows(
+            index, f"odd {name}", proportion, 1 - proportion, COMMON, reason, index[name], percentages
+        )
         parts.append(rows[proportion <= COMMON])
     table = pd.concat([part.sort_values("score", ascending=False, kind="stable") for part in parts])
     return Quality(table.reset_index(drop=True), common, len(index))

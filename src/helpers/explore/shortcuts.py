@@ -10,7 +10,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
-from helpers import scoring
+from helpers import scoring, wording
 
 FILE, PIXELS = "the file", "the pixels"
 # What may give the class away, by the columns of the index. What describes the file is never a property of the subject; what
@@ -226,5 +226,5 @@ def _example(rows: pd.DataFrame, column: str, name: str) -> str:
     common, other = words[mine].mode()[0], words[~mine].mode()[0]
     parts = [(words[mine] == common).mean(), (words[~mine] == common).mean()]
     shown = f"{label} {common}" if common != "none" else f"no {label}"
-    text = f"{parts[0]:.0%} of {name} and {parts[1]:.0%} of the other classes have {shown}"
+    text = f"{wording.percent(parts[0], 0)} of {name} and {wording.percent(parts[1], 0)} of the other classes have {shown}"
     return text if common == other else f"{text}, most of the others {label} {other}"

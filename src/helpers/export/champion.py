@@ -1,4 +1,8 @@
-"""Choose the champion: the fastest candidate that is not significantly worse than the best on validation images."""
+"""Choose the champion: the fastest candidate that is shown to lose less than a margin against the best on validation images.
+
+That a difference is not significant does not show that it is small: with few images nothing is significant. So a faster candidate
+must be shown to be good enough; where the images cannot show that, the best one is chosen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +13,10 @@ import pandas as pd
 
 from helpers import scoring, wording
 from helpers.errors import OsemnError, UsageError, nearest
+from helpers.series import metrics
 from helpers.series.conclusions import Conclusion
+
+MARGIN = 0.01  # one point: less than what usually lies between two seeds of one network
 
 
 @dataclass(frozen=True)
@@ -31,22 +38,23 @@ class Option:
 
 @dataclass(frozen=True)
 class Row:
-    """An option with its accuracy and its comparison with the most accurate one.
+    """An option with its scores and its comparison with the best one.
 
     Attributes:
         option: the candidate.
         score: accuracy with interval and macro-F1, on validation.
-        against_best: the best minus this one, image by image; None for the best itself.
+        value: the metric by which candidates are compared, on validation.
+        against_best: the best minus this one in accuracy, image by image; None for the best itself.
+        loss: the best minus this one in the metric; None for the best itself.
+        eligible: whether it is the best, or is shown to lose less than the margin.
     """
 
     option: Option
     score: scoring.Score
+    value: float
     against_best: scoring.Comparison | None
-
-    @property
-    def eligible(self) -> bool:
-        """Whether it is not significantly worse than the best."""
-        return self.against_best is None or not self.against_best.significant
+    loss: metrics.Difference | None
+    eligible: bool
 
 
 @dataclass(frozen=True)
@@ -55,13 +63,17 @@ class Choice:
 
     Attributes:
         rows: all candidates, fastest first.
-        best: the name of the most accurate one.
+        best: the name of the best one by the metric.
+        metric: by which they are compared.
+        margin: what the champion may lose against the best.
         by_rule: the name of the one that the rule chooses.
         champion: the name of the one that is exported.
     """
 
     rows: tuple[Row, ...]
     best: str
+    metric: metrics.Metric
+    margin: float
     by_rule: str
     champion: str
 
@@ -88,8 +100,10 @@ class Choice:
                 "validation accuracy": row.score.accuracy,
                 "from": row.score.accuracy_ci95[0],
                 "to": row.score.accuracy_ci95[1],
-                "against the best": wording.p_value(row.against_best.p_value) if row.against_best else "–",
-                "significantly worse": not row.eligible,
+                f"validation {self.metric.title}": row.value,
+                "loss": row.loss.value if row.loss else 0.0,
+                "loss at most": row.loss.upper95 if row.loss else 0.0,
+                "within the margin": row.eligible,
                 "champion": row.option.name == self.champion,
             }
             for row in self.rows
@@ -111,59 +125,81 @@ class Choice:
         """
         best, chosen = self.row(self.best), self.row(self.by_rule)
         n = f"{best.score.n:,} validation images"
-        lead = f"the most accurate candidate on {n} ({wording.percent(best.score.accuracy)})"
+        lead = f"the best candidate on {n} by {self.metric.title} ({self.metric.words(best.value)})"
+        margin = self.metric.difference_words(self.margin)
         faster = self.rows[: self.rows.index(chosen)]
-        excluded = [f"the {row.option.label} ({_gap(row.against_best)})" for row in faster]
+        excluded = [f"the {row.option.label} ({self._loss(row)})" for row in faster]
         if chosen is best:
             text = f"The rule chooses the {best.option.label}: it is {lead}{'' if excluded else ' and the fastest'}."
         else:
             text = (
-                f"The rule chooses the {chosen.option.label}: it is the fastest candidate that is not significantly worse "
-                f"({_gap(chosen.against_best)}) than the {best.option.label}, {lead}, and takes {chosen.option.latency_ms:.2f} ms "
+                f"The rule chooses the {chosen.option.label}: it is the fastest candidate that is shown to lose less than {margin} "
+                f"({self._loss(chosen)}) against the {best.option.label}, {lead}, and takes {chosen.option.latency_ms:.2f} ms "
                 f"for one image instead of {best.option.latency_ms:.2f} ms."
             )
         if excluded:
-            text += f" Faster, but significantly worse: {wording.listing(excluded)}."
+            text += f" Faster, but not shown to lose less than {margin}: {wording.listing(excluded)}."
         if self.overridden:
             text += f" The parameter champion overrides the rule: {self.champion} is exported."
         numbers = {"accuracy": best.score.accuracy, "against_best": self.against_best()}
+        numbers |= {"metric": self.metric.name, "margin": self.margin}
+        numbers["values"] = {row.option.name: row.value for row in self.rows}
+        numbers["loss_at_most"] = {row.option.name: row.loss.upper95 for row in self.rows if row.loss}
         numbers["latency_ms"] = {row.option.name: row.option.latency_ms for row in self.rows}
-        return Conclusion("champion", text, numbers, f"McNemar's exact test at 5%, {n}")
+        return Conclusion("champion", text, numbers, f"one-sided 95% bound by bootstrap, {n}")
+
+    def _loss(self, row: Row) -> str:
+        """Return what a candidate loses against the best, and at most, in words."""
+        words = self.metric.difference_words
+        return (
+            f"{words(row.loss.value)} on these images, with 95% confidence at most {words(row.loss.upper95)}"
+        )
 
 
-def _gap(comparison: scoring.Comparison) -> str:
-    """Return by how much the best candidate is better: p-value and interval, in words."""
-    low, high = (wording.points(100 * end) for end in comparison.ci95)
-    points = wording.points(100 * comparison.difference)
-    return f"by {points} points, 95% interval {low} to {high}, {wording.p_value(comparison.p_value)}"
-
-
-def choose(options: Sequence[Option], labels: np.ndarray, num_classes: int, override: str = "") -> Choice:
-    """Apply the rule: of the candidates that McNemar's exact test does not find worse than the best, take the fastest.
+def choose(
+    options: Sequence[Option],
+    labels: np.ndarray,
+    num_classes: int,
+    metric: metrics.Metric,
+    *,
+    margin: float = MARGIN,
+    override: str = "",
+) -> Choice:
+    """Apply the rule: of the candidates that lose, with 95% confidence, less than the margin against the best, take the fastest.
 
     Args:
         options: the candidates, all with predictions of the same images.
         labels: `[N] int64`, the true labels of these images.
         num_classes: K.
+        metric: by which they are compared.
+        margin: what the champion may lose, in units of the metric: 0.01 is one point of accuracy.
         override: the candidate to export whatever the rule chooses; empty for the rule.
 
     Raises:
         OsemnError: there are no candidates.
         UsageError: the override is not one of them.
 
+    Source: the one-sided bound of a test of non-inferiority, as in S. Wellek (2010), "Testing statistical hypotheses of equivalence
+    and noninferiority".
+
     Example:
-        `choice = champion.choose(options, validation.labels, 10)`
+        `choice = champion.choose(options, validation.labels, 10, Metric("accuracy"))`
     """
     if not options:
         raise OsemnError("There is no candidate to choose from.", "run the notebooks 04 to 09 first")
     names = [option.name for option in options]
     if override and override not in names:
         raise UsageError(f"There is no candidate '{override}'.", nearest(override, names))
-    scores = {option.name: scoring.score(labels, option.predicted, num_classes) for option in options}
-    best = max(options, key=lambda option: (scores[option.name].accuracy, -option.latency_ms))
+    values = {option.name: metric(labels, option.predicted, num_classes) for option in options}
+    best = max(options, key=lambda option: (values[option.name], -option.latency_ms))
     rows = []
     for option in sorted(options, key=lambda option: option.latency_ms):
-        comparison = None if option is best else scoring.compare(labels, best.predicted, option.predicted)
-        rows.append(Row(option, scores[option.name], comparison))
+        score = scoring.score(labels, option.predicted, num_classes)
+        if option is best:
+            rows.append(Row(option, score, values[option.name], None, None, True))
+            continue
+        paired = scoring.compare(labels, best.predicted, option.predicted)
+        loss = metrics.compare(metric, labels, best.predicted, option.predicted, num_classes)
+        rows.append(Row(option, score, values[option.name], paired, loss, loss.upper95 < margin))
     by_rule = next(row.option.name for row in rows if row.eligible)
-    return Choice(tuple(rows), best.name, by_rule, override or by_rule)
+    return Choice(tuple(rows), best.name, metric, margin, by_rule, override or by_rule)

@@ -11,7 +11,7 @@ from helpers.export.champion import Choice
 
 
 def accuracy_and_latency(choice: Choice) -> Figure:
-    """Return validation accuracy against the time for one image; candidates significantly worse than the best are hollow.
+    """Return validation accuracy against the time for one image; candidates not within the margin are hollow.
 
     Example:
         `run.show(plots.accuracy_and_latency(choice), "accuracy_and_latency")`

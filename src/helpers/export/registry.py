@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import OsemnError, UsageError
 from helpers.export import versions
 from helpers.export.version_store import HOW_TO_EXPORT, NAME, VersionStore, report_write_errors, write_whole
@@ -165,7 +165,9 @@ class Registry(VersionStore):
         except (KeyError, IndexError, TypeError, ValueError):
             return True, f"the manifest of {served.name}, which was served, cannot be read"
         mine = version.manifest["metrics"]["test"]
-        compared = f"{accuracy:.1%} against {mine['accuracy']:.1%} of the test images"
+        compared = (
+            f"{wording.percent(accuracy)} against {wording.percent(mine['accuracy'])} of the test images"
+        )
         if version.manifest["hashes"]["test"] != their_images:
             return True, f"{served.name} was tested on other images"
         paired = [versions.correct_predictions(one.manifest) for one in (served, version)]

@@ -107,10 +107,10 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     verb = "collapses" if most.collapsed else "does not collapse"
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
     largest = list(within.items())[:_MOST_GROUPS]
-    parts = [f"{count / mistakes:.0%} stay within {{{_first(name)}}}" for name, count in largest]
+    parts = [f"{percent(count / mistakes, 0)} stay within {{{_first(name)}}}" for name, count in largest]
     if len(within) > len(parts):
         rest = sum(within.values()) - sum(count for _, count in largest)
-        parts.append(f"{rest / mistakes:.0%} within {len(within) - len(parts)} more groups")
+        parts.append(f"{percent(rest / mistakes, 0)} within {len(within) - len(parts)} more groups")
     text = (
         f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
         f"({worst.count:,} times)"
@@ -312,7 +312,7 @@ def recommendations(
     kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
     texts = [
         f"To improve the {label}, collect more images of {first.true} and {first.predicted}, or check their labels: {both:,} of "
-        f"{mistakes:,} mistakes ({both / mistakes:.0%}) {kind}."
+        f"{mistakes:,} mistakes ({percent(both / mistakes, 0)}) {kind}."
     ]
     worst = _worst(parts)
     other = next((item for item in confused[1:] if item is not back), None)

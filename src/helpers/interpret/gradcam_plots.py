@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.interpret import gradcam_conclusions as conclusions
 from helpers.interpret.gradcam_checks import Randomised
 from helpers.interpret.gradcam_evidence import Energy, Explained, Perturbation, Unmeasured
@@ -42,7 +42,7 @@ def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -
         figures.draw_image(mine[0], images[number])
         mine[0].set_title(names[labels[row]], fontsize=8.5)
         for kind, label in enumerate((predicted[row], labels[row])[: len(maps)]):
-            title = f"{'for' if kind else '→'} {names[label]} {explained.probabilities[row, label]:.0%}"
+            title = f"{'for' if kind else '→'} {names[label]} {wording.percent(explained.probabilities[row, label], 0)}"
             _draw_map(mine[1 + 2 * kind : 3 + 2 * kind], images[number], maps[kind][number], title)
     kind = "correctly classified" if explained.correct[rows].all() else "misclassified"
     which = "the predicted and the true class" if true_class else "the predicted class"

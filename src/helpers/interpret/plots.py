@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.interpret import conclusions
 from helpers.interpret.calibration import BINS, Reliability
 from helpers.interpret.confusion import Scores
@@ -35,7 +35,9 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     block, written = np.ix_(shown, shown), len(names) <= MOST_NAMED
     side = 3.2 + (0.62 if written else 0.36) * len(names)
     cells = zip(counts[block].ravel().tolist(), fractions[block].ravel().tolist(), strict=True)
-    texts = np.array([f"{count:,}\n{fraction:.0%}" if count else "" for count, fraction in cells])
+    texts = np.array(
+        [f"{count:,}\n{wording.percent(fraction, 0)}" if count else "" for count, fraction in cells]
+    )
     figure, axes = figures.subplots(width=side + 1.0, height=side)
     sns.heatmap(
         fractions[block],
@@ -203,7 +205,7 @@ def mistakes(part: data.Dataset, rows: np.ndarray, probabilities: np.ndarray, or
     """
     names = [figures.label(name, _SHORT) for name in part.class_names]
     titles = [
-        f"#{row}: {names[part.labels[row]]}\n→ {names[probabilities[row].argmax()]} {probabilities[row].max():.0%}"
+        f"#{row}: {names[part.labels[row]]}\n→ {names[probabilities[row].argmax()]} {wording.percent(probabilities[row].max(), 0)}"
         for row in rows.tolist()
     ]
     nothing = "No image is misclassified."
@@ -220,7 +222,7 @@ def copies_in_training(
     Args:
         test: the test part.
         train: the complete training part.
-        shared: from `splits.shared_with_training`.
+        shared: from `splits.shared_with_training`, at least one row.
         most: pairs to draw at most.
 
     Example:
@@ -237,11 +239,10 @@ def copies_in_training(
         f"test: {figures.label(one, 24)}\ntraining: {figures.label(other, 20)}"
         for one, other in zip(*names, strict=True)
     ]
-    nothing = "No test image has a copy or group member in the training part."
     both = np.concatenate([left, gap, right], axis=2)
-    figure = figures.image_grid(both, titles, columns=4, cell=1.75, nothing=nothing)
+    figure = figures.image_grid(both, titles, columns=4, cell=1.75)
     alt = f"{len(drawn)} of {len(shared)} test images, each beside its copy or group member in the training part."
-    return figures.with_alt(figure, alt) if len(drawn) else figure
+    return figures.with_alt(figure, alt)
 
 
 def possible_label_errors(train: data.Dataset, test: data.Dataset, errors: pd.DataFrame, most: int) -> Figure:

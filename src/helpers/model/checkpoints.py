@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from helpers import paths
+from helpers.model.weight_averaging import averages
 from helpers.series import manifests
 
 _STATE, _TRAINING, _BEST = "state.json", "training.weights.h5", "best.weights.h5"
@@ -32,7 +33,7 @@ class EpochCheckpoints(keras.callbacks.Callback):
     Args:
         folder: where to save, such as a run's `scratch()`.
         settings: everything that the training depends on, as plain JSON; a state with other settings is not used.
-        patience: epochs without a better `val_accuracy` before the training stops.
+        patience: epochs without a better `val_metric` before the training stops.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], patience: int) -> None:
@@ -49,6 +50,11 @@ class EpochCheckpoints(keras.callbacks.Callback):
     def epochs_done(self) -> int:
         """The number of completed epochs."""
         return len(self.history.get("loss", ()))
+
+    @property
+    def saved_epochs(self) -> int:
+        """The number of epochs whose state is saved: all completed ones but a diverged one."""
+        return 0 if self._current is None else int(self._current.name.removeprefix("epoch-"))
 
     def restore(self, model: keras.Model) -> int:
         """Restore the newest complete state with these settings, if there is one, into a compiled and built model.
@@ -87,9 +93,10 @@ class EpochCheckpoints(keras.callbacks.Callback):
         """Save the state, and stop the training once the patience is spent."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        if not math.isfinite(self.history["loss"][-1]):
+        if not all(math.isfinite(self.history[name][-1]) for name in ("loss", "val_loss")):
+            self.model.stop_training = True
             return  # nobody should resume from a diverged state
-        value = self.history["val_accuracy"][-1]
+        value = self.history["val_metric"][-1]
         is_best = value > self.best
         if is_best:
             self.best, self.best_epoch = value, epoch
@@ -105,8 +112,11 @@ class EpochCheckpoints(keras.callbacks.Callback):
             shutil.rmtree(leftover, ignore_errors=True)
         partial.mkdir(parents=True)
         self.model.save_weights(partial / _TRAINING)
-        earlier = partial / _TRAINING if is_best or self._current is None else self._current / _BEST
-        shutil.copyfile(earlier, partial / _BEST)
+        if is_best or self._current is None:
+            with averages(self.model):
+                self.model.save_weights(partial / _BEST)
+        else:
+            shutil.copyfile(self._current / _BEST, partial / _BEST)
         state = {name: manifests.sha256(partial / name) for name in (_TRAINING, _BEST)} | {
             "fingerprint": self.fingerprint,
             "generators": [variable.numpy().tolist() for variable in _generators(self.model)],

@@ -9,8 +9,9 @@ from helpers import wording
 from helpers.model import training
 from helpers.model.baselines import Result
 from helpers.model.fine_tuning import FROZEN, FineTuned
+from helpers.model.head_choice import Choice
+from helpers.model.head_results import HeadResult
 from helpers.model.out_of_fold import OutOfFold
-from helpers.model.transfer import HeadResult
 from helpers.scoring import Comparison, Score, compare
 from helpers.series.conclusions import Conclusion
 
@@ -84,7 +85,7 @@ def frozen_features(row: Result, result: HeadResult) -> Conclusion:
         `run.conclude(conclusions.frozen_features(row, result))`
     """
     text = (
-        f"A head with {result.top.count_params():,} parameters on the frozen features of {result.title} classifies "
+        f"A head ({result.head.title}) with {result.top.count_params():,} parameters on the frozen features of {result.title} classifies "
         f"{_score(row.score)}. Extracting the features of {row.samples:,} training images took "
         f"{wording.duration(result.extraction_seconds)}{_when(result)}, training the head "
         f"{wording.duration(result.fit.seconds)}."
@@ -92,6 +93,27 @@ def frozen_features(row: Result, result: HeadResult) -> Conclusion:
     numbers = {**row.as_metrics(), "head_parameters": result.top.count_params()}
     test = f"Wilson's interval, {row.score.n:,} validation images"
     return Conclusion("frozen_features", text, numbers, test)
+
+
+def heads(choice: Choice) -> Conclusion:
+    """Conclude which head is best by cross-validation on the training images.
+
+    Example:
+        `run.conclude(conclusions.heads(choice))`
+    """
+    if not choice.compared:
+        text = f"The head is {choice.head.title}. Heads were not compared, because {choice.reason}."
+        return Conclusion("heads", text, {"head": vars(choice.head)})
+    rows = choice.best_of_each()
+    scores = [f"{row.head.title} {row.score:.3f} ± {row.spread:.3f}" for row in rows]
+    text = (
+        f"By {choice.metric.title}, cross-validated on the {choice.images:,} training images, the best head is "
+        f"{choice.head.title}: {wording.listing(scores)} (± the standard deviation between folds)."
+    )
+    if choice.head.class_weights != "none":
+        text += " It is fitted with class weights, so its probabilities are higher for rare classes than these are frequent."
+    numbers = {"head": vars(choice.head), "compared": [{**vars(row), "head": vars(row.head)} for row in rows]}
+    return Conclusion("heads", text, numbers, f"stratified group cross-validation, {choice.images:,} images")
 
 
 def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:

@@ -11,46 +11,22 @@ import tensorflow as tf
 from keras import Model
 from keras.optimizers.schedules import LearningRateSchedule
 
-from helpers import scoring
-from helpers.errors import UsageError
-from helpers.model import optimizers, training
+from helpers import paths, scoring, wording
+from helpers.errors import DivergedError, UsageError
+from helpers.model import class_balance, epoch_plan, optimizers, training
 from helpers.model.backbones import blocks, networks
 from helpers.model.backbones.blocks import Block
 from helpers.model.checkpoints import EpochCheckpoints
-from helpers.model.training_records import RecordingTrainer, ReplayedLogs, Windows
+from helpers.model.training_records import RecordingTrainer, ReplayedLogs, Scores, StepProgress, Windows
+from helpers.model.tuning_batches import FineTuningSettings, batches
 from helpers.obtain.data import Dataset, array_sha256
 from helpers.scrub.augment import AugmentationPolicy
 from helpers.series import manifests
+from helpers.series.metrics import Metric
 
 HEAD = "classifier"
 FROZEN = "frozen"
-
-
-@dataclass(frozen=True)
-class FineTuningSettings:
-    """The settings of a fine-tuning.
-
-    Attributes:
-        epochs: maximum number of passes over the training images.
-        batch_size: images in a step.
-        learning_rate: peak of the schedule: linear warm-up, then a cosine to zero.
-        warmup_fraction: fraction of the steps in which the rate rises.
-        rate_decay: factor on the learning rate from one block to the block below; 1 for the same rate everywhere.
-        label_smoothing: fraction of the target that is spread over all classes.
-        weight_decay: of AdamW, on kernels.
-        patience: epochs without a better validation accuracy before training stops.
-        seed: of order and augmentation.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_fraction: float = 0.1
-    rate_decay: float = 1.0
-    label_smoothing: float = 0.1
-    weight_decay: float = 0.05
-    patience: int = 3
-    seed: int = 0
+ACCURACY = Metric("accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +35,8 @@ class FineTuned:
 
     Attributes:
         fit: history and seconds, including the epochs before a kill.
-        best_epoch: the epoch with the best validation accuracy, from 0.
-        stopped_early: whether the training ended because validation accuracy no longer rose.
+        best_epoch: the epoch with the best metric on the validation images, from 0.
+        stopped_early: whether the training ended because that metric no longer rose.
         resumed_after: number of epochs that a killed training had completed; 0 for none.
         curves: `{"passes": [windows], "loss": …, "accuracy": …}`: training loss and accuracy averaged over windows of
             steps, by passes over the training images.
@@ -68,6 +44,7 @@ class FineTuned:
             same windows, from the image to the head.
         rate_steps: `[M]`, the steps of `learning_rates`.
         learning_rates: `[M]`, the head's learning rate at these steps.
+        plan: the number of epochs that fits into the budget in minutes; None without a budget.
     """
 
     fit: training.Fit
@@ -78,6 +55,7 @@ class FineTuned:
     gradient_norms: dict[str, Any]
     rate_steps: np.ndarray
     learning_rates: np.ndarray
+    plan: epoch_plan.Plan | None = None
 
     def learning_curves(self, accuracy_before: float) -> dict[str, Sequence[float]]:
         """Return the curves for `plots.learning_curves`: training by window, validation before and after each epoch.
@@ -103,57 +81,81 @@ def fine_tune(
     unfrozen: int | None,
     train_depthwise: bool = True,
     policy: AugmentationPolicy | None = None,
+    metric: Metric = ACCURACY,
     folder: Path,
     logs: Path | None = None,
     progress: Callable[..., None] = lambda done, total, note="": None,
 ) -> FineTuned:
     """Fine-tune a model in place; it ends with the weights of its best epoch.
 
-    After a kill, a call with the same model, data and settings resumes after the last completed epoch and ends with the
-    same weights as an undisturbed training.
+    After a kill, the same call resumes after the last completed epoch and ends with the weights of an undisturbed training.
 
     Args:
         model: from raw pixels to probabilities, as saved by 05_transfer_learning.
-        train: the training part.
+        train: the training part; its weights are used.
         validation: the validation part.
         settings: of the training.
         unfrozen: number of blocks to train, counted from the top; None for all.
         train_depthwise: as for `blocks.unfreeze`.
         policy: how to augment; None for no augmentation.
+        metric: of the validation images; by it the best epoch is chosen.
         folder: for checkpoints; it must survive a kill.
         logs: for TensorBoard; None for none.
         progress: called with the number of steps done and the number of all steps.
 
     Raises:
         UsageError: the model has fewer blocks than `unfrozen`, or does not fit the data.
-        OsemnError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite; the model has the last good weights.
     """
     _check_fit(model, train)
     parts = blocks.unfreeze(model, unfrozen, train_depthwise)
-    fingerprint = _fingerprint(model, (train, validation), settings, policy)
+    fingerprint = _fingerprint(model, (train, validation), settings, policy, metric)
     checkpoints = EpochCheckpoints(folder, fingerprint, settings.patience)
-    steps = -(-len(train) // settings.batch_size)
-    schedule = training.one_cycle(settings.learning_rate, settings.epochs * steps, settings.warmup_fraction)
-    trainer = _compiled(model, parts, settings, schedule)
+    rows, steps = batches(train, settings, policy)
+    schedule = epoch_plan.OneCycle(settings.learning_rate, settings.epochs * steps, settings.warmup_fraction)
+    trainer = _compiled(model, parts, settings, schedule, train.class_counts())
     first = checkpoints.restore(trainer)
-    if first < settings.epochs and not checkpoints.stopped_early:
-        rows, _ = training.batches(
-            train, settings.batch_size, seed=settings.seed, policy=policy, first_epoch=first
-        )
-        watching = [Windows(checkpoints, steps), training.StepProgress(steps, settings.epochs, progress)]
+    if settings.minutes and "plan" not in checkpoints.extra:
+        plan = epoch_plan.plan(trainer, rows, steps, settings, len(validation) / len(train))
+        checkpoints.extra["plan"] = asdict(plan)
+    epochs = checkpoints.extra.get("plan", asdict(settings))["epochs"]
+    schedule.set_steps(epochs * steps)
+    if first < epochs and not checkpoints.stopped_early:
+        scores = Scores(training.ValidationScorer(model, validation, settings.label_smoothing), metric)
+        watching = [scores, Windows(checkpoints, steps), StepProgress(steps, epochs, progress)]
         watching += [] if logs is None else [ReplayedLogs(checkpoints, log_dir=str(logs), write_graph=False)]
-        training.fit_compiled(
-            trainer,
-            rows.map(training.one_hot(train.num_classes)),
-            steps_per_epoch=steps,
-            validation_data=training.validation_batches(validation),
-            initial_epoch=first,
-            epochs=settings.epochs,
-            shuffle=False,
-            callbacks=[*watching, checkpoints],
-        )
+        rows, _ = batches(train, settings, policy, first)
+        options = {"steps_per_epoch": steps, "initial_epoch": first, "epochs": epochs, "shuffle": False}
+        _fit(trainer, rows, [*watching, checkpoints], schedule, **options)
     checkpoints.load_best(trainer)
     return _result(checkpoints, first, parts, schedule, steps)
+
+
+def _fit(
+    trainer: RecordingTrainer,
+    rows: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+    schedule: LearningRateSchedule,
+    **options: Any,
+) -> None:
+    """Train; if the loss diverges, give the model its last good weights and say which rate to try."""
+    before = trainer.network.get_weights()
+    try:
+        training.fit_compiled(trainer, rows, callbacks=callbacks, **options)
+    except DivergedError:
+        *_, checkpoints = callbacks
+        kept, epochs = "The model of 05_transfer_learning is unchanged.", checkpoints.saved_epochs
+        if epochs:
+            kept = f"The best weights of {wording.count(epochs, 'epoch')} are stored in {paths.shown(checkpoints.folder)}."
+            checkpoints.load_best(trainer)
+        else:
+            trainer.network.set_weights(before)
+        steps = np.linspace(0, int(trainer.optimizer.iterations), 100)
+        reached = max(float(schedule(step)) for step in steps)
+        raise DivergedError(
+            f"The fine-tuning diverged in epoch {epochs + 1}: its loss is not finite. {kept}",
+            f"set a smaller learning_rate, such as {reached / 4:.1g}, a quarter of the highest rate so far",
+        ) from None
 
 
 def _result(
@@ -171,6 +173,7 @@ def _result(
     # TensorFlow sorts the blocks by name
     names = (*(block.name for block in parts), HEAD)
     in_order = {name: by_block[name] for name in names if name in by_block}
+    plan = checkpoints.extra.get("plan")
     return FineTuned(
         fit,
         checkpoints.best_epoch,
@@ -180,6 +183,7 @@ def _result(
         {**norms, "blocks": in_order},
         sampled,
         np.array([float(schedule(step)) for step in sampled]),
+        plan and epoch_plan.Plan(**plan),
     )
 
 
@@ -235,7 +239,11 @@ def _check_fit(model: Model, train: Dataset) -> None:
 
 
 def _fingerprint(
-    model: Model, given: Sequence[Dataset], settings: FineTuningSettings, policy: AugmentationPolicy | None
+    model: Model,
+    given: Sequence[Dataset],
+    settings: FineTuningSettings,
+    policy: AugmentationPolicy | None,
+    metric: Metric,
 ) -> dict[str, Any]:
     """Return everything that the training depends on, as plain JSON."""
     return {
@@ -243,6 +251,8 @@ def _fingerprint(
         "trained": [variable.path for variable in model.trainable_variables],
         "weights": networks.weights_sha256(model),
         "data": [array_sha256(part.images, part.labels) for part in given],
+        "image_weights": None if given[0].weights is None else array_sha256(given[0].weights),
+        "metric": metric.facts(),
         "policy": None if policy is None else policy.settings(),
         "code": manifests.code_sha256("model.fine_tuning"),
         "versions": [keras.__version__, tf.__version__],
@@ -250,7 +260,11 @@ def _fingerprint(
 
 
 def _compiled(
-    model: Model, parts: Sequence[Block], settings: FineTuningSettings, schedule: LearningRateSchedule
+    model: Model,
+    parts: Sequence[Block],
+    settings: FineTuningSettings,
+    schedule: LearningRateSchedule,
+    counts: np.ndarray,
 ) -> RecordingTrainer:
     """Return what trains the model, compiled."""
     of_layer = {name: block.name for block in parts for name in block.layers}
@@ -258,12 +272,14 @@ def _compiled(
     trainer = RecordingTrainer(model, block_of)
     rates = blocks.rates(model, parts, settings.rate_decay)
     factors = [rates[variable.path] for variable in trainer.trainable_variables]
-    decay = settings.weight_decay
-    optimizer = optimizers.DiscriminativeAdamW(schedule, weight_decay=decay, factors=factors)
+    averaged = {"use_ema": settings.average_decay > 0, "ema_momentum": settings.average_decay}
+    optimizer = optimizers.DiscriminativeAdamW(
+        schedule, weight_decay=settings.weight_decay, factors=factors, **averaged
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     trainer.compile(
         optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
+        class_balance.loss(settings.class_weights, counts, settings.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     training.build_optimizer(trainer)

@@ -7,6 +7,7 @@ import numpy as np
 
 from helpers.model import out_of_fold, transfer
 from helpers.model.backbones import features
+from helpers.model.head_choice import DENSE, Examples, Head
 from helpers.model.out_of_fold import OutOfFold
 from helpers.obtain import data
 from helpers.scrub.augment import AugmentationPolicy
@@ -22,6 +23,7 @@ def cross_validate(
     parts: Sequence[data.Dataset],
     together: np.ndarray,
     settings: transfer.HeadSettings,
+    head: Head = DENSE,
     *,
     folds: int,
     repeats: int,
@@ -35,7 +37,8 @@ def cross_validate(
         source: the backbone.
         parts: the images; the result has the rows of all parts, one part after the other.
         together: number of each image's group, `[N] int64`.
-        settings: of the heads and their training.
+        settings: of dense heads and their training.
+        head: the kind of head.
         folds: number of folds.
         repeats: number of repeats.
         views: augmented views of the images in training, in addition to the original images.
@@ -57,9 +60,14 @@ def cross_validate(
         )
         for view in (None, *views)
     ]
-    train = transfer.fold_trainer(seen, labels, parts[0].num_classes, settings)
+    weights = None
+    if any(part.weights is not None for part in parts):
+        weights = np.concatenate(
+            [np.ones(len(part)) if part.weights is None else part.weights for part in parts]
+        )
+    examples = Examples(seen, labels, parts[0].num_classes, settings, weights)
     return out_of_fold.cross_validated(
-        train, labels, together, folds=folds, repeats=repeats, seed=settings.seed
+        examples.trainer(head), labels, together, folds=folds, repeats=repeats, seed=settings.seed
     )
 
 
@@ -84,7 +92,8 @@ def with_test(run: Run, parts: Sequence[data.Dataset], together: np.ndarray) -> 
     names = ("head_units", "dropout", "epochs", "batch_size", "learning_rate", "seed")
     settings = transfer.HeadSettings(*(values[name] for name in names))
     shape = parts[0].image_shape
-    source = features.extractor(values["backbone"], shape, values["resolution"], values["interpolation"])
+    of_05 = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
+    source = features.extractor(of_05["backbone"], shape, of_05["resolution"], values["interpolation"])
     policy = json.loads(run.input("03_preprocess", "augmentation.json").read_text(encoding="utf-8"))
     with np.load(run.input(stage, FILE), allow_pickle=False) as saved:
         numbers = range(1, int(saved["views"]) + 1)
@@ -92,4 +101,4 @@ def with_test(run: Run, parts: Sequence[data.Dataset], together: np.ndarray) -> 
         features.View(AugmentationPolicy.from_dict(policy), values["seed"], number) for number in numbers
     ]
     sizes = {name: values[name] for name in ("folds", "repeats")}
-    return cross_validate(source, parts, together, settings, views=views, **sizes)
+    return cross_validate(source, parts, together, settings, Head(**of_05["head"]), views=views, **sizes)

@@ -45,7 +45,7 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
         axis.set_xlabel(title)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes[0, 0].set_ylabel("validation accuracy (95% interval)")
-    note = "\n".join(f"not drawn: {row.label}, {row.accuracy:.1%}" for row in below.itertuples())
+    note = "\n".join(f"not drawn: {row.label}, {wording.percent(row.accuracy)}" for row in below.itertuples())
     corner = {"transform": axes[0, 1].transAxes, "ha": "right", "va": "bottom", "color": "#555555"}
     axes[0, 1].text(0.98, 0.03, note, **corner)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from helpers.errors import UsageError
 from helpers.model import cpu_speed, optimizers, training
+from helpers.model.training_records import StepProgress
 from helpers.model.weight_averaging import AveragedWeights, NormStatistics
 from helpers.obtain import data
 from helpers.scrub import augment
@@ -101,7 +102,7 @@ def train(
     scorer = training.ValidationScorer(model, validation, recipe.label_smoothing)
     statistics = NormStatistics(model, train_part.images, recipe.batch_size)
     averaged = AveragedWeights(recipe.average_decay, statistics, scorer)
-    watching = [training.StepProgress(steps, recipe.epochs, progress)] if progress else []
+    watching = [StepProgress(steps, recipe.epochs, progress)] if progress else []
     with cpu_speed.bfloat16(PRECISIONS[recipe.precision]()):
         fit = training.fit_compiled(
             trainer,

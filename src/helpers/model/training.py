@@ -29,6 +29,8 @@ def batches(
     first_epoch: int = 0,
     erasing_epochs: int | None = None,
     change: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    chances: np.ndarray | None = None,
+    finish: Callable[..., tuple[tf.Tensor, ...]] | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """Return an endless stream of training batches, and the number of batches in an epoch.
 
@@ -44,29 +46,42 @@ def batches(
         erasing_epochs: number of epochs in which the policy's erasing is active; None for all.
         change: an additional transformation of the `float32` images of a batch. It also receives their row numbers in
             the data set and the number of the step; it runs in graph mode.
+        chances: chance of each image to be drawn, `[N] float64`; None for each image once in an epoch.
+        finish: returns the batch from its images, labels, row numbers and step; None for images and labels.
     """
     steps = -(-len(dataset) // batch_size)
     last_erasing_step = None if erasing_epochs is None else erasing_epochs * steps
 
     def order(number: tf.Tensor) -> tf.data.Dataset:
-        shuffled = tf.random.experimental.stateless_shuffle(
-            tf.range(len(dataset)), seed=tf.stack([seed, number])
-        )
+        draw = tf.stack([seed, number])
+        rows = tf.range(len(dataset)) if chances is None else _drawn(chances, draw)
+        shuffled = tf.random.experimental.stateless_shuffle(rows, seed=draw)
         numbers = tf.data.Dataset.range(number * steps, (number + 1) * steps)
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(shuffled).batch(batch_size), numbers)
 
     def prepare(
         images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, ...]:
         if policy is not None:
             draw = tf.stack([tf.constant(seed, tf.int64), step])
             images = _augmented(images, draw, policy, last_erasing_step)
         images = tf.cast(images, tf.float32)
-        return images if change is None else change(images, rows, step), labels
+        images = images if change is None else change(images, rows, step)
+        return (images, labels) if finish is None else finish(images, labels, rows, step)
 
     drawn = tf.data.Dataset.range(first_epoch, 2**31 - 1).flat_map(order)
     drawn = drawn.map(lambda rows, step: (*_read(rows, dataset.images, dataset.labels), rows, step))
     return drawn.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2), steps
+
+
+def _drawn(chances: np.ndarray, draw: tf.Tensor) -> tf.Tensor:
+    """Return as many rows as there are chances, each as often as its chance says, rounded up or down at random.
+
+    Source: systematic sampling; W. G. Madow (1949), "On the theory of systematic sampling, II".
+    """
+    n, ends = len(chances), np.cumsum(chances) / np.sum(chances)
+    places = (tf.range(n, dtype=tf.float64) + tf.random.stateless_uniform([], draw, dtype=tf.float64)) / n
+    return tf.minimum(tf.searchsorted(tf.constant(ends), places), n - 1)
 
 
 def _read(rows: tf.Tensor, *arrays: "np.ndarray | DiskImages") -> list[tf.Tensor]:
@@ -237,7 +252,7 @@ def check_fit(history: dict[str, list[float]], seconds: float) -> Fit:
     Raises:
         DivergedError: the loss became NaN or infinite.
     """
-    if not np.all(np.isfinite(history["loss"])):
+    if not np.all(np.isfinite([*history["loss"], *history.get("val_loss", ())])):
         raise DivergedError("The training diverged: its loss is not finite.", "set a smaller learning_rate")
     return Fit({name: [float(value) for value in values] for name, values in history.items()}, seconds)
 
@@ -292,29 +307,6 @@ class ValidationScorer:
         return {"val_loss": float(loss.mean()), "val_accuracy": float(accuracy)}
 
 
-class StepProgress(keras.callbacks.Callback):
-    """Reports the progress of a training.
-
-    Args:
-        steps: in an epoch.
-        epochs: of the training.
-        progress: called after each step with the number of steps done and the number of all steps.
-    """
-
-    def __init__(self, steps: int, epochs: int, progress: Callable[..., None]) -> None:
-        super().__init__()
-        self.steps, self.total, self.progress = steps, steps * epochs, progress
-        self._before = 0
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        """Note the number of steps before this epoch."""
-        self._before = epoch * self.steps
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        """Report one step."""
-        self.progress(self._before + batch + 1, self.total)
-
-
 _RISEN = 1.02  # times its lowest value: from here on the loss counts as risen
 
 
@@ -330,7 +322,8 @@ def diagnose(history: dict[str, list[float]]) -> str:
     losses, best = history["val_loss"], int(np.argmin(history["val_loss"]))
     epochs = len(losses)
     last_gain = history["val_accuracy"][-1] - history["val_accuracy"][max(epochs - 3, 0)]
-    if epochs == 1:
+    converged = "converged" in history  # a head that is fitted in one go
+    if epochs == 1 and not converged:
         verdict = "too little to tell bias from variance, as there is only one epoch"
     elif losses[-1] > _RISEN * losses[best] and gap > 0.02:
         verdict = f"overfitting, as the validation loss was lowest after epoch {best + 1} and has risen since"
@@ -338,9 +331,12 @@ def diagnose(history: dict[str, list[float]]) -> str:
         verdict = "high variance, as training accuracy is well above validation accuracy"
     elif last_gain > 0.003:
         verdict = "further improvement in the last epochs, so a longer schedule may help"
+    elif converged:
+        verdict = "no overfitting, as training and validation accuracy are close together"
     elif gap < -0.03:
         verdict = "high bias, as with dropout and augmentation the model does not yet fit its training images"
     else:
         verdict = "no overfitting, as both curves are flat and close together"
     points = f"{100 * gap:+z.1f}".replace("-", "−")
-    return f"{verdict} (last epoch: training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"
+    when = "" if converged else "last epoch: "
+    return f"{verdict} ({when}training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"

@@ -1,6 +1,7 @@
-"""Records of a training: loss, accuracy and gradient norms by windows of steps, and TensorBoard logs."""
+"""Records of a training: progress, scores, loss, accuracy and gradient norms by windows of steps, and TensorBoard logs."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -8,6 +9,9 @@ import keras
 import tensorflow as tf
 
 from helpers.model.checkpoints import EpochCheckpoints
+from helpers.model.training import ValidationScorer
+from helpers.model.weight_averaging import averages
+from helpers.series.metrics import Metric
 
 WINDOWS_PER_EPOCH = 20  # enough points for the curve of a single epoch
 _NORM = "gradient_norm/"
@@ -30,12 +34,12 @@ class RecordingTrainer(keras.Model):
         """Return the probabilities of the network."""
         return self.network(images, training=training)
 
-    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def train_step(self, batch: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         """Take one step, and return its metrics with the gradient norm of each block."""
-        images, targets = batch
+        images, targets, *weights = batch
         with tf.GradientTape() as tape:
             predicted = self(images, training=True)
-            loss = self.compute_loss(x=images, y=targets, y_pred=predicted)
+            loss = self.compute_loss(images, targets, predicted, *weights)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         average = next(metric for metric in self.metrics if metric.name == "loss")
@@ -44,6 +48,52 @@ class RecordingTrainer(keras.Model):
         for name, places in self.groups:
             results[_NORM + name] = tf.linalg.global_norm([gradients[place] for place in places])
         return results
+
+
+class Scores(keras.callbacks.Callback):
+    """Scores the validation images after each epoch, with the averaged weights if the optimizer averages them.
+
+    List it before callbacks that use `val_…`.
+
+    Args:
+        scorer: of the network.
+        metric: added to the logs as `val_metric`; by it the best epoch is chosen.
+    """
+
+    def __init__(self, scorer: ValidationScorer, metric: Metric) -> None:
+        super().__init__()
+        self.scorer, self.metric = scorer, metric
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Add the validation's loss, accuracy and metric to the epoch's logs."""
+        with averages(self.model):
+            scores = self.scorer()
+        part = self.scorer.validation
+        predicted = self.scorer.probabilities.argmax(axis=1)
+        logs |= {**scores, "val_metric": self.metric(part.labels, predicted, part.num_classes)}
+
+
+class StepProgress(keras.callbacks.Callback):
+    """Reports the progress of a training.
+
+    Args:
+        steps: in an epoch.
+        epochs: of the training.
+        progress: called after each step with the number of steps done and the number of all steps.
+    """
+
+    def __init__(self, steps: int, epochs: int, progress: Callable[..., None]) -> None:
+        super().__init__()
+        self.steps, self.total, self.progress = steps, steps * epochs, progress
+        self._before = 0
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Note the number of steps before this epoch."""
+        self._before = epoch * self.steps
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        """Report one step."""
+        self.progress(self._before + batch + 1, self.total)
 
 
 class Windows(keras.callbacks.Callback):

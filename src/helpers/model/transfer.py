@@ -1,20 +1,17 @@
 """Transfer learning: a small head on the features of a frozen backbone, and both as one model."""
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import Model, layers
 
-from helpers import scoring
 from helpers.errors import OsemnError, UsageError
 from helpers.model import out_of_fold, training
 from helpers.model.backbones import features
 from helpers.model.weight_averaging import NormStatistics
-from helpers.obtain import data
-from helpers.series import backbone_names
 
 
 def head(num_features: int, num_classes: int, units: int = 256, dropout: float = 0.3, seed: int = 0) -> Model:
@@ -32,11 +29,7 @@ def head(num_features: int, num_classes: int, units: int = 256, dropout: float =
     Raises:
         UsageError: there are fewer than two classes.
     """
-    if num_classes < 2:
-        raise UsageError(
-            f"A classifier needs two classes; the data have {num_classes} class.",
-            "give the data set a folder of images for each of two or more classes",
-        )
+    require_classes(num_classes)
     inputs = keras.Input((num_features,), name="features")
     # its running statistics stay those that `fit_head` sets: its inputs do not depend on the weights that are trained
     x = layers.BatchNormalization(momentum=1.0, name="classifier_norm")(inputs)
@@ -47,25 +40,34 @@ def head(num_features: int, num_classes: int, units: int = 256, dropout: float =
     return Model(inputs, outputs, name="head")
 
 
+def require_classes(num_classes: int) -> None:
+    """Raise a UsageError if there are fewer than two classes."""
+    if num_classes < 2:
+        raise UsageError(
+            f"A classifier needs two classes; the data have {num_classes} class.",
+            "give the data set a folder of images for each of two or more classes",
+        )
+
+
 def _dense(units: int, activation: str, name: str, seed: int) -> layers.Dense:
     start = keras.initializers.GlorotUniform(seed)
     return layers.Dense(units, activation=activation, kernel_initializer=start, name=name)
 
 
 def join(base: Model, top: Model, name: str) -> Model:
-    """Join backbone, global average pooling and head into one model from raw pixels to probabilities.
+    """Join backbone, pooling and head into one model from raw pixels to probabilities.
 
     It shares its layers, and so its weights, with the two models.
 
     Args:
         base: from `networks.load`, `float32 [N, H, W, C]` 0–255 → `float32 [N, h, w, F]`.
-        top: from `head`, `float32 [N, F]` → `float32 [N, K]`.
+        top: a head, `float32 [N, F]` → `float32 [N, K]`.
         name: of the model.
 
     Example:
         `model = transfer.join(source.base, result.top, "transfer")`
     """
-    x = layers.GlobalAveragePooling2D(name=features.POOL)(base.output)
+    x = features.pooled(base).output
     for layer in top.layers[1:]:
         x = layer(x)
     return Model(base.input, x, name=name)
@@ -73,11 +75,15 @@ def join(base: Model, top: Model, name: str) -> Model:
 
 def describe_head(top: Model) -> list[tuple[str, str]]:
     """Return title and detail of each layer of the classifier, pooling included, for `transfer_plots.architecture`."""
-    dense, classes = (layer.units for layer in top.layers if isinstance(layer, layers.Dense))
-    dropout = ("dropout", f"{top.get_layer('classifier_dropout_1').rate:g}")
-    pooling = ("global average pooling", f"{top.input.shape[-1]:,} features")
-    hidden, softmax = ("dense, ReLU", f"{dense:,} units"), ("softmax", f"{classes} classes")
-    return [pooling, ("batch normalisation", ""), dropout, hidden, dropout, softmax]
+    rows = [("global average pooling", f"{top.input.shape[-1]:,} features")]
+    for layer in top.layers[1:-1]:
+        if isinstance(layer, layers.Dense):
+            rows.append(("dense, ReLU", f"{layer.units:,} units"))
+        elif isinstance(layer, layers.Dropout):
+            rows.append(("dropout", f"{layer.rate:g}"))
+        else:
+            rows.append(("batch normalisation", ""))
+    return [*rows, ("softmax", f"{top.layers[-1].units} classes")]
 
 
 class FeatureBatches(keras.utils.PyDataset):
@@ -88,25 +94,35 @@ class FeatureBatches(keras.utils.PyDataset):
         labels: `[N] int64`.
         batch_size: rows in a batch; the last of an epoch may be smaller.
         seed: of order and views, which change from epoch to epoch.
+        weights: how much each image counts, `[N] float64`; None if all count the same.
     """
 
-    def __init__(self, views: Sequence[np.ndarray], labels: np.ndarray, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        views: Sequence[np.ndarray],
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        weights: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         self.views, self.labels, self.batch_size = views, labels, batch_size
+        self.weights = None if weights is None else weights / weights.mean()
         self._generator = np.random.default_rng(seed)
         self.on_epoch_end()
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         drawn = self._views_drawn[rows]
         chosen = np.empty((len(rows), self.views[0].shape[1]), np.float32)
         for number, view in enumerate(self.views):
             places = np.flatnonzero(drawn == number)
             chosen[places] = view[rows[places]]
-        return chosen, self.labels[rows]
+        weights = () if self.weights is None else (self.weights[rows],)
+        return chosen, self.labels[rows], *weights
 
     def on_epoch_end(self) -> None:
         """Draw the order and the views of the next epoch."""
@@ -141,6 +157,7 @@ def fit_head(
     labels: np.ndarray,
     held_out: tuple[np.ndarray, np.ndarray],
     settings: HeadSettings,
+    weights: np.ndarray | None = None,
 ) -> training.Fit:
     """Train a head on cached features in place, with Adam on the one-cycle schedule.
 
@@ -150,6 +167,7 @@ def fit_head(
         labels: of the training images, `[N] int64`.
         held_out: features and labels of the validation images.
         settings: of the training.
+        weights: how much each training image counts, `[N] float64`; None if all count the same.
 
     Raises:
         OsemnError: the numbers of features and labels differ, or the loss became NaN or infinite.
@@ -158,7 +176,7 @@ def fit_head(
         if len(rows) != len(wanted):
             raise OsemnError(f"{len(rows)} rows of features for {len(wanted)} labels.", "extract them again")
     NormStatistics(top, views[0], settings.batch_size, len(labels)).recompute()
-    rows = FeatureBatches(views, labels, settings.batch_size, settings.seed)
+    rows = FeatureBatches(views, labels, settings.batch_size, settings.seed, weights)
     _compile(top, len(rows), settings)
     held = {"validation_data": held_out, "validation_batch_size": 1_024}
     # FeatureBatches shuffles; Keras would shuffle again, by the global generator
@@ -172,7 +190,11 @@ def _compile(top: Model, steps: int, settings: HeadSettings) -> None:
 
 
 def fold_trainer(
-    views: Sequence[np.ndarray], labels: np.ndarray, num_classes: int, settings: HeadSettings
+    views: Sequence[np.ndarray],
+    labels: np.ndarray,
+    num_classes: int,
+    settings: HeadSettings,
+    weights: np.ndarray | None = None,
 ) -> out_of_fold.FitPredict:
     """Return a function that trains a head on some images, as `fit_head` does, and predicts others by their first view.
 
@@ -184,6 +206,7 @@ def fold_trainer(
         labels: `[N] int64`.
         num_classes: number of classes.
         settings: of the training.
+        weights: as for `fit_head`.
 
     Example:
         `fit_predict = transfer.fold_trainer([values], train.labels, train.num_classes, settings)`
@@ -198,7 +221,8 @@ def fold_trainer(
 
     def fit_predict(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         seen = [view[train] for view in views]
-        rows = FeatureBatches(seen, labels[train], settings.batch_size, settings.seed)
+        some = None if weights is None else weights[train]
+        rows = FeatureBatches(seen, labels[train], settings.batch_size, settings.seed, some)
         top, first = compiled(len(rows))
         for variable, value in zip((*top.variables, *top.optimizer.variables), first, strict=True):
             variable.assign(value)
@@ -207,102 +231,6 @@ def fold_trainer(
         return head_probabilities(top, views[0][test])
 
     return fit_predict
-
-
-@dataclass(frozen=True, eq=False)
-class HeadResult:
-    """A head trained on the features of one backbone at one resolution.
-
-    Attributes:
-        source: the backbone.
-        train: features of the training images.
-        held_out: features of the validation images.
-        extraction_seconds: time to extract the training features, including those of augmented views.
-        top: the trained head.
-        fit: its training.
-        predicted: predicted labels of the validation images, `[N] int64`.
-        score: of these predictions.
-    """
-
-    source: features.Extractor
-    train: features.Features
-    held_out: features.Features
-    extraction_seconds: float
-    top: Model
-    fit: training.Fit
-    predicted: np.ndarray
-    score: scoring.Score
-
-    @property
-    def title(self) -> str:
-        """The backbone and its resolution in a sentence, such as `EfficientNet-Lite0 at 64 px`."""
-        return f"{backbone_names.find(self.source.backbone).title} at {self.source.resolution} px"
-
-    def rescore(self, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> "HeadResult":
-        """Return the result scored on a subset of its validation images.
-
-        Args:
-            rows: the rows of the subset, `[M] int64`.
-            labels: their labels, `[M] int64`.
-            num_classes: number of classes.
-        """
-        predicted = self.predicted[rows]
-        return replace(self, predicted=predicted, score=scoring.score(labels, predicted, num_classes))
-
-    def as_row(self) -> dict[str, object]:
-        """Return cost and score as plain values, for a row of the comparison."""
-        seconds = self.train.seconds + self.held_out.seconds
-        images = len(self.train.values) + len(self.held_out.values)
-        return {
-            "backbone": self.source.backbone,
-            "backbone_label": backbone_names.find(self.source.backbone).title,
-            "resolution": self.source.resolution,
-            "extraction_seconds": self.train.seconds,
-            "images_per_second": images / max(seconds, 1e-9),
-            "from_cache": self.train.from_cache and self.held_out.from_cache,
-            "head_seconds": self.fit.seconds,
-            "parameters": self.source.base.count_params() + self.top.count_params(),
-            "samples": len(self.train.values),
-            **asdict(self.score),
-        }
-
-
-def train_on_features(
-    source: features.Extractor,
-    train: data.Dataset,
-    held_out: data.Dataset,
-    settings: HeadSettings,
-    *,
-    views: Sequence[features.View] = (),
-    progress: Callable[..., None] = lambda done, total, note="": None,
-) -> HeadResult:
-    """Extract the features of a backbone, or read them from the cache, and train a head on them.
-
-    Args:
-        source: the backbone, from `features.extractor`.
-        train: the training images.
-        held_out: the validation images.
-        settings: of the head.
-        views: augmented views of the training images, in addition to the original images.
-        progress: called with the number of images done, the number of all images and a note.
-
-    Raises:
-        UsageError: the data have fewer than two classes.
-        OsemnError: as for `features.extract` and `fit_head`.
-
-    Example:
-        `result = transfer.train_on_features(source, train, validation, settings)`
-    """
-    num_features, classes = source.base.output.shape[-1], train.num_classes
-    top = head(num_features, classes, settings.units, settings.dropout, settings.seed)
-    seen = [features.extract(source, train.images, view=view, progress=progress) for view in (None, *views)]
-    unseen = features.extract(source, held_out.images, progress=progress)
-    known = (unseen.values, held_out.labels)
-    fit = fit_head(top, [view.values for view in seen], train.labels, known, settings)
-    predicted = head_labels(top, unseen.values)
-    score = scoring.score(held_out.labels, predicted, classes)
-    seconds = sum(view.seconds for view in seen)
-    return HeadResult(source, seen[0], unseen, seconds, top, fit, predicted, score)
 
 
 def head_labels(top: Model, values: np.ndarray) -> np.ndarray:

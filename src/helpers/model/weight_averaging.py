@@ -1,6 +1,7 @@
 """Exponential moving average of a network's weights during training, with matching batch-norm statistics."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -58,6 +59,21 @@ class NormStatistics:
             mean = weights @ means
             norm.moving_mean.assign(mean)
             norm.moving_variance.assign(weights @ (variances + (means - mean) ** 2))
+
+
+@contextlib.contextmanager
+def averages(trainer: keras.Model) -> Iterator[None]:
+    """Give a network, for a while, the averages of its weights that its optimizer keeps (`use_ema`), if it keeps any."""
+    if not trainer.optimizer.use_ema:
+        yield
+        return
+    trained = [variable.numpy() for variable in trainer.trainable_variables]
+    trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(trainer.trainable_variables, trained, strict=True):
+            variable.assign(value)
 
 
 class AveragedWeights(keras.callbacks.Callback):

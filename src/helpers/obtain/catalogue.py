@@ -218,7 +218,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
     with catalogue.locked():
         hashes = catalogue.hashes(listing.files["path"], read_all=True)
         catalogue.files.compact()
-    digest = hashlib.sha256()
-    for row in zip(*(listing.files[name] for name in COLUMNS), hashes, strict=True):
+    digest, columns = hashlib.sha256(), [listing.files[name] for name in COLUMNS]
+    for row in zip(*(column.tolist() for column in (*columns, hashes)), strict=True):
         digest.update(repr(row).encode())
     return digest.hexdigest()

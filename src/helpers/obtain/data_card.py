@@ -6,7 +6,10 @@ import pandas as pd
 
 from helpers import wording
 from helpers.obtain import data
+from helpers.obtain.images import pictures
 from helpers.series.conclusions import Conclusion
+
+_NAMES = 20  # of classes in a line of text; more hide the other lines
 
 
 def build(
@@ -54,13 +57,14 @@ def build(
 def _files(table: pd.DataFrame) -> dict[str, Any]:
     """Return the formats, sizes and ranges of the files, and how many lose more than a tenth of their area to a centre crop."""
     sides = table[["width", "height"]]
-    lost = 1.0 - sides.min(axis=1) / sides.max(axis=1)
+    lost = pictures.lost_to_crop(table["width"], table["height"])
     return {
         "formats": table["format"].value_counts().to_dict(),
         "smallest_side": int(sides.min(axis=None)),
         "largest_side": int(sides.max(axis=None)),
         "lowest_value": float(table["low"].min()),
         "highest_value": float(table["high"].max()),
+        "files_with_damaged_metadata": int(table["damaged_metadata"].sum()),
         "images_losing_a_tenth_to_a_crop": int((lost > 0.1).sum()),
     }
 
@@ -89,7 +93,7 @@ def rows(card: dict[str, Any]) -> dict[str, str]:
     Example:
         `pd.Series(data_card.rows(card))`
     """
-    counts = card["counts"]
+    counts, names = card["counts"], card["class_names"]
     return {
         "data set": card["title"],
         "about": card["about"],
@@ -98,7 +102,7 @@ def rows(card: dict[str, Any]) -> dict[str, str]:
         "source of this run": card["source"],
         "images": f"{sum(counts.values()):,}: {counts['train']:,} for training, {counts['test']:,} for the test",
         "parts": card["split"],
-        "classes": f"{len(card['class_names'])}: {', '.join(card['class_names'])}",
+        "classes": f"{len(names)}: {', '.join(names[:_NAMES])}{', …' if len(names) > _NAMES else ''}",
         "an image": f"{_image_size(card)}, {card['dtype']}",
         "pixel mean and deviation": f"{card['pixel_mean']:.5f} and {card['pixel_sd']:.5f} (0–1, training part)",
         "files": _described_files(card),
@@ -158,13 +162,18 @@ def conclude_content(card: dict[str, Any]) -> Conclusion:
     counts, classes = card["counts"], card["class_counts"]["train"].values()
     low, high = min(classes), max(classes)
     each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    unreadable = card["unreadable_files"]
-    return Conclusion(
-        "content",
+    unreadable, damaged = card["unreadable_files"], card["files_with_damaged_metadata"]
+    text = (
         f"{card['title']} (source: {card['source']}) has {counts['train']:,} training images and {counts['test']:,} test images "
-        f"of {_image_size(card)}, in {len(classes)} classes with {each} training images each. Unreadable files: {unreadable:,}.",
-        {**counts, "classes": len(classes), "smallest": low, "largest": high, "unreadable": unreadable},
+        f"of {_image_size(card)}, in {len(classes)} classes with {each} training images each. Unreadable files: {unreadable:,}."
     )
+    if damaged:
+        text += (
+            f" Files with damaged metadata: {damaged:,}; their pixels are intact, but they may lie on their side, and their time "
+            "and camera may be missing."
+        )
+    numbers = {**counts, "classes": len(classes), "smallest": low, "largest": high, "unreadable": unreadable}
+    return Conclusion("content", text, numbers | {"damaged_metadata": damaged})
 
 
 def conclude_groups(card: dict[str, Any]) -> Conclusion:

@@ -37,11 +37,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
 _POOLED_BYTES = 2**25  # of memory stay with a worker for its next batch; the arrays of one take about 25 MB
 
 EMPTY: dict[str, Any] = {
-    "width": 0, "height": 0, "format": "", "mode": "", "time": "", "camera": "", "orientation": 1, "low": np.nan,
-    "high": np.nan, "phash": b"", **dict.fromkeys(measures.NAMES, np.float32(np.nan)),
+    "width": 0, "height": 0, "format": "", "mode": "", "time": "", "camera": "", "orientation": 1,
+    "damaged_metadata": False, "low": np.nan, "high": np.nan, "phash": b"", **dict.fromkeys(measures.NAMES, np.float32(np.nan)),
 }  # fmt: skip
 """The facts of an image in the order of the columns, with the values of an unreadable one."""
-_SEEN = ("width", "height", "format", "mode", "time", "camera", "orientation", "low", "high")
+_SEEN = tuple(name for name in EMPTY if name not in ("phash", *measures.NAMES))
 _UNSEEN = tuple(EMPTY[name] for name in _SEEN)
 _COLUMNS = ("bytes", "mtime_ns", "sha256", "reason", *_SEEN)
 
@@ -114,7 +114,7 @@ def _of_file(path: str, window: str, pixels: np.ndarray) -> tuple:
             # several channels have 8 bits each, and their thumbnail's range has to do
             single = len(image.getbands()) == 1
             values = pixel_window.value_range(image) if single else (np.nan, np.nan)
-            return *file, "", *seen, *_exif(image), *values
+            return *file, "", *seen, *_exif(image), formats.has_damaged_metadata(image), *values
     except Exception as error:  # on damaged files Pillow raises almost any exception
         return *file, formats.reason(error, Path(path)), *_UNSEEN
 

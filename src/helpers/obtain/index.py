@@ -2,7 +2,8 @@
 
 Columns: `id` (the row's number), `path`, `label`, `part`, `row` (in the part's array file), `group`, `together` (images of one
 number are never split), `weight`, `width` and `height` as stored, `format`, `mode`, `bytes`, `sha256` (of the file; of the
-pixels for an image from an array), `phash`, `time` (EXIF, ISO 8601), `camera`, `orientation` (EXIF, 1–8), `low` and `high`
+pixels for an image from an array), `phash`, `time` (EXIF, ISO 8601), `camera`, `orientation` (EXIF, 1–8),
+`damaged_metadata` (part of them could not be read, perhaps the orientation), `low` and `high`
 (range of the values found; of a colour image or a large JPEG after it was reduced), and the measures of `measures.of_images`
 on a thumbnail. `row` and `together` are added by the caller.
 """
@@ -33,8 +34,8 @@ from helpers.series import manifests
 DTYPES = {
     "id": "int64", "path": "str", "label": "str", "part": "str", "row": "int64", "group": "str", "together": "int64",
     "weight": "float64", "width": "int32", "height": "int32", "format": "str", "mode": "str", "bytes": "int64",
-    "sha256": "str", "phash": "object", "time": "str", "camera": "str", "orientation": "int8", "low": "float64",
-    "high": "float64", **dict.fromkeys(measures.NAMES, "float32"),
+    "sha256": "str", "phash": "object", "time": "str", "camera": "str", "orientation": "int8",
+    "damaged_metadata": "bool", "low": "float64", "high": "float64", **dict.fromkeys(measures.NAMES, "float32"),
 }  # fmt: skip
 _CHUNK = 128  # images at a time: 1.5 MB of thumbnails, and about 25 MB in all while they are measured
 _PROCESSES_FROM = 4_096  # files; fewer small ones are read by threads before processes have started
@@ -144,6 +145,7 @@ def of_arrays(train: data.Dataset, test: data.Dataset) -> pd.DataFrame:
         "time": "",
         "camera": "",
         "orientation": 1,
+        "damaged_metadata": False,
         "phash": b"",
     }
     mode = "L" if channels == 1 else "RGB"

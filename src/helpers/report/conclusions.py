@@ -138,6 +138,7 @@ def _also(metrics: MetricsByStage) -> Conclusions:
     )
     return stage_conclusions.read(
         metrics,
+        (BASELINE, "from_scratch"),
         (BASELINE, "baselines"),
         (BASELINE, "cnn_against_forest"),
         (TRANSFER, "resolution"),

@@ -17,6 +17,7 @@ ASKED = {
         (f"{EVALUATION}/fine_tuned", "against_others"),
     ),
     "Was tuning worth it?": (
+        (TUNING, "from_scratch"),
         (TUNING, "search_gain"),
         (TUNING, "tuned_network"),
         (TUNING, "against_baseline"),

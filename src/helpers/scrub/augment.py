@@ -3,6 +3,7 @@
 Works on batches inside `tf.data` (after `batch`), in graph mode and under op determinism.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -11,9 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.errors import OsemnError, nearest
+from helpers.scrub import mixing, rand_augment
 
 KINDS = ("rotation", "shift", "zoom", "flip", "erasing", "brightness", "contrast")
 _DRAWS = 11  # random numbers that one image uses
+_MORE_DRAWS = 5  # of a policy that fine-tuning uses
+_ASPECT = 4 / 3  # of random resized crops, the usual limit
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class AugmentationPolicy:
         erase_probability: proportion of the images with an erased rectangle.
         brightness: largest number added to all pixels, as a fraction of 255.
         contrast: distances from the image's mean are multiplied by 1 ± this.
+        crop_fraction: largest part of the area that a random crop cuts off; what is left fills the image again, with an
+            aspect ratio between 3:4 and 4:3. Only fine-tuning uses crops, saturation and RandAugment.
+        saturation: distances of the colours from grey are multiplied by 1 ± this.
+        rand_augment: strength of RandAugment, 0 to 1.
         fill: pixels from outside the image: "black" (erased rectangles too) or "reflect" (the image mirrored at its edge;
             erased rectangles get the image's mean).
         reasons: why each kind is on or off, by name.
@@ -43,11 +51,14 @@ class AugmentationPolicy:
     erase_probability: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    crop_fraction: float = 0.0
+    saturation: float = 0.0
+    rand_augment: float = 0.0
     fill: str = "black"
     reasons: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def active(self) -> dict[str, bool]:
-        """Return which kinds are on."""
+        """Return which kinds of `KINDS` are on."""
         values = (
             self.rotation_degrees,
             self.shift_fraction,
@@ -70,8 +81,16 @@ class AugmentationPolicy:
             f"±{100 * self.brightness:.0f}% of 255",
             f"±{100 * self.contrast:.0f}%",
         )
-        return {
-            kind: text if on else "off" for text, (kind, on) in zip(words, self.active().items(), strict=True)
+        more = {
+            "random resized crop": f"up to {100 * self.crop_fraction:.0f}% of the area"
+            if self.crop_fraction
+            else "",
+            "saturation": f"±{100 * self.saturation:.0f}%" if self.saturation else "",
+            "RandAugment": f"strength {self.rand_augment:g}" if self.rand_augment else "",
+        }
+        described = zip(words, self.active().items(), strict=True)
+        return {kind: text if on else "off" for text, (kind, on) in described} | {
+            kind: text for kind, text in more.items() if text
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,6 +150,7 @@ _UNKNOWN = AugmentationPolicy(
     zoom_fraction=0.05,
     brightness=0.1,
     contrast=0.1,
+    saturation=0.1,
     fill="reflect",
     reasons={
         "rotation": "small: cameras are rarely exactly level",
@@ -140,6 +160,7 @@ _UNKNOWN = AugmentationPolicy(
         "erasing": "off until you know that no small part decides the label",
         "brightness": "light differs from image to image",
         "contrast": "light differs from image to image",
+        "saturation": "cameras differ in colour; grey images stay as they are",
     },
 )
 _BASE = {"fashion_mnist": _CLOTHES, "mnist": _DIGITS, "digits": _DIGITS}
@@ -185,6 +206,7 @@ def scaled(policy: AugmentationPolicy, strength: float) -> AugmentationPolicy:
         erase_fraction=min(policy.erase_fraction * strength, 0.25),
         brightness=min(policy.brightness * strength, 0.5),
         contrast=min(policy.contrast * strength, 0.9),
+        saturation=min(policy.saturation * strength, 0.9),
     )
 
 
@@ -236,17 +258,28 @@ def augment_batch(images: tf.Tensor, seed: Any, policy: AugmentationPolicy) -> t
     """
     images = tf.cast(images, tf.float32)
     active = policy.active()
-    if not any(active.values()):
+    more = policy.crop_fraction or policy.saturation
+    if not any((*active.values(), more, policy.rand_augment)):
         return images
     seed = tf.reshape(tf.cast(seed, tf.int64), [-1])
     seed = tf.concat([seed, tf.zeros([2 - tf.size(seed)], tf.int64)], axis=0)
-    draws = tf.random.stateless_uniform([tf.shape(images)[0], _DRAWS], tf.ensure_shape(seed, [2]))
-    if active["rotation"] or active["shift"] or active["zoom"] or active["flip"]:
+    seed = tf.ensure_shape(seed, [2])
+    draws = tf.random.stateless_uniform([tf.shape(images)[0], _DRAWS], seed)
+    if more:  # drawn apart, so that the other kinds keep their numbers
+        other = tf.random.experimental.stateless_fold_in(seed, 1)
+        draws = tf.concat([draws, tf.random.stateless_uniform([tf.shape(images)[0], _MORE_DRAWS], other)], 1)
+    if any(active[kind] for kind in ("rotation", "shift", "zoom", "flip")) or policy.crop_fraction:
         images = _move(images, draws, policy)
     if active["contrast"] or active["brightness"]:
         images = _relight(images, draws, policy)
+    if policy.saturation:
+        images = rand_augment.resaturate(images, 1.0 + _spread(draws[:, 15], policy.saturation))
+    if policy.rand_augment:
+        images = rand_augment.rand_augment(images, seed, policy.rand_augment, policy.fill)
     if active["erasing"]:
-        images = _erase(images, draws, policy)
+        images = mixing.erase(
+            images, draws[:, 7:11], policy.erase_fraction, policy.erase_probability, policy.fill
+        )
     return images
 
 
@@ -256,21 +289,26 @@ def _spread(draws: tf.Tensor, limit: float | tf.Tensor) -> tf.Tensor:
 
 
 def _move(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
-    """Rotate, zoom, mirror and shift in one pass over the pixels.
+    """Rotate, zoom, crop, mirror and shift in one pass over the pixels.
 
     Source: `tf.raw_ops.ImageProjectiveTransformV3`, which maps output to input coordinates.
     """
     size = tf.shape(images)[1:3]
     height, width = tf.unstack(tf.cast(size, tf.float32))
-    blended = policy.rotation_degrees > 0 or policy.zoom_fraction > 0
-    angle = _spread(draws[:, 0], policy.rotation_degrees * 3.141592653589793 / 180.0)
+    blended = policy.rotation_degrees > 0 or policy.zoom_fraction > 0 or policy.crop_fraction > 0
+    angle = _spread(draws[:, 0], policy.rotation_degrees * math.pi / 180.0)
     scale = 1.0 + _spread(draws[:, 1], policy.zoom_fraction)
     right = _shift(draws[:, 2], policy.shift_fraction * width, whole=not blended)
     down = _shift(draws[:, 3], policy.shift_fraction * height, whole=not blended)
     mirror = tf.where(draws[:, 4] < 0.5, -1.0, 1.0) if policy.horizontal_flip else tf.ones_like(angle)
+    wide, tall = tf.ones_like(angle), tf.ones_like(angle)
+    if policy.crop_fraction:
+        wide, tall = _crop(draws, policy.crop_fraction)
+        right += _spread(draws[:, 13], width * (1.0 / wide - 1.0) / 2.0)
+        down += _spread(draws[:, 14], height * (1.0 / tall - 1.0) / 2.0)
     cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
     x, y = (width - 1.0) / 2.0, (height - 1.0) / 2.0
-    xx, xy, yx, yy = mirror * cosine, -sine, mirror * sine, cosine
+    xx, xy, yx, yy = mirror * cosine * wide, -sine * tall, mirror * sine * wide, cosine * tall
     rows = (xx, xy, x - xx * (x + right) - xy * (y + down), yx, yy, y - yx * (x + right) - yy * (y + down))
     zero = tf.zeros_like(angle)
     return tf.raw_ops.ImageProjectiveTransformV3(
@@ -281,6 +319,16 @@ def _move(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf
         interpolation="BILINEAR" if blended else "NEAREST",
         fill_mode="REFLECT" if policy.fill == "reflect" else "CONSTANT",
     )
+
+
+def _crop(draws: tf.Tensor, cut: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return width and height of random crops, `[N]` each, as fractions of the image's.
+
+    Source: C. Szegedy et al. (2015), "Going deeper with convolutions", as in torchvision's `RandomResizedCrop`.
+    """
+    area = 1.0 - cut * draws[:, 11]
+    aspect = tf.exp(_spread(draws[:, 12], math.log(_ASPECT)))
+    return tf.minimum(tf.sqrt(area * aspect), 1.0), tf.minimum(tf.sqrt(area / aspect), 1.0)
 
 
 def _shift(draws: tf.Tensor, limit: tf.Tensor, whole: bool) -> tf.Tensor:
@@ -297,27 +345,3 @@ def _relight(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) ->
     added = 255.0 * _spread(draws[:, 6], policy.brightness)[:, None, None, None]
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
     return tf.clip_by_value((images - mean) * factor + mean + added, 0.0, 255.0)
-
-
-def _erase(images: tf.Tensor, draws: tf.Tensor, policy: AugmentationPolicy) -> tf.Tensor:
-    """Erase one rectangle inside the image, of the policy's area and an aspect ratio between 1:2 and 2:1.
-
-    Source: Z. Zhong et al. (2020), "Random erasing data augmentation".
-    """
-    height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
-    aspect = tf.exp(_spread(draws[:, 7], 0.6931471805599453))
-    tall = height * tf.sqrt(policy.erase_fraction * aspect)
-    wide = width * tf.sqrt(policy.erase_fraction / aspect)
-    rows = _within(height, draws[:, 8] * (height - tall), tall)[:, :, None, None]
-    columns = _within(width, draws[:, 9] * (width - wide), wide)[:, None, :, None]
-    chosen = (draws[:, 10] < policy.erase_probability)[:, None, None, None]
-    fill = tf.zeros_like(images[:1])
-    if policy.fill == "reflect":
-        fill = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
-    return tf.where(rows & columns & chosen, fill, images)
-
-
-def _within(size: tf.Tensor, start: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Return `[N, size] bool`: whether a pixel's centre is in `[start, start + length)`."""
-    centres = tf.range(size)[None, :] + 0.5
-    return (centres >= start[:, None]) & (centres < (start + length)[:, None])

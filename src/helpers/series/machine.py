@@ -7,11 +7,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import joblib
 import psutil
 from packaging.requirements import Requirement
 
-from helpers.series.records import cpu_name, installed_version
+from helpers.series.records import cpu_name, installed_version, usable_cores
 
 DISTRIBUTION = "osemn-vision"
 TOOLS = ("make", "git", "apt-get", "npm", "conda", "docker")
@@ -38,7 +37,7 @@ def inspect(folder: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
-        "cores": joblib.cpu_count(),  # after affinity and container limits
+        "cores": usable_cores(),
         "memory_gib": _gib(min(memory.total, limit)),
         "memory_available_gib": _gib(min(memory.available, limit)),
         "disk_free_gib": _gib(shutil.disk_usage(folder).free),

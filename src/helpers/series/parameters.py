@@ -23,6 +23,13 @@ def _refuse_password(storage: str) -> str:
     return storage
 
 
+def _refuse_tiny(resolution: int) -> int:
+    if 0 < resolution < SMALLEST_RESOLUTION:
+        raise ValueError(f"use 0 for automatic, or {SMALLEST_RESOLUTION} or more")
+    return resolution
+
+
+SMALLEST_RESOLUTION = 32  # of every backbone
 Fraction = Annotated[float, Field(gt=0.0, lt=0.5)]  # of the images that are held out: less than half
 Epochs = Annotated[int, Field(ge=1, le=1_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
@@ -30,7 +37,9 @@ LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
-Resolution = Annotated[int, Field(ge=32, le=1_024)]  # from the smallest that every backbone accepts
+FromScratchImages = Annotated[int, Field(ge=0, le=10_000_000)]  # 0: never fewer
+Resolution = Annotated[int, Field(ge=SMALLEST_RESOLUTION, le=1_024)]
+AutoResolution = Annotated[int, Field(ge=0, le=1_024), AfterValidator(_refuse_tiny)]  # 0 for automatic
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
 Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 StorageAddress = Annotated[str, AfterValidator(_refuse_password)]
@@ -113,6 +122,7 @@ class BaselineParameters(Parameters, notebook="04_baseline"):
     dense_epochs: Epochs
     cnn_epochs: Epochs
     cnn_filters: Annotated[int, Field(ge=4, le=512)]
+    from_scratch_images: FromScratchImages
     batch_size: BatchSize
     learning_rate: LearningRate
 
@@ -120,12 +130,15 @@ class BaselineParameters(Parameters, notebook="04_baseline"):
 class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     """Parameters of 05_transfer_learning."""
 
-    backbone: BackboneName
-    resolution: Resolution
+    backbone: Literal["auto"] | BackboneName
+    resolution: AutoResolution
     interpolation: Literal["nearest", "bilinear", "bicubic"]
     compared_backbones: Annotated[list[BackboneName], Field(min_length=1, max_length=6)]
-    compared_resolutions: Annotated[list[Resolution], Field(min_length=1, max_length=8)]
+    compared_resolutions: Annotated[list[Resolution], Field(max_length=8)]
     samples: Count
+    heads: Annotated[list[Literal["logistic", "dense", "lda"]], Field(min_length=1, max_length=3)]
+    class_weights: Literal["auto", "none", "balanced", "sqrt"]
+    head_images: Annotated[int, Field(ge=0, le=1_000_000)]
     augmented_views: Annotated[int, Field(ge=0, le=20)]
     head_units: Annotated[int, Field(ge=1, le=4_096)]
     dropout: Dropout
@@ -144,15 +157,23 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     variants: Annotated[list[Literal["top_blocks", "all_blocks"]], Field(min_length=1, max_length=2)]
     top_blocks: Annotated[int, Field(ge=1, le=100)]
     train_depthwise: bool
-    top_epochs: Epochs
-    epochs: Epochs
-    batch_size: BatchSize
+    epochs: Annotated[int, Field(ge=0, le=1_000)]
+    images_seen: Count
+    minutes: Annotated[float, Field(ge=0.0, le=100_000.0)]
+    batch_size: Annotated[int, Field(ge=0, le=65_536)]
     learning_rate: LearningRate
     warmup_fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
     rate_decay: Annotated[float, Field(gt=0.0, le=1.0)]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
-    augmented: bool
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    augmented: Literal["auto", "always", "never"]
+    flips: Literal["auto", "always", "never"]
+    crop_fraction: Annotated[float, Field(ge=0.0, le=0.9)]
+    rand_augment: Annotated[float, Field(ge=0.0, le=1.0)]
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)]
+    cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
+    class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
     patience: Annotated[int, Field(ge=1, le=1_000)]
 
 
@@ -169,10 +190,10 @@ class TuningParameters(Parameters, notebook="09_tuning"):
     epochs: Epochs
     seeds: Annotated[int, Field(ge=1, le=20)]
     default_seeds: Annotated[int, Field(ge=0, le=20)]
+    from_scratch_images: FromScratchImages
     batch_size: BatchSize
     early_pooling: bool
     average_flips: bool
-    head_trials: Annotated[int, Field(ge=0, le=10_000)]
 
 
 class EvaluationParameters(Parameters, notebook="07_evaluation"):
@@ -197,6 +218,7 @@ class ExportParameters(Parameters, notebook="10_export"):
     """Parameters of 10_export."""
 
     champion: Literal["", *stages.CANDIDATES]
+    margin: Annotated[float, Field(ge=0.0, le=1e6)]
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]

@@ -272,7 +272,7 @@ class Run(ResolvedStage):
             "outputs": manifests.describe_files(self.partial, files),
             "versions": {"python": platform.python_version(), **records.versions()},
             "cpu": cpu_name(),
-            "cores": os.cpu_count(),
+            "cores": records.usable_cores(),
             "started": records.iso_time(self.started),
             "finished": records.iso_time(finished),
             "seconds": round(finished - self.started, 3),

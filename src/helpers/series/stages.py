@@ -162,7 +162,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         reads=("01_acquire", "03_preprocess", "05_transfer_learning"),
         writes=(
             *("models/fine_tuned.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
-            *_figures("unfrozen_blocks", "learning_curves", "gradient_norms"),
+            *_figures("unfrozen_blocks", "augmented_images", "learning_curves", "gradient_norms"),
         ),
         **_TRAINS,
     ),
@@ -170,7 +170,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "09_tuning",
         "Tuning",
         "Model",
-        reads=("01_acquire", "03_preprocess", "04_baseline", "05_transfer_learning"),
+        reads=("01_acquire", "03_preprocess", "04_baseline"),
         writes=(
             *("models/tuned.keras", "validation_predictions.npz", "history.json", "trials.csv"),
             *_figures("optimization_history", "learning_curves"),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.scoring import wilson_interval
 
 
@@ -97,7 +97,7 @@ def drift_power(power: pd.DataFrame) -> Figure:
         row[0].set_ylabel("windows with an alarm")
     largest = power["window"].max()
     longest = power[power["window"] == largest].itertuples()
-    listed = ", ".join(f"{row.kind} {row.strength} {row.rate:.0%}" for row in longest)
+    listed = ", ".join(f"{row.kind} {row.strength} {wording.percent(row.rate, 0)}" for row in longest)
     return figures.with_alt(
         figure,
         "Proportion of windows in which a change is detected, against the size of the window, by kind and strength. In windows of "

@@ -1,5 +1,6 @@
 """The blocks of a backbone inside a model: their names, their layers, and which of them are trained."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,31 @@ def blocks(model: keras.Model) -> list[Block]:
             "pass the model that 05_transfer_learning saved",
         )
     return [_block(name, parts) for name, parts in members.items()]
+
+
+def stage_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Return feature maps from inside a backbone, by the name of their layer: what its last map no longer tells.
+
+    These are the end of each stage, which is a run of blocks whose maps have the same number of channels, and the widest map
+    of each size. Maps as large as the first one, and those as small as the last, are left out. Empty without known blocks.
+    """
+    ends: dict[str, layers.Layer] = {}
+    widest: dict[int, layers.Layer] = {}
+    for layer in model.layers:
+        match = _BLOCK.match(layer.name)
+        if match and len(layer.output.shape) == 4 and not isinstance(layer, layers.ZeroPadding2D):
+            ends[next(group for group in match.groups() if group)] = layer
+            side, channels = layer.output.shape[1], layer.output.shape[-1]
+            if side not in widest or channels >= widest[side].output.shape[-1]:
+                widest[side] = layer
+    pairs = itertools.pairwise(ends.values())
+    stages = [one for one, after in pairs if one.output.shape[-1] != after.output.shape[-1]]
+    first, last = max(widest, default=0), model.output.shape[1]
+    inner = [layer for side, layer in widest.items() if last < side]
+    chosen = {
+        layer.name: layer.output for layer in (*stages, *inner) if last <= layer.output.shape[1] < first
+    }
+    return {layer.name: chosen[layer.name] for layer in model.layers if layer.name in chosen}
 
 
 def _block(name: str, parts: list[layers.Layer]) -> Block:

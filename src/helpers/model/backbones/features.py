@@ -20,13 +20,13 @@ from keras import layers
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.model import frozen_graph
-from helpers.model.backbones import networks
+from helpers.model.backbones import blocks, networks
 from helpers.obtain import data
 from helpers.obtain.places import download
 from helpers.scrub import augment
 from helpers.series import backbone_names, manifests
 
-LAYOUT = 1  # increased whenever features are computed differently, so that older caches are not used
+LAYOUT = 2  # increased whenever features are computed differently, so that older caches are not used
 POOL = "pool"
 Tell = Callable[..., None]
 
@@ -50,13 +50,29 @@ class Extractor:
     weights_sha256: str
 
     @property
+    def num_features(self) -> int:
+        """The length of a row of features."""
+        return self.base.output.shape[-1] + sum(x.shape[-1] for x in blocks.stage_maps(self.base).values())
+
+    @property
     def title(self) -> str:
         """The backbone and its resolution, such as `EfficientNet-Lite0, 64 px`."""
         return f"{backbone_names.find(self.backbone).title}, {self.resolution} px"
 
     def pooled(self) -> keras.Model:
         """Return the model from raw pixels to pooled features, `float32 [N, F]`."""
-        return keras.Model(self.base.input, layers.GlobalAveragePooling2D(name=POOL)(self.base.output))
+        return pooled(self.base)
+
+
+def pooled(base: keras.Model) -> keras.Model:
+    """Return the model from a backbone's input to its features: the averages of its last map and of `blocks.stage_maps`.
+
+    The last map holds what ImageNet's classes need; textures and edges, which other photographs need, are in earlier ones
+    (benchmarks/heads.py: 2 to 3 points on solar cells and clothes, 4 on food).
+    """
+    maps = {POOL: base.output} | {f"{POOL}_{name}": x for name, x in blocks.stage_maps(base).items()}
+    means = [layers.GlobalAveragePooling2D(name=name)(x) for name, x in maps.items()]
+    return keras.Model(base.input, layers.Concatenate(name="features")(means) if len(means) > 1 else means[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +165,7 @@ def extract(
     except OSError as error:
         raise OsemnError(
             f"Features cannot be written to {paths.shown(folder)}: {error.strerror or error}.",
-            "free some disk space (5 kB per image), or set OSEMN_CACHE_DIR to a writable folder",
+            "free some disk space (12 kB per image), or set OSEMN_CACHE_DIR to a writable folder",
         ) from None
 
 
@@ -162,7 +178,7 @@ def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[
         "interpolation": source.interpolation,
         "weights_sha256": source.weights_sha256,
         "images_sha256": data.array_sha256(images),
-        "shape": [len(images), source.base.output.shape[-1]],
+        "shape": [len(images), source.num_features],
         "view": None if view is None else {**asdict(view), "policy": view.policy.settings()},
     }
 
@@ -191,7 +207,7 @@ def _write(
     """Stream the features into a file, and return the seconds of the pass without the tracing before it."""
     compute = frozen_graph.freeze(source.pooled())
     partial = path.with_suffix(".partial")
-    shape = (len(images), source.base.output.shape[-1])
+    shape = (len(images), source.num_features)
     stored = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
     compute(tf.zeros((1, *images.shape[1:])))
     started = perf_counter()

@@ -9,6 +9,7 @@ from helpers.model.tuning import study
 from helpers.model.tuning.gain import Gain
 from helpers.scoring import Comparison
 from helpers.series.conclusions import Conclusion
+from helpers.series.metrics import TITLES
 from helpers.wording import duration, interval, listing, p_value, percent, points, signed
 
 if TYPE_CHECKING:  # so that it stays free of TensorFlow
@@ -18,34 +19,27 @@ NETWORK = "tuned residual CNN"
 _MANY = 30  # complete trials: with fewer, importances rank parameters only roughly
 
 
-def search_gain(
-    trials: optuna.Study,
-    gain: Gain,
-    *,
-    subject: str = "the residual CNN",
-    training_seconds: float = 0.0,
-    id: str = "search_gain",
-) -> Conclusion:
+def search_gain(trials: optuna.Study, gain: Gain, *, training_seconds: float = 0.0) -> Conclusion:
     """Return what a search gained over the defaults, and what it cost.
 
     Args:
         trials: the finished study.
         gain: what its best settings gain.
-        subject: what was searched.
         training_seconds: of one training at full length; 0 to leave the comparison out.
-        id: of the conclusion.
 
     Example:
         `run.conclude(conclusions.search_gain(study, gain, training_seconds=fit.seconds))`
     """
     table = study.summary(trials)
     seconds = float(table["seconds"].sum())
-    cost = f"{len(table)} settings of {subject} in {duration(seconds)}"
+    numbers = {"trials": len(table), "seconds": seconds, "points": gain.points, "ci95": list(gain.ci95)}
+    if len(table) == 1:
+        return Conclusion("search_gain", "Only the defaults were tried, so nothing was searched.", numbers)
+    cost = f"{len(table)} settings of the residual CNN in {duration(seconds)}"
     if training_seconds:
         cost += f", {seconds / training_seconds:.1f} times as long as one training at full length"
     text, test = _gain(gain)
-    numbers = {"trials": len(table), "seconds": seconds, "points": gain.points, "ci95": list(gain.ci95)}
-    return Conclusion(id, f"The search tried {cost}. {text}", numbers, test)
+    return Conclusion("search_gain", f"The search tried {cost}. {text}", numbers, test)
 
 
 def _gain(gain: Gain) -> tuple[str, str]:
@@ -53,12 +47,13 @@ def _gain(gain: Gain) -> tuple[str, str]:
     if gain.basis == "defaults":
         return "Nothing did better than the defaults.", ""
     ends = f"95% interval {signed(gain.ci95[0], 2)} to {signed(gain.ci95[1], 2)}"
-    difference = f"{signed(gain.points, 2)} percentage points of validation accuracy ({ends})"
+    unit = "hundredths" if gain.metric == TITLES["cost"] else "percentage points"
+    difference = f"{signed(gain.points, 2)} {unit} of validation {gain.metric} ({ends})"
     if gain.basis == "images":
         return (
             f"In short trials its best settings differ from the defaults by {difference}. They were chosen on "
             f"these same {gain.count:,} validation images, so this overestimates the gain and does not establish one.",
-            f"interval of paired proportions, {gain.count:,} validation images",
+            f"bootstrap of {gain.count:,} validation images",
         )
     change = "loss" if gain.points < 0 else "gain"
     significant = gain.ci95[0] > 0 or gain.ci95[1] < 0
@@ -69,19 +64,6 @@ def _gain(gain: Gain) -> tuple[str, str]:
         f"{difference}: {verdict}{used}.",
         f"Student's t interval over {gain.count} seeds",
     )
-
-
-def best_head(head: optuna.Study, gain: Gain) -> Conclusion:
-    """Return what the search of the head on frozen features gained, and its best settings.
-
-    Example:
-        `run.conclude(conclusions.best_head(head_study, head_gain))`
-    """
-    best = study.best_trial(head)
-    searched = search_gain(head, gain, subject="the head on frozen features", id="head_gain")
-    settings = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in best.params.items())
-    text = f"{searched.text} The best head, trial {best.number}, reaches a macro-F1 of {best.value:.3f}: {settings}."
-    return Conclusion(searched.id, text, {**searched.numbers, "macro_f1": best.value}, searched.test)
 
 
 def tuned_network(row: "Result", *, averages_flips: bool = False) -> Conclusion:
@@ -133,10 +115,14 @@ def importances(trials: optuna.Study) -> Conclusion:
     fractions, count = study.importances(trials), len(study.complete_trials(trials))
     numbers = {"complete_trials": count, **fractions}
     if not fractions:
-        reason = f"few ({study.ENOUGH} are needed)" if count < study.ENOUGH else "similar"
-        text = f"The {count} complete trials are too {reason} to rank parameters."
+        few = f"To rank parameters, {study.ENOUGH} complete trials are needed; this study has {count}."
+        text = (
+            few
+            if count < study.ENOUGH
+            else f"The {count} complete trials are too similar to rank parameters."
+        )
         return Conclusion("importances", text, numbers)
-    largest = [f"{name.replace('_', ' ')} {part:.0%}" for name, part in list(fractions.items())[:3]]
+    largest = [f"{name.replace('_', ' ')} {percent(part, 0)}" for name, part in list(fractions.items())[:3]]
     rough = ", which rank them only roughly" if count < _MANY else ""
     text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
     return Conclusion("importances", text, numbers, "PED-ANOVA")

@@ -11,15 +11,19 @@ from optuna.trial import FrozenTrial
 
 from helpers import scoring
 from helpers.model.tuning.study import best_trial
+from helpers.series.metrics import Metric
 
 _PREDICTED = "predicted"
+_DRAWS = 1_000  # bootstrap samples of the images: 25 of them lie outside each end of the interval
 
 
-def score_trial(trial: optuna.Trial, labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    """Store a trial's predictions with it, and return their macro-F1."""
+def score_trial(
+    trial: optuna.Trial, metric: Metric, labels: np.ndarray, num_classes: int, predicted: np.ndarray
+) -> float:
+    """Store a trial's predictions with it, and return their metric."""
     packed = zlib.compress(predicted.astype("<u2").tobytes())
     trial.set_user_attr(_PREDICTED, base64.b64encode(packed).decode("ascii"))
-    return scoring.score(labels, predicted, num_classes).macro_f1
+    return metric(labels, predicted, num_classes)
 
 
 def stored_predictions(trial: FrozenTrial) -> np.ndarray:
@@ -33,17 +37,19 @@ class Gain:
     """What the best settings gain over the defaults.
 
     Attributes:
-        points: percentage points of validation accuracy.
+        points: a hundred times the difference of the metric on validation images.
         ci95: their 95% interval, in points; over seeds it reaches at least one image to each side.
         basis: what the interval rests on: "seeds", or "images" if there are too few full trainings; "defaults" if the
             defaults themselves are best, so that there is nothing to compare.
         count: number of seeds, or of images.
+        metric: its title.
     """
 
     points: float
     ci95: tuple[float, float]
     basis: str
     count: int
+    metric: str
 
     @property
     def is_significant(self) -> bool:
@@ -58,7 +64,9 @@ class Gain:
 
 def measure_gain(
     study: optuna.Study,
+    metric: Metric,
     labels: np.ndarray,
+    num_classes: int,
     winner: Sequence[float] = (),
     defaults: Sequence[float] = (),
 ) -> Gain:
@@ -66,24 +74,34 @@ def measure_gain(
 
     Args:
         study: finished; its first trial has the defaults.
+        metric: of its values.
         labels: of the validation images, `[N] int64`.
-        winner: accuracies of full trainings with the best settings, one for each seed.
+        num_classes: number of classes.
+        winner: the metric of full trainings with the best settings, one for each seed.
         defaults: the same with the defaults, from the same seeds. With fewer than two pairs, the two trials are compared
             image by image.
 
     Example:
-        `gain.measure_gain(study, validation.labels, winner_accuracies, default_accuracies)`
+        `gain.measure_gain(study, metric, validation.labels, validation.num_classes, winner_values, default_values)`
     """
     best = best_trial(study)
     if best.number == 0:
-        return Gain(0.0, (0.0, 0.0), "defaults", len(labels))
+        return Gain(0.0, (0.0, 0.0), "defaults", len(labels), metric.title)
     pairs = min(len(winner), len(defaults))
     if pairs >= 2:
         mean = scoring.mean_of(100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs])))
-        # accuracies move by whole images, so a few seeds can all differ by the same
+        # metrics move by whole images, so a few seeds can all differ by the same
         image = 100 / len(labels)
         ends = min(mean.ci95[0], mean.value - image), max(mean.ci95[1], mean.value + image)
         ends = (round(ends[0], 9), round(ends[1], 9))  # a difference of one image ends at 0, not beside it
-        return Gain(mean.value, ends, "seeds", pairs)
-    pair = scoring.compare(labels, stored_predictions(best), stored_predictions(study.trials[0]))
-    return Gain(100 * pair.difference, (100 * pair.ci95[0], 100 * pair.ci95[1]), "images", len(labels))
+        return Gain(mean.value, ends, "seeds", pairs, metric.title)
+    trials = [stored_predictions(trial) for trial in (best, study.trials[0])]
+
+    def difference(rows: np.ndarray) -> float:
+        one, other = (metric(labels[rows], predicted[rows], num_classes) for predicted in trials)
+        return 100 * (one - other)
+
+    drawn = np.random.default_rng(0).integers(0, len(labels), (_DRAWS, len(labels)))
+    low, high = np.quantile([difference(rows) for rows in drawn], [0.025, 0.975])
+    points = difference(np.arange(len(labels)))
+    return Gain(points, (float(low), float(high)), "images", len(labels), metric.title)

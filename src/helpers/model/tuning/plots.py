@@ -12,20 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.visualization import matplotlib as drawn
 
-from helpers import figures
+from helpers import figures, wording
 from helpers.model.plots import WIDTH
 from helpers.model.tuning import study as studies
 
-VALUE = "macro-F1 on validation"
 _COLUMNS = 4  # panels in a row
 _NONE = "No trial is complete, so there is nothing to draw."
 
 
-def history(study: optuna.Study) -> Figure:
+def history(study: optuna.Study, value: str) -> Figure:
     """Return the value of each complete trial by its number, the best so far, and which trials were pruned.
 
+    `value` names it, as in "accuracy on validation".
+
     Example:
-        `run.show(plots.history(study), "optimization_history")`
+        `run.show(plots.history(study, "accuracy on validation"), "optimization_history")`
     """
     table = studies.summary(study)
     complete, pruned = (table[table["state"] == state] for state in ("complete", "pruned"))
@@ -40,30 +41,36 @@ def history(study: optuna.Study) -> Figure:
     if len(pruned):
         axis.plot(pruned["number"], [0.02] * len(pruned), "x", label="pruned trial (without a value)", **foot)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set(xlabel="trial", ylabel=VALUE)
+    axis.set(xlabel="trial", ylabel=value)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     best_trial, first = studies.best_trial(study), table.iloc[0]
     reached = "diverged" if first["state"] == "failed" else f"reach {first['value']:.3f}"
     alt = (
-        f"{VALUE} by trial: {len(table)} trials, {len(pruned)} of them pruned. The defaults {reached}; the best, "
+        f"{value} by trial: {len(table)} trials, {len(pruned)} of them pruned. The defaults {reached}; the best, "
         f"trial {best_trial.number}, reaches {best_trial.value:.3f}."
     )
     return figures.with_alt(figure, alt)
 
 
-def parameter_figures(study: optuna.Study) -> dict[str, Figure]:
+def parameter_figures(study: optuna.Study, value: str) -> dict[str, Figure]:
     """Return figures of the parameters by name: `importances`, `slices` and `parallel_coordinates`.
+
+    `value` is as for `history`.
 
     None if fewer than five trials are complete, and no importances if all trials are too similar; then
     `conclusions.importances` says so.
 
     Example:
-        `for name, figure in plots.parameter_figures(study).items(): …`
+        `for name, figure in plots.parameter_figures(study, "accuracy on validation").items(): …`
     """
     if len(studies.complete_trials(study)) < studies.ENOUGH:
         return {}
     ranked = {"importances": _importances(study)} if studies.importances(study) else {}
-    return {**ranked, "slices": _slices(study), "parallel_coordinates": _parallel_coordinates(study)}
+    return {
+        **ranked,
+        "slices": _slices(study, value),
+        "parallel_coordinates": _parallel_coordinates(study, value),
+    }
 
 
 def _importances(study: optuna.Study) -> Figure:
@@ -76,11 +83,11 @@ def _importances(study: optuna.Study) -> Figure:
     axis.invert_yaxis()
     axis.grid(False, axis="y")
     axis.set_xlabel("importance (fractions of 1)")
-    named = ", ".join(f"{name} {part:.0%}" for name, part in fractions.items())
+    named = ", ".join(f"{name} {wording.percent(part, 0)}" for name, part in fractions.items())
     return figures.with_alt(figure, f"Importance of each parameter: {named}.")
 
 
-def _slices(study: optuna.Study) -> Figure:
+def _slices(study: optuna.Study, value: str) -> Figure:
     """Return the value against each parameter, one panel per parameter; later trials are darker."""
     space = study.trials[0].distributions
     table = studies.summary(study).query("state == 'complete'")
@@ -96,25 +103,25 @@ def _slices(study: optuna.Study) -> Figure:
             axis.minorticks_off()  # their labels would overlap
     for axis in axes.flat[len(space) :]:
         axis.axis("off")
-    figure.supylabel(VALUE, fontsize=11)
+    figure.supylabel(value, fontsize=11)
     best = studies.best_trial(study)
     settings = ", ".join(f"{name} {value:.3g}" for name, value in best.params.items())
-    return figures.with_alt(figure, f"{VALUE} against each parameter. The best trial has {settings}.")
+    return figures.with_alt(figure, f"{value} against each parameter. The best trial has {settings}.")
 
 
-def _parallel_coordinates(study: optuna.Study) -> Figure:
+def _parallel_coordinates(study: optuna.Study, value: str) -> Figure:
     """Return one line per complete trial through the values of its parameters, coloured by its value."""
     names = sorted(study.trials[0].params)  # Optuna's order
     with _project_style(max(WIDTH, 2.6 + 1.25 * len(names)), 5.2):
-        axis = drawn.plot_parallel_coordinate(study, params=names, target_name=VALUE)
+        axis = drawn.plot_parallel_coordinate(study, params=names, target_name=value)
         lines = next(part for part in axis.collections if isinstance(part, LineCollection))
         lines.set(cmap=figures.SEQUENTIAL, linewidth=2)
         axis.set_title("")
-        axis.set_xticks(axis.get_xticks(), [VALUE, *names], rotation=25, ha="right")
+        axis.set_xticks(axis.get_xticks(), [value, *names], rotation=25, ha="right")
         for twin in axis.figure.axes:
             twin.grid(False)
     count = len(studies.complete_trials(study))
-    alt = f"A line for each of {count} complete trials through the values of its {len(names)} parameters, coloured by {VALUE}."
+    alt = f"A line for each of {count} complete trials through the values of its {len(names)} parameters, coloured by {value}."
     return figures.with_alt(axis.figure, alt)
 
 

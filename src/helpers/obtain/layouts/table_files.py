@@ -41,7 +41,7 @@ def load(path: Path, options: Options) -> pd.DataFrame:
         ) from None
     if table.shape[1] < 2 or table.empty:
         raise AcquisitionError(
-            f"The table {paths.shown(path)} has {table.shape[0]} rows and {table.shape[1]} columns.",
+            f"The table {paths.shown(path)} has {table.shape[0]} rows and {table.shape[1]} columns of text or numbers.",
             "it needs a row for each image, with the name of its file and its label, separated by commas or tabs",
         )
     return table.reset_index(drop=True).apply(lambda column: column.str.strip())
@@ -57,7 +57,10 @@ def _parquet(path: Path, options: Options) -> pd.DataFrame:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"it has the column '{twice[0]}' twice")
-    return _as_text(pd.read_parquet(path, columns=names))
+    # without what pandas noted, by which a column becomes the table's index
+    return _as_text(
+        parquet.read_table(path, columns=names, partitioning=None).to_pandas(ignore_metadata=True)
+    )
 
 
 def _json_lines(path: Path, options: Options) -> pd.DataFrame:
@@ -69,7 +72,8 @@ def _json_lines(path: Path, options: Options) -> pd.DataFrame:
             raise ValueError(f"line {number} is not JSON ({error})") from None
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is not an object with names and values")
-        rows += [row] if row else []
+        plain = {name: value for name, value in row.items() if not isinstance(value, list | dict)}
+        rows += [plain] if plain else []
     return _as_text(pd.DataFrame(rows))
 
 

@@ -1,6 +1,7 @@
 """The labels of a table: names, numbers, classes between limits, or one column of 0 and 1 for each class."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def labels(column: pd.Series, path: Path, options: Options) -> tuple[pd.Series, 
             f"The labels in {paths.shown(path)} are fractions from {numbers.min():g} to {numbers.max():g}, not classes.",
             f"say where one class ends and the next begins, for example --set '01_acquire.label_thresholds=[{middle}]'",
         )
-    texts = numbers.map("{:.0f}".format)
+    # exactly: floating-point numbers would make long ones equal
+    texts = filled.str.replace(",", ".").map(lambda text: f"{Decimal(text):.0f}")
     if names:
         texts = texts.map(_renamed(texts, names, path))
     return texts.reindex(column.index, fill_value=""), names

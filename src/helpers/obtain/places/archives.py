@@ -21,6 +21,7 @@ from typing import IO
 
 from helpers import paths
 from helpers.errors import AcquisitionError
+from helpers.obtain.images import formats
 from helpers.obtain.places import web
 
 MAX_MEMBERS = 2_000_000  # ImageNet has 1.4 million images
@@ -62,12 +63,7 @@ def inner_path(name: str) -> PurePosixPath | None:
     drive = bool(path.parts) and path.parts[0][1:] == ":"
     if drive or path.is_absolute() or ".." in path.parts or "\0" in name:
         raise UnsafeError(f"'{name}' would be written outside the target folder")
-    return None if any(is_hidden(part) for part in path.parts) or not path.parts else path
-
-
-def is_hidden(name: str) -> bool:
-    """Return True for the names of files and folders that are not part of a data set."""
-    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
+    return None if any(formats.is_hidden(part) for part in path.parts) or not path.parts else path
 
 
 def unpack(archive: Path, target: Path, workspace: Path, unpack_gb: float) -> None:

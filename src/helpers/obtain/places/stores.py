@@ -67,17 +67,21 @@ def _opened(address: str, options: "Options") -> "AbstractFileSystem":
             "anon": Session().get_credentials() is None,  # public buckets need none
             "config_kwargs": {**times, "retries": {"total_max_attempts": 1}},  # s3fs itself tries five times
         }
-    elif scheme.startswith("http"):
+    elif scheme != "hf":
         import aiohttp
 
         limit = aiohttp.ClientTimeout(sock_connect=network.connect_seconds, sock_read=network.read_seconds)
-        # trust_env: proxies, and ~/.netrc; identity: sizes and ranges are those of the file
-        given = {
-            "client_kwargs": {"trust_env": True, "timeout": limit},
-            "headers": {"Accept-Encoding": "identity"},
-        }
-    elif scheme == "gs":
-        logging.getLogger("gcsfs").addHandler(logging.NullHandler())  # else each retry prints a traceback
+        if scheme.startswith("http"):
+            # trust_env: proxies, and ~/.netrc; identity: sizes and ranges are those of the file
+            given = {
+                "client_kwargs": {"trust_env": True, "timeout": limit},
+                "headers": {"Accept-Encoding": "identity"},
+            }
+        elif scheme == "gs":
+            given = {
+                "requests_timeout": limit
+            }  # of each of six attempts; their number and pauses cannot be set
+            logging.getLogger("gcsfs").addHandler(logging.NullHandler())  # else each retry prints a traceback
     return fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **given)
 
 
