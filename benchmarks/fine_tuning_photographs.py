@@ -16,16 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 
 import own_images
 from helpers import paths, scoring
-from helpers.model import class_balance, epoch_plan, fine_tuning, training, transfer
+from helpers.model import class_balance, classical_heads, epoch_plan, fine_tuning, training, transfer
 from helpers.model.backbones import features, fold_batch_norm
 from helpers.model.tuning_batches import FineTuningSettings
 from helpers.obtain import sources, splits
@@ -36,6 +34,9 @@ from helpers.obtain.places import download
 from helpers.scrub import augment
 from helpers.series import manifests, profiles, records, seeds
 from helpers.series.metrics import Metric
+
+if TYPE_CHECKING:
+    import keras
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "fine_tuning_photographs.json"
 SETS = {"elpv": "elpv_two", "food": "food"}
@@ -106,21 +107,11 @@ def parts(trial: Trial, seed: int) -> tuple[Dataset, Dataset, Dataset]:
     return everything.subset(rest[train]), everything.subset(rest[held_out]), everything.subset(test)
 
 
-def frozen(train: Dataset, side: int) -> keras.Model:
+def frozen(train: Dataset, side: int) -> "keras.Model":
     """Return the frozen backbone with logistic regression on its features, as one model."""
     source = features.extractor("efficientnet_lite0", train.image_shape, side)
     values = training.predict(features.pooled(source.base), train.images, 64)
-    scaler = StandardScaler().fit(values)
-    fitted = LogisticRegression(C=REGULARISATION, max_iter=2_000)
-    fitted.fit(scaler.transform(values), train.labels)
-    kernel, bias = fitted.coef_.T, fitted.intercept_
-    if train.num_classes == 2:
-        kernel, bias = np.concatenate([-kernel, kernel], 1) / 2, np.concatenate([-bias, bias]) / 2
-    kernel = kernel / scaler.scale_[:, None]
-    entered = keras.Input((kernel.shape[0],))
-    head = keras.layers.Dense(train.num_classes, activation="softmax", name="probabilities")
-    top = keras.Model(entered, head(entered))
-    head.set_weights([kernel, bias - scaler.mean_ @ kernel])
+    top = classical_heads.fit("logistic", REGULARISATION, values, train.labels, train.num_classes)
     return transfer.join(source.base, top, "transfer")
 
 
