@@ -354,8 +354,8 @@ def _heads() -> list[str]:
         "",
         "Measured by `benchmarks/heads.py`: EfficientNet-Lite0 at 224 pixels, means over splits that keep copies together. Left",
         "out, though tried: batch-norm statistics of the new images, which are worse; averaged mirrored views, which cost every",
-        "later prediction twice its time; and nearest neighbours, which are best on no set, need a row of weights for each",
-        "training image in the exported model, and lose labels as integers.",
+        "later prediction twice its time; and nearest neighbours, which need a row of weights for each training image in the",
+        "exported model.",
         "",
     ]
     for name, result in json.loads(HEADS.read_text("utf-8")).items():

@@ -31,6 +31,7 @@ def result(side: int, correct: int, seconds: float, from_cache: bool = False) ->
         predicted=predicted,
         score=scoring.score(LABELS, predicted, 4),
         as_row=lambda: {"resolution": side},
+        head=SimpleNamespace(title="logistic regression"),
         top=SimpleNamespace(count_params=lambda: 2_570),
         fit=SimpleNamespace(seconds=4.0),
         extraction_seconds=seconds,
@@ -68,7 +69,7 @@ def test_cnn_is_set_beside_the_forest():
 def test_frozen_features_name_the_network_and_its_cost():
     conclusion = conclusions.frozen_features(row("frozen", 360), result(64, 360, 20.0, from_cache=True))
     assert (
-        "head with 2,570 parameters on the frozen features of EfficientNet-Lite0 at 64 px classifies 90.0% of"
+        "A head (logistic regression) with 2,570 parameters on the frozen features of EfficientNet-Lite0 at 64 px classifies 90.0% of"
         in (conclusion.text)
     )
     assert "20 s, timed when the cache was made" in conclusion.text

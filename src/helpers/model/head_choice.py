@@ -205,7 +205,7 @@ def choose(
         names: keys of `TITLES`; the first is preferred among equals, and where nothing can be compared.
         class_weights: one of `CLASS_WEIGHTS`, or `"auto"` to choose one of these too.
         at_most: number of images up to which heads are compared. With more, the dense head is taken if it is named: it reads
-            the features batch by batch, and its advantage grows with their number (benchmarks/heads.py).
+            the features batch by batch, while the others need all of them in memory at once.
         folds: number of folds.
         progress: called with the number of cross-validated settings and of all settings.
 

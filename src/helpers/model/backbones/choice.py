@@ -12,9 +12,7 @@ from helpers.obtain import splits
 from helpers.series import backbone_names
 from helpers.series.metrics import Metric
 
-SAMPLE = (
-    500  # images: a few seconds per backbone; on solar cells and food it ranks backbones as all images do
-)
+SAMPLE = 500  # images: a few seconds per backbone; see benchmarks/backbone_choice.py
 FOLDS = 5
 _PENALTY = (
     0.01  # C of the logistic regression: weak fits do best on thousands of features of few hundred images

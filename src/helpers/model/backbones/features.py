@@ -67,8 +67,8 @@ class Extractor:
 def pooled(base: keras.Model) -> keras.Model:
     """Return the model from a backbone's input to its features: the averages of its last map and of `blocks.stage_maps`.
 
-    The last map holds what ImageNet's classes need; textures and edges, which other photographs need, are in earlier ones
-    (benchmarks/heads.py: 2 to 3 points on solar cells and clothes, 4 on food).
+    The last map holds what ImageNet's classes need; textures and edges, which other photographs need, are in earlier ones;
+    `benchmarks/heads.py` measures what they add.
     """
     maps = {POOL: base.output} | {f"{POOL}_{name}": x for name, x in blocks.stage_maps(base).items()}
     means = [layers.GlobalAveragePooling2D(name=name)(x) for name, x in maps.items()]
