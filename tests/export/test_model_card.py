@@ -57,7 +57,14 @@ FACTS = {
         "parity": "All formats predict the same label.",
     },
     "formats": [
-        {"format": item.name, "bytes": 500_000, "accuracy": 0.9, "same_labels": 100, "n": 100}
+        {
+            "format": item.name,
+            "bytes": 500_000,
+            "accuracy": 0.9,
+            "same_labels": 100,
+            "n": 100,
+            "left_out": False,
+        }
         for item in FORMATS
     ],
     "trained_by": "09_tuning",

@@ -36,7 +36,7 @@ def render(facts: Mapping[str, Any]) -> str:
     card = environment.get_template("model_card.md.j2").render(
         facts,
         test=test,
-        formats=[(item, by_name[item.name]) for item in FORMATS],
+        formats=[(item, by_name[item.name]) for item in FORMATS if not by_name[item.name]["left_out"]],
         predicted=np.sum(test["confusion"], axis=0) / np.sum(test["confusion"]),
         score=wording.score,
     )

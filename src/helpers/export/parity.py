@@ -167,17 +167,19 @@ def compare(expected: np.ndarray, actual: np.ndarray, labels: np.ndarray) -> Agr
     )
 
 
-def check(item: Format, agreement: Agreement, tolerance: float) -> None:
-    """Stop an export whose predictions differ from Keras's.
+def check(item: Format, agreement: Agreement, tolerance: float) -> bool:
+    """Return whether a format may be part of a version, and stop an export whose predictions differ from Keras's.
 
     Args:
         item: the format.
         agreement: its comparison with Keras.
         tolerance: accuracy that an integer format may lose, as a fraction.
 
+    Returns:
+        False for an integer format that loses more than allowed, if the loss is significant (McNemar's exact test at 5%).
+
     Raises:
-        OsemnError: labels or probabilities of a floating-point format differ, or an integer format loses more than allowed
-            and the loss is significant (McNemar's exact test at 5%).
+        OsemnError: labels or probabilities of a single-precision format differ, or half precision loses more than allowed.
     """
     if item.exact and not agreement.equal:
         raise OsemnError(
@@ -186,12 +188,15 @@ def check(item: Format, agreement: Agreement, tolerance: float) -> None:
             "no version was written; fix the export of this format",
         )
     lost = -agreement.accuracy_change
-    if not item.exact and lost > tolerance and agreement.p_value < scoring.LEVEL:
+    if item.exact or lost <= tolerance or agreement.p_value >= scoring.LEVEL:
+        return True
+    if item.runtime == "tfjs":  # the page in the browser needs it
         raise OsemnError(
             f"{item.title} loses {100 * lost:.2f} points of accuracy ({wording.p_value(agreement.p_value)}; allowed: "
             f"{100 * tolerance:g}).",
             "no version was written; allow more (--set 10_export.integer_loss=0.01), or choose another champion",
         )
+    return False
 
 
 def size(path: Path) -> int:
@@ -211,6 +216,8 @@ def compare_formats(
 ) -> list[dict[str, Any]]:
     """Score every format of a version in its own process and compare it with Keras; return a row of plain values for each.
 
+    An integer format that loses too much is removed from the version, and its row says so (`left_out`).
+
     Args:
         version: the folder with all formats.
         images_file: IDX file with the test images.
@@ -229,9 +236,11 @@ def compare_formats(
     for number, item in enumerate(FORMATS, start=1):
         probabilities, times = score_format(item, version, images_file)
         agreement = compare(expected, probabilities, labels)
-        check(item, agreement, integer_loss)
         row = {"format": item.name, "title": item.title, **asdict(agreement)}
-        rows.append({**row, "bytes": size(version / item.file), **times})
+        rows.append({**row, "bytes": size(version / item.file), "left_out": False, **times})
+        if not check(item, agreement, integer_loss):
+            rows[-1]["left_out"] = True
+            (version / item.file).unlink()
         progress(number, len(FORMATS), item.title)
     return rows
 
@@ -250,6 +259,7 @@ def readable_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "test accuracy": wording.percent(row["accuracy"]),
             "size": f"{row['bytes'] / 1e6:.2f} MB",
             "time to first prediction": wording.duration(row["seconds_to_first"]),
+            "left out": "yes" if row["left_out"] else "",
         }
         for row in rows
     ).set_axis([row["title"] for row in rows])
@@ -282,7 +292,8 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Conclusi
         f"The integer LiteRT file is {small['bytes'] / full['bytes']:.0%} as large as the floating-point one "
         f"({small['bytes'] / 1e6:.2f} MB instead of {full['bytes'] / 1e6:.2f} MB), and test accuracy changes by "
         f"{wording.points(change)} points (95% interval {wording.points(ends[0])} to {wording.points(ends[1])}, "
-        f"{wording.p_value(small['p_value'])}).",
+        f"{wording.p_value(small['p_value'])})."
+        f"{' This is more than integer_loss allows, so the file is left out.' if small['left_out'] else ''}",
         {"bytes": {row["format"]: row["bytes"] for row in rows}, "points": change, "ci95": ends},
         f"McNemar's exact test, {n:,} test images",
     )
