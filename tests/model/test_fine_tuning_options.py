@@ -17,7 +17,7 @@ from test_fine_tuning import (
 )
 
 from helpers.errors import DivergedError
-from helpers.model import epoch_plan, fine_tuning, training, tuning_batches
+from helpers.model import epoch_plan, fine_tuning, fine_tuning_conclusions, training, tuning_batches
 from helpers.scrub import augment
 from helpers.series.metrics import Metric
 
@@ -178,3 +178,19 @@ def test_batch_larger_than_the_set_is_one_step_with_all_images(tmp_path):
     rows, steps = tuning_batches.batches(few, settings, None)
     images, targets = next(iter(rows))
     assert (steps, len(images), len(targets)) == (1, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("policy", "mixup", "words"),
+    [
+        (None, 0.0, "Training images are not augmented."),
+        (None, 0.2, "changed by MixUp (α = 0.2)."),
+        (augment.AugmentationPolicy(), 0.0, "Training images are not augmented."),
+        (augment.AugmentationPolicy(horizontal_flip=True), 0.0, "changed by flip (half of the images)."),
+    ],
+)
+def test_augmentation_is_said_with_and_without_a_policy(
+    policy: augment.AugmentationPolicy | None, mixup: float, words: str
+) -> None:
+    conclusion = fine_tuning_conclusions.augmentation(policy, mixup, 0.0)
+    assert conclusion.text.endswith(words)

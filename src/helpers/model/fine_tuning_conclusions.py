@@ -66,8 +66,10 @@ def augmentation(policy: AugmentationPolicy | None, mixup: float, cutmix: float)
         {} if policy is None else {kind: size for kind, size in policy.describe().items() if size != "off"}
     )
     kinds |= {name: f"α = {alpha:g}" for name, alpha in (("MixUp", mixup), ("CutMix", cutmix)) if alpha}
-    described = wording.listing([f"{kind} ({size})" for kind, size in kinds.items()])
-    text = f"Training images are changed by {described}." if kinds else "Training images are not augmented."
+    text = "Training images are not augmented."
+    if kinds:
+        described = wording.listing([f"{kind} ({size})" for kind, size in kinds.items()])
+        text = f"Training images are changed by {described}."
     return Conclusion("augmentation", text, {"kinds": kinds})
 
 
