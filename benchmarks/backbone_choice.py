@@ -24,9 +24,7 @@ import pandas as pd
 import own_images
 from helpers import paths
 from helpers.model.backbones import choice, features
-from helpers.obtain import sources, splits
-from helpers.obtain.options import Options
-from helpers.obtain.places import download
+from helpers.obtain import splits
 from helpers.series import backbone_names, manifests, metrics, records
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "backbone_choice.json"
@@ -34,27 +32,12 @@ BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 SIZES, SEEDS = (250, 500, 1_000), range(10)
 
 
-def everything(
-    place: Path, parameters: dict[str, Any], side: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return the images of both parts, their labels and groups, and the number of classes."""
-    options = Options.of({**parameters, "image_size": side}, download.Network(progress=False))
-    acquired = sources.acquire(str(place), options)
-    parts = (acquired.train, acquired.test)
-    images, labels = (
-        np.concatenate([getattr(part, name)[:] for part in parts]) for name in ("images", "labels")
-    )
-    table = acquired.index.assign(of_test=acquired.index["part"] == "test")
-    together = table.sort_values(["of_test", "row"])["together"].to_numpy()
-    return images, labels, together, acquired.train.num_classes
-
-
 def measure(place: Path, parameters: dict[str, Any], most: int) -> dict[str, Any]:
     """Return the scores of the backbones on all images, at most `most` of them, and what samples choose."""
     values, seconds = {}, {}
     for name in BACKBONES:
         side = backbone_names.find(name).native_resolution
-        images, labels, together, classes = everything(place, parameters, side)
+        images, labels, together, classes = own_images.everything(place, parameters, side)
         rows = splits.stratified_sample(labels, most, 0)
         images, labels, together = images[rows], labels[rows], together[rows]
         extracted = features.extract(features.extractor(name, images.shape[1:], side), images)

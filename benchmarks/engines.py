@@ -41,9 +41,7 @@ from helpers import paths, scoring
 from helpers.export.formats import ONNX_OPSET, quiet
 from helpers.model import cpu_speed, frozen_graph
 from helpers.model.backbones import features
-from helpers.obtain import sources, splits
-from helpers.obtain.options import Options
-from helpers.obtain.places import download
+from helpers.obtain import splits
 from helpers.series import manifests, records
 
 BATCH = 128
@@ -199,14 +197,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="osemn-images-") as folder:
         place, parameters = own_images.SETS["elpv_two"](Path(folder))
         for side in given.sides:
-            options = Options.of({**parameters, "image_size": side}, download.Network(progress=False))
-            acquired = sources.acquire(str(place), options)
-            parts = (acquired.train, acquired.test)
-            images, labels = (
-                np.concatenate([getattr(part, name)[:] for part in parts]) for name in ("images", "labels")
-            )
-            index = acquired.index.assign(of_test=acquired.index["part"] == "test")
-            together = index.sort_values(["of_test", "row"])["together"].to_numpy()
+            images, labels, together, _ = own_images.everything(place, parameters, side)
             rows = splits.stratified_sample(labels, given.sample, 0)
             images, labels, together = images[rows], labels[rows], together[rows]
             few = given.images * (224 // side) ** 2  # small images are faster

@@ -86,6 +86,21 @@ SETS: dict[str, Callable[[Path], Prepared]] = {
 }
 
 
+def everything(
+    place: Path, parameters: dict[str, Any], side: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return the images of both parts, their labels and groups, and the number of classes."""
+    options = Options.of({**parameters, "image_size": side}, download.Network(progress=False))
+    acquired = sources.acquire(str(place), options)
+    parts = (acquired.train, acquired.test)
+    images, labels = (
+        np.concatenate([getattr(part, name)[:] for part in parts]) for name in ("images", "labels")
+    )
+    table = acquired.index.assign(of_test=acquired.index["part"] == "test")
+    together = table.sort_values(["of_test", "row"])["together"].to_numpy()
+    return images, labels, together, acquired.train.num_classes
+
+
 def crossing(dataset: str, parameters: dict[str, Any]) -> dict[str, list[int]]:
     """Count the test images with a copy in training, for each seed, by both kinds of split."""
     ours, labels_only = [], []

@@ -16,7 +16,7 @@ from helpers.errors import OsemnError, UsageError, nearest
 from helpers.series import metrics
 from helpers.series.conclusions import Conclusion
 
-MARGIN = 0.01  # one point: less than what usually lies between two seeds of one network
+MARGIN = 0.01  # one point of accuracy, as 10_export has it
 
 
 @dataclass(frozen=True)
