@@ -499,7 +499,8 @@ def test_promotion_is_taken_over_and_a_damaged_one_refused_while_serving(client,
 
     second = service_support.publish(home / "second", seed=1)
     wait_for(lambda: serves() == second)
-    assert f'osemn_model_info{{version="{second}"}} 1.0' in client.get("/metrics").text
+    # the gauge follows the swap as soon as the drift monitor of the new version is built
+    wait_for(lambda: f'osemn_model_info{{version="{second}"}} 1.0' in client.get("/metrics").text)
     registry = Registry("digits")
     third = service_support.publish(home / "third", seed=2, promote=False)
     model = registry.find(third).folder / "model.onnx"
