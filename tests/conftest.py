@@ -85,6 +85,7 @@ EXAMPLES = {
     "compared_resolutions": [32],
     "heads": ["dense"],
     "head_images": 100,
+    "mirrored_copies": "auto",
     "augmented_views": 0,
     "few_images": 0,
     "folds": 2,

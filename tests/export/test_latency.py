@@ -1,5 +1,6 @@
 """A model's latency is that of calls in a row, whichever models it is compared with."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from helpers.export import latency
+from helpers.export import latency, score
 
 FIRST_CALL, NEXT_CALL = 10.0, 1.0  # in ms
 
@@ -65,3 +66,16 @@ def test_a_larger_model_takes_longer():
     medians = latency.of_one_image(models, np.zeros((28, 28, 1), np.uint8), 20)
     assert medians.keys() == models.keys()
     assert 0 < medians["small"] < medians["large"]
+
+
+def test_slow_calls_are_timed_a_few_times_only(monkeypatch):
+    monkeypatch.setattr(score, "LATENCY_SECONDS", 0.02)
+    calls = []
+
+    def slow(batch):
+        calls.append(len(batch))
+        time.sleep(0.01)
+
+    medians = score.latency(slow, np.zeros((3, 2, 2, 1), np.uint8))
+    assert calls == [1] * score.FEWEST_CALLS + [64] * score.FEWEST_CALLS
+    assert all(10 <= milliseconds < 100 for milliseconds in medians.values())

@@ -104,6 +104,15 @@ def test_augmented_views_differ_from_the_images_and_from_each_other_but_repeat()
     )
 
 
+def test_the_mirrored_view_has_the_features_of_the_mirrored_images():
+    network, images = source(), pictures()
+    (view,) = features.further_views(True, 0, POLICY, 0)
+    mirrored = features.extract(network, images, view=view).values
+    expected = features.extract(network, np.ascontiguousarray(images[:, :, ::-1])).values
+    assert np.array_equal(mirrored, expected)
+    assert not np.allclose(mirrored, features.extract(network, images).values)
+
+
 def flip_a_byte(path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1

@@ -65,7 +65,7 @@ def run_of_07(tmp_path, monkeypatch, candidate: str, files: tuple[str, ...]) -> 
         seed=0,
     )
     for name in files:
-        few.save(folder / name, views=1)
+        few.save(folder / name, mirrored=True, augmented=1)
     (run.root / "03_preprocess").mkdir()
     policy = run.root / "03_preprocess" / "augmentation.json"
     policy.write_text(json.dumps(AugmentationPolicy().settings()))
@@ -95,7 +95,7 @@ def test_test_images_are_added_with_the_settings_of_05(tmp_path, monkeypatch):
     assert asked == [("efficientnet_lite0", (8, 8, 1), 32, "bilinear")]
     assert np.array_equal(result.labels, np.concatenate([part.labels for part in parts]))
     policy = AugmentationPolicy()
-    views = [head_folds.features.View(policy, 0, 1)]
+    views = [head_folds.features.View(), head_folds.features.View(policy, 0, 1)]
     expected = head_folds.cross_validate(source(), parts, np.arange(80), SETTINGS, HEAD, **FOLDS, views=views)
     assert np.array_equal(result.probabilities, expected.probabilities)
 

@@ -98,12 +98,16 @@ def test_a_single_resolution_is_said_to_be_the_only_one():
     assert "the only setting in this run" in conclusions.resolution(LABELS, [result(64, 340, 1.0)]).text
 
 
-def test_augmented_views_are_compared_with_the_plain_head():
-    plain = result(64, 340, 10.0)
-    assert "not tried" in conclusions.augmented_views(LABELS, plain, None, 0).text
-    conclusion = conclusions.augmented_views(LABELS, plain, result(64, 342, 20.0), 1)
-    assert "With 1 augmented view of each" in conclusion.text
+def test_copies_of_the_training_images_are_compared_with_the_plain_head():
+    plain, copied = result(64, 340, 10.0), result(64, 342, 20.0)
+    none = conclusions.further_views(LABELS, plain, None, False, 0)
+    assert "without mirrored or augmented copies" in none.text
+    conclusion = conclusions.further_views(LABELS, plain, copied, True, 1)
+    assert "With a mirrored copy and 1 augmented copy of each training image" in conclusion.text
     assert "which is not statistically significant" in conclusion.text
+    assert conclusion.numbers["mirrored"] is True
+    only = conclusions.further_views(LABELS, plain, copied, False, 2).text
+    assert "With 2 augmented copies of each training image" in only
 
 
 def test_variants_are_compared_with_the_frozen_network_and_with_each_other():

@@ -18,6 +18,8 @@ import numpy as np
 
 CHUNK = 250  # images of 64 px per call, fewer larger ones: few enough for a small machine's memory
 LATENCY_BATCHES = {1: 200, 64: 30}  # images per call: timed calls, enough for a steady median
+# a photograph takes a hundred times as long as a small image, and its median is as steady after fewer calls
+LATENCY_SECONDS, FEWEST_CALLS = 3.0, 5
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -102,12 +104,15 @@ def latency(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> 
     medians = {}
     for size, calls in LATENCY_BATCHES.items():
         batch = np.resize(images, (size, *images.shape[1:]))
-        seconds = []
-        for _ in range(calls + calls // 10):
+        seconds, warm_up = [], calls // 10
+        while len(seconds) < calls + warm_up:
+            if sum(seconds) > LATENCY_SECONDS and len(seconds) >= FEWEST_CALLS:
+                warm_up = 1  # slow calls are steady from the second one on
+                break
             started = time.perf_counter()
             predict(batch)
             seconds.append(time.perf_counter() - started)
-        medians[str(size)] = float(np.median(seconds[calls // 10 :])) * 1e3
+        medians[str(size)] = float(np.median(seconds[warm_up:])) * 1e3
     return medians
 
 

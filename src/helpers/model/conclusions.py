@@ -149,29 +149,34 @@ def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
     return Conclusion("resolution", text, numbers, _mcnemar(labels))
 
 
-def augmented_views(
-    labels: np.ndarray, plain: HeadResult, augmented: HeadResult | None, views: int
+def further_views(
+    labels: np.ndarray, plain: HeadResult, with_views: HeadResult | None, mirrored: bool, augmented: int
 ) -> Conclusion:
-    """Conclude whether augmented views of the training images help the head.
+    """Conclude whether mirrored or augmented copies of the training images help the head.
 
     Args:
         labels: of the validation images, `[N] int64`.
         plain: the head trained on the images as they are.
-        augmented: the head that also saw augmented views; None where there are none.
-        views: number of augmented views of each image.
+        with_views: the head that also saw copies; None where there are none.
+        mirrored: whether a mirrored copy of each image is among them.
+        augmented: number of augmented copies of each image.
 
     Example:
-        `run.conclude(conclusions.augmented_views(validation.labels, plain, augmented, augmented_views))`
+        `run.conclude(conclusions.further_views(validation.labels, plain, copied, mirror, augmented_views))`
     """
-    if augmented is None:
-        text = "Augmented views were not tried: augmented_views is 0 in this run."
-        return Conclusion("augmented_views", text)
-    gain = compare(labels, augmented.predicted, plain.predicted)
+    if with_views is None:
+        text = "The head saw each training image once, without mirrored or augmented copies."
+        return Conclusion("further_views", text)
+    gain = compare(labels, with_views.predicted, plain.predicted)
+    copies = ["a mirrored copy"] * mirrored + [
+        wording.count(augmented, "augmented copy", "augmented copies")
+    ] * bool(augmented)
     text = (
-        f"With {views} augmented view{'s' if views > 1 else ''} of each training image, the accuracy of a head on "
-        f"{plain.title} changes by {_difference(gain)}."
+        f"With {' and '.join(copies)} of each training image, the accuracy of a head on {plain.title} changes by "
+        f"{_difference(gain)}."
     )
-    return Conclusion("augmented_views", text, {"views": views, **gain.as_metrics()}, _mcnemar(labels))
+    numbers = {"mirrored": mirrored, "augmented": augmented, **gain.as_metrics()}
+    return Conclusion("further_views", text, numbers, _mcnemar(labels))
 
 
 def out_of_fold(result: OutOfFold | None, alone: Score, part: str, class_names: Sequence[str]) -> Conclusion:

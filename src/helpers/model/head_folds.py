@@ -41,7 +41,7 @@ def cross_validate(
         head: the kind of head.
         folds: number of folds.
         repeats: number of repeats.
-        views: augmented views of the images in training, in addition to the original images.
+        views: mirrored or augmented views of the images in training, in addition to the original images.
         fewer_than: return None if there are not fewer images than this.
         progress: called with the number of images done, the number of all images and a note.
 
@@ -96,9 +96,7 @@ def with_test(run: Run, parts: Sequence[data.Dataset], together: np.ndarray) -> 
     source = features.extractor(of_05["backbone"], shape, of_05["resolution"], values["interpolation"])
     policy = json.loads(run.input("03_preprocess", "augmentation.json").read_text(encoding="utf-8"))
     with np.load(run.input(stage, FILE), allow_pickle=False) as saved:
-        numbers = range(1, int(saved["views"]) + 1)
-    views = [
-        features.View(AugmentationPolicy.from_dict(policy), values["seed"], number) for number in numbers
-    ]
+        copies = bool(saved["mirrored"]), int(saved["augmented"])
+    views = features.further_views(*copies, AugmentationPolicy.from_dict(policy), values["seed"])
     sizes = {name: values[name] for name in ("folds", "repeats")}
     return cross_validate(source, parts, together, settings, Head(**of_05["head"]), views=views, **sizes)

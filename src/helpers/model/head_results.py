@@ -27,7 +27,7 @@ class HeadResult:
         head: the kind of head.
         train: features of the training images.
         held_out: features of the validation images.
-        extraction_seconds: time to extract the training features, including those of augmented views.
+        extraction_seconds: time to extract the training features, including those of further views.
         top: the trained head.
         fit: its training.
         predicted: predicted labels of the validation images, `[N] int64`.
@@ -86,7 +86,7 @@ class Extracted:
         source: the backbone.
         train: features of the training images.
         held_out: features of the validation images.
-        extraction_seconds: time to extract the training features, including those of augmented views.
+        extraction_seconds: time to extract the training features, including those of further views.
         examples: the training images as features.
         labels: of the validation images, `[N] int64`.
     """
@@ -131,7 +131,7 @@ def extract(
         train: the training images.
         held_out: the validation images.
         settings: of the dense head.
-        views: augmented views of the training images, in addition to the original images.
+        views: mirrored or augmented views of the training images, in addition to the original images.
         progress: called with the number of images done, the number of all images and a note.
 
     Raises:

@@ -139,6 +139,7 @@ class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     heads: Annotated[list[Literal["logistic", "dense", "lda"]], Field(min_length=1, max_length=3)]
     class_weights: Literal["auto", "none", "balanced", "sqrt"]
     head_images: Annotated[int, Field(ge=0, le=1_000_000)]
+    mirrored_copies: Literal["auto", "always", "never"]
     augmented_views: Annotated[int, Field(ge=0, le=20)]
     head_units: Annotated[int, Field(ge=1, le=4_096)]
     dropout: Dropout

@@ -94,11 +94,22 @@ class Features:
 
 @dataclass(frozen=True)
 class View:
-    """An augmented view of every image; the same policy, seed and number give the same view."""
+    """A view of every image: augmented, or without a policy its mirror image; equal values give equal views."""
 
-    policy: augment.AugmentationPolicy
-    seed: int
-    number: int
+    policy: augment.AugmentationPolicy | None = None
+    seed: int = 0
+    number: int = 0
+
+
+def further_views(
+    mirrored: bool, augmented: int, policy: augment.AugmentationPolicy, seed: int
+) -> list[View]:
+    """Return views of images in addition to the images themselves: mirrored first, then augmented ones.
+
+    Example:
+        `views = features.further_views(mirror, augmented_views, policy, seed)`
+    """
+    return [View()] * mirrored + [View(policy, seed, number + 1) for number in range(augmented)]
 
 
 def extractor(
@@ -138,7 +149,7 @@ def extract(
     Args:
         source: the backbone.
         images: `[N, H, W, C] uint8`.
-        view: the augmented view; None for the original images.
+        view: the augmented or mirrored view; None for the original images.
         batch_size: images in a step of the pass.
         progress: called with the number of images done, the number of all images and a note.
 
@@ -179,7 +190,7 @@ def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[
         "weights_sha256": source.weights_sha256,
         "images_sha256": data.array_sha256(images),
         "shape": [len(images), source.num_features],
-        "view": None if view is None else {**asdict(view), "policy": view.policy.settings()},
+        "view": None if view is None else {**asdict(view), "policy": view.policy and view.policy.settings()},
     }
 
 
@@ -213,10 +224,11 @@ def _write(
     started = perf_counter()
     for start in range(0, len(images), batch_size):
         batch = tf.constant(images[start : start + batch_size])
-        if view is None:
-            batch = tf.cast(batch, tf.float32)
-        else:
+        if view is not None and view.policy is not None:
             batch = augment.augment_batch(batch, (view.seed + view.number, start), view.policy)
+        elif view is not None:
+            batch = batch[:, :, ::-1]
+        batch = tf.cast(batch, tf.float32)
         stored[start : start + batch_size] = compute(batch).numpy()
         progress(min(start + batch_size, len(images)), len(images))
     stored.flush()
