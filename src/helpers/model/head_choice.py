@@ -1,6 +1,6 @@
 """Choose the head on frozen features by cross-validation on the training images, by the metric of the series."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -196,7 +196,7 @@ def choose(
 ) -> Choice:
     """Choose a head by stratified group cross-validation on the training images alone.
 
-    Each kind is compared in its settings without class weights, then, if classes are unequal, the best of these with them.
+    All kinds are compared in their settings without class weights, then, if classes are unequal, the best of all with them.
 
     Args:
         examples: the training images.
@@ -218,24 +218,20 @@ def choose(
     if images > at_most:
         head = next((head for head in usual if head.name == "dense"), usual[0])
         return Choice(head, (), f"there are more than {at_most:,} training images", metric, images)
-    total = sum(map(len, first)) + len(first) * len(further)
+    total = sum(map(len, first)) + len(further)
     if total == 1:
         return Choice(usual[0], (), "only one is named", metric, images)
     compared: list[Scored] = []
 
-    def best_of(heads: Sequence[Head]) -> Head:
-        rows = []
+    def compare(heads: Iterable[Head]) -> None:
         for head in heads:
-            rows.append(_scored(examples, together, metric, head, folds))
-            progress(len(compared) + len(rows), total, head.title)
-        compared.extend(rows)
-        return max(rows, key=lambda row: row.score).head
+            compared.append(_scored(examples, together, metric, head, folds))
+            progress(len(compared), total, head.title)
 
     try:
-        for settings in first:
-            best = best_of(settings)
-            if further:
-                best_of([replace(best, class_weights=value) for value in further])
+        compare(head for settings in first for head in settings)
+        best = max(compared, key=lambda row: row.score).head
+        compare(replace(best, class_weights=value) for value in further)
     except OsemnError:  # a single group, or each class in one group
         reason = "there are too few images that are not copies of each other"
         return Choice(usual[0], (), reason, metric, images)
