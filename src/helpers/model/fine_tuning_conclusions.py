@@ -9,6 +9,7 @@ from helpers import wording
 from helpers.model import class_balance
 from helpers.model.class_balance import AUTO, Adjustment
 from helpers.model.fine_tuning import FineTuned
+from helpers.model.interpolation import Mixture
 from helpers.scrub.augment import AugmentationPolicy
 from helpers.series.conclusions import Conclusion
 from helpers.series.metrics import Metric
@@ -71,6 +72,33 @@ def augmentation(policy: AugmentationPolicy | None, mixup: float, cutmix: float)
         described = wording.listing([f"{kind} ({size})" for kind, size in kinds.items()])
         text = f"Training images are changed by {described}."
     return Conclusion("augmentation", text, {"kinds": kinds})
+
+
+def mixture(title: str, mixed: Mixture, metric: Metric) -> Conclusion:
+    """Conclude which mixture of the weights before and after fine-tuning is kept.
+
+    Args:
+        title: the variant in a sentence.
+        mixed: from `interpolation.choose`.
+        metric: of the series.
+
+    Example:
+        `run.conclude(fine_tuning_conclusions.mixture(titles[name], mixtures[name], metric))`
+    """
+    best, scores = mixed.fraction, mixed.scores
+    described = wording.listing(
+        [f"{score:.3f} at {wording.percent(fraction, 0)}" for fraction, score in scores.items()]
+    )
+    kept = {
+        0.0: "Fine-tuning did not raise it, so the weights of 05_transfer_learning are kept",
+        1.0: "The fine-tuned weights are kept",
+    }
+    text = (
+        f"On the way from the frozen to the fine-tuned weights ({title}), the {metric.title} on {mixed.images:,} validation "
+        f"images is {described}. {kept.get(best, f'The weights are set to {wording.percent(best, 0)} of the way')}."
+    )
+    numbers = {"fraction": best, "scores": {f"{key:g}": value for key, value in scores.items()}}
+    return Conclusion("mixture", text, numbers, "Chosen on the validation images")
 
 
 def class_weights(strategy: str, metric: Metric, counts: np.ndarray, adjustment: Adjustment) -> Conclusion:
