@@ -53,7 +53,7 @@ class Trial:
     train_depthwise: bool = False
     fold: bool = True
     epochs: int = 0
-    images_seen: int = 6_000
+    images_seen: int = 4_000
     batch_size: int = 0
     learning_rate: float = 2e-4
     rate_decay: float = 1.0
