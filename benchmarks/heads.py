@@ -32,6 +32,7 @@ from helpers.obtain import splits
 from helpers.series import manifests, metrics, records
 
 RESULTS = paths.project_root() / "benchmarks" / "results" / "heads.json"
+COPIES = "mirrored copies in training (05, where labels survive)"
 BACKBONE, SIDE, SEEDS = "efficientnet_lite0", 224, range(5)
 SETTINGS = transfer.HeadSettings(256, 0.3, 5, 256, 0.008, 0)  # the defaults of 05
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -46,6 +47,7 @@ def kinds_of_features(images: np.ndarray) -> dict[str, np.ndarray]:
     NormStatistics(source.base, images, 32, 1_024).recompute()
     source = features.Extractor(BACKBONE, SIDE, "bilinear", source.base, "statistics of these images")
     return {
+        COPIES: np.hstack([plain, mirrored]),
         "the last map alone": plain[:, :last],
         "the last map and inner ones (05)": plain,
         "mirrored views averaged": (plain + mirrored) / 2,
@@ -63,6 +65,12 @@ def classical(name: str, strength: float, class_weights: str = "none") -> Predic
         return transfer.head_labels(top, unseen)
 
     return predict
+
+
+def with_copies(values: np.ndarray, labels: np.ndarray, unseen: np.ndarray, classes: int) -> np.ndarray:
+    """Fit on images and their mirrored copies, whose features stand beside theirs, and predict images as they are."""
+    both, plain = np.concatenate(np.hsplit(values, 2)), np.hsplit(unseen, 2)[0]
+    return classical("logistic", 0.01)(both, np.tile(labels, 2), plain, classes)
 
 
 def neighbours(values: np.ndarray, labels: np.ndarray, unseen: np.ndarray, classes: int) -> np.ndarray:
@@ -94,7 +102,8 @@ def measure(place: Path, parameters: dict[str, Any]) -> dict[str, dict[str, list
     images, labels, together, classes = everything(place, parameters, SIDE)
     kinds = kinds_of_features(images)
     usual = kinds["the last map and inner ones (05)"]
-    rows = {f"features: {name}": (values, classical("logistic", 0.01)) for name, values in kinds.items()}
+    rows = {f"features: {COPIES}": (kinds.pop(COPIES), with_copies)}
+    rows |= {f"features: {name}": (values, classical("logistic", 0.01)) for name, values in kinds.items()}
     rows |= {f"head: {name}": (usual, predict) for name, predict in HEADS.items()}
     results: dict[str, dict[str, list[float]]] = {}
     for title, (values, predict) in rows.items():

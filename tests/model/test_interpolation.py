@@ -61,12 +61,12 @@ def test_fine_tuned_weights_stay_where_nothing_is_better(bright):
 @pytest.mark.parametrize(
     ("fraction", "said"),
     [
-        (0.0, "Fine-tuning did not raise it, so the weights of 05_transfer_learning are kept."),
-        (0.25, "The weights are set to 25% of the way."),
-        (1.0, "The fine-tuned weights are kept."),
+        (0.0, "Fine-tuning did not raise it, so the model has the weights of 05_transfer_learning."),
+        (0.25, "The model has the weights at 25%."),
+        (1.0, "The model has the fine-tuned weights."),
     ],
 )
-def test_the_kept_mixture_is_said(fraction, said):
+def test_the_chosen_mixture_is_said(fraction, said):
     result = interpolation.Mixture(fraction, {0.0: 0.8, 0.25: 0.85, 1.0: 0.7}, 525)
     conclusion = fine_tuning_conclusions.mixture("all blocks", result, ACCURACY)
     assert conclusion.text.endswith(said)

@@ -75,7 +75,7 @@ def augmentation(policy: AugmentationPolicy | None, mixup: float, cutmix: float)
 
 
 def mixture(title: str, mixed: Mixture, metric: Metric) -> Conclusion:
-    """Conclude which mixture of the weights before and after fine-tuning is kept.
+    """Conclude which mixture of the weights before and after fine-tuning the model has.
 
     Args:
         title: the variant in a sentence.
@@ -89,13 +89,13 @@ def mixture(title: str, mixed: Mixture, metric: Metric) -> Conclusion:
     described = wording.listing(
         [f"{score:.3f} at {wording.percent(fraction, 0)}" for fraction, score in scores.items()]
     )
-    kept = {
-        0.0: "Fine-tuning did not raise it, so the weights of 05_transfer_learning are kept",
-        1.0: "The fine-tuned weights are kept",
+    result = {
+        0.0: "Fine-tuning did not raise it, so the model has the weights of 05_transfer_learning",
+        1.0: "The model has the fine-tuned weights",
     }
     text = (
         f"On the way from the frozen to the fine-tuned weights ({title}), the {metric.title} on {mixed.images:,} validation "
-        f"images is {described}. {kept.get(best, f'The weights are set to {wording.percent(best, 0)} of the way')}."
+        f"images is {described}. {result.get(best, f'The model has the weights at {wording.percent(best, 0)}')}."
     )
     numbers = {"fraction": best, "scores": {f"{key:g}": value for key, value in scores.items()}}
     return Conclusion("mixture", text, numbers, "Chosen on the validation images")
