@@ -17,6 +17,11 @@ from helpers.model.frozen_graph import FrozenGraph, optimised
 SHARD_BYTES = 4 * 2**20  # as the official converter cuts them
 OUTPUTS = ("probabilities", "class_activation")
 _DTYPES = {"float32", "int32", "bool"}
+_HINTS = {  # what to use instead, by operation
+    "Erfc": "use GELU in its tanh form: keras.activations.gelu(x, approximate=True)",
+    "ScaleAndTranslate": "resize without antialiasing: keras.layers.Resizing(…, antialias=False)",
+    "ResizeBicubic": "resize with interpolation bilinear or nearest",
+}
 _HALF_MAXIMUM = float(np.finfo(np.float16).max)
 
 # Operations of image networks that tfjs-converter 4.22 reads and that both its WebAssembly and CPU back ends compute, from
@@ -54,9 +59,11 @@ def write(graph: FrozenGraph, folder: Path, *, half: bool = False) -> None:
     }
     for kind, names in unsupported.items():
         if names:
+            hints = [_HINTS[name] for name in sorted(names) if name in _HINTS]
             raise OsemnError(
                 f"TensorFlow.js does not support these {kind}: {', '.join(sorted(names))}.",
-                "use float32 and layers that it supports, such as the tanh form of GELU",
+                "; ".join(hints)
+                or "use float32 and other layers: helpers.export.tfjs.OPERATIONS lists what it supports",
             )
     for node in nodes:
         if node.op == "Const":
