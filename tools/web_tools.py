@@ -1,4 +1,4 @@
-"""Installs the tools that check the page in `web/` (Biome, axe-core: pinned in web/package.json), and lints it.
+"""Installs the tools that check the page in `web/` and the report's explorer (Biome, axe-core: pinned in web/package.json), and lints both.
 
     python tools/web_tools.py [--fix]
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers.obtain.places import package_registries
 
 WEB = Path(__file__).resolve().parents[1] / "web"
+TEMPLATE = WEB.parent / "reports" / "template"
 INSTALLED = WEB / "node_modules" / ".package-lock.json"
 BIOME = WEB / "node_modules" / "@biomejs" / "biome" / "bin" / "biome"
 SECONDS = 300.0
@@ -44,7 +45,12 @@ def main() -> int:
         return 0
     options = ["--write"] if "--fix" in sys.argv[1:] else []
     command = [package_registries.node(), BIOME, "check", "--error-on-warnings", *options]
-    return subprocess.run(command, cwd=WEB, check=False).returncode
+    of_explorer = [*command, "--config-path=../../web", "explorer.js"]
+    runs = (
+        subprocess.run(call, cwd=folder, check=False)
+        for call, folder in ((command, WEB), (of_explorer, TEMPLATE))
+    )
+    return max(run.returncode for run in runs)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def _lock(folder: Path) -> FileLock:
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
-    from helpers.report.html import index, pages
+    from helpers.report.html import explorer, index, pages
     from helpers.report.regression import changes
 
     renderer = pages.Renderer(series)
@@ -107,6 +107,8 @@ def _write(series: collect.Series, partial: Path) -> None:
     for record in series.records:
         if record.metrics_file is not None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
+    if evaluated := explorer.sources(series):
+        (partial / explorer.NAME).write_text(explorer.render(renderer, evaluated), encoding="utf-8")
     demo = write_demo(series, partial)
     since = changes.compare(series)
     (partial / INDEX).write_text(index.render(renderer, demo, since), encoding="utf-8")

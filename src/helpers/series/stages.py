@@ -182,7 +182,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Evaluation",
         compares=True,
         writes=(
-            *("test_predictions.npz", "per_class.csv", "slices.csv", "doubtful_labels.csv"),
+            *("test_predictions.npz", "per_class.csv", "slices.csv", "doubtful_labels.csv", "explorer.npz"),
             *("classification_report.txt", "label_map.json", "summary.txt"),
             *_figures("scores_by_class", "confusion_matrix", "precision_recall_and_roc", "reliability"),
             *_figures("misclassified", "near_misses", "doubtful_labels", "slices", "learning_curves"),

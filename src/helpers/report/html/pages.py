@@ -42,7 +42,7 @@ class Renderer:
             "series": series,
             "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
             "js": Markup(js),
-            "js_hash": _script_hash(js),
+            "js_hash": script_hash(js),
         }
         self.exporter = _exporter(folder)
 
@@ -105,6 +105,6 @@ def _exporter(folder: Path, *, shrink: bool = False) -> "HTMLExporter":
     return exporter
 
 
-def _script_hash(script: str) -> str:
+def script_hash(script: str) -> str:
     """Return the hash by which a content security policy allows one inline script and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,181 @@
+"""What the report's explorer shows of the test images: thumbnails, their places on a map, the images most like each, and facts.
+
+07_evaluation, which has the test images open, writes it for its candidate; the report only reads it. No TensorFlow here.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers.obtain.data import Dataset
+from helpers.obtain.splits import stratified_sample
+
+FILE = "explorer.npz"
+SMALL_SIDE = 64  # pixels: smaller images share sheets, because a file of their own would mostly be its header
+MOST_SMALL, MOST_LARGE = 10_000, 2_000  # images: pages of 8 MB with 28 px, and of 40 MB with 224 px
+LARGEST_SIDE = 224  # pixels of a thumbnail
+SHEET_SIDE = 4_096  # pixels: the largest image that all phones decode without reducing it
+QUALITY = 85  # of JPEG: traces of it cannot be seen on images of 28 px
+ALIKE = 6  # images shown as the most similar ones, a row on a phone
+_FEWEST = 4  # images: with fewer, t-SNE has no perplexity of one neighbour
+_ANCHORS = 1_000  # images that t-SNE places, in 2 s; 10,000 take 30 s. The others are put between them
+_ITERATIONS = 500  # of t-SNE: half of scikit-learn's, after which features of trained networks hardly move
+_COMPONENTS = 50  # before t-SNE, as its authors do
+_BLOCK = 8  # pixels: JPEG compresses such blocks, so that images in whole blocks do not blur into each other
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """The test images that the explorer shows.
+
+    Attributes:
+        rows: of these images in the test part, rising, `[M] int64`.
+        total: number of images in the test part.
+        sheets: JPEG files that hold the thumbnails in this order, from left to right and from top to bottom.
+        side: of a thumbnail, in pixels.
+        cell: pixels from one thumbnail to the next in a sheet.
+        columns: thumbnails in a row of a sheet, and rows in a sheet.
+        places: on the map, from 0 to 1, `[M, 2] float32`.
+        alike: places in these arrays of the images with the most similar features, nearest first, `[M, A] int64`.
+        copied: whether the training part has a copy of the image or another one of its group, `bool [M]`.
+        paths: relative to the data's folder; empty texts for images from arrays.
+        groups: names; empty texts for images without one.
+        sha256: of the file, or of the pixels of an image from an array.
+    """
+
+    rows: np.ndarray
+    total: int
+    sheets: tuple[bytes, ...]
+    side: int
+    cell: int
+    columns: int
+    places: np.ndarray
+    alike: np.ndarray
+    copied: np.ndarray
+    paths: tuple[str, ...]
+    groups: tuple[str, ...]
+    sha256: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the file that `load` reads."""
+        facts = {name: value for name, value in vars(self).items() if isinstance(value, int | tuple)}
+        facts["sheets"] = [len(sheet) for sheet in self.sheets]
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        sheets = np.frombuffer(b"".join(self.sheets), np.uint8)
+        with path.open("wb") as stream:
+            np.savez(
+                stream, **arrays, sheets=sheets, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8)
+            )
+
+
+def load(path: Path) -> Explored:
+    """Return what `Explored.save` wrote."""
+    with np.load(path, allow_pickle=False) as content:
+        arrays = dict(content)
+    facts = json.loads(arrays.pop("facts").tobytes())
+    ends = np.cumsum(facts.pop("sheets"))[:-1]
+    sheets = tuple(part.tobytes() for part in np.split(arrays.pop("sheets"), ends))
+    facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return Explored(**arrays, **facts, sheets=sheets)
+
+
+def of_test(
+    test: Dataset, embeddings: np.ndarray, index: pd.DataFrame, shared: np.ndarray, seed: int
+) -> Explored:
+    """Return what the explorer shows: all test images up to a bound, and a stratified sample of more.
+
+    Args:
+        test: the test part, at the side that the candidate takes.
+        embeddings: features of its last layer, `float32 [N, D]`.
+        index: the N rows of the index, in the order of the images.
+        shared: rows of test images with a copy or group member in the training part.
+        seed: of the sample and the map.
+
+    Example:
+        `explored.of_test(test, embeddings, index_table.tail(len(test)), shared["row"], seed)`
+    """
+    most = MOST_SMALL if min(test.image_shape[:2]) <= SMALL_SIDE else MOST_LARGE
+    rows = stratified_sample(test.labels, most, seed)
+    places, alike = _map(np.asarray(embeddings)[rows], seed)
+    names = {name: tuple(index[name].iloc[rows]) for name in ("path", "group", "sha256")}
+    sheets, side, cell, columns = _sheets(test, rows)
+    return Explored(
+        rows=rows,
+        total=len(test),
+        sheets=sheets,
+        side=side,
+        cell=cell,
+        columns=columns,
+        places=places,
+        alike=alike,
+        copied=np.isin(rows, shared),
+        paths=names["path"],
+        groups=names["group"],
+        sha256=names["sha256"],
+    )
+
+
+def _map(features: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each image's place on the map, `[M, 2] float32`, and the rows of the images most like it, `[M, A] int64`.
+
+    Source: L. van der Maaten and G. Hinton (2008), "Visualizing data using t-SNE", for a sample; the other images are placed
+    between their nearest neighbours in it, as P. Poličar et al. (2019), "openTSNE", first place new points.
+    """
+    if len(features) < _FEWEST or np.ptp(features, axis=0).max() == 0:  # nothing to arrange
+        return np.full((len(features), 2), 0.5, np.float32), np.empty((len(features), 0), np.int64)
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
+    from threadpoolctl import threadpool_limits
+
+    # sums depend on the number of threads, and t-SNE amplifies a difference in the last digit
+    with threadpool_limits(1):
+        parts = min(_COMPONENTS, *features.shape)
+        reduced = PCA(parts, svd_solver="randomized", random_state=seed).fit_transform(features)
+        near = NearestNeighbors(n_neighbors=min(ALIKE, len(reduced) - 1), n_jobs=1).fit(reduced)
+        alike = near.kneighbors(return_distance=False)
+        anchors = np.random.default_rng(seed).permutation(len(reduced))[:_ANCHORS]
+        perplexity = min(30.0, (len(anchors) - 1) / 3)
+        tsne = TSNE(perplexity=perplexity, max_iter=_ITERATIONS, random_state=seed, n_jobs=1)
+        drawn = tsne.fit_transform(reduced[anchors])
+        between = KNeighborsRegressor(min(5, len(anchors)), weights="distance")
+        places = between.fit(reduced[anchors], drawn).predict(reduced)
+    low, high = places.min(axis=0), places.max(axis=0)
+    return ((places - low) / np.maximum(high - low, 1e-9)).astype(np.float32), alike
+
+
+def _sheets(test: Dataset, rows: np.ndarray) -> tuple[tuple[bytes, ...], int, int, int]:
+    """Return JPEG sheets of some images, the side of a thumbnail, the pixels between two, and the columns of a sheet."""
+    side = min(max(test.image_shape[:2]), LARGEST_SIDE)
+    cell = -(-side // _BLOCK) * _BLOCK
+    columns = SHEET_SIDE // cell if side <= SMALL_SIDE else 1
+    step = columns**2
+    sheets = tuple(
+        _sheet(test.images[rows[start : start + step]], side, cell, columns)
+        for start in range(0, len(rows), step)
+    )
+    return sheets, side, cell, columns
+
+
+def _sheet(images: np.ndarray, side: int, cell: int, columns: int) -> bytes:
+    """Return square images, `[M, H, W, C] uint8`, side by side as one JPEG."""
+    from PIL import Image
+
+    channels = images.shape[-1]
+    sheet = np.zeros((-(-len(images) // columns), cell, min(columns, len(images)), cell, channels), np.uint8)
+    for place, image in enumerate(images):
+        if image.shape[0] != side:
+            drawn = Image.fromarray(image[..., 0] if channels == 1 else image).resize((side, side))
+            image = np.asarray(drawn).reshape(side, side, channels)
+        row, column = divmod(place, columns)
+        edges = ((0, cell - side), (0, cell - side), (0, 0))
+        sheet[row, :, column] = np.pad(image, edges, mode="edge")  # repeated pixels compress without ringing
+    pixels = sheet.reshape(len(sheet) * cell, -1, channels)
+    stream = io.BytesIO()
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    picture.save(stream, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,102 @@
+"""The explorer: one page with all test images, to filter, to sort, to open, and to see on a map, for every candidate.
+
+Its data are the thumbnails that 07_evaluation saved and the predictions of each candidate, as typed arrays inside the page.
+"""
+
+import base64
+import csv
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from helpers.interpret import explored
+from helpers.interpret.calibration import at_temperature
+from helpers.report import collect
+from helpers.report.html import pages
+from helpers.report.models import EXPORT
+from helpers.series import stages
+
+NAME = "explorer.html"
+TOP = 5  # most probable classes saved for each image; with 1,000 classes all would take 80 MB
+SCALE = 65_535  # probabilities are saved in two bytes
+
+
+def sources(series: collect.Series) -> list[collect.Record]:
+    """Return the evaluations that have what the explorer shows; without one, there is no page."""
+    records = (series.by_name[stage.name] for stage in stages.of_notebook("07_evaluation"))
+    return [record for record in records if record.intact and record.holds(explored.FILE)]
+
+
+def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
+    """Return the page.
+
+    Args:
+        renderer: the renderer of the series.
+        records: as `sources` returns them, at least one; those of another test part than the first one's are left out.
+    """
+    shown = [explored.load(record.folder / explored.FILE) for record in records]
+    rows = shown[0].rows
+    same = [place for place, one in enumerate(shown) if np.array_equal(one.rows, rows)]
+    sharpest = max((shown[place] for place in same), key=lambda one: one.side)
+    with np.load(records[0].folder / "test_predictions.npz") as saved:
+        labels = saved["labels"][rows]
+    names = [records[place].stage.candidate for place in same]
+    champion = renderer.series.by_name[EXPORT].metrics.get("candidate")
+    content = {
+        "model": champion if champion in names else names[-1],
+        "classes": records[0].metrics["class_names"],
+        "side": sharpest.side,
+        "cell": sharpest.cell,
+        "columns": sharpest.columns,
+        "sheets": [base64.b64encode(sheet).decode() for sheet in sharpest.sheets],
+        "rows": _packed(rows, np.uint32),
+        "labels": _packed(labels, np.uint16),
+        "copied": _packed(sharpest.copied, np.uint8),
+        "paths": sharpest.paths if any(sharpest.paths) else [],
+        "groups": sharpest.groups if any(sharpest.groups) else [],
+        "candidates": [_candidate(records[place], shown[place], labels) for place in same],
+    }
+    script, style = (
+        (renderer.folder / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
+    )
+    return renderer.page(
+        "explorer.html.j2",
+        title="Explorer",
+        contents=(),
+        css=renderer.environment.globals["css"] + Markup(style),
+        js=Markup(script),
+        js_hash=pages.script_hash(script),
+        content=content,
+        shown=len(rows),
+        total=sharpest.total,
+    )
+
+
+def _candidate(record: collect.Record, shown: explored.Explored, labels: np.ndarray) -> dict[str, Any]:
+    """Return a candidate's predictions, after temperature scaling as the service returns them, and its map."""
+    with np.load(record.folder / "test_predictions.npz") as saved:
+        probabilities = at_temperature(saved["probabilities"][shown.rows], record.metrics["temperature"])
+    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
+    with (record.folder / "doubtful_labels.csv").open(encoding="utf-8", newline="") as stream:
+        errors = [line for line in csv.DictReader(stream) if line["part"] == "test"]
+    places = {row: place for place, row in enumerate(shown.rows.tolist())}
+    return {
+        "name": record.stage.candidate,
+        "label": record.metrics["label"],
+        "top": _packed(top, np.uint16),
+        "probabilities": _packed(SCALE * np.take_along_axis(probabilities, top, 1) + 0.5, np.uint16),
+        "ofLabel": _packed(SCALE * np.take_along_axis(probabilities, labels[:, None], 1) + 0.5, np.uint16),
+        "places": _packed(SCALE * shown.places + 0.5, np.uint16),
+        "alike": _packed(shown.alike, np.uint16),
+        "labelErrors": {
+            places[int(line["row"])]: [int(line["suggested"]), float(line["quality"])]
+            for line in errors
+            if int(line["row"]) in places
+        },
+    }
+
+
+def _packed(values: np.ndarray, kind: type) -> str:
+    """Return an array as base64, as little-endian numbers of a type, row by row."""
+    return base64.b64encode(np.ascontiguousarray(values, np.dtype(kind).newbyteorder("<"))).decode()

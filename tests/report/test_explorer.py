@@ -1,0 +1,304 @@
+"""The explorer as a reader uses it: offline from a file, by mouse and keyboard, with names that are only ever text."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import REPOSITORY
+from evaluated_runs import EvaluatedRun
+from helpers import paths
+from helpers.interpret import explored
+from helpers.obtain.data import Dataset
+from helpers.report import collect, render
+from helpers.report.html import explorer, pages
+from report_runs import DATASET, PROFILE
+
+AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "quo\"te's & $5", "_plain", *"efghij")
+IMAGES = 400
+GROUP, FILE = "</script><b>group", "a/<b>bold.png"
+
+
+class ExploredRun(EvaluatedRun):
+    """Finished stages whose evaluations have an explorer; image 7 is a copy, images 3 and 11 have possible label errors."""
+
+    def __init__(self) -> None:
+        super().__init__(images=IMAGES, classes=NAMES)
+
+    def seal(self, stage: str, **changes: object) -> None:
+        """Write what 07 leaves for the explorer, too."""
+        if stage.startswith("07_evaluation/"):
+            folder = self.folder(stage)
+            generator = np.random.default_rng(0)
+            images = generator.integers(0, 255, (IMAGES, 8, 8, 1)).astype(np.uint8)
+            index = pd.DataFrame(
+                {"path": FILE, "group": GROUP, "sha256": [f"{row:064x}" for row in range(IMAGES)]}
+            )
+            features = np.eye(10, dtype=np.float32)[self.labels] + 0.1 * generator.normal(size=(IMAGES, 10))
+            test = Dataset(images, self.labels.astype(np.int64), self.classes)
+            explored.of_test(test, features, index, np.array([7]), seed=0).save(folder / explored.FILE)
+            errors = {
+                "index": [11, 3, 5],
+                "label": [1, 3, 5],
+                "suggested": [2, 0, 1],
+                "quality": [0.01, 0.02, 0.03],
+            }
+            rows = {"part": ["test", "test", "train"], "row": [11, 3, 5], "path": ["", "", ""]}
+            pd.DataFrame({**errors, **rows}).to_csv(folder / "doubtful_labels.csv", index=False)
+        super().seal(stage, **changes)
+
+    def correct(self, name: str) -> np.ndarray:
+        """Return which test images a candidate classifies correctly."""
+        return self.predicted[name] == self.labels
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExploredRun]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path_factory.mktemp("output")))
+        patch.delenv("OSEMN_HOME", raising=False)
+        yield ExploredRun()
+
+
+@pytest.fixture(scope="module")
+def file(run: ExploredRun) -> Path:
+    series = collect.collect(DATASET, PROFILE)
+    file = paths.output_root() / explorer.NAME
+    file.write_text(explorer.render(pages.Renderer(series), explorer.sources(series)), encoding="utf-8")
+    return file
+
+
+class Reader:
+    """A browser without a network, that remembers messages and dialogs."""
+
+    def __init__(self, browser, file: Path, width: int) -> None:
+        self.problems: list[str] = []
+        self.file = file
+        self.context = browser.new_context(viewport={"width": width, "height": 844}, offline=True)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.problems.append(message.text))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.problems.append(dialog.message), dialog.dismiss()))
+        self.open("")
+
+    def open(self, address: str) -> None:
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.file.as_uri()}{address}")
+        self.page.wait_for_selector("body[data-state=ready]")
+
+    def choose(self, filter_name: str, option: str) -> None:
+        """Choose an option by the names that a screen reader says."""
+        self.page.get_by_role("combobox", name=filter_name, exact=True).select_option(label=option)
+
+    def count(self) -> str:
+        return self.page.locator("#count").text_content()
+
+    def chosen(self) -> str:
+        """Return what a screen reader hears of the gallery's current image."""
+        return self.page.locator("#gallery [role=option]").text_content()
+
+    def title(self) -> str:
+        return self.page.locator("#image-title").text_content()
+
+
+@pytest.fixture(params=[1280])
+def reader(browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Reader]:
+    started = Reader(browser, file, request.param)
+    yield started
+    assert started.problems == []
+    started.context.close()
+
+
+def test_names_are_data_and_never_markup(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    data = re.search(r'<script type="application/json" id="content">(.*?)</script>', text, re.DOTALL).group(1)
+    assert "<" not in data
+    content = json.loads(data)
+    assert tuple(content["classes"]) == NAMES
+    assert content["paths"][0] == FILE
+    assert text.count("<script") == 2
+    assert "onerror" not in text.replace(data, "")
+
+
+def test_the_report_has_the_page_where_an_evaluation_saved_its_data(run: ExploredRun, file: Path) -> None:
+    folder = render.render(DATASET, PROFILE).parent
+    assert (folder / explorer.NAME).read_bytes() == file.read_bytes()
+
+
+def test_candidates_with_other_test_images_are_left_out(run: ExploredRun) -> None:
+    saved = run.folder("07_evaluation/transfer") / explored.FILE
+    before = saved.read_bytes()
+    content = explored.load(saved)
+    explored.Explored(**{**vars(content), "rows": content.rows + 1}).save(saved)
+    try:
+        ExploredRun.__mro__[1].seal(run, "07_evaluation/transfer")
+        series = collect.collect(DATASET, PROFILE)
+        text = explorer.render(pages.Renderer(series), explorer.sources(series))
+        data = json.loads(re.search(r'id="content">(.*?)</script>', text, re.DOTALL).group(1))
+        assert [one["name"] for one in data["candidates"]] == ["baseline_cnn", "fine_tuned", "tuned"]
+    finally:
+        saved.write_bytes(before)
+        ExploredRun.__mro__[1].seal(run, "07_evaluation/transfer")
+
+
+@pytest.mark.browser
+def test_filters_count_what_the_predictions_say(reader: Reader, run: ExploredRun) -> None:
+    wrong = int((~run.correct("tuned")).sum())
+    assert reader.count() == f"{IMAGES} of {IMAGES} images; {wrong} misclassified."
+    reader.choose("Prediction", "misclassified")
+    assert reader.count() == f"{wrong} of {IMAGES} images; {wrong} misclassified."
+    reader.choose("Model", "three-layer CNN")
+    wrong = int((~run.correct("baseline_cnn")).sum())
+    assert reader.count() == f"{wrong} of {IMAGES} images; {wrong} misclassified."
+    reader.choose("Prediction", "any")
+    reader.choose("True class", NAMES[1])
+    assert reader.count().startswith(f"{IMAGES // 10} of")
+    reader.page.get_by_role("button", name="Reset").click()
+    reader.choose("Mark", "possible label error")
+    assert reader.count().startswith("2 of")
+    reader.choose("Sort by", "plausibility of the label, lowest first")
+    assert reader.chosen().startswith("Image 11:")
+    reader.choose("Mark", "copy or group in training")
+    assert reader.count().startswith("1 of")
+    assert reader.chosen().startswith("Image 7:")
+    assert "copy or group in the training part" in reader.chosen()
+    reader.page.get_by_label("Confidence from").fill("101")
+    assert reader.count().startswith("0 of")
+    assert reader.chosen() == "No image passes the filters"
+
+
+@pytest.mark.browser
+def test_filter_by_group(reader: Reader) -> None:
+    reader.page.get_by_role("combobox", name="Group", exact=True).fill("another")
+    assert reader.count().startswith("0 of")
+    reader.page.get_by_role("combobox", name="Group", exact=True).fill(GROUP)
+    assert reader.count().startswith(f"{IMAGES} of")
+
+
+@pytest.mark.browser
+def test_a_cell_of_the_matrix_opens_its_images(reader: Reader, run: ExploredRun) -> None:
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (run.labels, run.predicted["tuned"]), 1)
+    np.fill_diagonal(counts, 0)
+    truth, guess = np.unravel_index(counts.argmax(), counts.shape)
+    name = f"true {NAMES[truth]}, predicted {NAMES[guess]}: {counts.max()} images"
+    cell = reader.page.get_by_role("button", name=name, exact=True)
+    cell.click()
+    assert reader.count() == f"{counts.max()} of {IMAGES} images; {counts.max()} misclassified."
+    assert cell.get_attribute("aria-pressed") == "true"
+    assert f"true {NAMES[truth]}, predicted {NAMES[guess]}" in reader.chosen()
+    cell.click()
+    assert reader.count().startswith(f"{IMAGES} of")
+
+
+@pytest.mark.browser
+def test_the_matrix_is_one_tab_stop_and_arrow_keys_move_in_it(reader: Reader) -> None:
+    cells = reader.page.locator("#matrix button")
+    assert cells.evaluate_all("cells => cells.filter(cell => cell.tabIndex === 0).length") == 1
+    cells.first.focus()
+    reader.page.keyboard.press("ArrowRight")
+    reader.page.keyboard.press("ArrowDown")
+    focused = reader.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused.startswith(f"true {NAMES[1]}, predicted {NAMES[1]}")
+
+
+@pytest.mark.browser
+def test_the_gallery_is_used_by_keyboard(reader: Reader, run: ExploredRun) -> None:
+    reader.page.locator("#gallery").focus()
+    assert reader.chosen().startswith(f"Image 0: true {NAMES[0]}")
+    reader.page.keyboard.press("ArrowRight")
+    assert reader.chosen().startswith("Image 1:")
+    reader.page.keyboard.press("End")
+    assert reader.chosen().startswith(f"Image {IMAGES - 1}:")
+    option = reader.page.locator("#gallery [role=option]")
+    assert (option.get_attribute("aria-posinset"), option.get_attribute("aria-setsize")) == (
+        str(IMAGES),
+        str(IMAGES),
+    )
+    assert reader.page.locator("#gallery").get_attribute("aria-activedescendant") == option.get_attribute(
+        "id"
+    )
+    reader.page.keyboard.press("Enter")
+    assert reader.title() == f"Image {IMAGES - 1} of the test part"
+    reader.page.keyboard.press("ArrowLeft")
+    assert reader.title() == f"Image {IMAGES - 2} of the test part"
+    reader.page.keyboard.press("Escape")
+    assert not reader.page.locator("dialog").is_visible()
+    assert reader.page.evaluate("document.activeElement.id") == "gallery"
+
+
+@pytest.mark.browser
+def test_a_click_opens_the_image_below_it(reader: Reader) -> None:
+    reader.page.locator("#gallery").click(position={"x": 6 + 62 + 20, "y": 20})
+    assert reader.title() == "Image 1 of the test part"
+
+
+@pytest.mark.browser
+def test_the_open_image_names_everything_as_text(reader: Reader) -> None:
+    reader.open("#i=11")
+    dialog = reader.page.locator("dialog")
+    text = dialog.inner_text()
+    for name in (
+        NAMES[1],
+        NAMES[2],
+        FILE,
+        GROUP,
+        "Possible label error",
+        "three-layer CNN",
+        "tuned residual CNN",
+    ):
+        assert name in text
+    assert dialog.locator("b, img, script").count() == 0
+    assert dialog.locator("#alike button").count() == explored.ALIKE
+    dialog.locator("#alike button").first.click()
+    assert reader.title() != "Image 11 of the test part"
+
+
+@pytest.mark.browser
+def test_an_address_brings_back_a_view(reader: Reader) -> None:
+    reader.choose("True class", NAMES[2])
+    reader.choose("Sort by", "confidence, lowest first")
+    reader.page.locator("#gallery").press("Enter")
+    address, count, title = reader.page.evaluate("location.hash"), reader.count(), reader.title()
+    reader.open(address)
+    assert (reader.count(), reader.title()) == (count, title)
+    assert reader.page.get_by_role("combobox", name="Sort by").input_value() == "low"
+
+
+@pytest.mark.browser
+def test_an_address_of_another_report_opens_the_page_all_the_same(reader: Reader) -> None:
+    reader.open("#c=unknown&t=99&s=unknown&i=999999")
+    assert reader.count().startswith(f"{IMAGES} of")
+    assert not reader.page.locator("dialog").is_visible()
+
+
+@pytest.mark.browser
+def test_the_map_is_used_by_keyboard_and_mouse(reader: Reader) -> None:
+    drawn = "document.querySelector('#map canvas').toDataURL()"
+    before = reader.page.evaluate(drawn)
+    reader.page.locator("#map").focus()
+    reader.page.keyboard.press("+")
+    reader.page.keyboard.press("ArrowLeft")
+    said = reader.page.locator("#nearest").text_content()
+    assert said.startswith("Image ")
+    reader.page.evaluate("new Promise(requestAnimationFrame)")
+    assert reader.page.evaluate(drawn) != before
+    reader.page.keyboard.press("Enter")
+    assert reader.title() == f"{said.partition(':')[0]} of the test part"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: python tools/web_tools.py")
+@pytest.mark.parametrize("address", ["", "#i=11"])
+@pytest.mark.parametrize("reader", [1280, 390], indirect=True)
+def test_axe_finds_no_violation_and_nothing_sticks_out(reader: Reader, address: str) -> None:
+    reader.open(address)
+    assert reader.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    reader.page.evaluate(AXE.read_text(encoding="utf-8"))
+    violations = reader.page.evaluate("axe.run()")["violations"]
+    assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in violations] == []
