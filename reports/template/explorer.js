@@ -398,7 +398,14 @@ function color(image) {
   return COLORS[(kind === "class" ? labels[image] : predicted(model, image)) % COLORS.length];
 }
 
+let mapVisible = false;
+new IntersectionObserver(([entry]) => {
+  mapVisible = entry.isIntersecting;
+  drawSoon();
+}).observe(map);
+
 function drawMap() {
+  if (!mapVisible) return; // 10,000 dots would take half the time of a filter
   const [width, height] = [map.clientWidth, map.clientHeight];
   const context = fitted(map.firstElementChild, width, height);
   const visible = [];
