@@ -41,6 +41,7 @@ EXAMPLES = {
     "cost_check": 0.2,
     "cost_prediction": 0.001,
     "currency": "EUR",
+    "labels": "",
     "image_size": 0,
     "color_mode": "auto",
     "test_fraction": 0.2,

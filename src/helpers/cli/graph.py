@@ -112,7 +112,7 @@ class Request:
     @cached_property
     def source_fingerprint(self) -> str:
         """The hash of what 01_acquire would read now."""
-        return self.source.fingerprint(self.options)
+        return sources.with_corrections(self.source, self.options)
 
     @cached_property
     def stages(self) -> tuple[stages.Stage, ...]:

@@ -15,7 +15,7 @@ from helpers.obtain.places import download, files, idx
 
 DIGITS_SEED = 0  # the digits are always split in the same way
 DIGITS_SHA256 = "47a6aba49781e65e177a59356f0d40d983011c608eca797546816792dcf7785d"
-_FOR_ALL = ("test_fraction", "near_duplicate_distance", "seed", "network")
+_FOR_ALL = ("test_fraction", "near_duplicate_distance", "labels", "seed", "network")
 OWN_IMAGES_ONLY = tuple(item.name for item in fields(Options) if item.name not in _FOR_ALL)
 
 

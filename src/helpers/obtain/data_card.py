@@ -221,6 +221,34 @@ def conclude_overlap(card: dict[str, Any]) -> Conclusion:
     return Conclusion("test_in_training", text, numbers)
 
 
+def conclude_corrections(card: dict[str, Any]) -> Conclusion:
+    """Conclude what the corrections of labels changed, those of the test part apart.
+
+    Example:
+        `run.conclude(data_card.conclude_corrections(card))`
+    """
+    counts = card.get("corrections")
+    if counts is None:
+        return Conclusion("corrections", "The labels are those of the source: no corrections were given.")
+    train, test = (
+        "{relabelled:,} images were relabelled and {dropped:,} dropped".format(**counts[part])
+        for part in ("train", "test")
+    )
+    text = f"Corrections of labels: {train} in the training part."
+    if any(counts["test"].values()):
+        text += (
+            f" In the test part, {test}. People looked at them because a model disagreed with the label, so that accuracies on "
+            "the corrected test part are too favourable to that model, and cannot be compared with those before."
+        )
+    else:
+        text += " The test part is unchanged."
+    return Conclusion(
+        "corrections",
+        text,
+        {f"{part}_{what}": count for part in counts for what, count in counts[part].items()},
+    )
+
+
 def _image_size(card: dict[str, Any]) -> str:
     height, width, channels = card["image_shape"]
     return f"{height} × {width} pixels, {'grey' if channels == 1 else 'colour'}"

@@ -11,7 +11,7 @@ OWN_TEST_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Options:
-    """How to load a data set; all but `test_fraction`, `seed` and `network` are for one's own images.
+    """How to load a data set; all but `test_fraction`, `near_duplicate_distance`, `labels`, `seed` and `network` are for one's own images.
 
     Attributes:
         image_size: side in pixels to which images are resized; 0 means 64.
@@ -36,6 +36,7 @@ class Options:
         test_fraction: proportion to hold out for the test where the data set has no test part.
         near_duplicate_distance: largest distance of near duplicates among a built-in set's images; see
             `duplicates.near_pairs`. Copies of files are recognised by `copies`, whatever this value.
+        labels: a file with corrections of labels, relative to the project; see `corrections`. Empty for none.
         seed: decides which images are held out.
         network: time limits and progress of downloads.
     """
@@ -58,6 +59,7 @@ class Options:
     cache_gb: float = 20.0
     test_fraction: float = OWN_TEST_FRACTION
     near_duplicate_distance: float = 0.08
+    labels: str = ""
     seed: int = 0
     network: Network = field(default_factory=Network)
 

@@ -53,7 +53,16 @@ def fingerprint(dataset: str, options: Options = DEFAULTS) -> str:
     Example:
         `run.note_source("mnist", sources.fingerprint("mnist"))`
     """
-    return find(dataset).fingerprint(options)
+    return with_corrections(find(dataset), options)
+
+
+def with_corrections(source: Source, options: Options) -> str:
+    """Return the hash of what a source and the corrections of its labels would give now."""
+    if not options.labels:
+        return source.fingerprint(options)
+    from helpers.obtain import corrections
+
+    return corrections.fingerprint(source.fingerprint(options), options.labels)
 
 
 def acquire(dataset: str, options: Options = DEFAULTS) -> Acquired:
@@ -74,4 +83,8 @@ def acquire(dataset: str, options: Options = DEFAULTS) -> Acquired:
     seal.refuse_source()
     source = find(dataset)
     source.check(options)
-    return source.load(options)
+    if not options.labels:
+        return source.load(options)
+    from helpers.obtain import corrections
+
+    return corrections.apply(source.load(options), options.labels)

@@ -78,6 +78,7 @@ class AcquireParameters(Parameters, notebook="01_acquire"):
 
     test_fraction: Fraction
     near_duplicate_distance: Annotated[float, Field(ge=0.0, le=1.0)]
+    labels: str
     image_size: Annotated[int, Field(ge=0, le=512)]
     color_mode: Literal["auto", "grayscale", "rgb"]
     fit: Literal["crop", "pad", "squash"]

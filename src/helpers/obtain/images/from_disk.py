@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,12 @@ class ImageFiles:
     def stored(cls, content: Mapping[str, np.ndarray]) -> "ImageFiles":
         """Return the files that `to_store` described."""
         return cls(content["names"], content["sha256"], **json.loads(str(content["how"])))
+
+    def chosen(self, rows: np.ndarray) -> "ImageFiles":
+        """Return the files at some rows, `[M]` integers."""
+        names = self.names.tobytes().split(b"\0")
+        kept = b"".join(names[row] + b"\0" for row in rows)
+        return replace(self, names=np.frombuffer(kept, np.uint8), sha256=self.sha256[rows])
 
     def to_store(self) -> dict[str, np.ndarray]:
         """Return arrays for an `.npz`."""
