@@ -1,7 +1,7 @@
 // The explorer: filters, a gallery that draws only what is visible, a confusion matrix, a map, and one image in large.
 // Names of classes, groups and files come from the data, so they are only ever set as text.
 const content = JSON.parse(document.getElementById("content").textContent);
-const { classes, paths, groups, side, cell, columns } = content;
+const { classes, paths, groups, side, cell, columns, tests } = content;
 const SCALE = 65535; // of probabilities and places, which are saved in two bytes
 const TILE = side <= 32 ? 56 : 112; // pixels: images of 28 pixels at twice their size, photographs four to a phone's width
 const GAP = 6;
@@ -35,7 +35,9 @@ function tag(name, text, attributes = {}, ...children) {
 const rows = numbers(content.rows, Uint32Array);
 const labels = numbers(content.labels, Uint16Array);
 const copied = numbers(content.copied, Uint8Array);
-const placeOfRow = new Map(Array.from(rows, (row, place) => [row, place]));
+const part = (image) => (image < tests ? "test" : "train"); // test images come first
+const nameOf = (image) => `${image < tests ? "" : "t"}${rows[image]}`;
+const placeOfName = new Map(Array.from(rows, (_, image) => [nameOf(image), image]));
 const models = content.candidates.map((given) => {
   const made = { name: given.name, label: given.label };
   for (const key of ["top", "probabilities", "ofLabel", "places", "alike"]) made[key] = numbers(given[key], Uint16Array);
@@ -53,8 +55,10 @@ let inView = new Uint8Array(rows.length);
 let at = 0;
 let opened = -1;
 
+const titled = (image) => (image < tests ? `Image ${rows[image]}` : `Training image ${rows[image]}`);
+
 function describe(image) {
-  const parts = [`Image ${rows[image]}: true ${classes[labels[image]]}`];
+  const parts = [`${titled(image)}: true ${classes[labels[image]]}`];
   const right = predicted(model, image) === labels[image];
   parts.push(`predicted ${classes[predicted(model, image)]} with ${percent(confidence(model, image))}`);
   parts.push(right ? "correct" : "misclassified");
@@ -66,13 +70,14 @@ function describe(image) {
 
 // --- Filters -------------------------------------------------------------------------------------------------------------
 
-const FIELDS = ["c", "t", "p", "r", "m", "g", "lo", "hi", "s"];
+const FIELDS = ["c", "t", "p", "r", "m", "d", "g", "lo", "hi", "s"];
 const DEFAULTS = { c: content.model, s: "index" };
 
 function passes(values, image) {
   const guess = predicted(model, image);
   const sure = 100 * confidence(model, image);
   return (
+    part(image) === (values.d || "test") &&
     (values.r === "" || (guess === labels[image]) === (values.r === "right")) &&
     (values.m === "" || (values.m === "error" ? model.errors.has(image) : copied[image] === 1)) &&
     (values.g === "" || groups[image] === values.g) &&
@@ -109,10 +114,12 @@ function refresh() {
   view = inOrder(chosen, values.s);
   at = 0;
   const wrong = view.filter((image) => predicted(model, image) !== labels[image]).length;
+  const amount = values.d === "train" ? rows.length - tests : tests;
   const some = (count, noun) => `${count.toLocaleString("en")} ${noun}`;
-  find("count").textContent = `${some(view.length, `of ${some(rows.length, "images")}`)}; ${some(wrong, "misclassified")}.`;
+  find("count").textContent = `${some(view.length, `of ${some(amount, "images")}`)}; ${some(wrong, "misclassified")}.`;
   showMatrix(counts, values);
   gallery.scrollTop = 0;
+  sayCurrent();
   drawSoon();
   remember();
 }
@@ -124,7 +131,7 @@ function remember() {
     const { value } = form.elements[name];
     if (value !== (DEFAULTS[name] ?? "")) shown.set(name, value);
   }
-  if (opened >= 0) shown.set("i", rows[opened]);
+  if (opened >= 0) shown.set("i", nameOf(opened));
   history.replaceState(null, "", `#${shown}`);
 }
 
@@ -135,7 +142,7 @@ function recall() {
     field.value = asked.get(name) ?? DEFAULTS[name] ?? "";
     if (field.selectedIndex === -1) field.value = DEFAULTS[name] ?? ""; // an address of another report
   }
-  const image = asked.has("i") ? placeOfRow.get(Number(asked.get("i"))) : undefined;
+  const image = asked.has("i") ? placeOfName.get(asked.get("i")) : undefined;
   opened = image ?? -1;
   refresh();
   if (image === undefined) find("image").close();
@@ -170,8 +177,10 @@ function bitmap(sheet) {
 }
 
 function paint(context, image, left, top, size) {
-  const place = image % (columns * columns);
-  const sheet = bitmap(Math.floor(image / (columns * columns)));
+  const perSheet = columns * columns;
+  const among = image < tests ? image : image - tests + Math.ceil(tests / perSheet) * perSheet; // training starts a sheet
+  const place = among % perSheet;
+  const sheet = bitmap(Math.floor(among / perSheet));
   context.imageSmoothingEnabled = side > size;
   context.fillStyle = "#808080";
   context.fillRect(left, top, size, size);
@@ -233,7 +242,6 @@ function drawGallery() {
       context.strokeRect(left - 3, top - 3, TILE + 6, TILE + 6);
     }
   }
-  sayCurrent();
   return complete;
 }
 
@@ -273,6 +281,7 @@ function moveTo(place) {
   if (top < gallery.scrollTop) gallery.scrollTop = top;
   const bottom = top + step + GAP - gallery.clientHeight;
   if (bottom > gallery.scrollTop) gallery.scrollTop = bottom;
+  sayCurrent();
   drawSoon();
 }
 
@@ -410,7 +419,7 @@ function drawMap() {
   const context = fitted(map.firstElementChild, width, height);
   const visible = [];
   context.fillStyle = "#d0d0d0";
-  for (let image = 0; image < rows.length; image++) {
+  for (let image = 0; image < tests; image++) {
     const [x, y] = onMap(image);
     if (x < 0 || y < 0 || x > width || y > height) continue;
     if (inView[image]) visible.push([image, x, y]);
@@ -450,6 +459,7 @@ function nearest(x, y, within) {
   let best = -1;
   let distance = within;
   for (const image of view) {
+    if (image >= tests) continue; // training images have no place
     const [left, top] = onMap(image);
     const away = Math.hypot(left - x, top - y);
     if (away < distance) [best, distance] = [image, away];
@@ -473,7 +483,7 @@ map.addEventListener("keydown", (event) => {
   const zoom = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 }[event.key];
   if (pan) [seen.x, seen.y] = [seen.x + stride * pan[0], seen.y + stride * pan[1]];
   else if (zoom) zoomBy(zoom);
-  else if (event.key === "Enter" && view.length) open(inMiddle());
+  else if (event.key === "Enter" && inMiddle() >= 0) open(inMiddle());
   else return;
   event.preventDefault();
   sayNearest(inMiddle());
@@ -537,6 +547,16 @@ function table(head, lines) {
   return tag("table", "", {}, tag("thead", "", {}, tag("tr", "", {}, ...titles)), tag("tbody", "", {}, ...body));
 }
 
+function compared(image) {
+  const lines = models.map((one) => {
+    const right = predicted(one, image) === labels[image] ? "correct" : "incorrect";
+    const shares = [confidence(one, image), one.ofLabel[image] / SCALE];
+    return [one.label, `${classes[predicted(one, image)]}, ${right}`, ...shares.map(percent)];
+  });
+  const scroll = { class: "scroll", tabindex: "0", role: "group", "aria-label": "All models" };
+  return [tag("h3", "All models"), tag("div", "", scroll, table(["model", "prediction", "confidence", "true class"], lines))];
+}
+
 function open(image) {
   opened = image;
   at = Math.max(0, view.indexOf(image));
@@ -547,29 +567,20 @@ function open(image) {
   if (groups[image]) facts.push(["Group", groups[image]]);
   if (paths[image]) facts.push(["Path", paths[image]]);
   const top = Array.from({ length: model.count }, (_, place) => image * model.count + place);
-  const byModel = models.map((one) => {
-    const right = predicted(one, image) === labels[image] ? "correct" : "incorrect";
-    const shares = [confidence(one, image), one.ofLabel[image] / SCALE];
-    return [one.label, `${classes[predicted(one, image)]}, ${right}`, ...shares.map(percent)];
-  });
-  find("image-title").textContent = `Image ${rows[image]} of the test part`;
+  const by = image < tests ? model.label : "cross-validated heads that were not trained on this image";
+  find("image-title").textContent = `Image ${rows[image]} of the ${image < tests ? "test" : "training"} part`;
   find("large").setAttribute("aria-label", describe(image));
   find("facts").replaceChildren(
     tag("dl", "", {}, ...facts.flatMap(([name, text]) => [tag("dt", name), tag("dd", text)])),
-    tag("h3", `Most probable classes: ${model.label}`),
+    tag("h3", `Most probable classes: ${by}`),
     table(
       ["class", "probability"],
       top.map((place) => [classes[model.top[place]], percent(model.probabilities[place] / SCALE)]),
     ),
-    tag("h3", "All models"),
-    tag(
-      "div",
-      "",
-      { class: "scroll", tabindex: "0", role: "group", "aria-label": "All models" },
-      table(["model", "prediction", "confidence", "true class"], byModel),
-    ),
+    ...(image < tests ? compared(image) : []),
   );
-  const amount = model.alike.length / rows.length;
+  const amount = image < tests ? model.alike.length / tests : 0;
+  find("alike-title").hidden = amount === 0;
   const alike = Array.from(model.alike.subarray(image * amount, (image + 1) * amount), (other) => {
     const made = tag("button", "", { type: "button", "aria-label": describe(other), title: describe(other) });
     made.append(tag("canvas", "", { "data-image": other, "aria-hidden": "true" }), tag("span", classes[labels[other]]));
@@ -577,6 +588,7 @@ function open(image) {
     return made;
   });
   find("alike").replaceChildren(...alike);
+  showDecision(image);
   if (!dialog.open) dialog.showModal();
   moveTo(at);
   remember();
@@ -599,6 +611,83 @@ dialog.addEventListener("close", () => {
   remember();
 });
 
+// --- Decisions about labels ----------------------------------------------------------------------------------------------
+
+const HEAD = ["sha256", "path", "label", "decision", "new_label", "part"];
+const DONE = { keep: "kept", relabel: "relabelled", drop: "dropped", unsure: "unsure" };
+const decisions = new Map(); // by image: the decision and the new label
+const earlier = new Map(content.earlier.map((line) => [`${line[0]} ${line[2]}`, line])); // what this run applied already
+const sha256 = numbers(content.sha256, Uint8Array);
+let unsaved = false;
+
+function showDecision(image) {
+  const made = decisions.get(image);
+  const guess = model.errors.get(image)?.[0] ?? predicted(model, image);
+  find("new-label").value = made?.label ?? guess;
+  const as = made?.decision === "relabel" ? ` as ${classes[made.label]}` : "";
+  find("decision").textContent = made ? `${DONE[made.decision]}${as}` : "";
+}
+
+function decide(decision) {
+  const label = Number(find("new-label").value);
+  if (decision === "relabel" && label === labels[opened]) {
+    find("decision").textContent = "This is its label already: choose another one";
+    return;
+  }
+  decisions.set(opened, { decision, label });
+  unsaved = true;
+  showDecisions();
+  showDecision(opened);
+  turn(1);
+}
+
+function showDecisions() {
+  const before = earlier.size ? `, and ${earlier.size} of earlier runs` : "";
+  find("decided").textContent = decisions.size || earlier.size ? `Decisions: ${decisions.size}${before}.` : "";
+  find("save").hidden = decisions.size === 0;
+}
+
+function labelsFile() {
+  const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
+  const lines = new Map(earlier);
+  for (const [image, { decision, label }] of decisions) {
+    const hash = Array.from(sha256.subarray(32 * image, 32 * image + 32), (byte) => byte.toString(16).padStart(2, "0")).join(
+      "",
+    );
+    const present = classes[labels[image]];
+    // corrections start from the source's label, which an earlier one may have changed
+    const before = content.earlier.find((line) => line[0] === hash && (line[3] === "relabel" ? line[4] : line[2]) === present);
+    const original = before?.[2] ?? present;
+    const changed = decision === "relabel" ? classes[label] : "";
+    lines.set(`${hash} ${original}`, [hash, paths[image] ?? "", original, decision, changed, part(image)]);
+  }
+  return [HEAD, ...lines.values()].map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
+}
+
+find("save").addEventListener("click", () => {
+  const address = URL.createObjectURL(new Blob([labelsFile()], { type: "text/csv" }));
+  tag("a", "", { href: address, download: "labels.csv" }).click();
+  URL.revokeObjectURL(address);
+  unsaved = false;
+});
+find("walk").addEventListener("click", () => {
+  for (const name of FIELDS)
+    form.elements[name].value = { c: model.name, d: form.elements.d.value, m: "error", s: "error" }[name] ?? "";
+  refresh();
+  const next = view.find((image) => !decisions.has(image));
+  if (next !== undefined) open(next);
+});
+for (const button of find("review").querySelectorAll("button")) {
+  button.addEventListener("click", () => decide(button.dataset.decision));
+}
+dialog.addEventListener("keydown", (event) => {
+  const decision = { k: "keep", r: "relabel", d: "drop", u: "unsure" }[event.key.toLowerCase()];
+  if (decision && event.target.tagName !== "SELECT" && !event.ctrlKey && !event.metaKey && !event.altKey) decide(decision);
+});
+window.addEventListener("beforeunload", (event) => {
+  if (unsaved) event.preventDefault();
+});
+
 // --- Start ---------------------------------------------------------------------------------------------------------------
 
 function options(name, entries) {
@@ -610,6 +699,9 @@ options(
   models.map((one) => [one.name, one.label]),
 );
 for (const name of ["t", "p"]) options(name, Array.from(classes.entries()));
+find("new-label").append(...classes.map((name, label) => tag("option", name, { value: label })));
+showDecisions();
+find("of-part").hidden = rows.length === tests;
 find("of-group").hidden = groups.length === 0;
 find("groups").append(...[...new Set(groups)].sort().map((name) => tag("option", "", { value: name })));
 form.addEventListener("submit", (event) => event.preventDefault());

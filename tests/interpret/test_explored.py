@@ -50,6 +50,22 @@ def test_each_thumbnail_is_that_of_its_image(side: int, channels: int) -> None:
         assert np.abs(cut - int(test.images[row, 0, 0, 0])).max() <= 2
 
 
+@pytest.mark.parametrize("side", [28, 96])
+def test_training_images_with_possible_label_errors_follow_in_sheets_of_their_own(side: int) -> None:
+    test, features, index = part(30, side)
+    training, _, of_training = part(50, side)
+    errors = pd.DataFrame({"index": [7, 40], "row": [7, 40], "label": [1, 0], "part": "train"})
+    shown = explored.of_test(test, features, index, np.array([], int), seed=0)
+    both = shown.with_training(training, of_training, errors, np.eye(50, dtype=np.float64))
+    assert both.paths[30:] == ("a/7.png", "a/40.png")
+    assert both.doubtful_probabilities.argmax(axis=1).tolist() == [7, 40]
+    first = len(shown.sheets) * shown.columns**2
+    for place, row in enumerate(both.doubtful):
+        assert (
+            np.abs(thumbnail(both, first + place).astype(int) - int(training.images[row, 0, 0, 0])).max() <= 2
+        )
+
+
 def test_the_file_gives_back_what_was_saved(tmp_path) -> None:
     test, features, index = part(40)
     shown = explored.of_test(test, features, index, np.array([3, 5]), seed=0)

@@ -1,5 +1,7 @@
 """The explorer as a reader uses it: offline from a file, by mouse and keyboard, with names that are only ever text."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from conftest import REPOSITORY
 from evaluated_runs import EvaluatedRun
 from helpers import paths
 from helpers.interpret import explored
+from helpers.obtain import corrections
 from helpers.obtain.data import Dataset
 from helpers.report import collect, render
 from helpers.report.html import explorer, pages
@@ -41,7 +44,6 @@ class ExploredRun(EvaluatedRun):
             )
             features = np.eye(10, dtype=np.float32)[self.labels] + 0.1 * generator.normal(size=(IMAGES, 10))
             test = Dataset(images, self.labels.astype(np.int64), self.classes)
-            explored.of_test(test, features, index, np.array([7]), seed=0).save(folder / explored.FILE)
             errors = {
                 "index": [11, 3, 5],
                 "label": [1, 3, 5],
@@ -49,7 +51,13 @@ class ExploredRun(EvaluatedRun):
                 "quality": [0.01, 0.02, 0.03],
             }
             rows = {"part": ["test", "test", "train"], "row": [11, 3, 5], "path": ["", "", ""]}
-            pd.DataFrame({**errors, **rows}).to_csv(folder / "doubtful_labels.csv", index=False)
+            table = pd.DataFrame({**errors, **rows})
+            table.to_csv(folder / "doubtful_labels.csv", index=False)
+            shown = explored.of_test(test, features, index, np.array([7]), seed=0)
+            training = index.assign(sha256=[f"{row + 10_000:064x}" for row in range(IMAGES)])
+            probabilities = np.eye(10)[(self.labels + 6) % 10]
+            shown = shown.with_training(test, training, table[table["part"] == "train"], probabilities)
+            shown.save(folder / explored.FILE)
         super().seal(stage, **changes)
 
     def correct(self, name: str) -> np.ndarray:
@@ -81,6 +89,7 @@ class Reader:
         self.file = file
         self.context = browser.new_context(viewport={"width": width, "height": 844}, offline=True)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
         self.page.on("console", lambda message: self.problems.append(message.text))
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.problems.append(dialog.message), dialog.dismiss()))
@@ -104,6 +113,12 @@ class Reader:
 
     def title(self) -> str:
         return self.page.locator("#image-title").text_content()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("helpers.paths.project_root", lambda: tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(params=[1280])
@@ -290,6 +305,75 @@ def test_the_map_is_used_by_keyboard_and_mouse(reader: Reader) -> None:
     assert reader.page.evaluate(drawn) != before
     reader.page.keyboard.press("Enter")
     assert reader.title() == f"{said.partition(':')[0]} of the test part"
+
+
+def saved(reader: Reader) -> list[dict[str, str]]:
+    """Save the decisions, and return the rows of the file."""
+    with reader.page.expect_download() as download:
+        reader.page.get_by_role("button", name="Save labels.csv").click()
+    assert download.value.suggested_filename == corrections.FILE
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    (paths.project_root() / corrections.FILE).write_text(text, encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+@pytest.mark.browser
+def test_possible_label_errors_are_decided_by_keyboard_and_saved(reader: Reader, project: Path) -> None:
+    reader.page.get_by_role("button", name="Review possible label errors").click()
+    assert reader.title() == "Image 11 of the test part"
+    assert reader.page.get_by_label("New label").input_value() == "2"
+    reader.page.keyboard.press("r")
+    assert reader.title() == "Image 3 of the test part"
+    reader.page.keyboard.press("d")
+    assert "dropped" in reader.page.locator("#decision").text_content()
+    reader.page.keyboard.press("Escape")
+    reader.choose("Part", "training, possible label errors")
+    assert reader.count() == "1 of 1 images; 1 misclassified."
+    reader.page.locator("#gallery").press("Enter")
+    assert reader.title() == "Image 5 of the training part"
+    assert "not trained on this image" in reader.page.locator("dialog").inner_text()
+    reader.page.keyboard.press("u")
+    reader.page.keyboard.press("Escape")
+    rows = saved(reader)
+    assert [tuple(row.values()) for row in rows] == [
+        (f"{11:064x}", FILE, NAMES[1], "relabel", NAMES[2], "test"),
+        (f"{3:064x}", FILE, NAMES[3], "drop", "", "test"),
+        (f"{10_005:064x}", FILE, NAMES[5], "unsure", "", "train"),
+    ]
+    assert corrections.read(corrections.FILE).to_dict("records") == rows
+
+
+@pytest.mark.browser
+def test_relabelling_as_the_same_class_is_refused(reader: Reader) -> None:
+    reader.open("#i=11")
+    reader.page.get_by_label("New label").select_option("1")
+    reader.page.get_by_role("button", name="Relabel").click()
+    assert "its label already" in reader.page.locator("#decision").text_content()
+    assert reader.title() == "Image 11 of the test part"
+
+
+@pytest.mark.browser
+def test_earlier_corrections_are_saved_with_new_ones(browser, run: ExploredRun, project: Path) -> None:
+    """Image 11 was relabelled from class e to its present label, and is now dropped: the source still says e."""
+    folder, text = run.folder("01_acquire"), [",".join(corrections.COLUMNS)]
+    text += [f"{'f' * 64},gone.png,e,drop,,train", f'{11:064x},a.png,e,relabel,"{NAMES[1]}",test']
+    (folder / corrections.FILE).write_text("\n".join(text) + "\n")
+    run.seal("01_acquire")
+    series = collect.collect(DATASET, PROFILE)
+    file = paths.output_root() / "second.html"
+    file.write_text(explorer.render(pages.Renderer(series), explorer.sources(series)), encoding="utf-8")
+    (folder / corrections.FILE).unlink()
+    run.seal("01_acquire")
+    reader = Reader(browser, file, 1280)
+    reader.open("#i=11")
+    reader.page.keyboard.press("d")
+    reader.page.keyboard.press("Escape")
+    rows = [tuple(row.values()) for row in saved(reader)]
+    assert rows == [
+        ("f" * 64, "gone.png", "e", "drop", "", "train"),
+        (f"{11:064x}", FILE, "e", "drop", "", "test"),
+    ]
+    reader.context.close()
 
 
 @pytest.mark.browser

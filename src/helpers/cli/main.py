@@ -1,6 +1,7 @@
 """The command line: `osemn run`, `tune`, `status` and `report`; `models` and `serve` add the other commands."""
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -54,6 +55,9 @@ def run(
     until: Annotated[str, typer.Option(help="The last stage to run.")] = "",
     from_stage: Annotated[str, typer.Option("--from", help="Repeat this stage and its dependents.")] = "",
     settings: Settings = None,
+    labels: Annotated[
+        str, typer.Option(metavar="FILE", help="Corrections of labels, saved by the report's explorer.")
+    ] = "",
     cores: Annotated[
         int | None,
         typer.Option(min=1, show_default="all", help="Cores in total; on a cluster, cores per stage (4)."),
@@ -70,6 +74,9 @@ def run(
 
     if snakemake and not snakemake[0].startswith("-"):
         raise UsageError(f"'{snakemake[0]}' is not an option.", "name stages with --until and --from")
+    if labels:
+        named = json.dumps(paths.project_dataset(labels))
+        settings = [*(settings or []), f"01_acquire.labels={named}"]
     request = _request(dataset, profile, settings, until, from_stage)
     started = time.monotonic()
     graph.run(request, cores=cores, executor=executor, extra=tuple(snakemake or ()))

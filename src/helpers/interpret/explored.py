@@ -5,7 +5,7 @@
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from helpers.obtain.splits import stratified_sample
 FILE = "explorer.npz"
 SMALL_SIDE = 64  # pixels: smaller images share sheets, because a file of their own would mostly be its header
 MOST_SMALL, MOST_LARGE = 10_000, 2_000  # images: pages of 8 MB with 28 px, and of 40 MB with 224 px
+MOST_DOUBTFUL = 500  # training images with possible label errors: an hour's work
 LARGEST_SIDE = 224  # pixels of a thumbnail
 SHEET_SIDE = 4_096  # pixels: the largest image that all phones decode without reducing it
 QUALITY = 85  # of JPEG: traces of it cannot be seen on images of 28 px
@@ -45,6 +46,10 @@ class Explored:
         paths: relative to the data's folder; empty texts for images from arrays.
         groups: names; empty texts for images without one.
         sha256: of the file, or of the pixels of an image from an array.
+        doubtful: rows of training images with possible label errors, `[T] int64`, which follow in sheets (from a new one on),
+            paths, groups and sha256.
+        doubtful_labels: their labels, `[T] int64`.
+        doubtful_probabilities: by models that were not trained on them, `float32 [T, K]`.
     """
 
     rows: np.ndarray
@@ -59,6 +64,37 @@ class Explored:
     paths: tuple[str, ...]
     groups: tuple[str, ...]
     sha256: tuple[str, ...]
+    doubtful: np.ndarray
+    doubtful_labels: np.ndarray
+    doubtful_probabilities: np.ndarray
+
+    def with_training(
+        self, training: Dataset, index: pd.DataFrame, errors: pd.DataFrame, probabilities: np.ndarray
+    ) -> "Explored":
+        """Return the same with training images that have possible label errors, the least plausible ones if there are many.
+
+        Args:
+            training: the training part, at the side of the test images.
+            index: its rows of the index, in its order.
+            errors: of `possible_label_errors`, those of the training part.
+            probabilities: on which they were judged, `[N, K]`.
+
+        Example:
+            `explorer.with_training(everything, index_table, label_errors[of_training], few.probabilities)`
+        """
+        errors = errors.head(MOST_DOUBTFUL)
+        rows = errors["row"].to_numpy(np.int64)
+        names = {name: tuple(index[name].iloc[rows]) for name in ("path", "group", "sha256")}
+        return replace(
+            self,
+            sheets=self.sheets + _sheets(training, rows)[0],
+            paths=self.paths + names["path"],
+            groups=self.groups + names["group"],
+            sha256=self.sha256 + names["sha256"],
+            doubtful=rows,
+            doubtful_labels=errors["label"].to_numpy(np.int64),
+            doubtful_probabilities=probabilities[errors["index"]].astype(np.float32),
+        )
 
     def save(self, path: Path) -> None:
         """Write the file that `load` reads."""
@@ -116,6 +152,9 @@ def of_test(
         paths=names["path"],
         groups=names["group"],
         sha256=names["sha256"],
+        doubtful=np.empty(0, np.int64),
+        doubtful_labels=np.empty(0, np.int64),
+        doubtful_probabilities=np.empty((0, test.num_classes), np.float32),
     )
 
 

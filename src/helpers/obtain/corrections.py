@@ -18,6 +18,7 @@ from helpers.obtain.acquired import Acquired
 from helpers.obtain.images.from_disk import DiskImages
 from helpers.series import manifests
 
+FILE = "labels.csv"  # that the explorer saves, and in which 01_acquire keeps what it applied
 COLUMNS = ("sha256", "path", "label", "decision", "new_label", "part")
 KEEP, RELABEL, DROP, UNSURE = DECISIONS = ("keep", "relabel", "drop", "unsure")
 _NAMED = 3  # rows that an error names

@@ -12,7 +12,9 @@ from markupsafe import Markup
 
 from helpers.interpret import explored
 from helpers.interpret.calibration import at_temperature
+from helpers.obtain import corrections
 from helpers.report import collect
+from helpers.report.data_facts import ACQUIRE
 from helpers.report.html import pages
 from helpers.report.models import EXPORT
 from helpers.series import stages
@@ -40,7 +42,7 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
     same = [place for place, one in enumerate(shown) if np.array_equal(one.rows, rows)]
     sharpest = max((shown[place] for place in same), key=lambda one: one.side)
     with np.load(records[0].folder / "test_predictions.npz") as saved:
-        labels = saved["labels"][rows]
+        labels = np.concatenate([saved["labels"][rows], sharpest.doubtful_labels])
     names = [records[place].stage.candidate for place in same]
     champion = renderer.series.by_name[EXPORT].metrics.get("candidate")
     content = {
@@ -50,12 +52,15 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
         "cell": sharpest.cell,
         "columns": sharpest.columns,
         "sheets": [base64.b64encode(sheet).decode() for sheet in sharpest.sheets],
-        "rows": _packed(rows, np.uint32),
+        "tests": len(rows),
+        "rows": _packed(np.concatenate([rows, sharpest.doubtful]), np.uint32),
         "labels": _packed(labels, np.uint16),
         "copied": _packed(sharpest.copied, np.uint8),
+        "sha256": base64.b64encode(bytes.fromhex("".join(sharpest.sha256))).decode(),
+        "earlier": _applied(renderer.series.by_name[ACQUIRE]),
         "paths": sharpest.paths if any(sharpest.paths) else [],
         "groups": sharpest.groups if any(sharpest.groups) else [],
-        "candidates": [_candidate(records[place], shown[place], labels) for place in same],
+        "candidates": [_candidate(records[place], shown[place], labels, sharpest) for place in same],
     }
     script, style = (
         (renderer.folder / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
@@ -73,14 +78,24 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
     )
 
 
-def _candidate(record: collect.Record, shown: explored.Explored, labels: np.ndarray) -> dict[str, Any]:
-    """Return a candidate's predictions, after temperature scaling as the service returns them, and its map."""
+def _candidate(
+    record: collect.Record, shown: explored.Explored, labels: np.ndarray, sharpest: explored.Explored
+) -> dict[str, Any]:
+    """Return a candidate's predictions, after temperature scaling as the service returns them, and its map.
+
+    For training images, they are those of the cross-validation, the same for each candidate.
+    """
     with np.load(record.folder / "test_predictions.npz") as saved:
-        probabilities = at_temperature(saved["probabilities"][shown.rows], record.metrics["temperature"])
+        on_test = at_temperature(saved["probabilities"][shown.rows], record.metrics["temperature"])
+    probabilities = np.concatenate([on_test, sharpest.doubtful_probabilities])
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
     with (record.folder / "doubtful_labels.csv").open(encoding="utf-8", newline="") as stream:
-        errors = [line for line in csv.DictReader(stream) if line["part"] == "test"]
-    places = {row: place for place, row in enumerate(shown.rows.tolist())}
+        errors = list(csv.DictReader(stream))
+    order = [("test", row) for row in shown.rows.tolist()] + [
+        ("train", row) for row in sharpest.doubtful.tolist()
+    ]
+    places = {image: place for place, image in enumerate(order)}
+    errors = [(("test" if line["part"] == "test" else "train", int(line["row"])), line) for line in errors]
     return {
         "name": record.stage.candidate,
         "label": record.metrics["label"],
@@ -90,11 +105,19 @@ def _candidate(record: collect.Record, shown: explored.Explored, labels: np.ndar
         "places": _packed(SCALE * shown.places + 0.5, np.uint16),
         "alike": _packed(shown.alike, np.uint16),
         "labelErrors": {
-            places[int(line["row"])]: [int(line["suggested"]), float(line["quality"])]
-            for line in errors
-            if int(line["row"]) in places
+            places[image]: [int(line["suggested"]), float(line["quality"])]
+            for image, line in errors
+            if image in places
         },
     }
+
+
+def _applied(record: collect.Record) -> list[list[str]]:
+    """Return the rows of the corrections of labels that a run applied."""
+    if not record.holds(corrections.FILE):
+        return []
+    with (record.folder / corrections.FILE).open(encoding="utf-8", newline="") as stream:
+        return list(csv.reader(stream))[1:]
 
 
 def _packed(values: np.ndarray, kind: type) -> str:
