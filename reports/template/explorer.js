@@ -413,6 +413,11 @@ new IntersectionObserver(([entry]) => {
   drawSoon();
 }).observe(map);
 
+window.addEventListener("beforeprint", () => {
+  mapVisible = true;
+  drawMap();
+});
+
 function drawMap() {
   if (!mapVisible) return; // 10,000 dots would take half the time of a filter
   const [width, height] = [map.clientWidth, map.clientHeight];

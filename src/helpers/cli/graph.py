@@ -73,6 +73,10 @@ class Request:
             UsageError: a name is unknown, or a value is of the wrong type or out of range.
         """
         self.source.check(self.options)
+        if self.options.labels:
+            from helpers.obtain import corrections  # imports pandas, which other runs do not need
+
+            corrections.read(self.options.labels)
         names = {stage.name for stage in self.stages}
         if self.from_stage and not {stage.name for stage in stages.of_notebook(self.from_stage)} <= names:
             raise UsageError(
