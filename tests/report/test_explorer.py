@@ -212,6 +212,28 @@ def test_a_cell_of_the_matrix_opens_its_images(reader: Reader, run: ExploredRun)
 
 
 @pytest.mark.browser
+def test_confusions_of_many_classes_are_a_list(browser, run: ExploredRun, file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    start = text.index('id="content">') + len('id="content">')
+    end = text.index("</script>", start)
+    content = json.loads(text[start:end])
+    content["classes"] = [f"class {label}" for label in range(40)]
+    many = file.with_name("many.html")
+    many.write_text(text[:start] + json.dumps(content).replace("<", "\\u003c") + text[end:], encoding="utf-8")
+    reader = Reader(browser, many, 390)
+    wrong = run.predicted["tuned"] != run.labels
+    counts = np.unique(np.stack([run.labels, run.predicted["tuned"]])[:, wrong], axis=1, return_counts=True)[
+        1
+    ]
+    assert "40 most frequent confusions of 40 classes" in reader.page.locator("#matrix-about").text_content()
+    assert reader.page.locator("#matrix button").count() == min(40, len(counts))
+    reader.page.locator("#matrix button").first.click()
+    assert reader.count().startswith(f"{counts.max()} of")
+    assert reader.problems == []
+    reader.context.close()
+
+
+@pytest.mark.browser
 def test_the_matrix_is_one_tab_stop_and_arrow_keys_move_in_it(reader: Reader) -> None:
     cells = reader.page.locator("#matrix button")
     assert cells.evaluate_all("cells => cells.filter(cell => cell.tabIndex === 0).length") == 1

@@ -7,7 +7,7 @@ import update_tables
 
 from helpers import wording
 from helpers.errors import OsemnError
-from helpers.report import conclusions, models, questions, stage_conclusions
+from helpers.report import conclusions, data_facts, models, questions, stage_conclusions
 from report_runs import (
     CONCLUSIONS,
     DATASET,
@@ -246,3 +246,13 @@ def test_two_stages_may_not_log_models_of_one_name(run):
         OsemnError, match=r"05_transfer_learning and 06_fine_tuning both logged .* 'transfer'"
     ):
         update_tables.models(DATASET, PROFILE)
+
+
+def test_corrected_labels_are_facts_of_the_data_those_of_the_test_part_apart():
+    counts = {"train": {"relabelled": 12, "dropped": 0}, "test": {"relabelled": 0, "dropped": 3}}
+    listed = data_facts.list_facts({"01_acquire": {"labels_corrected": counts}})
+    assert [(fact["label"], fact["value"]) for fact in listed] == [
+        ("Labels corrected in training", "12 relabelled, 0 images dropped"),
+        ("Labels corrected in the test part", "0 relabelled, 3 images dropped"),
+    ]
+    assert data_facts.list_facts({"01_acquire": {"labels_corrected": None}}) == []

@@ -7,6 +7,9 @@ from typing import Any
 from helpers import wording
 
 ACQUIRE, EXPLORE, PREPROCESS = "01_acquire", "02_explore", "03_preprocess"
+_CORRECTED = (
+    "{labels_corrected[PART][relabelled]:,} relabelled, {labels_corrected[PART][dropped]:,} images dropped"
+)
 # label, stage, and the fact in terms of the stage's metrics
 FACTS = (
     ("Source", ACQUIRE, "{source}"),
@@ -14,6 +17,8 @@ FACTS = (
     ("of these for validation", PREPROCESS, "{validation_images:,}"),
     ("Test images, held out", ACQUIRE, "{n_test:,}"),
     ("Test images with a copy or group member in training", ACQUIRE, "{test_images_related_to_training:,}"),
+    ("Labels corrected in training", ACQUIRE, _CORRECTED.replace("PART", "train")),
+    ("Labels corrected in the test part", ACQUIRE, _CORRECTED.replace("PART", "test")),
     ("Unreadable files", ACQUIRE, "{unreadable_files:,}"),
     ("Classes", ACQUIRE, "{num_classes:,}"),
     ("Image size", ACQUIRE, "{image_height} × {image_width} px, {color}"),
