@@ -270,6 +270,26 @@ def test_the_gallery_is_used_by_keyboard(reader: Reader, run: ExploredRun) -> No
 
 
 @pytest.mark.browser
+def test_a_screen_reader_hears_what_the_parts_are(reader: Reader) -> None:
+    heard = reader.page.locator("main").aria_snapshot()
+    for part in (
+        'form "Filters"',
+        'region "Images"',
+        'region "Which classes are confused?"',
+        'region "Map of the model\'s features"',
+    ):
+        assert part in heard
+    assert 'listbox "Test images":' in heard
+    assert re.search(r"option .*Image 0: true <script>alert\(1\)</script>, predicted .* \[selected\]", heard)
+    assert f"{IMAGES} of {IMAGES} images" in heard
+    reader.open("#i=3")
+    heard = reader.page.locator("dialog").aria_snapshot()
+    assert heard.startswith('- dialog "Image 3 of the test part"')
+    assert re.search(r"img .*Image 3: true _plain", heard)
+    assert 'group "Is the label correct?"' in heard
+
+
+@pytest.mark.browser
 def test_a_click_opens_the_image_below_it(reader: Reader) -> None:
     reader.page.locator("#gallery").click(position={"x": 6 + 62 + 20, "y": 20})
     assert reader.title() == "Image 1 of the test part"
