@@ -67,16 +67,16 @@ def in_browser(browser: Browser, page: Path) -> dict[str, Any]:
 
 
 def renderings(dataset: str, profile: str, count: int) -> dict[str, dict[str, float]]:
-    """Return the seconds to render the report with and without the explorer, in turns."""
+    """Return the CPU seconds to render the report with and without the explorer, in turns: other programs do not change them."""
     seconds: dict[str, list[float]] = {"with": [], "without": []}
     sources = explorer.sources
     for _ in range(count):
         for kind, function in (("without", lambda _: []), ("with", sources)):
             explorer.sources = function
-            start = time.perf_counter()
+            start = time.process_time()
             render.render(dataset, profile)
-            seconds[kind].append(time.perf_counter() - start)
-    return {f"seconds_of_rendering_{kind}": spread(values) for kind, values in seconds.items()}
+            seconds[kind].append(time.process_time() - start)
+    return {f"cpu_seconds_of_rendering_{kind}": spread(values) for kind, values in seconds.items()}
 
 
 def main() -> None:
