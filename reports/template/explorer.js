@@ -626,6 +626,7 @@ const sha256 = numbers(content.sha256, Uint8Array);
 let unsaved = false;
 
 function showDecision(image) {
+  find("question").textContent = `Is the label “${classes[labels[image]]}” correct?`;
   const made = decisions.get(image);
   const guess = model.errors.get(image)?.[0] ?? predicted(model, image);
   find("new-label").value = made?.label ?? guess;

@@ -156,6 +156,13 @@ def test_a_file_that_is_no_such_table_is_refused(project: Path, digits: Acquired
         corrections.apply(digits, FILE)
 
 
+def test_a_class_without_training_images_is_refused(project: Path, digits: Acquired) -> None:
+    rows = np.flatnonzero((digits.index["label"] == "4") & (digits.index["part"] != "test"))
+    file = decide(project, digits.index, dict.fromkeys(rows.tolist(), ("drop", "")))
+    with pytest.raises(UsageError, match=r"leaves no training image of class 4"):
+        corrections.apply(digits, file)
+
+
 def test_a_file_outside_the_project_is_refused_as_its_path_would_be_stored(
     tmp_path_factory: pytest.TempPathFactory, digits: Acquired
 ) -> None:

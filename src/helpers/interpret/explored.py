@@ -26,6 +26,7 @@ _FEWEST = 4  # images: with fewer, t-SNE has no perplexity of one neighbour
 _ANCHORS = 1_000  # images that t-SNE places, in 2 s; 10,000 take 30 s. The others are put between them
 _ITERATIONS = 500  # of t-SNE: half of scikit-learn's, after which features of trained networks hardly move
 _COMPONENTS = 50  # before t-SNE, as its authors do
+_READ = 64  # images read from disk together, by one thread for each core
 _BLOCK = 8  # pixels: JPEG compresses such blocks, so that images in whole blocks do not blur into each other
 
 
@@ -193,9 +194,12 @@ def _sheets(test: Dataset, rows: np.ndarray) -> tuple[tuple[bytes, ...], int, in
     cell = -(-side // _BLOCK) * _BLOCK
     columns = SHEET_SIDE // cell if side <= SMALL_SIDE else 1
     step = columns**2
+    block = max(step, _READ)
+    read = (test.images[rows[start : start + block]] for start in range(0, len(rows), block))
     sheets = tuple(
-        _sheet(test.images[rows[start : start + step]], side, cell, columns)
-        for start in range(0, len(rows), step)
+        _sheet(images[first : first + step], side, cell, columns)
+        for images in read
+        for first in range(0, len(images), step)
     )
     return sheets, side, cell, columns
 

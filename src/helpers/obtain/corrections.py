@@ -73,7 +73,8 @@ def apply(acquired: Acquired, labels: str) -> Acquired:
         labels: the file, relative to the project; empty to change nothing.
 
     Raises:
-        UsageError: as for `read`; a row matches no image, or a new label is not a class of the data set.
+        UsageError: as for `read`; a row matches no image, a new label is not a class of the data set, or a class has
+            no training image left.
 
     Example:
         `corrections.apply(acquired, run.parameters["labels"])`
@@ -96,6 +97,7 @@ def apply(acquired: Acquired, labels: str) -> Acquired:
         _part(part, table["row"].to_numpy()[rows], codes[rows], left[rows])
         for part, rows in ((acquired.train, ~in_test), (acquired.test, in_test))
     )
+    _refuse_empty_classes(train, labels)
     gone = table[dropped]
     skipped = pd.DataFrame(
         {"path": gone["path"], "reason": "dropped by the corrections", "unreadable": False, "ending": ""}
@@ -126,6 +128,16 @@ def _check(decided: pd.DataFrame, table: pd.DataFrame, names: Sequence[str], lab
         raise UsageError(
             f"{labels} gives the label '{strange['new_label'].iloc[0]}' in {_lines(strange)}, which is not a class.",
             nearest(strange["new_label"].iloc[0], names),
+        )
+
+
+def _refuse_empty_classes(train: data.Dataset, labels: str) -> None:
+    if empty := [
+        name for name, count in zip(train.class_names, train.class_counts(), strict=True) if not count
+    ]:
+        raise UsageError(
+            f"{labels} leaves no training image of class {', '.join(empty)}.",
+            "keep some of its images, or remove the class from the data set",
         )
 
 
