@@ -372,7 +372,7 @@ function showMatrix(counts, values) {
       button.setAttribute("aria-pressed", values.t === String(truth) && values.p === String(guess));
       // the square root keeps small fractions, the mistakes, visible
       button.style.setProperty("--share", `${Math.round(55 * Math.sqrt(total ? count / total : 0))}%`);
-      button.style.setProperty("--of", truth === guess ? "var(--accent)" : WRONG);
+      button.style.setProperty("--of", truth === guess ? MARKED : WRONG);
     }
   }
 }

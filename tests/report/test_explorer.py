@@ -84,10 +84,12 @@ def file(run: ExploredRun) -> Path:
 class Reader:
     """A browser without a network, that remembers messages and dialogs."""
 
-    def __init__(self, browser, file: Path, width: int) -> None:
+    def __init__(self, browser, file: Path, width: int, scheme: str = "light") -> None:
         self.problems: list[str] = []
         self.file = file
-        self.context = browser.new_context(viewport={"width": width, "height": 844}, offline=True)
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True
+        )
         self.page = self.context.new_page()
         self.page.set_default_timeout(10_000)
         self.page.on("console", lambda message: self.problems.append(message.text))
@@ -121,9 +123,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=[1280])
+@pytest.fixture(params=[(1280,)])
 def reader(browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Reader]:
-    started = Reader(browser, file, request.param)
+    started = Reader(browser, file, *request.param)
     yield started
     assert started.problems == []
     started.context.close()
@@ -421,7 +423,7 @@ def test_earlier_corrections_are_saved_with_new_ones(browser, run: ExploredRun, 
 @pytest.mark.browser
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: python tools/web_tools.py")
 @pytest.mark.parametrize("address", ["", "#i=11"])
-@pytest.mark.parametrize("reader", [1280, 390], indirect=True)
+@pytest.mark.parametrize("reader", [(1280, "light"), (1280, "dark"), (390, "light")], indirect=True)
 def test_axe_finds_no_violation_and_nothing_sticks_out(reader: Reader, address: str) -> None:
     reader.open(address)
     assert reader.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
