@@ -21,7 +21,7 @@ from helpers.report.models import EXPORT
 from helpers.report.regression import reference
 from helpers.series import manifests
 
-INDEX = "index.html"
+INDEX, EXPLORER = "index.html", "explorer.html"
 RECORD = "report.json"
 SCHEMA = 1
 LOCK_SECONDS = 60.0  # a report takes a few seconds
@@ -109,7 +109,8 @@ def _write(series: collect.Series, partial: Path) -> None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
     demo = write_demo(series, partial)
     since = changes.compare(series)
-    (partial / INDEX).write_text(index.render(renderer, demo, since), encoding="utf-8")
+    explorer = EXPLORER if (partial / EXPLORER).is_file() else ""
+    (partial / INDEX).write_text(index.render(renderer, demo, since, explorer), encoding="utf-8")
 
 
 def write_demo(series: collect.Series, folder: Path) -> str:

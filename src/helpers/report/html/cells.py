@@ -17,6 +17,7 @@ _NOTEBOOK = re.compile(r"^(?:\./)?(?P<stage>\d\d_\w+)\.ipynb$")
 _NUMBER = re.compile(
     r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
 )
+_WIDE = 4  # columns: three fit on a phone
 _NO_ALT = ("", "No description has been provided for this image")  # the second is nbconvert's
 
 
@@ -70,6 +71,7 @@ def finish(rendered: str, *, title: str, where: str, pages: Mapping[str, str]) -
     _rewrite_links(soup, pages)
     for table in soup.find_all("table"):
         _dress_table(soup, table)
+    _name_boxes(soup)
     return Body(soup.find("h1").get_text(" ", strip=True), str(soup), contents)
 
 
@@ -172,8 +174,31 @@ def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
         else:
             header["scope"] = "col" if header.find_parent("thead") else "row"
     _align_numbers(table)
+    _make_cards(table)
     box = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
     table.wrap(soup.new_tag("div", attrs=box))
+
+
+def _make_cards(table: Tag) -> None:
+    """Write the name of its column beside each cell of a table that a phone cannot show."""
+    heads = table.select("thead tr")
+    titles = [cell.get_text(" ", strip=True) for cell in heads[0].find_all(["td", "th"])] if heads else []
+    if len(heads) != 1 or len(titles) < _WIDE or table.find(["td", "th"], attrs={"colspan": True}):
+        return
+    table["class"] = [*(table.get("class") or []), "cards"]
+    for row in table.select("tbody tr"):
+        for title, cell in zip(titles, row.find_all(["td", "th"]), strict=False):
+            if cell.name == "td" and title:
+                cell["data-label"] = title
+
+
+def _name_boxes(soup: BeautifulSoup) -> None:
+    """Name each box that scrolls after the heading above it, and number those of the same name."""
+    taken: dict[str, int] = {}
+    for box in soup.find_all(attrs={"role": "group"}):
+        name = f"{box['aria-label']}: {box.find_previous(_HEADINGS).get_text(' ', strip=True)}"
+        taken[name] = taken.get(name, 0) + 1
+        box["aria-label"] = name if taken[name] == 1 else f"{name}, {taken[name]}"
 
 
 def _align_numbers(table: Tag) -> None:

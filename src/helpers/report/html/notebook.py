@@ -1,33 +1,92 @@
-"""Prepares an executed notebook for its page: nbconvert preprocessors that number cells and describe parameters."""
+"""Prepares an executed notebook for its page: nbconvert preprocessors that say what each cell does and describe parameters."""
 
+import ast
 import base64
 import io
 import re
 from typing import Any
 
+from markupsafe import escape
 from nbconvert.preprocessors import Preprocessor
 
 from helpers.errors import OsemnError
 from helpers.series.notebook_cells import literals
 
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
+_ROLES = {PARAMETERS: "parameters", INJECTED: "values that were set for this run"}
+_STARTS_RUN = "Run.start("
+_EVERYWHERE = ("run.path", "run.input")  # they say nothing about a cell
+_MOST_CALLS = 3  # as many as fit into a line
 _COMMENT = re.compile(r"^(?P<name>\w+)\s*(:[^=]+)?=[^#]*#\s*(?P<meaning>.+)$")
 
 
 class DescribeCells(Preprocessor):
-    """Gives each cell `metadata.report` for the template: its number, its role, and the table of parameters."""
+    """Gives each cell `metadata.report` for the template: number, role, what it does, and whether its outputs are folded, too."""
 
     def preprocess(self, nb: Any, resources: dict) -> tuple[Any, dict]:
         """Describe all cells of a notebook."""
+        code = [cell for cell in nb.cells if cell.cell_type == "code"]
+        known = {"run"}.union(*(_imported(_parsed(cell.source)) for cell in code))
         for number, cell in enumerate(nb.cells):
-            tags = cell.metadata.get("tags", []) if cell.cell_type == "code" else []
+            cell.metadata["report"] = {"number": number}
+        for cell in code:
+            tags = cell.metadata.get("tags", [])
             role = next((tag for tag in (INJECTED, PARAMETERS) if tag in tags), "")
-            cell.metadata["report"] = {"number": number, "role": role}
-        injected = [cell.source for cell in nb.cells if cell.metadata.report.role == INJECTED]
-        for cell in nb.cells:
+            literal = [_show_literal(output) for output in cell.outputs]
+            cell.metadata.report |= {
+                "role": role,
+                "does": _ROLES.get(role) or _what_it_does(cell.source, known),
+                "folded": bool(role or (literal and all(literal))) or _STARTS_RUN in cell.source,
+            }
+        injected = [cell.source for cell in code if cell.metadata.report.role == INJECTED]
+        for cell in code:
             if cell.metadata.report.role == PARAMETERS:
                 cell.metadata.report.parameters = _parameters(cell.source, injected)
         return nb, resources
+
+
+def _show_literal(output: Any) -> bool:
+    """Return True if an output is only a Python literal; one of names with values becomes a list, which is for readers."""
+    if set(output.get("data", {})) != {"text/plain"}:
+        return False
+    try:
+        value = ast.literal_eval(output.data["text/plain"])
+    except (SyntaxError, ValueError):
+        return False
+    if not isinstance(value, dict):
+        return not isinstance(value, str)
+    rows = (f"<dt>{escape(name)}</dt><dd>{escape(item)}</dd>" for name, item in value.items())
+    output.data["text/html"] = f"<dl>{''.join(rows)}</dl>"
+    return False
+
+
+def _parsed(source: str) -> ast.Module:
+    """Return the code of a cell; an empty module where it is not plain Python."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Return the names that code imports from the package."""
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if (node.module or "").startswith("helpers")]
+    return {alias.asname or alias.name for node in ours for alias in node.names}
+
+
+def _what_it_does(source: str, known: set[str]) -> str:
+    """Return a cell's first comment, or which functions of the package it calls; empty where it calls none."""
+    first = source.partition("\n")[0]
+    if first.startswith("#") and "NBVAL" not in first:
+        return first.lstrip("# ")
+    tree = _parsed(source)
+    if tree.body and all(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body):
+        return "imports"
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = [call for call in dict.fromkeys(calls) if call not in _EVERYWHERE and "(" not in call]
+    ours = [call for call in named if call.partition(".")[0] in known]
+    return ", ".join(ours[:_MOST_CALLS]) + (" …" if len(ours) > _MOST_CALLS else "")
 
 
 def _parameters(source: str, injected: list[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from helpers import paths
 from helpers.report import collect
 from helpers.report.html import cells
-from helpers.wording import capital, duration, interval, microseconds, moment, percent
+from helpers.wording import capital, duration, interval, microseconds, moment, percent, points
 
 if TYPE_CHECKING:
     from nbconvert.exporters.html import HTMLExporter
@@ -36,7 +36,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        words = (percent, interval, duration, microseconds, moment, capital)
+        words = (percent, interval, duration, microseconds, moment, capital, points)
         self.environment.globals |= {
             **{word.__name__: word for word in words},
             "series": series,
