@@ -99,6 +99,11 @@ class Series:
         return shlex.join(["osemn", "run", "--dataset", self.dataset, "--profile", self.profile])
 
     @property
+    def finished(self) -> str:
+        """The time at which the last stage ended, ISO 8601."""
+        return max(record.manifest["finished"] for record in self.records if record.intact)
+
+    @property
     def pages(self) -> tuple[Record, ...]:
         """The stages that have a page, in reading order."""
         return tuple(sorted((record for record in self.records if record.page), key=_reading_place))

@@ -18,8 +18,9 @@ PUBLISHED = {
     )
 }
 _MOST_TICKS = 7  # more labels would touch on a phone
-_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+_STEPS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _MARGIN = 0.02  # of the axis, so that no mark lies on its end
+_SHORTEST = 0.01  # the axis is at least this long: two ticks with one decimal
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Axis:
     def ticks(self) -> list[tuple[str, str]]:
         """Place and label of each tick."""
         step = next((step for step in _STEPS if (self.high - self.low) / step <= _MOST_TICKS), _STEPS[-1])
-        places = range(math.ceil(self.low / step), math.floor(self.high / step) + 1)
+        places = range(math.ceil(self.low / step), math.floor(min(self.high, 1.0) / step) + 1)
         return [(self.at(place * step), percent(place * step, 0 if step >= 0.01 else 1)) for place in places]
 
 
@@ -82,7 +83,8 @@ def axis(rows: Sequence[Mapping[str, Any]], known: Sequence[Reference]) -> Axis:
     """Return an axis that shows all intervals and seeds of some candidates, and the accuracies to compare with."""
     values = [value for row in rows for value in (row["low"], row["high"], *row["seeds"])]
     values += [one.accuracy for one in known]
-    margin = _MARGIN * max(max(values) - min(values), 0.01)
+    length = max(values) - min(values)
+    margin = max(_MARGIN * length, (_SHORTEST - length) / 2)
     return Axis(min(values) - margin, max(values) + margin)
 
 

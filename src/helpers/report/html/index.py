@@ -77,7 +77,6 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None, explor
         "unfinished": [record for record in series.records if record.state != collect.DONE],
         "total_seconds": sum(record.seconds or 0 for record in series.records),
         "facts": provenance.facts(series),
-        "finished": provenance.finished(series),
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
         "accept_command": reference.command(series.dataset, series.profile),
