@@ -228,20 +228,12 @@ def test_links_to_notebooks_lead_to_pages_and_addresses_become_words(run: FakeRu
     assert "the web (https://example.org/page)" in page
 
 
-def test_pages_lead_through_both_laps(run: FakeRun) -> None:
+def test_pages_lead_from_stage_to_stage_in_the_order_in_which_they_run(run: FakeRun) -> None:
     pages = render()
     walked = ["00_warm_up"]
     while following := re.search(r'<a rel="next" class="next" href="([^"]+)\.html"', pages[walked[-1]].text):
         walked.append(following[1])
-    assert walked[6:16] == [
-        "06_fine_tuning",
-        *(f"07_evaluation-{name}" for name in ("baseline_cnn", "transfer", "fine_tuned")),
-        *(f"08_grad_cam-{name}" for name in ("baseline_cnn", "transfer", "fine_tuned")),
-        "09_tuning",
-        "07_evaluation-tuned",
-        "08_grad_cam-tuned",
-    ]
-    assert len(walked) == len(stages.STAGES)
+    assert walked == [stage.slug for stage in stages.STAGES]
 
 
 def test_code_is_folded_and_every_fold_has_words(run: FakeRun) -> None:

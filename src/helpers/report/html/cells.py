@@ -17,7 +17,7 @@ _NOTEBOOK = re.compile(r"^(?:\./)?(?P<stage>\d\d_\w+)\.ipynb$")
 _NUMBER = re.compile(
     r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
 )
-_WIDE = 4  # columns: three fit on a phone
+_WIDE = 3  # columns: two fit on a phone
 _NO_ALT = ("", "No description has been provided for this image")  # the second is nbconvert's
 
 
@@ -173,23 +173,43 @@ def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
             header.name = "td"
         else:
             header["scope"] = "col" if header.find_parent("thead") else "row"
+    _merge_heads(table)
     _align_numbers(table)
-    _make_cards(table)
+    make_cards(table)
+    for title in table.select("thead th"):
+        _let_break(soup, title)
     box = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
     table.wrap(soup.new_tag("div", attrs=box))
 
 
-def _make_cards(table: Tag) -> None:
-    """Write the name of its column beside each cell of a table that a phone cannot show."""
+def _merge_heads(table: Tag) -> None:
+    """Write the name of a pandas index into the row of the other names, which leaves one row of headers."""
+    rows = table.select("thead tr")
+    if len(rows) == 2 and not any(cell.get_text(strip=True) for cell in rows[1].find_all(["td", "th"])[1:]):
+        rows[0].find(["td", "th"]).replace_with(rows[1].find(["td", "th"]))
+        rows[1].decompose()
+
+
+def make_cards(table: Tag) -> None:
+    """Write the name of its column beside each cell of a table that a phone cannot show; a matrix stays as it is."""
     heads = table.select("thead tr")
-    titles = [cell.get_text(" ", strip=True) for cell in heads[0].find_all(["td", "th"])] if heads else []
-    if len(heads) != 1 or len(titles) < _WIDE or table.find(["td", "th"], attrs={"colspan": True}):
+    titles = heads[0].find_all(["td", "th"]) if len(heads) == 1 else []
+    if len(titles) < _WIDE or "difference" in table.get("class", []):
         return
-    table["class"] = [*(table.get("class") or []), "cards"]
+    table["class"] = [*table.get("class", []), "cards"]
     for row in table.select("tbody tr"):
         for title, cell in zip(titles, row.find_all(["td", "th"]), strict=False):
-            if cell.name == "td" and title:
-                cell["data-label"] = title
+            if cell.name == "td" and (words := title.get_text(" ", strip=True)):
+                cell["data-label"] = words
+
+
+def _let_break(soup: BeautifulSoup, title: Tag) -> None:
+    """Let the name of a column break after an underscore."""
+    first, *rest = re.split("(?<=_)", title.string or "")
+    if rest:
+        title.string = first
+        for part in rest:
+            title.extend([soup.new_tag("wbr"), part])
 
 
 def _name_boxes(soup: BeautifulSoup) -> None:

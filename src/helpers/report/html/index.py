@@ -5,10 +5,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bs4 import BeautifulSoup
+
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.report import collect, conclusions, evidence, provenance
-from helpers.report.html import decision, pages
+from helpers.report.html import cells, decision, pages
 from helpers.report.html.notebook import as_webp
 from helpers.report.regression import reference
 
@@ -83,7 +85,10 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None, explor
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
     context["parts"] = _parts(context)
-    return renderer.page("index.html.j2", title="Report", contents=(), **context)
+    soup = BeautifulSoup(renderer.page("index.html.j2", title="Report", contents=(), **context), "html.parser")
+    for table in soup.find_all("table"):
+        cells.make_cards(table)
+    return str(soup)
 
 
 def _parts(context: dict[str, Any]) -> list[tuple[str, str]]:
