@@ -172,10 +172,15 @@ def test_an_axis_has_a_few_ticks_whatever_its_length(low, high):
     assert len(set(labels)) == len(labels)
 
 
-def test_people_and_published_results_are_known_of_some_data_sets():
-    labels = {one.label: one.accuracy for one in decision.references("fashion_mnist")}
-    assert labels == {"people": 0.835, "published": 0.963}
-    assert decision.references("digits") == []
+def test_people_and_published_results_are_lines_where_they_are_known(run: FakeRun, monkeypatch):
+    assert decision.references(collect.collect(DATASET, PROFILE)) == []
+    card = run.folder("01_acquire") / decision.CARD
+    card.write_text(json.dumps({"people": [0.835, 1_000, "a study of <people>"]}))
+    run.seal("01_acquire")
+    monkeypatch.setitem(decision.PUBLISHED, DATASET, (0.99, "a paper"))
+    page = index()
+    assert page.count('class="reference"') == 2 * 4  # two lines through each of the four candidates
+    assert "people: 83.5%, a study of &lt;people&gt;; published: 99.0%, a paper" in page
 
 
 def test_every_notebook_stands_to_the_right_of_those_that_it_reads(run: FakeRun):

@@ -1,5 +1,6 @@
 """What the first screen draws: the axis of the candidates' intervals, the accuracies to compare with, the map of the series."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +8,11 @@ from typing import Any
 
 from helpers import paths
 from helpers.report import collect
+from helpers.report.data_facts import ACQUIRE
 from helpers.series import stages
 from helpers.wording import percent
 
+CARD = "data_card.json"
 # Accuracy and source of a published result.
 PUBLISHED = {
     "fashion_mnist": (
@@ -62,21 +65,16 @@ class Axis:
         return [(self.at(place * step), percent(place * step, 0 if step >= 0.01 else 1)) for place in places]
 
 
-def references(dataset: str) -> list[Reference]:
-    """Return the accuracy of people and a published one, as far as they are known of a data set.
-
-    Args:
-        dataset: a built-in data set, or a folder of images.
-    """
-    from helpers.interpret.tables import HUMAN_ACCURACY  # a second, which pages without candidates need not wait
-
-    slug, known = paths.dataset_slug(dataset), []
-    if slug in HUMAN_ACCURACY:
-        accuracy, _, source = HUMAN_ACCURACY[slug]
-        known.append(Reference("people", accuracy, source))
-    if slug in PUBLISHED:
-        known.append(Reference("published", *PUBLISHED[slug]))
-    return known
+def references(series: collect.Series) -> list[Reference]:
+    """Return the accuracy of people, as far as the data card knows it, and a published one."""
+    acquired, known = series.by_name[ACQUIRE], []
+    if acquired.holds(CARD):
+        card = json.loads((acquired.folder / CARD).read_text(encoding="utf-8"))
+        if card.get("people"):
+            accuracy, _, source = card["people"]
+            known.append(Reference("people", accuracy, source))
+    published = PUBLISHED.get(paths.dataset_slug(series.dataset))
+    return [*known, Reference("published", *published)] if published else known
 
 
 def axis(rows: Sequence[Mapping[str, Any]], known: Sequence[Reference]) -> Axis:

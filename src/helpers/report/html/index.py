@@ -54,7 +54,7 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None, explor
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
     cost_figures = (load_figure(series, place) for place in COST_FIGURES)
-    known = decision.references(series.dataset) if summary["candidates"] else []
+    known = decision.references(series) if summary["candidates"] else []
     exhibits = [
         (one, series.by_name[one.stage], load_figure(series, one.figure)) for one in evidence.exhibits(series)
     ]
