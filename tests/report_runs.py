@@ -204,7 +204,10 @@ def evaluated_metrics() -> dict[str, dict]:
                 {
                     "other": other,
                     "points": 100 * (accuracy - accuracies[other]),
-                    "ci95": [100 * (accuracy - accuracies[other]) - 1, 100 * (accuracy - accuracies[other]) + 0.5],
+                    "ci95": [
+                        100 * (accuracy - accuracies[other]) - 1,
+                        100 * (accuracy - accuracies[other]) + 0.5,
+                    ],
                     "shown": True,
                 }
                 for other in list(accuracies)[:number]

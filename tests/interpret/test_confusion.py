@@ -165,7 +165,9 @@ def test_the_matrix_can_be_read_at_the_width_of_a_page(classes):
     assert min(text.get_fontsize() * 96 / 72 * scale for text in texts) >= 11
     width = axes.get_window_extent().width / classes
     written = [text.get_window_extent() for text in axes.texts if text.get_text()]
-    assert all(box.width < width and box.height < width for box in written)  # no text reaches into the next cell
+    assert all(
+        box.width < width and box.height < width for box in written
+    )  # no text reaches into the next cell
     plt.close(figure)
 
 

@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from helpers import paths
 from helpers.obtain import data
-from helpers.report import collect, conclusions, evidence, first_screen, models, post_mortem, provenance
+from helpers.report import collect, conclusions, evidence, first_screen, post_mortem, provenance
 from helpers.report.html import decision, pages
 from helpers.report.html import index as first_page
 from helpers.series import stages
@@ -190,9 +190,7 @@ def test_every_notebook_stands_to_the_right_of_those_that_it_reads(run: FakeRun)
     }
     assert set(place) == set(stages.NOTEBOOKS)
     for stage in stages.STAGES:
-        assert all(
-            place[name.partition("/")[0]] < place[stage.notebook] for name in stage.reads
-        ), stage.name
+        assert all(place[name.partition("/")[0]] < place[stage.notebook] for name in stage.reads), stage.name
 
 
 def test_the_map_links_every_page_of_the_series(run: FakeRun):

@@ -264,7 +264,13 @@ def test_code_is_named_by_its_comment_or_by_what_it_calls_of_the_package(run: Fa
     )
     page = _page_of(run, *(new_code_cell(source, execution_count=1) for source in sources))
     names = re.findall(r"<summary>Code(.*?)<span", page)
-    assert names == [": imports", ": load", ": run.show, plots.other, plots.third …", ": Draw the first images", ""]
+    assert names == [
+        ": imports",
+        ": load",
+        ": run.show, plots.other, plots.third …",
+        ": Draw the first images",
+        "",
+    ]
 
 
 def test_bare_values_are_folded_and_named_ones_are_listed(run: FakeRun) -> None:
@@ -283,7 +289,9 @@ def test_bare_values_are_folded_and_named_ones_are_listed(run: FakeRun) -> None:
 
 def test_boxes_that_scroll_are_named_after_their_headings(run: FakeRun) -> None:
     for page in render().values():
-        labels = [attributes["aria-label"] for _, attributes in page.tags if attributes.get("role") == "group"]
+        labels = [
+            attributes["aria-label"] for _, attributes in page.tags if attributes.get("role") == "group"
+        ]
         assert len(labels) == len(set(labels))
     assert 'aria-label="Table: Look at it"' in page_with_frame(run)
 

@@ -264,7 +264,11 @@ def test_each_sheet_of_paper_says_what_it_is_and_which(read, folder: Path) -> No
     page = read().open(folder / "02_explore.html").page
     rules = "[...document.styleSheets[0].cssRules].filter(rule => rule instanceof CSSPageRule).map(rule => rule.cssText)"
     (rule,) = page.evaluate(rules)
-    for words in ('"Digits, smoke profile"', '"Explore the training part', 'counter(page) " / " counter(pages)'):
+    for words in (
+        '"Digits, smoke profile"',
+        '"Explore the training part',
+        'counter(page) " / " counter(pages)',
+    ):
         assert words in rule
 
 

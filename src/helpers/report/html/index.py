@@ -85,7 +85,9 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None, explor
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
     context["parts"] = _parts(context)
-    soup = BeautifulSoup(renderer.page("index.html.j2", title="Report", contents=(), **context), "html.parser")
+    soup = BeautifulSoup(
+        renderer.page("index.html.j2", title="Report", contents=(), **context), "html.parser"
+    )
     for table in soup.find_all("table"):
         cells.make_cards(table)
     return str(soup)
