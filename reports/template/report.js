@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  // Put a button beside or inside an element.
+  // Return a button with these words, and a longer label where several are alike.
   const button = function (words, label, act) {
     const made = document.createElement("button");
     made.type = "button";
@@ -55,6 +55,13 @@
       }).join("\t");
     }).join("\n");
   };
+  const addCopy = function (place, label, text) {
+    const copy = button(["Copy"], label, function () {
+      navigator.clipboard.writeText(text()).then(function () { copy.textContent = "Copied"; });
+    });
+    copy.className = "tool";
+    place.after(copy);
+  };
   document.querySelectorAll(".scroll > table").forEach(function (table) {
     const headers = table.tHead && table.tHead.rows.length === 1 ? Array.from(table.tHead.rows[0].cells) : [];
     const plain = table.tBodies.length === 1 && !table.tBodies[0].querySelector("[colspan], [rowspan]");
@@ -66,14 +73,13 @@
         }
       });
     }
-    if (headers.length > 0 && navigator.clipboard) {
-      const label = "Copy the table: " + table.parentElement.getAttribute("aria-label");
-      const copy = button(["Copy"], label, function () {
-        navigator.clipboard.writeText(asText(table)).then(function () { copy.textContent = "Copied"; });
-      });
-      copy.className = "tool";
-      table.parentElement.after(copy);
+    if (headers.length > 0) {
+      const box = table.parentElement;
+      addCopy(box, "Copy the table: " + box.getAttribute("aria-label"), function () { return asText(table); });
     }
+  });
+  document.querySelectorAll("pre:has(> code)").forEach(function (block) {
+    addCopy(block, "Copy the text above", function () { return block.textContent; });
   });
 
   // Show a figure at its full size.

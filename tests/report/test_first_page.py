@@ -200,10 +200,13 @@ def test_the_map_links_every_page_of_the_series(run: FakeRun):
         assert f'href="{stage.slug}.html"' in section
 
 
-def test_the_page_of_all_test_images_is_linked_where_it_was_made(run: FakeRun):
+def test_pages_that_not_every_report_has_are_linked_where_they_were_made(run: FakeRun):
     renderer = pages.Renderer(collect.collect(DATASET, PROFILE))
-    assert "explorer.html" not in first_page.render(renderer)
-    assert '<a href="explorer.html">' in first_page.render(renderer, explorer="explorer.html")
+    page = first_page.render(renderer)
+    names = ["explorer.html", "model_card.html", "data_card.html", "try_it.html"]
+    assert [name for name in names if f'href="{name}"' in page] == []
+    page = first_page.render(renderer, beside=["index.html", *names])
+    assert [name for name in names if f'href="{name}"' in page] == names
 
 
 def test_without_an_evaluated_champion_the_best_model_is_on_top(run: FakeRun):

@@ -21,7 +21,7 @@ from helpers.report.models import EXPORT
 from helpers.report.regression import reference
 from helpers.series import manifests
 
-INDEX, EXPLORER = "index.html", "explorer.html"
+INDEX = "index.html"
 RECORD = "report.json"
 SCHEMA = 1
 LOCK_SECONDS = 60.0  # a report takes a few seconds
@@ -98,7 +98,7 @@ def _lock(folder: Path) -> FileLock:
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
-    from helpers.report.html import index, pages
+    from helpers.report.html import cards, index, pages
     from helpers.report.regression import changes
 
     renderer = pages.Renderer(series)
@@ -107,10 +107,13 @@ def _write(series: collect.Series, partial: Path) -> None:
     for record in series.records:
         if record.metrics_file is not None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
-    demo = write_demo(series, partial)
+    for name, text in cards.markdown(series).items():
+        (partial / f"{name}.md").write_text(text, encoding="utf-8")
+        (partial / f"{name}.html").write_text(cards.page(renderer, name, text), encoding="utf-8")
+    write_demo(series, partial)
     since = changes.compare(series)
-    explorer = EXPLORER if (partial / EXPLORER).is_file() else ""
-    (partial / INDEX).write_text(index.render(renderer, demo, since, explorer), encoding="utf-8")
+    beside = [file.name for file in partial.iterdir()]
+    (partial / INDEX).write_text(index.render(renderer, since, beside), encoding="utf-8")
 
 
 def write_demo(series: collect.Series, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,17 @@ from bs4 import BeautifulSoup
 
 from helpers import paths
 from helpers.errors import OsemnError
+from helpers.export import browser_page
 from helpers.report import collect, conclusions, evidence, provenance
 from helpers.report.html import cells, decision, pages
 from helpers.report.html.notebook import as_webp
 from helpers.report.regression import reference
 
+EXTRAS = {
+    "explorer.html": "Explore every test image",
+    "model_card.html": "Model card",
+    "data_card.html": "Data card",
+}
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")
 VALUE_FIGURE = "12_report/figures/business_value.png"
@@ -38,14 +45,13 @@ class PageFigure:
     source: collect.Record
 
 
-def render(renderer: pages.Renderer, demo: str = "", changes: Any = None, explorer: str = "") -> str:
+def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str] = ()) -> str:
     """Return the index page.
 
     Args:
         renderer: the renderer of the series.
-        demo: the name of the demo page; empty for none.
         changes: the changes since the accepted run; None where none was accepted.
-        explorer: the name of the page with all test images; empty for none.
+        beside: the names of the other files in the report's folder; those of pages that not every report has are linked.
 
     Raises:
         OsemnError: the figure of a stage has no description.
@@ -67,8 +73,8 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None, explor
         "reads": decision.reads,
         "value_figure": load_figure(series, VALUE_FIGURE),
         "last": last,
-        "demo": demo,
-        "explorer": explorer,
+        "extras": [(name, words) for name, words in EXTRAS.items() if name in beside],
+        "demo": browser_page.NAME if browser_page.NAME in beside else "",
         "changes": changes,
         "cost_figure": next((drawn for drawn in cost_figures if drawn is not None), None),
         "exhibits": exhibits,
