@@ -298,7 +298,7 @@ def test_boxes_that_scroll_are_named_after_their_headings(run: FakeRun) -> None:
 
 def page_with_frame(run: FakeRun) -> str:
     titles = "".join(f"<th>{title}</th>" for title in ("", "images", "class", "share"))
-    row = "<tr><th>0</th><td>142</td><td>zero</td><td>9 %</td></tr>"
+    row = "<tr><th>0</th><td>142</td><td>zero</td><td>9%</td></tr>"
     html = f"<table><thead><tr>{titles}</tr></thead><tbody>{row}</tbody></table>"
     return _page_of(run, new_code_cell("x", outputs=[_shown(html)], execution_count=1))
 
