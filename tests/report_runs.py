@@ -199,11 +199,25 @@ def evaluated_metrics() -> dict[str, dict]:
             "recommendations": ["Collect or re-label images of **zero** and **one**: 18 of the 28 mistakes."],
             "doubtful_labels": 9,
             "test_openings": number + 1,
+            "test_accuracy_by_seed": [accuracy - 0.004, accuracy, accuracy + 0.003],
+            "compared": [
+                {
+                    "other": other,
+                    "points": 100 * (accuracy - accuracies[other]),
+                    "ci95": [
+                        100 * (accuracy - accuracies[other]) - 1,
+                        100 * (accuracy - accuracies[other]) + 0.5,
+                    ],
+                    "shown": True,
+                }
+                for other in list(accuracies)[:number]
+            ],
             "conclusions": logged(
                 f"07_evaluation/{name}",
                 {
                     "test_accuracy": f"{name} classifies {100 * accuracy:.1f}% of 360 test images correctly.",
                     "weakest_class": f"{name} is weakest on one.",
+                    "seed_spread": f"The seeds of {name} differ by 0.7 points.",
                     "confusions": f"{name} confuses zero and one most.",
                     "learning_curves": f"{name} has a good fit.",
                     "calibration": f"{name} is underconfident before scaling.",

@@ -152,7 +152,7 @@ def image_grid(
         return sentence(nothing)
     images, columns = images[:MOST_IMAGES], min(columns, len(images))
     titles = [""] * len(images) if titles is None else titles[: len(images)]
-    line = 0.16  # inches, of a title in eight points
+    line = 0.17  # inches, of a title in 8.5 points
     title = line * max(text.count("\n") + bool(text) for text in titles)
     high = cell * min(1.0, images.shape[1] / images.shape[2])
     rows, tall = -(-len(images) // columns), high + title
@@ -160,7 +160,7 @@ def image_grid(
     for index, (image, text) in enumerate(zip(images, titles, strict=True)):
         row, column = divmod(index, columns)
         _draw_tile(axes, image, column * cell, row * tall + title, cell, high)
-        axes.text((column + 0.5) * cell, row * tall + title, text, fontsize=8, ha="center", va="bottom")
+        axes.text((column + 0.5) * cell, row * tall + title, text, fontsize=8.5, ha="center", va="bottom")
     axes.set(xlim=(0, columns * cell), ylim=(rows * tall, 0), aspect="equal")
     return figure
 

@@ -4,6 +4,7 @@ import copy
 
 import mistune
 import pytest
+from huggingface_hub import ModelCard
 
 from helpers.export import model_card
 from helpers.export.formats import FORMATS
@@ -147,3 +148,13 @@ def test_changed_fact_changes_the_text(path, value, words):
     part[path[-1]] = value
     assert words in model_card.render(facts)
     assert words not in model_card.render(FACTS)
+
+
+def test_the_hub_reads_the_scores_from_the_head_of_the_card():
+    card = ModelCard(model_card.front_matter(FACTS) + model_card.render(FACTS))
+    results = {one.metric_name: one for one in card.data.eval_results}
+    assert (results["Accuracy"].metric_value, results["Macro-F1"].metric_value) == (0.9, 0.899)
+    assert results["Accuracy"].dataset_name == "Garments"
+    assert results["Accuracy"].task_type == "image-classification"
+    assert card.data.model_name == "residual CNN, 16 channels"
+    assert card.text.startswith("# Model card")

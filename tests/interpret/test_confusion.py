@@ -1,12 +1,13 @@
 """Scores from the confusion matrix equal scikit-learn's, and their intervals cover the truth as often as stated."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn import metrics
 
 from helpers import scoring
 from helpers.errors import OsemnError
-from helpers.interpret import confusion
+from helpers.interpret import confusion, plots
 
 NAMES = ("shirt", "coat", "dress", "sandal", "boot")
 
@@ -149,3 +150,30 @@ def test_areas_are_scikit_learns_and_missing_for_a_class_that_is_absent():
     assert table.loc["a", "roc_auc"] == pytest.approx(5 / 6), "five of six pairs are in order"
     assert table.loc["a", "average_precision"] == pytest.approx((1 + 2 / 3) / 2)
     assert table.loc["c"].tolist() == [None, None]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 12, 20])
+def test_the_matrix_can_be_read_at_the_width_of_a_page(classes):
+    counts = np.full((classes, classes), 8) + 900 * np.eye(classes, dtype=int)
+    figure = plots.confusion_matrix(counts, [f"class {number}" for number in range(classes)])
+    column = 952  # CSS pixels: of the page's text on a screen of 1,280
+    scale = min(1.0, column / (96 * figure.get_figwidth()))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    texts = [text for text in axes.findobj(plt.Text) if text.get_text().strip()]
+    assert len(texts) >= classes * classes
+    assert min(text.get_fontsize() * 96 / 72 * scale for text in texts) >= 11
+    width = axes.get_window_extent().width / classes
+    written = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert all(
+        box.width < width and box.height < width for box in written
+    )  # no text reaches into the next cell
+    plt.close(figure)
+
+
+def test_the_colours_of_the_matrix_tell_no_mistakes_from_two_per_cent():
+    counts = np.array([[98, 2, 0], [0, 100, 0], [0, 0, 100]])
+    figure = plots.confusion_matrix(counts, list("abc"))
+    none, two = (figure.axes[0].collections[0].to_rgba(fraction)[:3] for fraction in (0.0, 0.02))
+    assert np.abs(np.subtract(none, two)).max() > 0.12
+    plt.close(figure)

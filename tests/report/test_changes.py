@@ -200,7 +200,7 @@ def test_four_equal_candidates_raise_hardly_more_false_alarms_than_one() -> None
     for seed in range(draws):
         generator = np.random.default_rng(seed)
         pairs = [pair(labels, *_equal_networks(generator, labels), 10) for _ in range(4)]
-        alarms += any(one.worse for one in comparisons.compare(pairs))
+        alarms += any(c.verdict == REGRESSION for one in comparisons.compare(pairs) for c in one.changes)
     assert alarms <= stats.binom.ppf(0.999, draws, 3 * 0.025)  # three families, one side of each
 
 
@@ -240,7 +240,6 @@ def test_planted_regression_is_found_and_named(run: EvaluatedRun) -> None:
     )
     assert sentence in changes.regressions(worse)
     assert all(text.startswith("Tuned residual CNN") for text in changes.regressions(worse))
-    assert worse.sentences[0].startswith(sentence)
 
 
 def test_improvement_is_named_and_no_regression(run: EvaluatedRun) -> None:
@@ -263,7 +262,9 @@ def test_another_network_of_the_same_quality_is_not_significantly_different(run:
         NOT_SIGNIFICANT
     ] * 12
     assert changes.regressions(noise) == []
-    assert "not significant" in noise.sentences[0]
+    words = section().words
+    assert "Tuned residual CNN" in words
+    assert "Macro-F1" not in words  # it did not change significantly
 
 
 def test_one_class_that_drops_is_a_regression_though_accuracy_is_unchanged(run: EvaluatedRun) -> None:
@@ -572,9 +573,8 @@ def test_section_says_every_colour_in_words_or_signs(run: EvaluatedRun) -> None:
 
 def test_section_of_an_equal_run_is_short(run: EvaluatedRun) -> None:
     page = section()
-    assert "Nothing changed" in page.words
     assert not page.images
-    assert "Confusions of the champion" not in page.words
+    assert not page.words.strip()  # the headline stands beside the name of the part
 
 
 def test_section_of_many_classes_lists_the_largest_cells(run: EvaluatedRun, tmp_path, monkeypatch) -> None:

@@ -173,6 +173,105 @@ def test_the_summary_needs_no_scrolling(read, folder: Path) -> None:
     assert reader.page.locator("section.summary").evaluate(bottom) <= SIZES["desk"][1]
 
 
+def test_the_first_page_is_short_until_parts_are_opened(read, folder: Path) -> None:
+    page = read("desk").open(folder / "index.html").page
+    assert len(page.inner_text("body").split()) < 2000
+    assert page.evaluate("document.documentElement.scrollHeight / window.innerHeight") < 7
+
+
+def test_a_link_to_a_folded_part_opens_it(read, folder: Path) -> None:
+    page = read("desk").open(folder / "index.html").page
+    heading = page.get_by_role("heading", name="Stages")
+    assert not heading.is_visible()
+    page.get_by_role("navigation", name="On this page").get_by_role("link", name="Provenance").click()
+    assert heading.is_visible()
+
+
+def test_without_a_script_parts_open_and_nothing_is_missing(browser, folder: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / "index.html").as_uri())
+    assert page.get_by_role("button").count() == 0
+    page.locator("summary", has_text="Limits").click()
+    assert page.get_by_text("Decisions about people.").is_visible()
+    context.close()
+
+
+def test_a_table_is_sorted_by_a_column_with_the_keyboard(read, folder: Path) -> None:
+    page = read("desk").open(folder / "index.html").page
+    page.locator("summary", has_text="Evidence").click()
+    table = page.get_by_role("group", name="Models compared")
+
+    def column() -> list[float]:
+        texts = table.locator("tbody td[data-label='Parameters']").all_inner_texts()
+        return [float(text.replace(",", "")) for text in texts]
+
+    unsorted = column()
+    header = table.get_by_role("button", name="Parameters")
+    header.focus()
+    page.keyboard.press("Enter")
+    assert column() == sorted(unsorted) != unsorted
+    page.keyboard.press("Enter")
+    assert column() == sorted(unsorted, reverse=True)
+    assert table.locator("th[aria-sort='descending']").inner_text().startswith("Parameters")
+    seconds = table.locator("tbody td[data-label='Training time']")
+    table.get_by_role("button", name="Training time").click()
+    values = [float(value) for value in seconds.evaluate_all("all => all.map(one => one.dataset.value)")]
+    assert values == sorted(values)
+
+
+def test_a_table_is_copied_as_columns(read, folder: Path) -> None:
+    reader = read("desk")
+    reader.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = reader.open(folder / "index.html").page
+    page.get_by_role("button", name="Copy the table: Candidates on the test images").click()
+    page.get_by_role("button", name="Copy the table: Candidates").get_by_text("Copied").wait_for()
+    copied = [line.split("\t") for line in page.evaluate("navigator.clipboard.readText()").split("\n")]
+    assert copied[1][0] == "★ Tuned residual CNN chosen"
+    assert copied[1][2].startswith("91.8%")
+    assert len({len(line) for line in copied[:-1]}) == 1
+
+
+def test_a_figure_is_enlarged_and_closed_with_the_keyboard(read, folder: Path) -> None:
+    page = read("phone").open(folder / "index.html").page
+    page.locator("summary", has_text="Evidence").click()
+    button = page.get_by_role("button", name="Enlarge the figure").first
+    before = button.locator("img").bounding_box()["width"]
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_role("dialog").locator("img").bounding_box()["width"] > 1.5 * before
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
+    assert button.evaluate("button => button === document.activeElement")
+
+
+def test_on_a_phone_no_table_of_the_first_page_is_cut(read, folder: Path) -> None:
+    page = read("phone").open(folder / "index.html").page
+    page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    cut = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"
+    assert page.eval_on_selector_all(".scroll:has(.cards)", cut) == []
+
+
+def test_on_paper_folded_parts_are_printed(read, folder: Path) -> None:
+    page = read().open(folder / "index.html").page
+    page.emulate_media(media="print")
+    assert page.get_by_role("heading", name="Stages").is_visible()
+    assert page.locator("details:not([open]) table").first.is_visible()
+    assert not page.get_by_role("button", name="Copy").first.is_visible()
+
+
+def test_each_sheet_of_paper_says_what_it_is_and_which(read, folder: Path) -> None:
+    page = read().open(folder / "02_explore.html").page
+    rules = "[...document.styleSheets[0].cssRules].filter(rule => rule instanceof CSSPageRule).map(rule => rule.cssText)"
+    (rule,) = page.evaluate(rules)
+    for words in (
+        '"Digits, smoke profile"',
+        '"Explore the training part',
+        'counter(page) " / " counter(pages)',
+    ):
+        assert words in rule
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: python tools/web_tools.py")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)

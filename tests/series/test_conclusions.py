@@ -1,9 +1,12 @@
 """Conclusions of a stage: logged once with their numbers, and read by others."""
 
+import io
 import json
 import math
 
 import matplotlib.pyplot as plt
+import numpy as np
+import PIL.Image
 import pytest
 
 from conftest import EXAMPLES, TinyProject
@@ -74,3 +77,23 @@ def test_figure_carries_its_alt_text_and_is_refused_without_one(run: runs.Run) -
     assert run.show(figure, "line").alt == "A line that rises."
     with pytest.raises(OsemnError, match="alt text"):
         run.show(plt.figure(), "nothing")
+
+
+def test_a_figure_is_twice_as_fine_as_a_screen_and_says_what_it_shows(run: runs.Run) -> None:
+    figure, axes = plt.subplots(figsize=(5, 3))
+    axes.plot([1, 2, 4])
+    shown = run.show(figures.with_alt(figure, "Ein Strich, der µ steigt."), "line")
+    with PIL.Image.open(io.BytesIO(shown.data)) as image:
+        assert image.text["Description"] == "Ein Strich, der µ steigt."
+        assert image.width == 2 * shown.width == 960
+        assert image.info["dpi"][0] == pytest.approx(192, abs=0.1)
+        assert image.mode == "P"  # a plot: 256 colours are enough
+
+
+def test_the_colours_of_a_photograph_are_kept(run: runs.Run) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    figure = plt.figure(figsize=(2, 2))
+    figure.figimage(pixels, resize=True)
+    shown = run.show(figures.with_alt(figure, "Noise."), "noise")
+    with PIL.Image.open(io.BytesIO(shown.data)) as image:
+        assert len(image.convert("RGB").getcolors(100_000)) > 3_000

@@ -251,7 +251,7 @@ def copy_groups(dataset: Dataset, together: np.ndarray, most: int = 8, across: i
             figures.no_axes(axis)
         for axis, row in zip(line, group, strict=False):
             figures.draw_image(axis, dataset.images[row])
-            axis.set_title(figures.label(names[dataset.labels[row]], 20), fontsize=8)
+            axis.set_title(figures.label(names[dataset.labels[row]], 20), fontsize=8.5)
         line[0].set_ylabel(f"{size:,} images", rotation=0, ha="right", va="center", fontsize=9)
     alt = f"The {rows} largest of {int(np.sum(sizes > 1)):,} groups of images that belong together, with their labels."
     return figures.with_alt(figure, alt)

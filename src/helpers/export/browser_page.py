@@ -203,7 +203,8 @@ def _address(stage: stages.Stage, folder: Path, report: Path | None) -> str:
 
 def _card(version: Version) -> Markup:
     text = (version.folder / "model_card.md").read_text(encoding="utf-8")
-    lower = re.sub("^#", "##", text, flags=re.MULTILINE)
+    body = text[text.index("# ") :]  # without the metadata on top
+    lower = re.sub("^#", "##", body, flags=re.MULTILINE)
     return Markup(mistune.create_markdown(escape=True, plugins=["table"])(lower))
 
 

@@ -10,9 +10,39 @@ from typing import Any
 
 import jinja2
 import numpy as np
+import yaml
 
 from helpers import wording
 from helpers.export.formats import FORMATS
+
+
+def front_matter(facts: Mapping[str, Any]) -> str:
+    """Return the head of a model card's file: the metadata that the Hugging Face hub reads, with `model-index`.
+
+    Args:
+        facts: from `version_facts.collect`.
+
+    Source: https://huggingface.co/docs/hub/model-cards
+
+    Example:
+        `path.write_text(model_card.front_matter(facts) + text)`
+    """
+    test = facts["metrics"]["test"]
+    scores = [
+        {"type": kind, "name": name, "value": round(test[key], 4)}
+        for kind, name, key in (("accuracy", "Accuracy", "accuracy"), ("f1", "Macro-F1", "macro_f1"))
+    ]
+    title = facts["data"]["title"]
+    data = {"name": title, "type": title.lower(), "split": "test"}
+    result = {"task": {"type": "image-classification"}, "dataset": data, "metrics": scores}
+    head = {
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["onnx", "tflite", "tensorflow.js"],
+        "metrics": ["accuracy", "f1"],
+        "model-index": [{"name": facts["label"], "results": [result]}],
+    }
+    return f"---\n{yaml.safe_dump(head, allow_unicode=True, sort_keys=False)}---\n"
 
 
 def render(facts: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from helpers.interpret.error_analysis import Slice
 from helpers.obtain import data
 
 MOST_NAMED = 20  # classes; with more, counts and legends are too small to read
+_MOST_TWO_LINES = 12  # classes; with more, a cell holds one line
 _SHORT = 24  # characters of a name beside or below others
 
 
@@ -33,20 +34,24 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     shown = _most_confused(counts)
     names = [figures.label(class_names[index], _SHORT) for index in shown]
     block, written = np.ix_(shown, shown), len(names) <= MOST_NAMED
-    side = 3.2 + (0.62 if written else 0.36) * len(names)
+    both = len(names) <= _MOST_TWO_LINES
     cells = zip(counts[block].ravel().tolist(), fractions[block].ravel().tolist(), strict=True)
     texts = np.array(
-        [f"{count:,}\n{wording.percent(fraction, 0)}" if count else "" for count, fraction in cells]
+        [
+            f"{count:,}\n{wording.percent(fraction, 0)}" if count and both else f"{count or ''}"
+            for count, fraction in cells
+        ]
     )
+    side = 2.4 + (0.56 if both else 0.37 if written else 0.24) * len(names)
     figure, axes = figures.subplots(width=side + 1.0, height=side)
     sns.heatmap(
         fractions[block],
         ax=axes[0, 0],
         annot=texts.reshape(len(names), len(names)) if written else False,
         fmt="",
-        annot_kws={"fontsize": 8},
-        cmap=figures.SEQUENTIAL,
-        norm=PowerNorm(0.5, 0, 1),  # a square root makes small fractions visible: those are the mistakes
+        annot_kws={"fontsize": 9},
+        cmap="Blues",  # nearly white at zero, so that few mistakes differ from none
+        norm=PowerNorm(0.4, 0, 1),  # a root makes small fractions visible: those are the mistakes
         square=True,
         cbar_kws={"shrink": 0.7, "label": "fraction of the true class", "format": PercentFormatter(1.0)},
         xticklabels=names,
@@ -140,7 +145,7 @@ def curves(
     Example:
         `plots.curves(probabilities, test.labels, names, table)`
     """
-    figure, axes = figures.subplots(1, 2, width=11, height=5.6)
+    figure, axes = figures.subplots(1, 2, width=10, height=5.6)
     areas = table.dropna().astype(float)
     lowest = set(areas.index[np.argsort(areas["average_precision"], kind="stable")[:MOST_NAMED]])
     shown = [index for index, name in enumerate(class_names) if name in lowest]
@@ -160,7 +165,7 @@ def curves(
     # from 1e-4: the rate of one false positive among 10,000 images
     axes[0, 1].set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), aspect="auto")
     for axis, area in zip(axes[0], ("average precision", "area under ROC"), strict=True):
-        axis.legend(fontsize=8, title=area)
+        axis.legend(fontsize=9, title=area)
     ends = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
     text = f"Lowest average precision and area under ROC: {ends or 'none'}."
     chosen = figures.selection(len(shown), len(areas), "lowest in average precision")

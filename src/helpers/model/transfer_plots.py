@@ -73,7 +73,7 @@ def architecture(blocks: Sequence["Block"], head: Sequence[tuple[str, str]]) -> 
     axis = axes[0, 0]
     heights = np.array(sides) - _FLOOR
     bars = axis.bar(range(len(names)), heights, bottom=_FLOOR, color=colors, edgecolor=EDGE)
-    axis.bar_label(bars, counts, fontsize=8, padding=2)
+    axis.bar_label(bars, counts, fontsize=9, padding=2)
     axis.set_yscale("log", base=2)
     axis.set_yticks(sorted(set(sides)), sorted(set(sides)))
     axis.set_ylabel("side of the feature map (px)")

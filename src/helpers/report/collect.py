@@ -99,21 +99,19 @@ class Series:
         return shlex.join(["osemn", "run", "--dataset", self.dataset, "--profile", self.profile])
 
     @property
+    def finished(self) -> str:
+        """The time at which the last stage ended, ISO 8601."""
+        return max(record.manifest["finished"] for record in self.records if record.intact)
+
+    @property
     def pages(self) -> tuple[Record, ...]:
-        """The stages that have a page, in reading order."""
-        return tuple(sorted((record for record in self.records if record.page), key=_reading_place))
+        """The stages that have a page, in the order in which they ran."""
+        return tuple(record for record in self.records if record.page)
 
     @cached_property
     def by_name(self) -> dict[str, Record]:
         """The records by stage."""
         return {record.stage.name: record for record in self.records}
-
-
-def _reading_place(record: Record) -> tuple[str, str]:
-    """Return a sort key: candidates of an earlier notebook come first, the tuned network after 09, as a second lap."""
-    own = record.stage.notebook
-    latest = max([own, *(stages.find(name).notebook for name in record.stage.reads)])
-    return latest, "" if latest == own else own
 
 
 def template_folder() -> Path:

@@ -15,7 +15,7 @@ from helpers.report.models import BASELINE, TRANSFER, MetricsByStage, Model
 from helpers.series.conclusions import Conclusion, Conclusions
 from helpers.wording import duration, listing, p_value, percent, points, sources
 
-SCHEMA = 5
+SCHEMA = 6
 WARM_UP = "00_warm_up"
 MAJORITY = "majority"
 
@@ -169,23 +169,22 @@ def summarise(
     """
     compared = models.list_models(metrics)
     established = [best_model(metrics, dataset), complexity(metrics)] if compared else []
-    threshold = (business or {}).get("threshold")
     return {
         "schema": SCHEMA,
         "dataset": dataset,
         "champion": models.find_champion(metrics),
-        "lead": first_screen.lead(metrics, dataset),
-        "tiles": [asdict(tile) for tile in first_screen.tiles(metrics)],
-        "not_for": [list(entry) for entry in first_screen.not_for(metrics, threshold)],
+        "lead": first_screen.lead(metrics),
+        "why": stage_conclusions.joined(metrics, (models.EXPORT, "champion")),
+        "candidates": first_screen.candidates(metrics),
+        "risks": [list(entry) for entry in first_screen.risks(metrics)],
+        "next_steps": [list(entry) for entry in first_screen.next_steps(metrics)],
+        "not_for": [list(entry) for entry in first_screen.not_for(metrics)],
         "best_model": _printed(established[0]) if compared else None,
         "questions": [list(answer) for answer in questions.answers(metrics, established)],
         "also": [_printed(conclusion) for conclusion in _also(metrics)],
         "business": dict(business) if business else None,
         "post_mortem": [asdict(lesson) for lesson in post_mortem.lessons(metrics)],
         "models": [asdict(model) for model in compared],
-        "tested": models.list_tested(metrics),
         "n_validation": models.count_validation_images(metrics),
         "data": data_facts.list_facts(metrics),
-        "most_alike": [list(pair) for pair in data_facts.list_most_alike(metrics)],
-        "most_alike_source": metrics_file(EXPLORE),
     }

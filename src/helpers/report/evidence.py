@@ -43,8 +43,8 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
     by_class, formats = _per_class(metrics[evaluation]), _formats(metrics.get(EXPORT, {}))
     # heading, stage, ids of its conclusions, figure or table
     plan: list[tuple[str, str, tuple[str, ...], str | Rows]] = [
-        ("Confusion matrix", evaluation, ("test_accuracy", "seed_spread"), "confusion_matrix"),
-        ("Scores by class", evaluation, ("weakest_class",), by_class),
+        ("Confusion matrix", evaluation, (), "confusion_matrix"),
+        ("Scores by class", evaluation, (), by_class),
         ("Calibration", evaluation, ("calibration",), "reliability"),
         ("Learning curves", evaluation, ("learning_curves",), "learning_curves"),
         ("Where it looks when it is wrong", grad_cam, ("maps", "where_it_looks"), "maps_wrong"),

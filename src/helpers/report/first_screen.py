@@ -1,130 +1,108 @@
-"""The champion on the report's first screen: its scores, its costs, and what it must not be used for."""
+"""The report's first screen: the champion beside the other candidates, its risks, what to do next, and what it is not for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from helpers.report.business.policy import shown_threshold
+from helpers.report import models
 from helpers.report.data_facts import metrics_file
-from helpers.report.models import EVALUATION, EXPORT, SERVING, TRANSFER, TUNING, MetricsByStage, find_champion
-from helpers.report.stage_conclusions import joined
+from helpers.report.models import EVALUATION, EXPORT, TRANSFER, TUNING, MetricsByStage, find_champion
+from helpers.report.stage_conclusions import joined, read
 from helpers.series import stages
-from helpers.wording import duration, interval, listing, percent, sources
+from helpers.wording import interval, listing, percent
 
-SERVED_FORMAT = "onnx"
 WEAK_CLASSES = 3  # as many as fit into one sentence
+RISKS = ("weakest_class", "seed_spread")  # ids of 07
+CHOSEN, MORE_ACCURATE, FASTER = "chosen", "alternative: higher accuracy", "alternative: faster"
+NEXT_BEST = "next best"
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One number on the first screen.
+def lead(metrics: MetricsByStage) -> str:
+    """Return what 07 concluded of the champion's test accuracy; empty without a champion."""
+    return joined(metrics, (f"{EVALUATION}/{find_champion(metrics)}", "test_accuracy"))
 
-    Attributes:
-        title: what was measured.
-        value: the number with its unit.
-        detail: its interval or its conditions.
-        source: the file that holds it.
+
+def candidates(metrics: MetricsByStage) -> list[dict[str, Any]]:
+    """Return the rows of `models.list_tested`, the champion first, then the most accurate, with what the table adds.
+
+    `role` says what a candidate is to the decision, `against` holds the logged paired difference to the champion (`points`,
+    `ci95`, `significant`) or None, `parameters` and `seconds` are those of the training and of what came before it.
     """
-
-    title: str
-    value: str
-    detail: str
-    source: str
-
-
-def lead(metrics: MetricsByStage, dataset: str) -> str:
-    """Return the sentences on top: the champion and its test accuracy; empty without a champion."""
-    name = find_champion(metrics)
-    if not name:
-        return ""
-    stage = f"{EVALUATION}/{name}"
-    named = f"The champion on {dataset} is the {metrics[stage]['label']}."
-    return f"{named} {joined(metrics, (stage, 'test_accuracy'))}".strip()
+    champion = find_champion(metrics)
+    rows = [
+        {**row, **_training(metrics, row["candidate"]), "role": ""}
+        | {"against": _against(metrics, row["candidate"], champion)}
+        for row in models.list_tested(metrics)
+    ]
+    rows.sort(key=lambda row: (row["candidate"] != champion, -row["accuracy"]))
+    if champion and len(rows) > 1:
+        _assign_roles(*rows)
+    return rows
 
 
-def tiles(metrics: MetricsByStage) -> list[Tile]:
-    """Return the champion's numbers that were logged: accuracy, macro-F1, size, latency, training time."""
+def _training(metrics: MetricsByStage, name: str) -> dict[str, Any]:
+    """Return the size of a candidate, and its training time with the search or the head before it."""
+    model = metrics.get(stages.CANDIDATES[name], {}).get("models", {}).get(name, {})
+    seconds = model.get("fit_seconds")
+    if seconds is not None and name == "tuned":
+        seconds += metrics[TUNING]["search_seconds"]
+    if seconds is not None and name == "fine_tuned":
+        seconds += metrics[TRANSFER]["models"]["transfer"]["fit_seconds"]
+    return {"parameters": model.get("parameters"), "seconds": seconds}
+
+
+def _against(metrics: MetricsByStage, name: str, champion: str) -> dict[str, Any] | None:
+    """Return the paired difference of a candidate to the champion on the test images, whichever of the two logged it."""
+    for one, other, sign in ((name, champion, 1), (champion, name, -1)):
+        for row in metrics.get(f"{EVALUATION}/{one}", {}).get("compared") or []:
+            if row["other"] == other:
+                ends = sorted(sign * end for end in row["ci95"])
+                return {"points": sign * row["points"], "ci95": ends, "significant": row["shown"]}
+    return None
+
+
+def _assign_roles(chosen: dict[str, Any], *others: dict[str, Any]) -> None:
+    """Name the champion, and the one candidate that a reader would weigh against it."""
+    chosen["role"], alternative, role = CHOSEN, others[0], NEXT_BEST
+    faster = [row for row in others if (row["latency_ms"] or 0) < (chosen["latency_ms"] or 0)]
+    if alternative["accuracy"] > chosen["accuracy"]:
+        role = MORE_ACCURATE
+    elif faster:
+        alternative, role = faster[0], FASTER
+    alternative["role"] = role
+
+
+def risks(metrics: MetricsByStage) -> list[tuple[str, str]]:
+    """Return the three main risks of using the champion, each with the file that holds the reason."""
     name = find_champion(metrics)
     if not name:
         return []
     stage = f"{EVALUATION}/{name}"
-    logged, source = metrics[stage], metrics_file(stage)
-    low, high = logged["macro_f1_ci95"]
-    scores = [
-        Tile("Test accuracy", percent(logged["accuracy"]), _ends(interval(*logged["accuracy_ci95"])), source),
-        Tile("Macro-F1", f"{logged['macro_f1']:.3f}", _ends(f"{low:.3f} to {high:.3f}"), source),
-    ]
-    return [*scores, *_costs(metrics, name)]
-
-
-def _ends(words: str) -> str:
-    return f"95% interval {words}"
-
-
-def _costs(metrics: MetricsByStage, name: str) -> list[Tile]:
-    """Return a candidate's size, latency and training time."""
-    trained_by, export = stages.CANDIDATES[name], metrics[EXPORT]
-    trained = metrics[trained_by]["models"][name]
-    (size,) = (row["bytes"] / 1e6 for row in export["formats"] if row["format"] == SERVED_FORMAT)
-    service, (before, stage) = _service(metrics), _before_training(metrics, name)
-    ms, samples = f"{export['latency_ms'][name]:.2g} ms", f"on {trained['samples']:,} images{before}"
-    return [
-        Tile(
-            "Parameters", f"{trained['parameters']:,}", f"{size:.2f} MB as ONNX", _files(trained_by, EXPORT)
-        ),
-        Tile("Latency, one image", ms, service, _files(EXPORT, SERVING if service else "")),
-        Tile("Training", duration(trained["fit_seconds"]), samples, _files(trained_by, stage)),
-    ]
-
-
-def _before_training(metrics: MetricsByStage, name: str) -> tuple[str, str]:
-    """Return the time that a candidate needed before its own training, and the other stage that logged it."""
-    if name == "tuned":
-        return f"; after a search of {duration(metrics[TUNING]['search_seconds'])}", ""
-    if name == "fine_tuned":
-        head = metrics[TRANSFER]["models"]["transfer"]["fit_seconds"]
-        return f"; after {duration(head)} for its head", TRANSFER
-    return "", ""
-
-
-def _service(metrics: MetricsByStage) -> str:
-    """Return the median response time of the service, where it was measured."""
-    load = metrics.get(SERVING, {}).get("load", [])
-    alone = [row for row in load if row["connections"] == row["workers"] == row["pictures"] == 1]
-    return f"{alone[0]['p50']:.2g} ms by the service" if alone else ""
-
-
-def _files(*names: str) -> str:
-    return sources(metrics_file(stage) for stage in names if stage)
-
-
-def not_for(metrics: MetricsByStage, threshold: float | None = None) -> list[tuple[str, str]]:
-    """Return what the champion must not be used for, most serious first, each with the file that holds the reason.
-
-    Args:
-        metrics: metrics by stage.
-        threshold: the confidence below which a person should check, where the cost model chose one.
-    """
-    name = find_champion(metrics)
-    if not name:
-        return []
-    stage = f"{EVALUATION}/{name}"
-    weak = _weak_classes(metrics[stage])
-    entries = []
-    if weak:
-        words = f"Deciding alone that an image shows {_weakness(weak)}; in brackets, the precision and its 95% interval."
-        entries.append((words, metrics_file(stage)))
-    if threshold:
-        words = (
-            f"Acting without a person on predictions with a calibrated confidence below {shown_threshold(threshold)} (after "
-            "temperature scaling, as the service returns it)."
-        )
-        entries.append((words, metrics_file("12_report")))
+    logged = [(one.text, one.source) for one in read(metrics, *((stage, risk) for risk in RISKS))]
     words = (
         f"Images of anything but its {len(metrics[stage]['class_names'])} classes, or from another source: it predicts one of its "
         "classes for every image, and was tested on its own data set only."
     )
-    return [*entries, (words, metrics_file(EXPORT)), ("Decisions about people.", metrics_file(EXPORT))]
+    return [*logged, (words, metrics_file(EXPORT))]
+
+
+def next_steps(metrics: MetricsByStage) -> list[tuple[str, str]]:
+    """Return what 07 recommends for the champion, each with the file that holds the reason."""
+    stage = f"{EVALUATION}/{find_champion(metrics)}"
+    advice = metrics.get(stage, {}).get("recommendations") or ()
+    return [(str(text).replace("**", ""), metrics_file(stage)) for text in advice]
+
+
+def not_for(metrics: MetricsByStage) -> list[tuple[str, str]]:
+    """Return what the champion must not be used for beside the risks, each with the file that holds the reason."""
+    name = find_champion(metrics)
+    if not name:
+        return []
+    stage = f"{EVALUATION}/{name}"
+    entries = [("Decisions about people.", metrics_file(EXPORT))]
+    if weak := _weak_classes(metrics[stage]):
+        words = f"Deciding alone that an image shows {_weakness(weak)}; in brackets, the precision and its 95% interval."
+        entries.insert(0, (words, metrics_file(stage)))
+    return entries
 
 
 def _weak_classes(logged: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -104,7 +104,8 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
     """Return a row for each candidate that was evaluated on the test images, in the order of the stages.
 
     `low` and `high` are the ends of the 95% interval of the accuracy, `ece` is the expected calibration error after temperature
-    scaling, and `latency_ms` is the prediction time for one image in the served format, None where it was not measured.
+    scaling, `latency_ms` is the prediction time for one image in the served format, None where it was not measured, and `seeds`
+    holds the accuracies of all seeds.
 
     Example:
         `pd.DataFrame(models.list_tested(metrics))`
@@ -118,6 +119,7 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
             "high": logged["accuracy_ci95"][1],
             "ece": logged["ece_scaled"],
             "latency_ms": latency.get(candidate),
+            "seeds": logged.get("test_accuracy_by_seed") or [],
             "source": metrics_file(f"{EVALUATION}/{candidate}"),
         }
         for candidate in stages.CANDIDATES

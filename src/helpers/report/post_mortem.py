@@ -1,4 +1,4 @@
-"""The post-mortem of the champion: systematic errors, possible label errors, what to collect, when to retrain."""
+"""The post-mortem of the champion: systematic errors, possible label errors, weak slices, when to retrain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,14 +45,13 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
         tuple(conclusion.text for conclusion in read(metrics, (stage, name)))
         for name in ("confusions", "slices")
     )
-    advice = tuple(str(text).replace("**", "") for text in logged.get("recommendations") or ())
     drift = read(metrics, (SERVING, "drift"))
     retrain = (*(conclusion.text for conclusion in drift), retraining(logged["accuracy"], logged["n"]))
     watched = sources([source, *(conclusion.source for conclusion in drift)])
     parts = [
         Lesson("Systematic errors", confusions, source, f"{stage}/figures/misclassified.png"),
         Lesson("Labels to check", _labels(logged), source, f"{stage}/figures/doubtful_labels.png"),
-        Lesson("What to collect next", (*slices, *advice), source, f"{stage}/figures/slices.png"),
+        Lesson("Slices of the test images", slices, source, f"{stage}/figures/slices.png"),
         Lesson("When to retrain", retrain, watched),
     ]
     return [lesson for lesson in parts if lesson.texts]

@@ -38,12 +38,6 @@ def facts(series: collect.Series) -> list[tuple[str, str]]:
     ]
 
 
-def finished(series: collect.Series) -> tuple[str, str]:
-    """Return the times at which the first and the last stage ended, ISO 8601."""
-    ends = sorted(record.manifest["finished"] for record in series.records if record.intact)
-    return ends[0], ends[-1]
-
-
 def parameters(series: collect.Series) -> list[tuple[collect.Record, list[tuple[str, Any]]]]:
     """Return the parameters of each finished notebook, without those that all share; once if they are the same for all candidates."""
     rows, listed = [], []

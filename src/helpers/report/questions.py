@@ -9,7 +9,6 @@ from helpers.series.conclusions import Conclusion
 from helpers.wording import sources
 
 OWN = {"best_model": "Which model is best?", "complexity": "What does complexity buy?"}
-# Second lap: 07 looks at the fine-tuned network first, and at the tuned one after 09.
 ASKED = {
     "Was transfer learning worth it{size}?": (
         (TRANSFER, "frozen_features"),

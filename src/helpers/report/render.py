@@ -98,7 +98,7 @@ def _lock(folder: Path) -> FileLock:
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
-    from helpers.report.html import explorer, index, pages
+    from helpers.report.html import cards, explorer, index, pages
     from helpers.report.regression import changes
 
     renderer = pages.Renderer(series)
@@ -109,9 +109,13 @@ def _write(series: collect.Series, partial: Path) -> None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
     if evaluated := explorer.sources(series):
         (partial / explorer.NAME).write_text(explorer.render(renderer, evaluated), encoding="utf-8")
-    demo = write_demo(series, partial)
+    for name, text in cards.markdown(series).items():
+        (partial / f"{name}.md").write_text(text, encoding="utf-8")
+        (partial / f"{name}.html").write_text(cards.page(renderer, name, text), encoding="utf-8")
+    write_demo(series, partial)
     since = changes.compare(series)
-    (partial / INDEX).write_text(index.render(renderer, demo, since), encoding="utf-8")
+    beside = [file.name for file in partial.iterdir()]
+    (partial / INDEX).write_text(index.render(renderer, since, beside), encoding="utf-8")
 
 
 def write_demo(series: collect.Series, folder: Path) -> str:

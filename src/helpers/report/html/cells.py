@@ -17,6 +17,7 @@ _NOTEBOOK = re.compile(r"^(?:\./)?(?P<stage>\d\d_\w+)\.ipynb$")
 _NUMBER = re.compile(
     r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
 )
+_WIDE = 3  # columns: two fit on a phone
 _NO_ALT = ("", "No description has been provided for this image")  # the second is nbconvert's
 
 
@@ -70,6 +71,7 @@ def finish(rendered: str, *, title: str, where: str, pages: Mapping[str, str]) -
     _rewrite_links(soup, pages)
     for table in soup.find_all("table"):
         _dress_table(soup, table)
+    _name_boxes(soup)
     return Body(soup.find("h1").get_text(" ", strip=True), str(soup), contents)
 
 
@@ -171,9 +173,52 @@ def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
             header.name = "td"
         else:
             header["scope"] = "col" if header.find_parent("thead") else "row"
+    _merge_heads(table)
     _align_numbers(table)
+    make_cards(table)
+    for title in table.select("thead th"):
+        _let_break(soup, title)
     box = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
     table.wrap(soup.new_tag("div", attrs=box))
+
+
+def _merge_heads(table: Tag) -> None:
+    """Write the name of a pandas index into the row of the other names, which leaves one row of headers."""
+    rows = table.select("thead tr")
+    if len(rows) == 2 and not any(cell.get_text(strip=True) for cell in rows[1].find_all(["td", "th"])[1:]):
+        rows[0].find(["td", "th"]).replace_with(rows[1].find(["td", "th"]))
+        rows[1].decompose()
+
+
+def make_cards(table: Tag) -> None:
+    """Write the name of its column beside each cell of a table that a phone cannot show; a matrix stays as it is."""
+    heads = table.select("thead tr")
+    titles = heads[0].find_all(["td", "th"]) if len(heads) == 1 else []
+    if len(titles) < _WIDE or "difference" in table.get("class", []):
+        return
+    table["class"] = [*table.get("class", []), "cards"]
+    for row in table.select("tbody tr"):
+        for title, cell in zip(titles, row.find_all(["td", "th"]), strict=False):
+            if cell.name == "td" and (words := title.get_text(" ", strip=True)):
+                cell["data-label"] = words
+
+
+def _let_break(soup: BeautifulSoup, title: Tag) -> None:
+    """Let the name of a column break after an underscore."""
+    first, *rest = re.split("(?<=_)", title.string or "")
+    if rest:
+        title.string = first
+        for part in rest:
+            title.extend([soup.new_tag("wbr"), part])
+
+
+def _name_boxes(soup: BeautifulSoup) -> None:
+    """Name each box that scrolls after the heading above it, and number those of the same name."""
+    taken: dict[str, int] = {}
+    for box in soup.find_all(attrs={"role": "group"}):
+        name = f"{box['aria-label']}: {box.find_previous(_HEADINGS).get_text(' ', strip=True)}"
+        taken[name] = taken.get(name, 0) + 1
+        box["aria-label"] = name if taken[name] == 1 else f"{name}, {taken[name]}"
 
 
 def _align_numbers(table: Tag) -> None:

@@ -1,22 +1,29 @@
-"""The index page: summary, conclusions, evidence, business value, post-mortem, changes, provenance."""
+"""The index page: the decision on one screen, the map of the series, and folded parts with everything behind it."""
 
 import base64
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from bs4 import BeautifulSoup
+
 from helpers import paths
 from helpers.errors import OsemnError
+from helpers.export import browser_page
 from helpers.report import collect, conclusions, evidence, provenance
-from helpers.report.html import pages
-from helpers.report.html.cells import Heading
+from helpers.report.html import cells, decision, pages
 from helpers.report.html.notebook import as_webp
 from helpers.report.regression import reference
 
+EXTRAS = {
+    "explorer.html": "Explore every test image",
+    "model_card.html": "Model card",
+    "data_card.html": "Data card",
+}
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")
 VALUE_FIGURE = "12_report/figures/business_value.png"
-TALL = 1.5  # height over width from which a figure scrolls in its own box
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,6 @@ class PageFigure:
         data: the file as base64.
         alt: its alt text, from the file's description.
         width: its width in CSS pixels.
-        tall: True if it is much higher than wide, and so scrolls in its own box.
         source: the stage that drew it.
     """
 
@@ -36,17 +42,16 @@ class PageFigure:
     data: str
     alt: str
     width: int
-    tall: bool
     source: collect.Record
 
 
-def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str:
+def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str] = ()) -> str:
     """Return the index page.
 
     Args:
         renderer: the renderer of the series.
-        demo: the name of the demo page; empty for none.
         changes: the changes since the accepted run; None where none was accepted.
+        beside: the names of the other files in the report's folder; those of pages that not every report has are linked.
 
     Raises:
         OsemnError: the figure of a stage has no description.
@@ -55,43 +60,56 @@ def render(renderer: pages.Renderer, demo: str = "", changes: Any = None) -> str
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
     cost_figures = (load_figure(series, place) for place in COST_FIGURES)
+    known = decision.references(series) if summary["candidates"] else []
+    exhibits = [
+        (one, series.by_name[one.stage], load_figure(series, one.figure)) for one in evidence.exhibits(series)
+    ]
+    said = {summary["why"], *(one.text for one, _, _ in exhibits)}  # nothing is printed twice
     context: dict[str, Any] = {
         "summary": summary,
+        "references": known,
+        "axis": decision.axis(summary["candidates"], known) if summary["candidates"] else None,
+        "series_map": decision.series_map(series),
+        "reads": decision.reads,
         "value_figure": load_figure(series, VALUE_FIGURE),
         "last": last,
-        "demo": demo,
+        "extras": [(name, words) for name, words in EXTRAS.items() if name in beside],
+        "demo": browser_page.NAME if browser_page.NAME in beside else "",
         "changes": changes,
         "cost_figure": next((drawn for drawn in cost_figures if drawn is not None), None),
-        "exhibits": [
-            (one, series.by_name[one.stage], load_figure(series, one.figure))
-            for one in evidence.exhibits(series)
-        ],
+        "exhibits": exhibits,
+        "questions": [entry for entry in summary["questions"] if entry[1] not in said],
+        "also": [entry for entry in summary["also"] if entry["text"] not in said],
         "lessons": [(lesson, load_figure(series, lesson["figure"])) for lesson in summary["post_mortem"]],
         "sources": {record.metrics_shown: record for record in series.records},
         "unfinished": [record for record in series.records if record.state != collect.DONE],
         "total_seconds": sum(record.seconds or 0 for record in series.records),
         "facts": provenance.facts(series),
-        "finished": provenance.finished(series),
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
         "accept_command": reference.command(series.dataset, series.profile),
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
-    return renderer.page("index.html.j2", title="Report", contents=_contents(context), **context)
+    context["parts"] = _parts(context)
+    soup = BeautifulSoup(
+        renderer.page("index.html.j2", title="Report", contents=(), **context), "html.parser"
+    )
+    for table in soup.find_all("table"):
+        cells.make_cards(table)
+    return str(soup)
 
 
-def _contents(context: dict[str, Any]) -> list[Heading]:
+def _parts(context: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return anchor and title of each folded part that the page has."""
     summary = context["summary"]
-    entries = [
-        ("summary", "Summary", True),
-        ("conclusions", "Conclusions", summary["best_model"]),
-        ("evidence", "Evidence", context["exhibits"] or summary["data"]),
-        ("value", "Business value", summary["business"]),
-        ("post-mortem", "Post-mortem and limits", context["lessons"]),
-        ("changes", "Changes since the accepted run", context["changes"] is not None or summary["lead"]),
+    parts = [
+        ("evidence", "Evidence", summary["best_model"]),
+        ("value", "Value", summary["business"]),
+        ("limits", "Limits", context["lessons"]),
+        ("changes", "Changes", context["changes"] is not None or summary["lead"]),
         ("provenance", "Provenance", True),
     ]
-    return [Heading(2, anchor, text) for anchor, text, shown in entries if shown]
+    return [(anchor, title) for anchor, title, shown in parts if shown]
 
 
 def _summary(record: collect.Record, title: str) -> dict[str, Any]:
@@ -124,11 +142,11 @@ def load_figure(series: collect.Series, place: str) -> PageFigure | None:
     with Image.open(file) as image:
         alt = image.text.get("Description", "").strip()
         dots = image.info.get("dpi", (96, 96))[0]
-        width, tall = round(image.width * 96 / dots), image.height > TALL * image.width
+        width = round(image.width * 96 / dots)
     if not alt:
         raise OsemnError(
             f"{paths.shown(file)} has no description.", "save it by run.show, with figures.with_alt"
         )
     png, webp = base64.b64encode(content).decode(), as_webp(content)
     kind, data = ("image/webp", webp) if len(webp) < len(png) else ("image/png", png)
-    return PageFigure(kind, data, alt, width, tall, record)
+    return PageFigure(kind, data, alt, width, record)

@@ -10,15 +10,13 @@ from markupsafe import Markup
 
 from helpers import paths
 from helpers.report import collect
-from helpers.report.html import cells
-from helpers.wording import capital, duration, interval, microseconds, moment, percent
+from helpers.report.html import cells, notebook
+from helpers.wording import capital, duration, interval, microseconds, moment, percent, points
 
 if TYPE_CHECKING:
     from nbconvert.exporters.html import HTMLExporter
 
-IMAGES = ["image/png", "image/jpeg", "image/webp", "image/svg+xml"]
-PRIORITY = ["text/html", "text/markdown", *IMAGES, "text/plain"]
-PAGE_LIMIT = 3_000_000  # bytes: a larger page opens slowly on a phone
+PRIORITY = ["text/html", "text/markdown", *notebook.IMAGES, "image/svg+xml", "text/plain"]
 
 
 class Renderer:
@@ -36,7 +34,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        words = (percent, interval, duration, microseconds, moment, capital)
+        words = (percent, interval, duration, microseconds, moment, capital, points)
         self.environment.globals |= {
             **{word.__name__: word for word in words},
             "series": series,
@@ -56,22 +54,21 @@ class Renderer:
         Raises:
             OsemnError: an image has no alt text or is not embedded in the notebook.
         """
-        page = self._notebook_page(record, self.exporter)
-        if len(page.encode()) > PAGE_LIMIT:
-            page = self._notebook_page(record, _exporter(self.folder, shrink=True))
-        return page
+        import nbformat
 
-    def _notebook_page(self, record: collect.Record, exporter: "HTMLExporter") -> str:
-        notebook = record.folder / collect.NOTEBOOK
-        rendered, _ = exporter.from_filename(str(notebook))
+        place = record.folder / collect.NOTEBOOK
+        content = nbformat.read(place, as_version=4)
+        notebook.describe_cells(content)
+        taken = notebook.take_out(content)
+        rendered, _ = self.exporter.from_notebook_node(content)
         # a link to a notebook that runs for each candidate leads to the page of the same candidate, or the first
         pages = {other.stage.notebook: other.page for other in reversed(self.series.pages)}
         mine = [other for other in self.series.pages if other.stage.candidate == record.stage.candidate]
         pages.update((other.stage.notebook, other.page) for other in mine)
-        body = cells.finish(rendered, title=record.stage.title, where=paths.shown(notebook), pages=pages)
+        body = cells.finish(rendered, title=record.stage.title, where=paths.shown(place), pages=pages)
         names = [other.stage.name for other in self.series.pages]
         position = names.index(record.stage.name)
-        return self.page(
+        page = self.page(
             "notebook_page.html.j2",
             title=body.title,
             body=Markup(body.html),
@@ -80,15 +77,14 @@ class Renderer:
             previous=self.series.pages[position - 1] if position else None,
             following=self.series.pages[position + 1] if position + 1 < len(names) else None,
         )
+        return notebook.put_back(page, taken)
 
 
-def _exporter(folder: Path, *, shrink: bool = False) -> "HTMLExporter":
-    """Return an exporter with our cell template and preprocessors; it needs no network."""
+def _exporter(folder: Path) -> "HTMLExporter":
+    """Return an exporter with our cell template; it needs no network."""
     from nbconvert.exporters.html import HTMLExporter
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
     from traitlets.config import Config
-
-    from helpers.report.html import notebook
 
     configuration = Config()
     configuration.NbConvertBase.display_data_priority = PRIORITY
@@ -99,9 +95,7 @@ def _exporter(folder: Path, *, shrink: bool = False) -> "HTMLExporter":
         template_file="cells.html.j2",
         exclude_anchor_links=True,
     )
-    for step in (CoalesceStreamsPreprocessor, notebook.DescribeCells):
-        exporter.register_preprocessor(step, enabled=True)
-    exporter.register_preprocessor(notebook.ShrinkImages, enabled=shrink)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     return exporter
 
 

@@ -95,11 +95,10 @@ class Changes:
 
     @property
     def sentences(self) -> list[str]:
-        """Sentences about all candidates, regressions first."""
-        moved = sorted((one for one in self.compared if not one.same), key=lambda one: not one.worse)
+        """What the table of the scores cannot show: other candidates, and those with the same predictions."""
         same = [one.label for one in self.compared if one.same]
         rest = [f"The same predictions as before: {listing(same)}."] if same and not self.unchanged else []
-        return [*self.others, *(one.sentence for one in moved), *rest]
+        return [*self.others, *rest]
 
     @property
     def how(self) -> str:

@@ -9,7 +9,7 @@ from helpers import wording
 from helpers.report.regression import significance
 from helpers.report.regression.reference import AcceptedCandidate
 from helpers.report.regression.significance import TestedChange
-from helpers.wording import capital, listing
+from helpers.wording import capital
 
 IMPROVEMENT, REGRESSION, NOT_SIGNIFICANT = "improvement", "regression", "not significant"
 UNCHANGED, NOT_TESTED = "unchanged", "not tested"
@@ -129,21 +129,6 @@ class Compared:
     def same(self) -> bool:
         """True if every image has the same prediction."""
         return self.different == 0
-
-    @property
-    def worse(self) -> bool:
-        """True if a score dropped significantly."""
-        return any(change.verdict == REGRESSION for change in self.changes)
-
-    @property
-    def sentence(self) -> str:
-        """The change of accuracy, and the other scores that changed significantly."""
-        text = self.changes[0].sentence
-        for word, verdict in (("Worse", REGRESSION), ("Better", IMPROVEMENT)):
-            mine = [c for c in self.changes[1:] if c.verdict == verdict]
-            if mine:
-                text += f" {word}: {listing([f'{c.title} ({c.words.difference})' for c in mine])}."
-        return text
 
 
 def compare(pairs: Sequence[Pair]) -> list[Compared]:
