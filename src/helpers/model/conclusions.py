@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from helpers import wording
-from helpers.model import training
 from helpers.model.baselines import Result
+from helpers.model.diagnosis import diagnose
 from helpers.model.fine_tuning import FROZEN, FineTuned
 from helpers.model.head_choice import Choice
 from helpers.model.head_results import HeadResult
@@ -28,8 +28,13 @@ def learning_curves(histories: Mapping[str, dict[str, list[float]]]) -> Conclusi
     Example:
         `run.conclude(conclusions.learning_curves({"three-layer CNN": fit.history}))`
     """
-    diagnoses = {label: training.diagnose(history) for label, history in histories.items()}
+    diagnoses = {label: diagnose(history) for label, history in histories.items()}
     text = " ".join(f"The learning curves of the {label} show {words}." for label, words in diagnoses.items())
+    if any(len(history["val_loss"]) > 1 for history in histories.values()):
+        text += (
+            " Whether more epochs would help they cannot say: as the learning rate falls to zero, every training improves at "
+            "its end."
+        )
     return Conclusion("learning_curves", text, diagnoses)
 
 
