@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import figures, paths
+from helpers import figures, paths, wording
 from helpers.interpret import (
     calibration,
     candidates,
@@ -17,6 +17,7 @@ from helpers.interpret import (
 from helpers.interpret.confusion import Confused
 from helpers.obtain import data
 from helpers.series import manifests, stages
+from helpers.series.metrics import Metric
 from helpers.series.runs import Run
 
 NAMES = ("shirt", "coat", "boot")
@@ -134,11 +135,18 @@ def test_others_that_were_evaluated_are_compared_and_missing_ones_skipped(tmp_pa
     labels, predicted, _ = predictions(skill=0.9)
     poor = np.where(np.arange(300) < 120, (labels + 1) % 3, labels)
     run = evaluated(tmp_path, monkeypatch, ("baseline_cnn", poor), ("fine_tuned", predicted))
-    rows = candidates.compare_with_others(run, labels, predicted)
+    rows = candidates.compare_with_others(run, Metric("accuracy"), labels, predicted, 3)
     assert [row["other"] for row in rows] == ["baseline_cnn", "fine_tuned"]
     text = conclusions.against_others(NET, rows).text
-    assert "the small net is significantly better than the baseline cnn (+" in text
-    assert "and not significantly different from the fine tuned (±0 points" in text
+    assert "the small net differs from the baseline cnn by +32.67 points of accuracy (95% interval +" in text
+    assert (
+        "which is statistically significant; from the fine tuned by ±0 points of accuracy (95% interval −"
+        in text
+    )
+    assert "not statistically significant; a difference of more than 0." in text
+    assert text.endswith(wording.TWO_NETWORKS)
+    balanced = candidates.compare_with_others(run, Metric("balanced_accuracy"), labels, predicted, 3)
+    assert "points of balanced accuracy (95% interval +" in conclusions.against_others(NET, balanced).text
     assert "nothing to compare" in conclusions.against_others(NET, []).text
 
 

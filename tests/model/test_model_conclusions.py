@@ -8,6 +8,7 @@ import pytest
 from helpers import scoring
 from helpers.model import conclusions, fine_tuning
 from helpers.model.baselines import Result
+from helpers.series.metrics import Metric
 
 LABELS = np.arange(400) % 4
 
@@ -54,9 +55,9 @@ def test_learning_curves_name_every_model():
 @pytest.mark.parametrize(("second", "words"), [(330, "do not overlap"), (370, "overlap")])
 def test_best_baseline_is_compared_by_intervals(second, words):
     rows = {"majority": row("majority class", 100), "svm": row("SVM", second), "cnn": row("CNN", 380)}
-    conclusion = conclusions.baselines(rows)
+    conclusion = conclusions.baselines(rows, Metric("accuracy"))
     assert conclusion.text.startswith(
-        "The best baseline (CNN) classifies 95.0% of 400 validation images correctly"
+        "The best baseline, the CNN, classifies 95.0% of 400 validation images correctly"
     )
     assert f"the intervals {words}." in conclusion.text
     assert conclusion.text.endswith("reaches 25.0%.")

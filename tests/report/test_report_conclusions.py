@@ -8,6 +8,8 @@ import update_tables
 from helpers import wording
 from helpers.errors import OsemnError
 from helpers.report import conclusions, models, questions, stage_conclusions
+from helpers.series.conclusions import Conclusion, as_metrics
+from helpers.series.metrics import Metric
 from report_runs import (
     CONCLUSIONS,
     DATASET,
@@ -41,15 +43,15 @@ def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
         f"{stage}/metrics.json" for stage in (FINE_TUNING, TRANSFER, TUNING)
     ]
     assert best(metrics) == (
-        "Of 7 models, the fine-tuned Lite0, 64 px has the highest accuracy on Digits: 94.5% of 144 validation images "
-        "(95% interval 93.1 to 95.6%)."
+        "Of 7 models, the fine-tuned Lite0, 64 px is best on Digits by accuracy: 94.5% of 144 validation images are classified "
+        "correctly (95% interval 93.1 to 95.6%)."
     )
 
 
 def test_series_without_transfer_learning_compares_the_baselines_only():
     summary = conclusions.summarise(only_baseline(), "Digits")
     assert summary["best_model"]["text"].startswith(
-        "Of 4 models, the three-layer CNN has the highest accuracy"
+        "Of 4 models, the three-layer CNN is best on Digits by accuracy"
     )
     assert summary["best_model"]["source"] == "04_baseline/metrics.json"
     assert {statement["source"] for statement in summary["also"]} == {
@@ -85,9 +87,10 @@ def test_paired_tests_of_the_best_model_are_reported_with_their_intervals(metric
     tested_in_pairs(metrics)
     established = conclusions.best_model(metrics, "Digits")
     assert established.text.endswith(
-        "In paired tests on these images, its lead is significant against frozen Lite0, 64 px (1.1 percentage points, 95% interval "
-        "0.1 to 2.1, p = 0.012) and three-layer CNN (3.3 percentage points, 95% interval 2.3 to 4.3, p < 0.001), and not "
-        "significant against tuned residual CNN (2.4 percentage points, 95% interval 1.4 to 3.4, p = 0.061)."
+        "On these images it differs from the frozen Lite0, 64 px by +1.1 points (95% interval +0.1 to +2.1, p = 0.012), which is "
+        "statistically significant; from the tuned residual CNN by +2.4 points (95% interval +1.4 to +3.4, p = 0.061), which is "
+        "not statistically significant; a difference of more than 3.4 points is excluded; from the three-layer CNN by +3.3 points "
+        f"(95% interval +2.3 to +4.3, p < 0.001), which is statistically significant. {wording.TWO_NETWORKS}"
     )
     assert established.numbers["significantly_worse"] == ["transfer", "baseline_cnn"]
     assert "10_export/metrics.json" in established.source
@@ -97,15 +100,16 @@ def test_paired_tests_of_another_best_model_are_left_out(metrics):
     tested_in_pairs(metrics)
     metrics[BASELINE]["models"]["baseline_cnn"].update(accuracy=0.96, accuracy_ci95=[0.947, 0.97])
     established = conclusions.best_model(metrics, "Digits")
-    assert "paired" not in established.text
+    assert "differs" not in established.text
     assert established.numbers["significantly_worse"] == []
 
 
 def test_complexity_compares_the_best_model_with_the_smallest(metrics):
     text = conclusions.complexity(metrics).text
     assert text.startswith(
-        "Going from logistic regression, the smallest model, to the fine-tuned Lite0, 64 px gains 8.4 percentage points of validation "
-        "accuracy: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 parameters instead of 650"
+        "Going from logistic regression, the smallest model, to the fine-tuned Lite0, 64 px, the best one, changes validation "
+        "accuracy by +8.4 percentage points: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 "
+        "parameters instead of 650"
     )
     assert text.endswith("90 s of training instead of 0.8 s, on 20,000 and 1,000 training images.")
 
@@ -120,10 +124,53 @@ def test_of_models_with_equally_few_parameters_the_better_one_is_the_smallest(me
     assert "from logistic regression" in conclusions.complexity(metrics).text
 
 
+def conclude(metrics: dict, stage: str, conclusion: Conclusion) -> None:
+    """Let a stage have logged a conclusion and nothing else."""
+    metrics[stage]["conclusions"] = as_metrics([conclusion])
+
+
+def chosen_by(metrics: dict, name: str, **values: float) -> None:
+    """Let models be chosen by another metric, of which stages logged the values of these models."""
+    numbers = Metric(name, ((0.0, 1.0), (1.0, 0.0)) if name == "cost" else ()).facts()
+    conclude(metrics, "03_preprocess", Conclusion("metric", "", numbers))
+    for stage in models.STAGES:
+        for model, entry in metrics[stage]["models"].items():
+            if model in values:
+                entry[name] = values[model]
+
+
+def test_best_model_is_best_by_the_metric_of_the_series_as_the_champion_is(metrics):
+    chosen_by(metrics, "balanced_accuracy", fine_tuned=0.70, transfer=0.81, logistic_regression=0.66)
+    assert [model.name for model in models.list_models(metrics)][:3] == [
+        "transfer",
+        "fine_tuned",
+        "logistic_regression",
+    ]
+    assert best(metrics).startswith(
+        "Of 7 models, the frozen Lite0, 64 px is best on Digits by balanced accuracy (81.0%): 93.4% of 144 validation images"
+    )
+    text = conclusions.complexity(metrics).text
+    assert "frozen Lite0, 64 px, the best one, changes validation accuracy by +7.3" in text
+    assert "the balanced accuracy is 81.0% instead of 66.0%" in text
+
+
+def test_costs_are_known_of_the_candidates_alone(metrics):
+    chosen_by(metrics, "cost")
+    conclude(
+        metrics, "10_export", Conclusion("champion", "", {"values": {"tuned": -0.1, "baseline_cnn": -0.2}})
+    )
+    assert [model.name for model in models.list_models(metrics)][:3] == [
+        "tuned",
+        "baseline_cnn",
+        "fine_tuned",
+    ]
+    assert "best on Digits by cost per image (0.100)" in best(metrics)
+
+
 def test_smallest_model_may_be_the_best():
     models = {"a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9)}
     text = conclusions.complexity(only_baseline(models)).text
-    assert text == "The most accurate model, the net, is also the smallest."
+    assert text == "The best model, the net, is also the smallest."
 
 
 def test_conclusions_are_printed_as_their_stages_worded_them(metrics):
@@ -153,7 +200,8 @@ def test_questions_are_answered_with_the_files_of_all_conclusions(metrics):
     texts = CONCLUSIONS[TUNING]
     assert answer.startswith(f"{texts['search_gain']} {texts['tuned_network']}")
     assert files == "07_evaluation/tuned/metrics.json, 09_tuning/metrics.json"
-    assert "Was transfer learning worth it on images of 8 px?" in by_question
+    assert "Was transfer learning worth it?" in by_question
+    assert by_question["Which class is it worst at?"][0] == "tuned is weakest on one."
     assert questions.answers({}) == []
 
 
@@ -190,7 +238,7 @@ def test_missing_metrics_leave_gaps():
     assert conclusions.summarise({}, "Digits")["best_model"] is None
     assert conclusions.summarise({BASELINE: {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
     alone = {BASELINE: {"models": {"a": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}}
-    assert best(alone).startswith("The a has the highest accuracy on Digits: 50.0% of validation images")
+    assert best(alone).startswith("The a is best on Digits by accuracy: 50.0% of validation images")
     assert "also the smallest" in conclusions.complexity(alone).text
     with pytest.raises(OsemnError, match="hold no model"):
         conclusions.require_models({})

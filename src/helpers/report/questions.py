@@ -2,8 +2,15 @@
 
 from collections.abc import Iterable
 
-from helpers.report.data_facts import ACQUIRE
-from helpers.report.models import EVALUATION, EXPORT, FINE_TUNING, TRANSFER, TUNING, MetricsByStage
+from helpers.report.models import (
+    EVALUATION,
+    EXPORT,
+    FINE_TUNING,
+    TRANSFER,
+    TUNING,
+    MetricsByStage,
+    find_champion,
+)
 from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
 from helpers.wording import sources
@@ -11,7 +18,7 @@ from helpers.wording import sources
 OWN = {"best_model": "Which model is best?", "complexity": "What does complexity buy?"}
 # Second lap: 07 looks at the fine-tuned network first, and at the tuned one after 09.
 ASKED = {
-    "Was transfer learning worth it{size}?": (
+    "Was transfer learning worth it?": (
         (TRANSFER, "frozen_features"),
         (FINE_TUNING, "fine_tuning"),
         (f"{EVALUATION}/fine_tuned", "against_others"),
@@ -36,12 +43,11 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
         established: the conclusions of 12_report that compare stages.
     """
     rows = [(OWN[one.id], one.text, one.source) for one in established if one.id in OWN]
-    height = metrics.get(ACQUIRE, {}).get("image_height")
-    size = f" on images of {height} px" if height else ""
-    for question, places in ASKED.items():
+    champion = f"{EVALUATION}/{find_champion(metrics)}"
+    for question, places in {**ASKED, "Which class is it worst at?": ((champion, "weakest_class"),)}.items():
         logged = read(metrics, *places)
         if logged:
             answer = " ".join(conclusion.text for conclusion in logged)
             files = sources(conclusion.source for conclusion in logged)
-            rows.append((question.format(size=size), answer, files))
+            rows.append((question, answer, files))
     return rows

@@ -58,18 +58,13 @@ class CnnSearch:
     seed: int
     metric: Metric
 
-    def value(self, probabilities: np.ndarray) -> float:
-        """Return the metric of probabilities of the validation images, `[N, K]`."""
-        labels, classes = self.truth
-        return self.metric(labels, probabilities.argmax(axis=1), classes)
-
     def gain(
-        self, study: optuna.Study, winner: Sequence[float] = (), defaults: Sequence[float] = ()
+        self, study: optuna.Study, winner: Sequence[np.ndarray] = (), defaults: Sequence[np.ndarray] = ()
     ) -> gain.Gain:
         """Return what a study of this space gained; see `gain.measure_gain`.
 
         Example:
-            `search.gain(study, winner_values, default_values)`
+            `search.gain(study, winner_labels, default_labels)`
         """
         return gain.measure_gain(study, self.metric, *self.truth, winner, defaults)
 
