@@ -43,8 +43,7 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
         established: the conclusions of 12_report that compare stages.
     """
     rows = [(OWN[one.id], one.text, one.source) for one in established if one.id in OWN]
-    champion = f"{EVALUATION}/{find_champion(metrics)}"
-    for question, places in {**ASKED, "Which class is it worst at?": ((champion, "weakest_class"),)}.items():
+    for question, places in ASKED.items():
         logged = read(metrics, *places)
         if logged:
             answer = " ".join(conclusion.text for conclusion in logged)
