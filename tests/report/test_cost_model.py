@@ -251,9 +251,13 @@ def test_errors_of_people_are_varied_as_a_price_is():
     given, costs = calibrated(2_000, 6), Costs(0.2, 0.5, 0.08, 0.0001, person_accuracy=0.6)
     rows = [row for row in policy.vary_costs(given, given, costs) if row["cost"] == policy.PERSON_ERRORS]
     assert [row["value"] for row in rows] == pytest.approx([0.2, 0.8])
-    better, worse = (policy.choose_policy(given, given, Costs(0.2, 0.5, 0.08, 0.0001, right)) for right in (0.8, 0.2))
+    better, worse = (
+        policy.choose_policy(given, given, Costs(0.2, 0.5, 0.08, 0.0001, right)) for right in (0.8, 0.2)
+    )
     assert [row["saving"] for row in rows] == pytest.approx([better.saving.value, worse.saving.value])
-    assert len(policy.vary_costs(given, given, CATALOGUE)) == 8, "a person who makes no error has none to vary"
+    assert len(policy.vary_costs(given, given, CATALOGUE)) == 8, (
+        "a person who makes no error has none to vary"
+    )
 
 
 def test_difference_turns_its_sign_with_its_order():

@@ -9,7 +9,6 @@ from helpers.report.models import (
     TRANSFER,
     TUNING,
     MetricsByStage,
-    find_champion,
 )
 from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
