@@ -310,14 +310,14 @@ def recommendations(
     both = first.count + (back.count if back else 0)
     kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
     texts = [
-        f"To improve the {label}, collect more images of {first.true} and {first.predicted}, or check their labels: {both:,} of "
-        f"{mistakes:,} mistakes ({percent(both / mistakes, 0)}) {kind}."
+        f"To improve the {label}, begin with {first.true} and {first.predicted}, first with their labels: {both:,} of {mistakes:,} "
+        f"mistakes ({percent(both / mistakes, 0)}) {kind}. Whether more images of them would help was not measured."
     ]
     worst = _worst(parts)
     other = next((item for item in confused[1:] if item is not back), None)
     if worst:
         texts.append(
-            f"Train the {label} with more images whose {worst.property} is between {worst.low:.3g} and {worst.high:.3g}, or augment "
+            f"Then try to train the {label} with more images whose {worst.property} is between {worst.low:.3g} and {worst.high:.3g}, or augment "
             f"towards them: there its accuracy is {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below what the same "
             f"classes reach elsewhere ({p_value(worst.p_value)} after correction for {len(parts)} slices)."
         )
