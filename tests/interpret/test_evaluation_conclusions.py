@@ -44,7 +44,9 @@ def slices(worst: float) -> list[error_analysis.Slice]:
 
 def test_accuracy_stands_next_to_majority_top_two_and_people():
     labels, predicted, probabilities = predictions()
-    table = tables.references({"people": idx.DATASETS["fashion_mnist"].people}, labels, predicted, probabilities)
+    table = tables.references(
+        {"people": idx.DATASETS["fashion_mnist"].people}, labels, predicted, probabilities
+    )
     values = table["value"]
     assert values["accuracy"] == pytest.approx(np.mean(labels == predicted))
     assert values["majority class"] == pytest.approx(np.bincount(labels).max() / 300)
@@ -196,7 +198,10 @@ def test_recommendations_come_from_the_numbers():
     counts = np.array([[70, 30, 0], [20, 80, 0], [0, 5, 95]])
     confused = confusion.most_confused(counts, NAMES)
     first, second = conclusions.recommendations(NET, confused, slices(worst=0.6), 55)
-    assert "shirt and coat, first with their labels: 50 of 55 mistakes (91%) confuse the two. Whether more images" in first.text
+    assert (
+        "shirt and coat, first with their labels: 50 of 55 mistakes (91%) confuse the two. Whether more images"
+        in first.text
+    )
     assert "contrast is between" in second.text
     _, second = conclusions.recommendations(NET, confused, slices(worst=0.95), 55)
     assert "classifies boot as coat (5 images" in second.text

@@ -4,7 +4,6 @@ import json
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from helpers import paths

@@ -37,7 +37,12 @@ def retraining(label: str, accuracy: float, n: int) -> Conclusion:
         f"that limit; after a loss of {LOSS_POINTS:.0f} percentage points, at least four in five do. The uncertainty of the "
         f"accuracy on {n:,} test images is included."
     )
-    return Conclusion("retraining", text, {"images": images, "fewest_correct": limit}, "beta-binomial test, level 5%, power 80%")
+    return Conclusion(
+        "retraining",
+        text,
+        {"images": images, "fewest_correct": limit},
+        "beta-binomial test, level 5%, power 80%",
+    )
 
 
 def labelled_sample(accuracy: float, n: int, loss: float) -> tuple[int, int] | None:

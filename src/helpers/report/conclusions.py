@@ -1,12 +1,14 @@
 """Conclusions that compare stages, and what every stage concluded, ready for the report's first page.
 
-12_report logs `best_model`, `complexity` and `value`. All other conclusions are printed as their stages logged them; a
+12_report logs `best_model`, `complexity`, `confusions` and `value`. All other conclusions are printed as their stages logged them; a
 stage that has not run, or logged none, is left out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
 
 from helpers.errors import OsemnError
 from helpers.report import data_facts, first_screen, models, post_mortem, questions, stage_conclusions
@@ -129,6 +131,40 @@ def _cost(best: Model, simplest: Model) -> str:
     return text
 
 
+def confusions(metrics: MetricsByStage) -> Conclusion | None:
+    """Return which classes 02 expected to be confused, beside those that the champion confuses; None where 02 concluded nothing.
+
+    Args:
+        metrics: metrics by stage.
+
+    Example:
+        `run.conclude(conclusions.confusions(metrics))`
+    """
+    explored = next(iter(stage_conclusions.read(metrics, (EXPLORE, "most_alike"))), None)
+    stage = f"{models.EVALUATION}/{models.find_champion(metrics)}"
+    logged, expected = metrics.get(stage, {}), explored.numbers.get("confused") if explored else None
+    if not expected or "confusion" not in logged:
+        return explored and replace(explored, id="confusions")
+    counts, names = np.array(logged["confusion"]), logged["class_names"]
+    both = np.triu(counts + counts.T, 1)
+    found = [names[index] for index in np.unravel_index(both.argmax(), both.shape)]
+    before = [names.index(name) for name in expected[0][:2]]
+    images = int(both[min(before), max(before)])
+    text = f"{explored.text} The {logged['label']} confuses {listing(found)} most often, on {both.max():,} of {logged['n']:,} test images"
+    text += (
+        ", as expected."
+        if set(found) == set(expected[0][:2])
+        else f", and {listing(expected[0][:2])} on {images:,}."
+    )
+    numbers = {
+        "expected": expected[0][:2],
+        "found": found,
+        "images": int(both.max()),
+        "images_of_expected": images,
+    }
+    return Conclusion("confusions", text, numbers, source=sources([explored.source, metrics_file(stage)]))
+
+
 def _also(metrics: MetricsByStage) -> Conclusions:
     """Return the conclusions that neither the questions nor the evidence print."""
     stages_best_first = dict.fromkeys(
@@ -143,7 +179,6 @@ def _also(metrics: MetricsByStage) -> Conclusions:
         (models.FINE_TUNING, "unfrozen_blocks"),
         *((stage, "learning_curves") for stage in stages_best_first),
         (models.SERVING, "bad_input"),
-        (EXPLORE, "most_alike"),
         (WARM_UP, "boundary"),
     )
 
@@ -167,6 +202,7 @@ def summarise(
     """
     compared = models.list_models(metrics)
     established = [best_model(metrics, dataset), complexity(metrics)] if compared else []
+    established += filter(None, [confusions(metrics)])
     threshold = (business or {}).get("threshold")
     return {
         "schema": SCHEMA,

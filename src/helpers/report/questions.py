@@ -14,7 +14,11 @@ from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
 from helpers.wording import sources
 
-OWN = {"best_model": "Which model is best?", "complexity": "What does complexity buy?"}
+OWN = {
+    "best_model": "Which model is best?",
+    "complexity": "What does complexity buy?",
+    "confusions": "Are the classes confused that looked alike?",
+}
 # Second lap: 07 looks at the fine-tuned network first, and at the tuned one after 09.
 ASKED = {
     "Was transfer learning worth it?": (
