@@ -14,10 +14,10 @@ Run = Mapping[str, Mapping[str, Any]]
 
 def find(metrics: Run) -> list[str]:
     """Return the contradictions between the conclusions of a complete run, as sentences; empty for none."""
-    found = []
+    problems = []
     for check in (_best, _differences, _test_scores, _confusions, _retraining, _service):
-        found += check(metrics)
-    return found
+        problems += check(metrics)
+    return problems
 
 
 def _numbers(metrics: Run, stage: str, name: str) -> Mapping[str, Any]:
@@ -29,7 +29,7 @@ def _best(metrics: Run) -> list[str]:
     """Champion, best candidate and best model follow one metric."""
     rule, best = _numbers(metrics, EXPORT, "champion"), _numbers(metrics, "12_report", "best_model")
     chosen_by = _numbers(metrics, "03_preprocess", "metric")
-    found = [
+    problems = [
         f"{what} by {given['metric']}, although 03 chose {chosen_by['name']}"
         for what, given in (("10 chooses", rule), ("12 compares", best))
         if given["metric"] != chosen_by["name"]
@@ -37,15 +37,15 @@ def _best(metrics: Run) -> list[str]:
     values = rule["values"]
     first = max(values, key=values.__getitem__)
     if best["model"] in values and values[best["model"]] < values[first]:
-        found.append(f"12 calls {best['model']} best, and 10 {first}")
+        problems.append(f"12 calls {best['model']} best, and 10 {first}")
     champion, loss = metrics[EXPORT]["candidate"], rule["loss_at_most"]
     if (
         champion in loss
         and loss[champion] >= rule["margin"]
         and not metrics[EXPORT]["champion"]["overridden"]
     ):
-        found.append(f"10 exports {champion}, although it may lose {loss[champion]:.3f}")
-    return found
+        problems.append(f"10 exports {champion}, although it may lose {loss[champion]:.3f}")
+    return problems
 
 
 def _differences(metrics: Run) -> list[str]:
@@ -55,18 +55,20 @@ def _differences(metrics: Run) -> list[str]:
         ("tuned", "baseline_cnn"): _numbers(metrics, TUNING, "against_baseline"),
         ("fine_tuned", "transfer"): _numbers(metrics, FINE_TUNING, "fine_tuning"),
     }
-    found = []
+    problems = []
     for pair, other in others.items():
         one = tests.get(frozenset(pair))
         if not one or not other or not one["unit"].endswith(" of accuracy"):
             continue  # 06 and 09 test the accuracy
         if not np.isclose(abs(one["points"]), abs(other["points"])):
-            found.append(f"{pair} differ by {one['points']} in 10, and by {other['points']} in their stage")
+            problems.append(
+                f"{pair} differ by {one['points']} in 10, and by {other['points']} in their stage"
+            )
         if one["p_value"] < 0.05 <= other["p_value"] and one["p_value"] >= 0.025:
             continue  # 06 corrects for the variants that it chose from, two at most
         if (one["p_value"] < 0.05) != (other["p_value"] < 0.05):
-            found.append(f"{pair} differ significantly in only one of two stages")
-    return found
+            problems.append(f"{pair} differ significantly in only one of two stages")
+    return problems
 
 
 def _test_scores(metrics: Run) -> list[str]:
@@ -74,28 +76,28 @@ def _test_scores(metrics: Run) -> list[str]:
     tested = {
         name.partition("/")[2]: logged for name, logged in metrics.items() if name.startswith(EVALUATION)
     }
-    found = []
+    problems = []
     for name, logged in tested.items():
         if metrics[EXPORT]["tested"][name]["accuracy"] != logged["accuracy"]:
-            found.append(f"{name} has two test accuracies")
+            problems.append(f"{name} has two test accuracies")
         for row in logged["compared"]:
             points = 100 * (logged["accuracy"] - tested[row["other"]]["accuracy"])
             if not np.isclose(points, row["points"]):
-                found.append(
+                problems.append(
                     f"{name} and {row['other']} differ by {row['points']}, and their accuracies by {points}"
                 )
-    return found
+    return problems
 
 
 def _confusions(metrics: Run) -> list[str]:
     """The classes that 12 calls confused most are those of the champion's confusion matrix."""
-    found, logged = (
+    named, logged = (
         _numbers(metrics, "12_report", "confusions"),
         metrics[f"{EVALUATION}/{find_champion(metrics)}"],
     )
     counts, names = np.array(logged["confusion"]), logged["class_names"]
     both = np.triu(counts + counts.T, 1)
-    one, other = (names.index(name) for name in found["found"])
+    one, other = (names.index(name) for name in named["found"])
     return (
         []
         if both[one, other] + both[other, one] == both.max()
@@ -119,9 +121,9 @@ def _service(metrics: Run) -> list[str]:
     load = metrics[SERVING]["load"]
     alone = [row for row in load if row["workers"] == row["pictures"] == 1]
     latency, throughput = (_numbers(metrics, SERVING, name) for name in ("latency", "naive_service"))
-    found = []
+    problems = []
     if latency["p50_ms"] != min(alone, key=lambda row: row["connections"])["p50"]:
-        found.append("two latencies for one image")
+        problems.append("two latencies for one image")
     if throughput["per_second"] != max(alone, key=lambda row: row["connections"])["per_second"]:
-        found.append("two throughputs for one setting")
-    return found
+        problems.append("two throughputs for one setting")
+    return problems

@@ -1,4 +1,4 @@
-"""Conclusions that contradict each other are found, and those of a run made by the real functions are not called so."""
+"""Conclusions that contradict each other are found, and those of a run of the real functions are not called so."""
 
 import json
 from collections.abc import Callable
@@ -116,8 +116,8 @@ def _worse_champion(run: dict[str, Any]) -> None:
 
 
 def _other_confusion(run: dict[str, Any]) -> None:
-    found = numbers(run, "12_report", "confusions")
-    found["found"] = ["coat", "dress"] if set(found["found"]) != {"coat", "dress"} else ["boot", "coat"]
+    named = numbers(run, "12_report", "confusions")
+    named["found"] = ["coat", "dress"] if set(named["found"]) != {"coat", "dress"} else ["boot", "coat"]
 
 
 def _other_rule(run: dict[str, Any]) -> None:
@@ -157,13 +157,13 @@ def _other_difference(run: dict[str, Any]) -> None:
 def test_each_contradiction_is_found(run, contradict: Callable[[dict[str, Any]], None], words: str):
     changed = deepcopy(run)
     contradict(changed)
-    assert any(words in found for found in contradictions.find(changed)), contradictions.find(changed)
+    assert any(words in problem for problem in contradictions.find(changed)), contradictions.find(changed)
 
 
 def test_one_pair_of_networks_has_one_difference_and_one_verdict(run):
     changed = deepcopy(run)
     row = next(row for row in changed["10_export"]["against_best"] if row["other"] == "baseline_cnn")
     row |= {"unit": " points of accuracy", "points": row["points"] + 1, "p_value": 0.5}
-    found = contradictions.find(changed)
-    assert any("differ by" in text for text in found)
-    assert any("significantly in only one" in text for text in found)
+    problems = contradictions.find(changed)
+    assert any("differ by" in text for text in problems)
+    assert any("significantly in only one" in text for text in problems)

@@ -26,8 +26,8 @@ def diagnose(history: Mapping[str, Sequence[float]]) -> str:
     """Return the diagnosis of learning curves as a noun phrase, with the last epoch's numbers.
 
     It compares the two losses over the last third of the epochs: how fast each falls, how far they are apart, and since when the
-    validation loss has hardly improved. That the curves still rise at the end is no part of it: when the learning rate falls to
-    zero, they always do.
+    validation loss has hardly improved. That accuracy still rises at the end is left out of it: when the learning rate falls to
+    zero, it always does.
 
     Args:
         history: `{"loss": […], "accuracy": […], "val_loss": […], "val_accuracy": […]}`, one value per epoch; and "converged" for

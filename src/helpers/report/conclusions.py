@@ -147,18 +147,18 @@ def confusions(metrics: MetricsByStage) -> Conclusion | None:
         return explored and replace(explored, id="confusions")
     counts, names = np.array(logged["confusion"]), logged["class_names"]
     both = np.triu(counts + counts.T, 1)
-    found = [names[index] for index in np.unravel_index(both.argmax(), both.shape)]
+    most = [names[index] for index in np.unravel_index(both.argmax(), both.shape)]
     before = [names.index(name) for name in expected[0][:2]]
     images = int(both[min(before), max(before)])
-    text = f"{explored.text} The {logged['label']} confuses {listing(found)} most often, on {both.max():,} of {logged['n']:,} test images"
+    text = f"{explored.text} The {logged['label']} confuses {listing(most)} most often, on {both.max():,} of {logged['n']:,} test images"
     text += (
         ", as expected."
-        if set(found) == set(expected[0][:2])
+        if set(most) == set(expected[0][:2])
         else f", and {listing(expected[0][:2])} on {images:,}."
     )
     numbers = {
         "expected": expected[0][:2],
-        "found": found,
+        "found": most,
         "images": int(both.max()),
         "images_of_expected": images,
     }

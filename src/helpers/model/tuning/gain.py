@@ -88,9 +88,11 @@ def measure_gain(
         return Gain(0.0, (0.0, 0.0), "defaults", len(labels), metric)
     seeds = min(len(winner), len(defaults))
     if seeds >= metrics.SEEDS:
-        found = metrics.compare_methods(metric, labels, np.array(winner), np.array(defaults), num_classes)
-        low, high = found.ci95
-        return Gain(100 * found.value, (100 * low, 100 * high), "seeds", seeds, metric)
+        pair = metrics.compare_methods(
+            metric, labels, np.array(winner), np.array(defaults), num_classes
+        )
+        low, high = pair.ci95
+        return Gain(100 * pair.value, (100 * low, 100 * high), "seeds", seeds, metric)
     trials = [stored_predictions(trial) for trial in (best, study.trials[0])]
 
     def difference(rows: np.ndarray) -> float:

@@ -152,8 +152,17 @@ class CnnSearch:
         )
         of_recipe = {name: params[name] for name in _OF_RECIPE}
         settings = recipe.Recipe(epochs=epochs, batch_size=self.batch_size, seed=seed, **of_recipe)
-        policy = augment.scaled(self.policy, params["augmentation_strength"])
-        return model, recipe.train(model, train, self.validation, settings, policy=policy, **options)
+        return model, recipe.train(
+            model, train, self.validation, settings, policy=self.policy_of(params), **options
+        )
+
+    def policy_of(self, params: Mapping[str, Any]) -> augment.AugmentationPolicy:
+        """Return how much of the augmentation some settings use.
+
+        Example:
+            `search.policy_of(best.params)`
+        """
+        return augment.scaled(self.policy, params["augmentation_strength"])
 
     def fit_seeds(
         self, params: Mapping[str, Any], train: data.Dataset, *, epochs: int, count: int, title: str

@@ -167,8 +167,8 @@ def assumption(costs: Costs) -> str:
     """Return what the cost model assumes of the person who checks."""
     if costs.person_accuracy < 1:
         return (
-            f"A person is assumed to label {wording.percent(costs.person_accuracy)} of all images correctly, those that the model is "
-            "unsure of as often as others."
+            f"A person is assumed to label {wording.percent(costs.person_accuracy)} of all images correctly, those with a low confidence "
+            "of the model as often as others."
         )
     return (
         "A person who checks an image is assumed to be correct. If people make mistakes, the model saves more than this compared "
