@@ -256,7 +256,7 @@ def test_accuracy_of_the_network_is_said_with_its_interval_and_cost():
     )
     text = conclusions.tuned_network(row, averages_flips=True).text
     assert (
-        "The tuned residual CNN (1,234 parameters) classifies 50.0% of 50 validation images correctly" in text
+        "The residual CNN (1,234 parameters) classifies 50.0% of 50 validation images correctly" in text
     )
     assert "after 84 s of training. Its predictions average each image and its mirror image." in text
 

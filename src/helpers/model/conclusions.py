@@ -153,7 +153,7 @@ def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
         f"most accurate: it classifies {_score(best.score)}. "
         f"From {fastest.title} to {rival.title} the difference is {_difference(gain, len(others))}. Extraction took "
         f"{wording.duration(rival.train.seconds)} instead of {wording.duration(fastest.train.seconds)}"
-        f"{_when(rival, fastest)}."
+        f"{_when(rival, fastest)}. {wording.TWO_NETWORKS}"
     )
     return Conclusion("resolution", text, numbers, _mcnemar(labels))
 
@@ -182,7 +182,7 @@ def further_views(
     ] * bool(augmented)
     text = (
         f"With {' and '.join(copies)} of each training image, the accuracy of a head on {plain.title} changes by "
-        f"{_difference(gain)}."
+        f"{_difference(gain)}. {wording.TWO_NETWORKS}"
     )
     numbers = {"mirrored": mirrored, "augmented": augmented, **gain.as_metrics()}
     return Conclusion("further_views", text, numbers, _mcnemar(labels))

@@ -14,7 +14,7 @@ from helpers.wording import TWO_NETWORKS, difference, duration, estimate, interv
 if TYPE_CHECKING:  # so that it stays free of TensorFlow
     from helpers.model.baselines import Result
 
-NETWORK = "tuned residual CNN"
+NETWORK = "residual CNN"  # not "tuned": what the search gained is a conclusion of its own
 _MANY = 30  # complete trials: with fewer, importances rank parameters only roughly
 
 
