@@ -7,7 +7,7 @@ import update_tables
 
 from helpers import wording
 from helpers.errors import OsemnError
-from helpers.report import conclusions, models, questions, stage_conclusions
+from helpers.report import conclusions, data_facts, models, questions, stage_conclusions
 from helpers.series.conclusions import Conclusion, as_metrics
 from helpers.series.metrics import Metric
 from report_runs import (
@@ -222,6 +222,16 @@ def test_questions_are_answered_with_the_files_of_all_conclusions(metrics):
     assert questions.answers({}) == []
 
 
+def test_an_answer_says_once_that_it_compares_networks(metrics):
+    for stage, name in (("06_fine_tuning", "fine_tuning"), ("07_evaluation/fine_tuned", "against_others")):
+        conclude(metrics, stage, Conclusion(name, f"{stage} compares. {wording.TWO_NETWORKS}"))
+    answers = {question: answer for question, answer, _ in questions.answers(metrics)}
+    assert answers["Was transfer learning worth it?"].endswith(
+        f"06_fine_tuning compares. 07_evaluation/fine_tuned compares. {wording.TWO_NETWORKS}"
+    )
+    assert answers["Was transfer learning worth it?"].count(wording.TWO_NETWORKS) == 1
+
+
 def test_learning_curves_of_the_best_model_come_first(metrics):
     also = conclusions.summarise(metrics, "Digits")["also"]
     curves = {texts["learning_curves"] for texts in CONCLUSIONS.values() if "learning_curves" in texts}
@@ -239,7 +249,7 @@ def test_stages_that_disagree_on_the_number_of_images_give_none(metrics):
 def test_tested_candidates_have_their_scores_and_latency(metrics):
     tested = models.list_tested(metrics)
     assert [model["candidate"] for model in tested] == ["baseline_cnn", "transfer", "fine_tuned", "tuned"]
-    assert (tested[3]["accuracy"], tested[3]["latency_ms"]) == (0.918, 0.3)
+    assert (tested[3]["accuracy"], tested[3]["value"], tested[3]["latency_ms"]) == (0.918, 0.918, 0.3)
     assert tested[3]["source"] == "07_evaluation/tuned/metrics.json"
     del metrics["07_evaluation/transfer"], metrics["10_export"]
     assert [model["candidate"] for model in models.list_tested(metrics)] == [
@@ -249,6 +259,15 @@ def test_tested_candidates_have_their_scores_and_latency(metrics):
     ]
     assert models.list_tested(metrics)[0]["latency_ms"] is None
     assert models.list_tested(metrics_by_stage()) == []
+
+
+def test_classes_of_one_size_are_called_exactly_equal(metrics):
+    def said() -> str:
+        return next(fact["value"] for fact in data_facts.list_facts(metrics) if "class sizes" in fact["label"])
+
+    assert said() == "p = 0.993"
+    metrics["02_explore"]["balance_p_value"] = 1.0
+    assert said() == "exactly equal"
 
 
 def test_missing_metrics_leave_gaps():

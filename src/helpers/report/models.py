@@ -121,12 +121,13 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
     """Return a row for each candidate that was evaluated on the test images, in the order of the stages.
 
     `low` and `high` are the ends of the 95% interval of the accuracy, `ece` is the expected calibration error after temperature
-    scaling, and `latency_ms` is the prediction time for one image in the served format, None where it was not measured.
+    scaling, `latency_ms` is the prediction time for one image in the served format, and `value` the metric of the series; both are
+    None where they were not measured.
 
     Example:
         `pd.DataFrame(models.list_tested(metrics))`
     """
-    latency = metrics.get(EXPORT, {}).get("latency_ms") or {}
+    latency, metric = metrics.get(EXPORT, {}).get("latency_ms") or {}, series_metric(metrics)
     return [
         {name: logged[name] for name in ("label", "n", "accuracy", "macro_f1")}
         | {
@@ -135,6 +136,7 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
             "high": logged["accuracy_ci95"][1],
             "ece": logged["ece_scaled"],
             "latency_ms": latency.get(candidate),
+            "value": logged.get(metric.name),
             "source": metrics_file(f"{EVALUATION}/{candidate}"),
         }
         for candidate in stages.CANDIDATES

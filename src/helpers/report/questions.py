@@ -12,7 +12,7 @@ from helpers.report.models import (
 )
 from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
-from helpers.wording import sources
+from helpers.wording import TWO_NETWORKS, sources
 
 OWN = {
     "best_model": "Which model is best?",
@@ -50,6 +50,8 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
         logged = read(metrics, *places)
         if logged:
             answer = " ".join(conclusion.text for conclusion in logged)
+            if answer.count(TWO_NETWORKS) > 1:
+                answer = f"{answer.replace(f' {TWO_NETWORKS}', '')} {TWO_NETWORKS}"
             files = sources(conclusion.source for conclusion in logged)
             rows.append((question, answer, files))
     return rows
