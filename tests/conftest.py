@@ -40,6 +40,7 @@ EXAMPLES = {
     "cost_wrong": 2.0,
     "cost_check": 0.2,
     "cost_prediction": 0.001,
+    "person_accuracy": 0.9,
     "currency": "EUR",
     "labels": "",
     "image_size": 0,

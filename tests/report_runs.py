@@ -223,6 +223,7 @@ def evaluated_metrics() -> dict[str, dict]:
                     "calibration": f"{name} is underconfident before scaling.",
                     "against_others": f"{name} is compared with the candidates before it.",
                     "slices": f"{name} is less accurate on dark images.",
+                    "retraining": f"Label images to see whether {name} has become worse.",
                 },
             ),
         }

@@ -1,12 +1,13 @@
 """Scores of predicted labels, with their intervals and paired tests."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse, stats
-from sklearn.metrics import f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from helpers.errors import OsemnError
 
@@ -41,19 +42,21 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy and macro-F1 of predicted labels.
+    """Accuracy, balanced accuracy and macro-F1 of predicted labels.
 
     Attributes:
         n: number of images.
         accuracy: proportion of correct predictions.
         accuracy_ci95: Wilson's interval of the accuracy.
         macro_f1: mean of the classes' F1.
+        balanced_accuracy: mean recall of the classes that occur.
     """
 
     n: int
     accuracy: float
     accuracy_ci95: tuple[float, float]
     macro_f1: float
+    balanced_accuracy: float
 
 
 def score(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Score:
@@ -73,7 +76,11 @@ def score(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Score:
     check_lengths(labels, predicted)
     correct = int(np.sum(labels == predicted))
     macro_f1 = f1_score(labels, predicted, labels=np.arange(num_classes), average="macro", zero_division=0)
-    return Score(len(labels), correct / len(labels), wilson_interval(correct, len(labels)), float(macro_f1))
+    with warnings.catch_warnings():  # of classes that are predicted and do not occur
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = balanced_accuracy_score(labels, predicted)
+    interval = wilson_interval(correct, len(labels))
+    return Score(len(labels), correct / len(labels), interval, float(macro_f1), float(balanced))
 
 
 def check_lengths(labels: np.ndarray, predicted: np.ndarray) -> None:
@@ -167,12 +174,14 @@ class LabelScores:
         f1: `[…, K]`; 0 for a class without a correct prediction, NaN for one that neither occurs nor is predicted.
         macro_f1: mean F1 over the classes that occur.
         weighted_f1: mean F1 over the classes, weighted by how often they occur.
+        balanced_accuracy: mean recall over the classes that occur.
     """
 
     accuracy: np.ndarray
     f1: np.ndarray
     macro_f1: np.ndarray
     weighted_f1: np.ndarray
+    balanced_accuracy: np.ndarray
 
 
 def score_counts(correct: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> LabelScores:
@@ -183,7 +192,8 @@ def score_counts(correct: np.ndarray, support: np.ndarray, predicted: np.ndarray
     occurring = np.maximum((support > 0).sum(axis=-1), 1)
     n = support.sum(axis=-1)
     weighted = (counted * support).sum(axis=-1) / np.maximum(n, 1.0)
-    return LabelScores(correct.sum(axis=-1) / n, f1, counted.sum(axis=-1) / occurring, weighted)
+    balanced = (correct / np.maximum(support, 1)).sum(axis=-1) / occurring
+    return LabelScores(correct.sum(axis=-1) / n, f1, counted.sum(axis=-1) / occurring, weighted, balanced)
 
 
 def score_confusion(confusion: np.ndarray) -> LabelScores:

@@ -165,3 +165,36 @@ def signed(value: float, digits: int) -> str:
         if text.strip("+-0."):
             return text.replace("-", "−")
     return "±0"
+
+
+TWO_NETWORKS = (
+    "This compares two trained networks, not their methods: another seed of training would change both."
+)
+
+
+def estimate(compared: Mapping[str, Any], digits: int = 1, *, note: str = "") -> str:
+    """Return a difference with its interval and p-value, without a verdict; the arguments are those of `difference`."""
+    low, high = (signed(end, digits) for end in compared["ci95"])
+    unit = compared.get("unit", " points")
+    tested = f", {p_value(compared['p_value'])}" if "p_value" in compared else ""
+    return f"{signed(compared['points'], digits)}{unit} (95% interval {low} to {high}{tested}{note})"
+
+
+def difference(compared: Mapping[str, Any], digits: int = 1, *, note: str = "") -> str:
+    """Return a tested difference in words; where it is not significant, with the largest difference that is excluded.
+
+    A difference that is not significant is thus never called small, equal or noise: how small it is, the interval says.
+
+    Args:
+        compared: `points`, `ci95` and `shown` (significant); `p_value` and `unit` where they are known, as by `metrics.tested`.
+        digits: decimals.
+        note: on the test, after the p-value.
+
+    Example:
+        `wording.difference({"points": 0.7, "ci95": [-0.1, 1.2], "p_value": 0.1, "shown": False})`
+    """
+    words = f"{estimate(compared, digits, note=note)}, which is"
+    if compared["shown"]:
+        return f"{words} statistically significant"
+    largest = number(max(abs(end) for end in compared["ci95"]), digits)
+    return f"{words} not statistically significant; a difference of more than {largest}{compared.get('unit', ' points')} is excluded"

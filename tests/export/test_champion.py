@@ -41,7 +41,7 @@ def test_fastest_of_those_shown_to_be_within_the_margin_is_chosen():
 
 def test_a_difference_that_is_not_significant_is_not_enough():
     row = champion.choose(options(), LABELS, 2, ACCURACY).row("fast_unknown")
-    assert not row.against_best.significant
+    assert not row.against_best["shown"]
     assert row.loss.value == pytest.approx(0.005)
     assert row.loss.upper95 > 0.01
     assert not row.eligible

@@ -241,7 +241,7 @@ def test_conclusions_name_the_formats_the_ties_and_the_cost_of_integers():
     assert "apart from" not in same.text
     assert "at most 0.000002" in same.text
     assert "25% as large as" in sizes.text
-    assert "−0.2 points (95% interval −0.5 to 0.1, p = 0.500)" in sizes.text
+    assert "−0.20 points (95% interval −0.50 to +0.10, p = 0.500), which is not statistically" in sizes.text
     assert "left out" not in sizes.text
     small["left_out"] = True
     assert parity.conclusions(rows)[1].text.endswith("so the file is left out.")

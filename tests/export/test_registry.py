@@ -240,7 +240,7 @@ def test_better_version_is_not_replaced_unasked(registry, content):
     )
     worth, reason = registry.worth_promoting(worse)
     assert not worth
-    assert "significantly better (95.0% against 90.0%" in reason
+    assert "significantly better: 95.0% against 90.0%" in reason
     assert registry.worth_promoting(close)[0]
     worth, reason = registry.worth_promoting(other)
     assert worth
@@ -272,7 +272,7 @@ def test_a_difference_is_significant_although_the_two_intervals_overlap(registry
     registry.promote(good)
     worth, reason = registry.worth_promoting(worse)
     assert not worth
-    assert "significantly better (93.5% against 92.6%" in reason
+    assert "significantly better: 93.5% against 92.6%" in reason
     assert registry.worth_promoting(publish(0.93)[0])[0]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import figures, paths
+from helpers import figures, paths, wording
 from helpers.interpret import (
     calibration,
     candidates,
@@ -16,7 +16,9 @@ from helpers.interpret import (
 )
 from helpers.interpret.confusion import Confused
 from helpers.obtain import data
+from helpers.obtain.places import idx
 from helpers.series import manifests, stages
+from helpers.series.metrics import Metric
 from helpers.series.runs import Run
 
 NAMES = ("shirt", "coat", "boot")
@@ -42,14 +44,16 @@ def slices(worst: float) -> list[error_analysis.Slice]:
 
 def test_accuracy_stands_next_to_majority_top_two_and_people():
     labels, predicted, probabilities = predictions()
-    table = tables.references("fashion_mnist", labels, predicted, probabilities)
+    table = tables.references(
+        {"people": idx.DATASETS["fashion_mnist"].people}, labels, predicted, probabilities
+    )
     values = table["value"]
     assert values["accuracy"] == pytest.approx(np.mean(labels == predicted))
     assert values["majority class"] == pytest.approx(np.bincount(labels).max() / 300)
     assert values["accuracy"] <= values["top-2 accuracy"] <= 1
     assert values["people"] == 0.835
     assert "H. Xiao" in table.loc["people", "remark"]
-    assert "people" not in tables.references("digits", labels, predicted, probabilities).index
+    assert "people" not in tables.references({"people": None}, labels, predicted, probabilities).index
 
 
 def test_top_two_is_scikit_learns():
@@ -57,14 +61,14 @@ def test_top_two_is_scikit_learns():
 
     labels, predicted, _ = predictions()
     probabilities = np.random.default_rng(5).dirichlet(np.ones(3), 300)
-    table = tables.references("digits", labels, predicted, probabilities)
+    table = tables.references({"people": None}, labels, predicted, probabilities)
     expected = top_k_accuracy_score(labels, probabilities, k=2)
     assert table.loc["top-2 accuracy", "value"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_two_classes_have_a_top_two_of_one():
     labels = np.array([0, 1, 1])
-    table = tables.references("pets", labels, labels, np.eye(2)[labels])
+    table = tables.references({}, labels, labels, np.eye(2)[labels])
     assert table.loc["top-2 accuracy", "value"] == 1.0
 
 
@@ -134,11 +138,18 @@ def test_others_that_were_evaluated_are_compared_and_missing_ones_skipped(tmp_pa
     labels, predicted, _ = predictions(skill=0.9)
     poor = np.where(np.arange(300) < 120, (labels + 1) % 3, labels)
     run = evaluated(tmp_path, monkeypatch, ("baseline_cnn", poor), ("fine_tuned", predicted))
-    rows = candidates.compare_with_others(run, labels, predicted)
+    rows = candidates.compare_with_others(run, Metric("accuracy"), labels, predicted, 3)
     assert [row["other"] for row in rows] == ["baseline_cnn", "fine_tuned"]
     text = conclusions.against_others(NET, rows).text
-    assert "the small net is significantly better than the baseline cnn (+" in text
-    assert "and not significantly different from the fine tuned (±0 points" in text
+    assert "the small net differs from the baseline cnn by +32.67 points of accuracy (95% interval +" in text
+    assert (
+        "which is statistically significant; from the fine tuned by ±0 points of accuracy (95% interval −"
+        in text
+    )
+    assert "not statistically significant; a difference of more than 0." in text
+    assert text.endswith(wording.TWO_NETWORKS)
+    balanced = candidates.compare_with_others(run, Metric("balanced_accuracy"), labels, predicted, 3)
+    assert "points of balanced accuracy (95% interval +" in conclusions.against_others(NET, balanced).text
     assert "nothing to compare" in conclusions.against_others(NET, []).text
 
 
@@ -187,7 +198,10 @@ def test_recommendations_come_from_the_numbers():
     counts = np.array([[70, 30, 0], [20, 80, 0], [0, 5, 95]])
     confused = confusion.most_confused(counts, NAMES)
     first, second = conclusions.recommendations(NET, confused, slices(worst=0.6), 55)
-    assert "shirt and coat, or check their labels: 50 of 55 mistakes (91%) confuse the two" in first.text
+    assert (
+        "shirt and coat, first with their labels: 50 of 55 mistakes (91%) confuse the two. Whether more images"
+        in first.text
+    )
     assert "contrast is between" in second.text
     _, second = conclusions.recommendations(NET, confused, slices(worst=0.95), 55)
     assert "classifies boot as coat (5 images" in second.text

@@ -112,25 +112,51 @@ def test_perturbation_is_worded_by_its_interval(deletion, words, monkeypatch):
     assert words in conclusions.perturbation("net", gradcam_evidence.Perturbation(9, {})).text
 
 
-@pytest.mark.parametrize(
-    ("over", "words"),
-    [
-        (
-            Mean(9, 0.1, (0.05, 0.15)),
-            "lie on the object significantly more than chance would place them (fraction on the object minus its pixels: +10.0",
-        ),
-        (Mean(9, -0.1, (-0.15, -0.05)), "lie on the background significantly more than chance"),
-        (Mean(9, 0.01, (-0.05, 0.06)), "do not lie on the object significantly more than chance"),
-        (Mean(1, 0.1, None), "too few maps"),
-    ],
-)
-def test_where_it_looks_is_worded_by_its_interval(over, words):
-    energy = gradcam_evidence.Energy(
-        pd.DataFrame(), Mean(9, 0.6, (0.5, 0.7)), Mean(0, None, None), 0.25, over
+def by_class(*means: Mean) -> pd.DataFrame:
+    """Return a table of correct predictions in the classes a, b, …"""
+    index = pd.MultiIndex.from_product(
+        [list("abcdef")[: len(means)], ["correct"]], names=["class", "prediction"]
     )
+    return pd.DataFrame([vars(mean) for mean in means], index)
+
+
+GOOD, BAD, OPEN = Mean(9, 0.1, (0.05, 0.15)), Mean(9, -0.1, (-0.15, -0.05)), Mean(9, 0.01, (-0.05, 0.06))
+FEW = Mean(1, 0.1, None)
+
+
+@pytest.mark.parametrize(
+    ("over", "classes", "words"),
+    [
+        (GOOD, (GOOD, FEW), "prefer the object significantly. In every class with enough images, those of correct"),
+        (GOOD, (GOOD, OPEN, BAD), "do not prefer the object significantly in c (−10.0 points, −15.0 to −5.0) and b (+1.0"),
+        (BAD, (BAD,), "prefer the background significantly."),
+        (OPEN, (OPEN,), "prefer neither object nor background significantly."),
+        (FEW, (FEW,), "There are too few maps to say whether they prefer the object."),
+    ],
+)  # fmt: skip
+def test_where_it_looks_is_worded_by_its_intervals(over, classes, words):
+    energy = gradcam_evidence.Energy(by_class(*classes), GOOD, Mean(0, None, None), over, 0.25)
     text = conclusions.where_it_looks("net", energy).text
-    assert words in text
-    assert "unknown fraction (no such prediction) where it is incorrect" in text
+    assert words in text, text
+    assert (
+        "is +10.0 points (95% interval +5.0 to +15.0) where the prediction is correct and unknown (no such"
+        in text
+    )
+
+
+def test_maps_without_preference_have_none_however_large_the_object_is():
+    """Large objects are misclassified more often: with one yardstick for all images, flat maps would prefer them."""
+    images = np.zeros((40, 12, 12, 1), np.uint8)
+    images[:20, 1:11, 1:11] = images[20:, 4:8, 4:8] = 200
+    part = data.Dataset(images, np.repeat([0, 1], 20), ("large", "small"))
+    probabilities = np.tile([0.1, 0.9], (40, 1))  # every large one is misclassified
+    maps = np.random.default_rng(0).random((40, 12, 12)).astype(np.float32)
+    explained = gradcam_evidence.Explained(None, part, probabilities, "any", maps, "layer", "")
+    energy = gradcam_evidence.measure_energy(explained)
+    assert energy.incorrect.ci95[0] < 0 < energy.incorrect.ci95[1]
+    assert abs(energy.incorrect.value) < 0.02
+    looking = replace(explained, maps=np.where(images[..., 0] > 0, 3, 1) * maps)
+    assert gradcam_evidence.measure_energy(looking).incorrect.ci95[0] > 0
 
 
 @pytest.mark.parametrize(

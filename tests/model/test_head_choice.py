@@ -13,6 +13,7 @@ from helpers.model import (
     training,
     transfer,
 )
+from helpers.model.diagnosis import diagnose
 from helpers.model.head_choice import Examples, Head
 from helpers.series.metrics import Metric
 
@@ -183,7 +184,7 @@ def test_every_head_is_scored_joined_and_cross_validated(name):
     from_pixels = model.predict(held_out.images.astype("f4"), verbose=0)
     assert np.array_equal(from_pixels.argmax(axis=1), result.predicted)
     assert result.score.accuracy > 0.9
-    assert training.diagnose(result.fit.history)
+    assert diagnose(result.fit.history)
     assert transfer.describe_head(result.top)[-1][1] == "2 classes"
     folds = head_folds.cross_validate(source(), [train], np.arange(96), SETTINGS, head, folds=3, repeats=1)
     assert folds.accuracy[0] > 0.9

@@ -8,6 +8,7 @@ import pytest
 from helpers import scoring
 from helpers.model import conclusions, fine_tuning
 from helpers.model.baselines import Result
+from helpers.series.metrics import Metric
 
 LABELS = np.arange(400) % 4
 
@@ -39,22 +40,24 @@ def result(side: int, correct: int, seconds: float, from_cache: bool = False) ->
 
 
 def history(accuracy: float, val_accuracy: float) -> dict[str, list[float]]:
-    return {"accuracy": [0.7, accuracy], "val_accuracy": [0.7, val_accuracy], "val_loss": [0.6, 0.5]}
+    losses = {"loss": [0.6, 0.5], "val_loss": [0.6, 0.5]}
+    return {"accuracy": [0.7, accuracy], "val_accuracy": [0.7, val_accuracy], **losses}
 
 
 def test_learning_curves_name_every_model():
     conclusion = conclusions.learning_curves({"CNN": history(0.9, 0.8), "dense network": history(0.8, 0.8)})
     assert "The learning curves of the CNN show high variance" in conclusion.text
-    assert "The learning curves of the dense network show further improvement" in conclusion.text
+    assert "The learning curves of the dense network show no overfitting" in conclusion.text
+    assert conclusion.text.endswith("every training improves at its end.")
     assert set(conclusion.numbers) == {"CNN", "dense network"}
 
 
 @pytest.mark.parametrize(("second", "words"), [(330, "do not overlap"), (370, "overlap")])
 def test_best_baseline_is_compared_by_intervals(second, words):
     rows = {"majority": row("majority class", 100), "svm": row("SVM", second), "cnn": row("CNN", 380)}
-    conclusion = conclusions.baselines(rows)
+    conclusion = conclusions.baselines(rows, Metric("accuracy"))
     assert conclusion.text.startswith(
-        "The best baseline (CNN) classifies 95.0% of 400 validation images correctly"
+        "The best baseline, the CNN, classifies 95.0% of 400 validation images correctly"
     )
     assert f"the intervals {words}." in conclusion.text
     assert conclusion.text.endswith("reaches 25.0%.")

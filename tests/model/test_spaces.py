@@ -72,12 +72,10 @@ def test_same_settings_give_the_same_value_whatever_was_trained_before(study, tm
     assert np.array_equal(gain.stored_predictions(again.trials[0]), gain.stored_predictions(study.trials[0]))
 
 
-def test_a_search_scores_full_trainings_by_its_metric(study):
-    labels, classes = cnn().truth
-    sure = np.eye(classes)[labels]
-    assert cnn().value(sure) == 1.0
-    assert cnn(metric=Metric("cost", ((0, 2), (2, 0)))).value(1 - sure) == -2.0
-    assert cnn().gain(study, [0.5, 0.6], [0.5, 0.6]).metric == "macro-F1"
+def test_a_search_compares_full_trainings_by_its_metric(study):
+    labels, _ = cnn().truth
+    result = cnn().gain(study, [labels] * 3, [labels] * 3)
+    assert (result.metric.name, result.points) == ("macro_f1", 0.0)
 
 
 def test_a_trial_that_diverges_is_finished_as_failed(tmp_path):
@@ -125,45 +123,52 @@ def study_of(*correct: int, count: int = 100) -> tuple[optuna.Study, np.ndarray]
     return study, labels
 
 
-def measured(winner: list[float], defaults: list[float], correct=(70, 80)) -> tuple[gain.Gain, str]:
-    """Return the gain of a study, and its conclusion in words."""
+def measured(winner: list[int], defaults: list[int], correct=(70, 80)) -> tuple[gain.Gain, str]:
+    """Return the gain of a study, and its conclusion in words; each seed classifies that many of 100 images correctly."""
     study, labels = study_of(*correct)
-    result = gain.measure_gain(study, ACCURACY, labels, 2, winner, defaults)
+    seeds = (
+        [np.where(np.arange(100) < count, labels, 1 - labels) for count in counts]
+        for counts in (winner, defaults)
+    )
+    result = gain.measure_gain(study, ACCURACY, labels, 2, *seeds)
     return result, conclusions.search_gain(study, result).text
 
 
-def test_gain_of_two_seeds_and_more_rests_on_the_seeds():
-    result, text = measured([0.92, 0.94, 0.93], [0.90, 0.91, 0.91])
-    assert result.basis == "seeds"
-    assert result.points == pytest.approx(7 / 3)
-    half = 4.302653 * np.std([2, 3, 2], ddof=1) / np.sqrt(3)
-    assert result.ci95 == pytest.approx((7 / 3 - half, 7 / 3 + half), rel=1e-5)
+def test_gain_of_three_seeds_and_more_rests_on_seeds_and_images():
+    result, text = measured([92, 94, 93], [70, 71, 71])
+    assert (result.basis, result.points) == ("seeds", pytest.approx(67 / 3))
     assert result.is_significant
     assert text.startswith("The search tried 2 settings of the residual CNN in ")
-    assert "the same 3 seeds, its best settings differ from the defaults by +2.33 percentage points" in text
-    assert text.endswith(": a significant gain.")
+    assert (
+        "the same 3 seeds, its best settings differ from the defaults on validation by +22.33 points of accuracy"
+        in text
+    )
+    assert text.endswith("which is statistically significant.")
+    result, _ = measured([92, 94, 93], [90, 91, 91])
+    half = 4.302653 * np.std([2, 3, 2], ddof=1) / np.sqrt(3)
+    assert result.points - result.ci95[0] > half, "100 images say less than the seeds alone"
+    assert measured([92, 94], [70, 71])[0].basis == "images", "two seeds are too few"
 
 
 def test_defaults_that_did_better_at_full_length_are_used():
-    result, text = measured([0.92, 0.94, 0.93], [0.93, 0.95, 0.95])
+    result, text = measured([92, 94, 93], [93, 95, 95])
     assert result.favours_defaults
-    assert text.endswith(": not a significant loss, so the defaults are used.")
-    assert "−1.33 percentage points" in text
-    _, text = measured([0.90, 0.91, 0.90], [0.93, 0.95, 0.94])
-    assert text.endswith(": a significant loss, so the defaults are used.")
-    for accuracies in ([0.94, 0.96, 0.96], [0.93, 0.95, 0.95]):
-        result, text = measured(accuracies, [0.93, 0.95, 0.95])
+    assert "which is not statistically significant; a difference of more than" in text
+    assert text.endswith("The defaults did better, so they are used.")
+    assert "−1.33 points of accuracy" in text
+    for counts in ([94, 96, 96], [93, 95, 95]):
+        result, text = measured(counts, [93, 95, 95])
         assert not result.favours_defaults
-        assert "defaults are used" not in text
+        assert "defaults did better" not in text
 
 
 def test_trials_alone_never_favour_the_defaults():
-    assert not gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000, "accuracy").favours_defaults
-    assert not gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000, "accuracy").favours_defaults
+    assert not gain.Gain(-0.5, (-1.0, -0.1), "images", 1_000, ACCURACY).favours_defaults
+    assert not gain.Gain(0.0, (0.0, 0.0), "defaults", 1_000, ACCURACY).favours_defaults
 
 
 def test_gain_of_one_seed_rests_on_the_images_and_is_called_overestimated():
-    result, text = measured([0.9], [0.8], correct=(70, 60, 80))
+    result, text = measured([90], [80], correct=(70, 60, 80))
     assert result.points == pytest.approx(10)
     assert 0 < result.ci95[0] < 10 < result.ci95[1]
     assert result.basis == "images"
@@ -173,10 +178,10 @@ def test_gain_of_one_seed_rests_on_the_images_and_is_called_overestimated():
 
 
 def test_seeds_that_all_differ_by_one_image_do_not_show_a_gain():
-    for image in (0.01, -0.01):
-        result, text = measured([0.9 + image] * 3, [0.9] * 3)
+    for image in (0, 1, -1):
+        result, text = measured([90 + image] * 3, [90] * 3)
         assert result.ci95[0] < result.points < result.ci95[1]
-        assert "not a significant" in text
+        assert "not statistically significant" in text
 
 
 def test_gain_is_that_of_the_series_metric():
@@ -190,13 +195,15 @@ def test_gain_is_that_of_the_series_metric():
     assert result.points == pytest.approx(100 * ((70 / 90 + 1) / 2 - 0.5))
     assert result.ci95[0] > 0
     text = conclusions.search_gain(study, result).text
-    assert "+38.89 percentage points of validation balanced accuracy" in text
-    full = gain.measure_gain(study, Metric("cost", ((0, 1), (9, 0))), labels, 2, [-0.2, -0.2], [-0.9, -0.8])
-    assert "+65.00 hundredths of validation cost per image" in conclusions.search_gain(study, full).text
+    assert "+38.89 points of balanced accuracy" in text
+    full = gain.measure_gain(
+        study, Metric("cost", ((0, 1), (9, 0))), labels, 2, [labels] * 3, [0 * labels] * 3
+    )
+    assert "+90.00 hundredths of cost per image" in conclusions.search_gain(study, full).text
 
 
 def test_nothing_is_gained_where_the_defaults_are_best():
-    result, text = measured([0.9, 0.9], [0.9, 0.9], correct=(80, 70))
+    result, text = measured([90] * 3, [90] * 3, correct=(80, 70))
     assert (result.basis, result.points, result.is_significant) == ("defaults", 0.0, False)
     assert "Nothing did better than the defaults." in text
 
@@ -204,14 +211,14 @@ def test_nothing_is_gained_where_the_defaults_are_best():
 @pytest.mark.parametrize(
     ("points", "ends", "verdict"),
     [
-        (0.5, (0.1, 2), ": a significant gain."),
-        (-0.5, (-1, -0.1), ": a significant loss, so"),
-        (0.5, (-1, 1), ": not a significant gain."),
+        (0.5, (0.1, 2), "which is statistically significant."),
+        (-0.5, (-1, -0.1), "which is statistically significant. The defaults did better"),
+        (0.5, (-1, 1), "not statistically significant; a difference of more than 1.00 points of accuracy"),
     ],
 )
 def test_gain_is_called_what_its_interval_shows(points, ends, verdict):
     study, _ = study_of(70, 80)
-    assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3, "accuracy")).text
+    assert verdict in conclusions.search_gain(study, gain.Gain(points, ends, "seeds", 3, ACCURACY)).text
 
 
 def test_one_trial_is_not_called_a_search():
@@ -235,12 +242,12 @@ def test_network_is_compared_with_the_baseline_by_a_paired_test():
     worse = np.where(np.arange(200) < 150, labels, 1 - labels)
     pair = scoring.compare(labels, labels, worse)
     text = conclusions.against_baseline(pair, {"label": "three-layer CNN", "accuracy": 0.75}, 200).text
-    assert "differs from the three-layer CNN (75.0%) by 25.0 percentage points" in text
-    assert text.endswith(": a significant difference (p < 0.001).")
+    assert "differs from that of the three-layer CNN (75.0%) by +25.0 points" in text
+    assert "which is statistically significant. This compares two trained networks" in text
     text = conclusions.against_baseline(
         scoring.compare(labels, worse, worse), {"label": "three-layer CNN", "accuracy": 0.75}, 200
     ).text
-    assert ": not a significant difference" in text
+    assert "not statistically significant; a difference of more than" in text
 
 
 def test_accuracy_of_the_network_is_said_with_its_interval_and_cost():
@@ -248,9 +255,7 @@ def test_accuracy_of_the_network_is_said_with_its_interval_and_cost():
         "tuned residual CNN", 1_234, 80, 84.0, 5.0, scoring.score(np.arange(50) % 2, np.zeros(50, int), 2)
     )
     text = conclusions.tuned_network(row, averages_flips=True).text
-    assert (
-        "The tuned residual CNN (1,234 parameters) classifies 50.0% of 50 validation images correctly" in text
-    )
+    assert "The residual CNN (1,234 parameters) classifies 50.0% of 50 validation images correctly" in text
     assert "after 84 s of training. Its predictions average each image and its mirror image." in text
 
 

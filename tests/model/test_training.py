@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from helpers import wording
 from helpers.errors import OsemnError
 from helpers.model import architectures, training
 from helpers.obtain import data
@@ -126,43 +125,6 @@ def test_dense_network_is_784_128_10_with_dropout():
 def test_channel_that_never_changes_does_not_break_normalisation():
     model = architectures.baseline_cnn((8, 8, 1), 2, mean=[0.0], standard_deviation=[0.0])
     assert np.isfinite(model(np.zeros((1, 8, 8, 1), np.float32)).numpy()).all()
-
-
-def curves(accuracy, val_accuracy, val_loss) -> dict[str, list[float]]:
-    return {"accuracy": accuracy, "val_accuracy": val_accuracy, "val_loss": val_loss}
-
-
-@pytest.mark.parametrize(
-    ("history", "said"),
-    [
-        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.84], [0.5, 0.4, 0.6]), "overfitting, as the validation loss was lowest after epoch 2"),
-        (curves([0.8, 0.9, 0.99], [0.8, 0.85, 0.851], [0.5, 0.40, 0.402]), "high variance"),
-        (curves([0.8, 0.95], [0.8, 0.85], [0.5, 0.4]), "high variance"),
-        (curves([0.8, 0.85], [0.8, 0.85], [0.5, 0.4]), "further improvement"),
-        (curves([0.8, 0.85, 0.86], [0.8, 0.852, 0.854], [0.5, 0.42, 0.4]), "further improvement in the last epochs"),
-        (curves([0.85, 0.86], [0.85, 0.852], [0.5, 0.49]), "no overfitting"),
-        (curves([0.80, 0.81], [0.85, 0.852], [0.5, 0.49]), "high bias"),
-        (curves([0.5], [0.5], [0.7]), "too little to tell"),
-    ],
-)  # fmt: skip
-def test_diagnosis_is_made_from_the_numbers(history, said):
-    text = training.diagnose(history)
-    assert text.startswith(said)
-    assert f"{history['val_accuracy'][-1]:.1%}" in text
-
-
-def test_diagnosis_rounds_an_accuracy_like_the_rest_of_the_project():
-    accuracy = float(np.float32(0.9085))
-    assert wording.percent(accuracy) != wording.percent(0.9085), "no example of what is meant"
-    text = training.diagnose(curves([0.9], [accuracy], [0.5]))
-    assert f"validation {wording.percent(0.9085)}" in text
-
-
-def test_difference_of_the_diagnosis_is_that_of_the_numbers_it_shows():
-    text = training.diagnose(curves([0.90, 0.92951], [0.90, 0.92949], [0.5, 0.4]))
-    assert text.endswith(
-        "(last epoch: training accuracy 93.0%, validation 92.9%, a difference of +0.1 points)"
-    )
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def _energy(case: Case) -> Figure:
     fractions = np.random.default_rng(0).random(len(case.labels))
     table = gradcam_checks.by_class(fractions, case.labels, case.predicted == case.labels, case.names)
     mean = mean_of(fractions)
-    return gradcam_plots.energy(gradcam_evidence.Energy(table.assign(pixels=0.3), mean, mean, 0.3, mean))
+    return gradcam_plots.energy(gradcam_evidence.Energy(table, mean, mean, mean, 0.3))
 
 
 def _maps(case: Case) -> Figure:

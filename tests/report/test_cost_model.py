@@ -237,6 +237,29 @@ def test_people_who_make_errors_are_worth_less():
         Costs(0.2, 0.5, 0.08, 0.0001, person_accuracy=1.2)
 
 
+def test_prices_that_nobody_chose_are_called_examples_and_people_as_accurate_as_measured():
+    given, own = calibrated(2_000, 6), Costs(0.2, 0.5, 0.09, 0.0001, person_accuracy=0.95)
+    text = policy.conclusion(policy.choose_policy(given, given, own), "EUR").text
+    assert text.startswith("With 0.20 EUR for a correct label")
+    assert "0.09 for a check by a person, who is correct on 95.0% of the images, and" in text
+    measured = {"people": [0.835, 1_000, "a paper"]}
+    assert [business.person_accuracy(asked, measured) for asked in (0.0, 0.9)] == [0.835, 0.9]
+    assert business.person_accuracy(0.0, {"people": None}) == business.person_accuracy(0.0, {}) == 1.0
+
+
+def test_errors_of_people_are_varied_as_a_price_is():
+    given, costs = calibrated(2_000, 6), Costs(0.2, 0.5, 0.08, 0.0001, person_accuracy=0.6)
+    rows = [row for row in policy.vary_costs(given, given, costs) if row["cost"] == policy.PERSON_ERRORS]
+    assert [row["value"] for row in rows] == pytest.approx([0.2, 0.8])
+    better, worse = (
+        policy.choose_policy(given, given, Costs(0.2, 0.5, 0.08, 0.0001, right)) for right in (0.8, 0.2)
+    )
+    assert [row["saving"] for row in rows] == pytest.approx([better.saving.value, worse.saving.value])
+    assert len(policy.vary_costs(given, given, CATALOGUE)) == 8, (
+        "a person who makes no error has none to vary"
+    )
+
+
 def test_difference_turns_its_sign_with_its_order():
     given = calibrated(400, 6)
     one = cost_model.compare_thresholds(given, CATALOGUE, 0.9, 0.6)
@@ -312,7 +335,7 @@ def test_conclusion_gives_the_threshold_and_its_saving():
     established = policy.conclusion(made, "EUR")
     text = established.text
     assert text.startswith(
-        "With 0.20 EUR for a correct label, 0.50 lost by an incorrect one, 0.08 for a check"
+        "With the example prices of 0.20 EUR for a correct label, 0.50 lost by an incorrect one, 0.08 for a check"
     )
     assert f"confidence below {policy.shown_threshold(made.chosen.threshold)}. " in text
     assert f"the saving is {policy.money(made.saving.value)} EUR (95% interval" in text

@@ -8,6 +8,8 @@ import update_tables
 from helpers import wording
 from helpers.errors import OsemnError
 from helpers.report import conclusions, data_facts, models, questions, stage_conclusions
+from helpers.series.conclusions import Conclusion, as_metrics
+from helpers.series.metrics import Metric
 from report_runs import (
     CONCLUSIONS,
     DATASET,
@@ -41,20 +43,19 @@ def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
         f"{stage}/metrics.json" for stage in (FINE_TUNING, TRANSFER, TUNING)
     ]
     assert best(metrics) == (
-        "Of 7 models, the fine-tuned Lite0, 64 px has the highest accuracy on Digits: 94.5% of 144 validation images "
-        "(95% interval 93.1 to 95.6%)."
+        "Of 7 models, the fine-tuned Lite0, 64 px is best on Digits by accuracy: 94.5% of 144 validation images are classified "
+        "correctly (95% interval 93.1 to 95.6%)."
     )
 
 
 def test_series_without_transfer_learning_compares_the_baselines_only():
     summary = conclusions.summarise(only_baseline(), "Digits")
     assert summary["best_model"]["text"].startswith(
-        "Of 4 models, the three-layer CNN has the highest accuracy"
+        "Of 4 models, the three-layer CNN is best on Digits by accuracy"
     )
     assert summary["best_model"]["source"] == "04_baseline/metrics.json"
     assert {statement["source"] for statement in summary["also"]} == {
         "00_warm_up/metrics.json",
-        "02_explore/metrics.json",
         "04_baseline/metrics.json",
     }
 
@@ -85,9 +86,10 @@ def test_paired_tests_of_the_best_model_are_reported_with_their_intervals(metric
     tested_in_pairs(metrics)
     established = conclusions.best_model(metrics, "Digits")
     assert established.text.endswith(
-        "In paired tests on these images, its lead is significant against frozen Lite0, 64 px (1.1 percentage points, 95% interval "
-        "0.1 to 2.1, p = 0.012) and three-layer CNN (3.3 percentage points, 95% interval 2.3 to 4.3, p < 0.001), and not "
-        "significant against tuned residual CNN (2.4 percentage points, 95% interval 1.4 to 3.4, p = 0.061)."
+        "On these images it differs from the frozen Lite0, 64 px by +1.1 points (95% interval +0.1 to +2.1, p = 0.012), which is "
+        "statistically significant; from the tuned residual CNN by +2.4 points (95% interval +1.4 to +3.4, p = 0.061), which is "
+        "not statistically significant; a difference of more than 3.4 points is excluded; from the three-layer CNN by +3.3 points "
+        f"(95% interval +2.3 to +4.3, p < 0.001), which is statistically significant. {wording.TWO_NETWORKS}"
     )
     assert established.numbers["significantly_worse"] == ["transfer", "baseline_cnn"]
     assert "10_export/metrics.json" in established.source
@@ -97,15 +99,16 @@ def test_paired_tests_of_another_best_model_are_left_out(metrics):
     tested_in_pairs(metrics)
     metrics[BASELINE]["models"]["baseline_cnn"].update(accuracy=0.96, accuracy_ci95=[0.947, 0.97])
     established = conclusions.best_model(metrics, "Digits")
-    assert "paired" not in established.text
+    assert "differs" not in established.text
     assert established.numbers["significantly_worse"] == []
 
 
 def test_complexity_compares_the_best_model_with_the_smallest(metrics):
     text = conclusions.complexity(metrics).text
     assert text.startswith(
-        "Going from logistic regression, the smallest model, to the fine-tuned Lite0, 64 px gains 8.4 percentage points of validation "
-        "accuracy: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 parameters instead of 650"
+        "Going from logistic regression, the smallest model, to the fine-tuned Lite0, 64 px, the best one, changes validation "
+        "accuracy by +8.4 percentage points: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 "
+        "parameters instead of 650"
     )
     assert text.endswith("90 s of training instead of 0.8 s, on 20,000 and 1,000 training images.")
 
@@ -120,10 +123,72 @@ def test_of_models_with_equally_few_parameters_the_better_one_is_the_smallest(me
     assert "from logistic regression" in conclusions.complexity(metrics).text
 
 
+def conclude(metrics: dict, stage: str, conclusion: Conclusion) -> None:
+    """Let a stage have logged a conclusion and nothing else."""
+    metrics[stage]["conclusions"] = as_metrics([conclusion])
+
+
+def chosen_by(metrics: dict, name: str, **values: float) -> None:
+    """Let models be chosen by another metric, of which stages logged the values of these models."""
+    numbers = Metric(name, ((0.0, 1.0), (1.0, 0.0)) if name == "cost" else ()).facts()
+    conclude(metrics, "03_preprocess", Conclusion("metric", "", numbers))
+    for stage in models.STAGES:
+        for model, entry in metrics[stage]["models"].items():
+            if model in values:
+                entry[name] = values[model]
+
+
+def test_best_model_is_best_by_the_metric_of_the_series_as_the_champion_is(metrics):
+    chosen_by(metrics, "balanced_accuracy", fine_tuned=0.70, transfer=0.81, logistic_regression=0.66)
+    assert [model.name for model in models.list_models(metrics)][:3] == [
+        "transfer",
+        "fine_tuned",
+        "logistic_regression",
+    ]
+    assert best(metrics).startswith(
+        "Of 7 models, the frozen Lite0, 64 px is best on Digits by balanced accuracy (81.0%): 93.4% of 144 validation images"
+    )
+    text = conclusions.complexity(metrics).text
+    assert "frozen Lite0, 64 px, the best one, changes validation accuracy by +7.3" in text
+    assert "the balanced accuracy is 81.0% instead of 66.0%" in text
+
+
+def test_costs_are_known_of_the_candidates_alone(metrics):
+    chosen_by(metrics, "cost")
+    conclude(
+        metrics, "10_export", Conclusion("champion", "", {"values": {"tuned": -0.1, "baseline_cnn": -0.2}})
+    )
+    assert [model.name for model in models.list_models(metrics)][:3] == [
+        "tuned",
+        "baseline_cnn",
+        "fine_tuned",
+    ]
+    assert "best on Digits by cost per image (0.100)" in best(metrics)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([[90, 8, 2], [9, 90, 1], [3, 0, 97]], "confuses zero and one most often, on 17 of 360 test images, as expected."),
+        ([[90, 2, 8], [3, 96, 1], [9, 0, 91]], "confuses zero and two most often, on 17 of 360 test images, and zero and one on 5."),
+    ],
+)  # fmt: skip
+def test_classes_that_looked_alike_stand_beside_those_that_are_confused(metrics, counts, words):
+    conclude(
+        metrics,
+        "02_explore",
+        Conclusion("most_alike", "One and zero are alike.", {"confused": [["one", "zero", 0.1]]}),
+    )
+    metrics["07_evaluation/tuned"]["confusion"] = counts
+    text = conclusions.confusions(metrics).text
+    expected = words.replace("and zero and one", "and one and zero")
+    assert text == f"One and zero are alike. The tuned residual CNN {expected}"
+
+
 def test_smallest_model_may_be_the_best():
     models = {"a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9)}
     text = conclusions.complexity(only_baseline(models)).text
-    assert text == "The most accurate model, the net, is also the smallest."
+    assert text == "The best model, the net, is also the smallest."
 
 
 def test_conclusions_are_printed_as_their_stages_worded_them(metrics):
@@ -142,7 +207,7 @@ def test_stages_without_conclusions_are_skipped(metrics):
         values.pop("conclusions", None)
     summary = conclusions.summarise(metrics, "Digits")
     assert summary["also"] == []
-    assert [question for question, *_ in summary["questions"]] == list(questions.OWN.values())
+    assert [question for question, *_ in summary["questions"]] == list(questions.OWN.values())[:2]
     assert summary["lead"] == "The champion on Digits is the tuned residual CNN."
     assert stage_conclusions.read({}, (TUNING, "search_gain")) == ()
 
@@ -153,8 +218,18 @@ def test_questions_are_answered_with_the_files_of_all_conclusions(metrics):
     texts = CONCLUSIONS[TUNING]
     assert answer.startswith(f"{texts['search_gain']} {texts['tuned_network']}")
     assert files == "07_evaluation/tuned/metrics.json, 09_tuning/metrics.json"
-    assert "Was transfer learning worth it on images of 8 px?" in by_question
+    assert "Was transfer learning worth it?" in by_question
     assert questions.answers({}) == []
+
+
+def test_an_answer_says_once_that_it_compares_networks(metrics):
+    for stage, name in (("06_fine_tuning", "fine_tuning"), ("07_evaluation/fine_tuned", "against_others")):
+        conclude(metrics, stage, Conclusion(name, f"{stage} compares. {wording.TWO_NETWORKS}"))
+    answers = {question: answer for question, answer, _ in questions.answers(metrics)}
+    assert answers["Was transfer learning worth it?"].endswith(
+        f"06_fine_tuning compares. 07_evaluation/fine_tuned compares. {wording.TWO_NETWORKS}"
+    )
+    assert answers["Was transfer learning worth it?"].count(wording.TWO_NETWORKS) == 1
 
 
 def test_learning_curves_of_the_best_model_come_first(metrics):
@@ -174,7 +249,7 @@ def test_stages_that_disagree_on_the_number_of_images_give_none(metrics):
 def test_tested_candidates_have_their_scores_and_latency(metrics):
     tested = models.list_tested(metrics)
     assert [model["candidate"] for model in tested] == ["baseline_cnn", "transfer", "fine_tuned", "tuned"]
-    assert (tested[3]["accuracy"], tested[3]["latency_ms"]) == (0.918, 0.3)
+    assert (tested[3]["accuracy"], tested[3]["value"], tested[3]["latency_ms"]) == (0.918, 0.918, 0.3)
     assert tested[3]["source"] == "07_evaluation/tuned/metrics.json"
     del metrics["07_evaluation/transfer"], metrics["10_export"]
     assert [model["candidate"] for model in models.list_tested(metrics)] == [
@@ -186,11 +261,22 @@ def test_tested_candidates_have_their_scores_and_latency(metrics):
     assert models.list_tested(metrics_by_stage()) == []
 
 
+def test_classes_of_one_size_are_called_exactly_equal(metrics):
+    def said() -> str:
+        return next(
+            fact["value"] for fact in data_facts.list_facts(metrics) if "class sizes" in fact["label"]
+        )
+
+    assert said() == "p = 0.993"
+    metrics["02_explore"]["balance_p_value"] = 1.0
+    assert said() == "exactly equal"
+
+
 def test_missing_metrics_leave_gaps():
     assert conclusions.summarise({}, "Digits")["best_model"] is None
     assert conclusions.summarise({BASELINE: {"models": {"a": {"label": "x"}}}}, "Digits")["models"] == []
     alone = {BASELINE: {"models": {"a": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}}
-    assert best(alone).startswith("The a has the highest accuracy on Digits: 50.0% of validation images")
+    assert best(alone).startswith("The a is best on Digits by accuracy: 50.0% of validation images")
     assert "also the smallest" in conclusions.complexity(alone).text
     with pytest.raises(OsemnError, match="hold no model"):
         conclusions.require_models({})

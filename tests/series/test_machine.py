@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import helpers
-from helpers.series import machine
+from helpers.series import machine, records
 
 TOO_EARLY = "import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow')"
 
@@ -84,3 +84,13 @@ def test_cores_are_those_that_the_process_may_use() -> None:
     )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [("sse avx2 avx512f", "AMD EPYC, AVX-512"), ("sse avx2", "AMD EPYC, AVX2"), ("sse", "AMD EPYC")],
+)
+def test_processors_of_one_name_differ_by_their_instructions(flags, name, monkeypatch):
+    text = f"processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: {flags}\n"
+    monkeypatch.setattr(records.Path, "read_text", lambda *_, **__: text)
+    assert records.cpu_name() == name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from helpers import scoring
+from helpers import scoring, wording
 from helpers.errors import OsemnError, UsageError
 from helpers.series import metrics
 from helpers.series.metrics import Metric
@@ -125,3 +125,51 @@ def test_bound_holds_in_nineteen_of_twenty_samples(name: str) -> None:
     truth = chosen(labels, one, 2) - chosen(labels, other, 2)
     held = np.mean([metrics.compare(chosen, *sample(400), 2).upper95 >= truth for _ in range(120)])
     assert held >= 0.89, "0.95 minus three standard errors of 120 samples; it may be cautious"
+
+
+def seeds(generator: np.random.Generator, n: int, mean: float, spread: float, count: int = 3) -> np.ndarray:
+    """Return whether each of some networks classifies each image correctly, `[count, n] bool`."""
+    lucky = mean + spread * generator.normal(size=(count, 1))
+    return lucky + generator.normal(size=(count, n)) > 0
+
+
+def test_interval_of_two_methods_covers_seeds_and_images() -> None:
+    """Two methods that do not differ: three lucky seeds show a difference of networks, and none of methods."""
+    generator, claims = np.random.default_rng(1), {"methods": 0, "networks": 0}
+    for _ in range(60):
+        labels = generator.integers(0, 2, 1_000)
+        ones, others = (
+            np.where(seeds(generator, 1_000, 1.5, 0.3), labels, 1 - labels) for _ in ("one", "other")
+        )
+        low, high = metrics.compare_methods(Metric("accuracy"), labels, ones, others, 2).ci95
+        claims["methods"] += not low <= 0 <= high
+        claims["networks"] += scoring.compare(labels, ones[0], others[0]).significant
+    assert claims["methods"] <= 9, "5% of 60, plus three standard errors and a half"
+    assert claims["networks"] > 25
+
+
+def test_methods_that_differ_are_told_apart_from_both_sides() -> None:
+    generator = np.random.default_rng(2)
+    labels = generator.integers(0, 2, 1_000)
+    good, bad = (np.where(seeds(generator, 1_000, mean, 0.02), labels, 1 - labels) for mean in (2.0, 1.0))
+    there = metrics.compare_methods(Metric("balanced_accuracy"), labels, good, bad, 2)
+    back = metrics.compare_methods(Metric("balanced_accuracy"), labels, bad, good, 2)
+    assert there.ci95[0] > 0
+    assert [back.value, *back.ci95] == pytest.approx([-there.value, -there.ci95[1], -there.ci95[0]], abs=1e-9)
+    assert there.ci95[0] < there.value < there.upper95 < there.ci95[1]
+    with pytest.raises(OsemnError, match="2 and 3 networks"):
+        metrics.compare_methods(Metric("accuracy"), labels, good[:2], bad, 2)
+
+
+def test_a_difference_that_is_not_significant_comes_with_the_largest_that_is_excluded() -> None:
+    labels, one, other = two_models(210, 8, 5)
+    words = wording.difference(metrics.tested(Metric("accuracy"), labels, one, other, 2))
+    assert words.startswith(
+        "+1.4 points of accuracy (95% interval −2.0 to +4.9, p = 0.581), which is not statistically significant"
+    )
+    assert words.endswith("; a difference of more than 4.9 points of accuracy is excluded")
+    labels, one, other = two_models(210, 40, 5)
+    for name, unit in (("accuracy", "points of accuracy"), ("macro_f1", "hundredths of macro-F1")):
+        words = wording.difference(metrics.tested(Metric(name), labels, one, other, 2))
+        assert f" {unit} (95% interval +" in words
+        assert words.endswith("which is statistically significant")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from missing_weights import FIRST, notebooks_from, notebooks_left_out
 
+import contradictions
 from conftest import REPOSITORY, osemn
 from helpers.cli import graph
 from helpers.series import manifests, profiles, seal, stages
@@ -97,6 +98,11 @@ def test_last_line_printed_is_the_path_of_the_report(series, weights):
     last = printed.strip().splitlines()[-1]
     assert last == "reports/digits/smoke/index.html"
     assert (output / last).is_file()
+
+
+def test_conclusions_of_the_series_do_not_contradict_each_other(series, weights):
+    logged = {stage.name: metrics(series, stage.name) for stage in stages.STAGES}
+    assert contradictions.find(logged) == []
 
 
 def test_report_has_a_page_to_try_the_champion(series, weights):

@@ -32,13 +32,13 @@ def boundary(scores: Mapping[str, Score], test_points: int) -> Conclusion:
     (network, dense), (line, logistic), (_, best) = scores.items()
     apart = dense[1] > logistic[2] or logistic[1] > dense[2]
     told = [
-        f"{name} {percent(score[0])} (95% interval {interval(*score[1:])})"
+        f"{name} {percent(score[0], 2)} (95% interval {interval(*score[1:])})"
         for name, score in ((network, dense), (line, logistic))
     ]
     return Conclusion(
         "boundary",
         f"Test accuracy on {test_points:,} points of two moons: {' and '.join(told)}; the intervals "
-        f"{'do not overlap' if apart else 'overlap'}. The best possible classifier, Bayes's rule, reaches {percent(best[0])}.",
+        f"{'do not overlap' if apart else 'overlap'}. The best possible classifier, Bayes's rule, reaches {percent(best[0], 2)}.",
         {"dense": dense, "logistic": logistic, "best": best[0], "test_points": test_points},
         "Wilson's 95% intervals",
     )

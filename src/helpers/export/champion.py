@@ -44,7 +44,7 @@ class Row:
         option: the candidate.
         score: accuracy with interval and macro-F1, on validation.
         value: the metric by which candidates are compared, on validation.
-        against_best: the best minus this one in accuracy, image by image; None for the best itself.
+        against_best: the best minus this one, from `metrics.tested`; None for the best itself.
         loss: the best minus this one in the metric; None for the best itself.
         eligible: whether it is the best, or is shown to lose less than the margin.
     """
@@ -52,7 +52,7 @@ class Row:
     option: Option
     score: scoring.Score
     value: float
-    against_best: scoring.Comparison | None
+    against_best: dict[str, Any] | None
     loss: metrics.Difference | None
     eligible: bool
 
@@ -110,9 +110,9 @@ class Choice:
         ).set_index("candidate")
 
     def against_best(self) -> list[dict[str, Any]]:
-        """Return the paired tests behind the rule: the best minus each other candidate, in percentage points."""
+        """Return what the best candidate gains over each other one, with its interval, as `metrics.tested` words it."""
         return [
-            {"best": self.best, "other": row.option.name, **row.against_best.as_metrics()}
+            {"best": self.best, "other": row.option.name, **row.against_best}
             for row in self.rows
             if row.against_best is not None
         ]
@@ -198,7 +198,7 @@ def choose(
         if option is best:
             rows.append(Row(option, score, values[option.name], None, None, True))
             continue
-        paired = scoring.compare(labels, best.predicted, option.predicted)
+        paired = metrics.tested(metric, labels, best.predicted, option.predicted, num_classes)
         loss = metrics.compare(metric, labels, best.predicted, option.predicted, num_classes)
         rows.append(Row(option, score, values[option.name], paired, loss, loss.upper95 < margin))
     by_rule = next(row.option.name for row in rows if row.eligible)

@@ -286,15 +286,18 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Conclusi
         f"labels and probabilities of {n:,} test images",
     )
     full, small = by_name["litert"], by_name["litert_int8"]
-    change, ends = 100 * small["accuracy_change"], [100 * end for end in small["accuracy_change_ci95"]]
+    change = {
+        "points": 100 * small["accuracy_change"],
+        "ci95": [100 * end for end in small["accuracy_change_ci95"]],
+    }
+    tested = {**change, "p_value": small["p_value"], "shown": small["p_value"] < scoring.LEVEL}
     sizes = Conclusion(
         "sizes",
         f"The integer LiteRT file is {small['bytes'] / full['bytes']:.0%} as large as the floating-point one "
         f"({small['bytes'] / 1e6:.2f} MB instead of {full['bytes'] / 1e6:.2f} MB), and test accuracy changes by "
-        f"{wording.points(change)} points (95% interval {wording.points(ends[0])} to {wording.points(ends[1])}, "
-        f"{wording.p_value(small['p_value'])})."
-        f"{' This is more than integer_loss allows, so the file is left out.' if small['left_out'] else ''}",
-        {"bytes": {row["format"]: row["bytes"] for row in rows}, "points": change, "ci95": ends},
+        f"{wording.difference(tested, 2)}."
+        f"{' It loses more than integer_loss allows, so the file is left out.' if small['left_out'] else ''}",
+        {"bytes": {row["format"]: row["bytes"] for row in rows}, **change},
         f"McNemar's exact test, {n:,} test images",
     )
     return parity, sizes

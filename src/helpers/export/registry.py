@@ -172,14 +172,14 @@ class Registry(VersionStore):
             return True, f"{served.name} was tested on other images"
         paired = [versions.correct_predictions(one.manifest) for one in (served, version)]
         if all(correct is not None for correct in paired):
-            better = _is_better(*paired)
+            better, words = _compare(*paired)
+            compared += f", {words}"
         else:
             margin = math.hypot(accuracy - lowest, mine["accuracy_ci95"][1] - mine["accuracy"])
             better = accuracy - mine["accuracy"] > margin
             compared += ", compared as if they were different images"
-        if better:
-            return False, f"{served.name}, which is served, is significantly better ({compared})"
-        return True, f"{served.name}, which was served, is not significantly better ({compared})"
+        which = "is served, is" if better else "was served, is not"
+        return not better, f"{served.name}, which {which} significantly better: {compared}"
 
     def _checked(self, name: str) -> Version:
         version = self.find(name)
@@ -192,9 +192,10 @@ class Registry(VersionStore):
             write_whole(self.folder / CURRENT, "".join(f"{name}\n" for name in names).encode())
 
 
-def _is_better(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether one is significantly better, from which of the same images each classified correctly, `[N] bool`."""
+def _compare(one: np.ndarray, other: np.ndarray) -> tuple[bool, str]:
+    """Return whether one is significantly better, and by how much, from which of the same images each classified correctly."""
     from helpers import scoring  # scikit-learn takes long to import, and only a new version is compared
 
     comparison = scoring.compare(np.ones(len(one), bool), one, other)
-    return comparison.significant and comparison.difference > 0
+    words = wording.difference(comparison.as_metrics())
+    return comparison.significant and comparison.difference > 0, words

@@ -15,7 +15,8 @@ from helpers import scoring
 from helpers.errors import OsemnError
 from helpers.model import layer_hooks, loading, training
 from helpers.obtain.data import Dataset
-from helpers.series import stages
+from helpers.series import metrics, stages
+from helpers.series.metrics import Metric
 from helpers.series.runs import Run
 
 PREDICTIONS = "test_predictions.npz"
@@ -69,16 +70,16 @@ def load(run: Run, part: Dataset, name: str = "") -> Candidate:
     path = run.input(stage, f"models/{name}.keras")
     model = loading.load(path)
     _check(model, name, stage, part)
-    metrics = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
+    logged = json.loads(run.input(stage, "metrics.json").read_text(encoding="utf-8"))
     histories = json.loads(run.input(stage, "history.json").read_text(encoding="utf-8"))
     of_seeds = sorted(fnmatch.filter(run.upstream[stage]["outputs"], f"models/{name}_seed_*.keras"))
     return Candidate(
         name,
         stage,
-        metrics["models"][name]["label"],
+        logged["models"][name]["label"],
         model,
         run.inputs[f"{stage}/models/{name}.keras"],
-        histories.get(name) or histories[metrics["chosen"]],
+        histories.get(name) or histories[logged["chosen"]],
         tuple(loading.load(run.input(stage, file)) for file in of_seeds),
     )
 
@@ -96,20 +97,25 @@ def validation_probabilities(run: Run, name: str) -> np.ndarray:
         return saved[f"probabilities_{name}"]
 
 
-def compare_with_others(run: Run, labels: np.ndarray, predicted: np.ndarray) -> list[dict[str, Any]]:
+def compare_with_others(
+    run: Run, metric: Metric, labels: np.ndarray, predicted: np.ndarray, num_classes: int
+) -> list[dict[str, Any]]:
     """Compare with the candidates that were evaluated before this one, on the same test images.
 
     Returns:
-        For each: `other`, its `label`, `points`, `ci95` (points), `p_value`, `shown` (significant), `only_this`, `only_other`.
+        For each: `other`, its `label`, `by_metric` (from `metrics.tested`), and of the accuracy `points`, `ci95` (points), `p_value`,
+        `shown` (significant), `only_this`, `only_other`.
 
     Example:
-        `candidates.compare_with_others(run, test.labels, predicted)`
+        `candidates.compare_with_others(run, metric, test.labels, predicted, len(names))`
     """
     rows = []
     for name in [name for name in run.stage.may_read if name in run.upstream]:
         with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
             comparison = scoring.compare(labels, predicted, saved["predicted"])
+            by_metric = metrics.tested(metric, labels, predicted, saved["predicted"], num_classes)
             row = {"other": stages.find(name).candidate, "label": str(saved["label"])}
+            row["by_metric"] = by_metric
         row |= comparison.as_metrics()
         rows.append(row | {"only_this": comparison.only_one, "only_other": comparison.only_other})
     return rows

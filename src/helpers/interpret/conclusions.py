@@ -21,7 +21,7 @@ from helpers.interpret.confusion import (
 )
 from helpers.interpret.error_analysis import Slice
 from helpers.series.conclusions import Conclusion
-from helpers.wording import interval, listing, p_value, percent, points, signed
+from helpers.wording import TWO_NETWORKS, difference, interval, listing, p_value, percent, points, signed
 
 CLEAR_GAP = 0.005  # of confidence and accuracy; a smaller one is not called over- or underconfident
 _MOST_GROUPS = 3  # of confused classes in a sentence; Fashion-MNIST has two or three
@@ -37,10 +37,13 @@ def test_accuracy(label: str, scores: Scores) -> Conclusion:
     """
     absent = f" No test image shows {listing(scores.absent)}." if scores.absent else ""
     low, high = scores.macro_f1_ci95
+    balanced = ""
+    if abs(scores.balanced_accuracy - scores.accuracy) >= 0.0005:  # else they are printed alike
+        balanced = f"a balanced accuracy of {percent(scores.balanced_accuracy)} ({interval(*scores.balanced_accuracy_ci95)}) and "
     return Conclusion(
         "test_accuracy",
         f"The {label} classifies {percent(scores.accuracy)} of {scores.n:,} test images correctly (95% interval "
-        f"{interval(*scores.accuracy_ci95)}), with a macro-F1 of {scores.macro_f1:.3f} ({low:.3f} to {high:.3f}). The test set "
+        f"{interval(*scores.accuracy_ci95)}), with {balanced}a macro-F1 of {scores.macro_f1:.3f} ({low:.3f} to {high:.3f}). The test set "
         f"was not used to choose the model.{absent}",
         {name: value for name, value in vars(scores).items() if name != "classes"},
         f"Wilson's interval, {scores.n:,} test images",
@@ -54,12 +57,15 @@ def weakest_class(label: str, scores: Scores) -> Conclusion:
         `run.conclude(conclusions.weakest_class(chosen.label, scores))`
     """
     worst = scores.weakest
-    ratios = {"precision": worst.precision, "recall": worst.recall}
-    known = [f"{name} {percent(value)}" for name, value in ratios.items() if value is not None]
+    ratios = {
+        "precision": (worst.precision, worst.precision_ci95),
+        "recall": (worst.recall, worst.recall_ci95),
+    }
+    known = [f"{name} {percent(value)} ({interval(*ends)})" for name, (value, ends) in ratios.items() if ends]
     return Conclusion(
         "weakest_class",
-        f"The weakest class of the {label} is {worst.name}: F1 {worst.f1:.3f} (95% interval {worst.f1_ci95[0]:.3f} to "
-        f"{worst.f1_ci95[1]:.3f}), {listing(known)}.",
+        f"The weakest class of the {label} is {worst.name}: F1 {worst.f1:.3f} ({worst.f1_ci95[0]:.3f} to {worst.f1_ci95[1]:.3f}), "
+        f"{listing(known)}, each with its 95% interval.",
         asdict(worst),
         f"Wilson's interval, {worst.support:,} test images of the class",
     )
@@ -180,17 +186,10 @@ def against_others(label: str, compared: Sequence[Mapping[str, Any]]) -> Conclus
     if not compared:
         text = f"No other candidate was evaluated before the {label}, so there is nothing to compare it with."
         return Conclusion("against_others", text)
-    parts = []
-    for row in compared:
-        verdict = "not significantly different from"
-        if row["shown"]:
-            verdict = f"significantly {'better' if row['points'] > 0 else 'worse'} than"
-        low, high = (signed(end, 2) for end in row["ci95"])
-        parts.append(
-            f"{verdict} the {row['label']} ({signed(row['points'], 2)} points, 95% interval {low} to {high}, {p_value(row['p_value'])})"
-        )
-    text = f"On the same test images, the {label} is {listing(parts)}."
-    return Conclusion("against_others", text, {"compared": list(compared)}, "McNemar's exact test")
+    parts = [f"from the {row['label']} by {difference(row['by_metric'], 2)}" for row in compared]
+    text = f"On the same test images, the {label} differs {'; '.join(parts)}. {TWO_NETWORKS}"
+    test = "McNemar's exact test, or a bootstrap over images where the metric is not accuracy"
+    return Conclusion("against_others", text, {"compared": list(compared)}, test)
 
 
 def slices(label: str, parts: Sequence[Slice]) -> Conclusion:
@@ -311,14 +310,14 @@ def recommendations(
     both = first.count + (back.count if back else 0)
     kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
     texts = [
-        f"To improve the {label}, collect more images of {first.true} and {first.predicted}, or check their labels: {both:,} of "
-        f"{mistakes:,} mistakes ({percent(both / mistakes, 0)}) {kind}."
+        f"To improve the {label}, begin with {first.true} and {first.predicted}, first with their labels: {both:,} of {mistakes:,} "
+        f"mistakes ({percent(both / mistakes, 0)}) {kind}. Whether more images of them would help was not measured."
     ]
     worst = _worst(parts)
     other = next((item for item in confused[1:] if item is not back), None)
     if worst:
         texts.append(
-            f"Train the {label} with more images whose {worst.property} is between {worst.low:.3g} and {worst.high:.3g}, or augment "
+            f"Then try to train the {label} with more images whose {worst.property} is between {worst.low:.3g} and {worst.high:.3g}, or augment "
             f"towards them: there its accuracy is {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below what the same "
             f"classes reach elsewhere ({p_value(worst.p_value)} after correction for {len(parts)} slices)."
         )

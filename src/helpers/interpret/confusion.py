@@ -64,6 +64,7 @@ class Scores:
         accuracy: proportion of correct predictions, with Wilson's interval.
         macro_f1: mean over the classes that occur, with an interval (see `scores`).
         weighted_f1: mean weighted by how often classes occur, with an interval (see `scores`).
+        balanced_accuracy: mean recall over the classes that occur, with an interval (see `scores`).
         classes: scores of each class.
     """
 
@@ -74,6 +75,8 @@ class Scores:
     macro_f1_ci95: Interval
     weighted_f1: float
     weighted_f1_ci95: Interval
+    balanced_accuracy: float
+    balanced_accuracy_ci95: Interval
     classes: tuple[ClassScore, ...]
 
     @property
@@ -92,7 +95,7 @@ def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_
 
     A plain bootstrap cannot draw mistakes that the sample does not contain: a class without mistakes would get an interval
     of zero width. The F1 of a class therefore uses Wilson's interval: among the images that are of the class or predicted as
-    it, the correct fraction J is a proportion, and F1 = 2J / (1 + J). The two means use Wilson's interval of the accuracy,
+    it, the correct fraction J is a proportion, and F1 = 2J / (1 + J). The three means use Wilson's interval of the accuracy,
     scaled by the ratio of their bootstrap standard deviation to the accuracy's. The bootstrap adds one image, half of it
     correct, so that the samples vary even where the model makes no mistake.
 
@@ -123,7 +126,7 @@ def scores(confusion: np.ndarray, class_names: Sequence[str], *, draws: int = 2_
     (sampled,) = bootstrap_scores(label, (predicted,), weights, n, count, draws=draws, generator=generator)
     accuracy, spread = float(observed.accuracy), sampled.accuracy.std()
     means: list[Any] = []
-    for name in ("macro_f1", "weighted_f1"):
+    for name in ("macro_f1", "weighted_f1", "balanced_accuracy"):
         value, ratio = float(getattr(observed, name)), getattr(sampled, name).std() / spread
         low, high = (ratio * abs(end - accuracy) for end in accuracy_ci95)
         means += [value, (max(value - low, 0.0), min(value + high, 1.0))]

@@ -6,7 +6,9 @@ from helpers.interpret.gradcam_checks import Randomised
 from helpers.interpret.gradcam_evidence import Energy, Explained, Perturbation, Unmeasured
 from helpers.scoring import Mean
 from helpers.series.conclusions import Conclusion
-from helpers.wording import interval, number, percent, signed
+from helpers.wording import listing, number, percent, signed
+
+_MOST_CLASSES = 4  # in a sentence
 
 
 def maps(label: str, explained: Explained) -> Conclusion:
@@ -25,37 +27,52 @@ def maps(label: str, explained: Explained) -> Conclusion:
 
 
 def where_it_looks(label: str, energy: Energy | Unmeasured) -> Conclusion:
-    """Return whether the maps lie on the object more than on the background.
+    """Return whether the maps lie on the object more than the object covers, image by image, and in which classes they do not.
 
     Example:
         `run.conclude(conclusions.where_it_looks(chosen.label, energy))`
     """
     if isinstance(energy, Unmeasured):
         return Conclusion("where_it_looks", f"Where the {label} looks was not measured. {energy.reason}")
-    over = energy.above_pixels
-    verdict = "There are too few maps to say whether they prefer the object."
+    verdict, over = "There are too few maps to say whether they prefer the object.", energy.overall
     if over.ci95:
-        value, (low, high) = 100 * over.value, (100 * end for end in over.ci95)
-        preferred = "background" if high < 0 else "object"
-        verb = "lie" if low > 0 or high < 0 else "do not lie"
-        verdict = (
-            f"The maps {verb} on the {preferred} significantly more than chance would place them (fraction on the object minus its "
-            f"pixels: {signed(value, 1)} points, 95% interval {signed(low, 1)} to {signed(high, 1)})."
-        )
-    return Conclusion(
-        "where_it_looks",
-        f"For the {label}, {_fraction(energy.correct)} of the energy of its Grad-CAM maps lies on the object where the prediction is "
-        f"correct and {_fraction(energy.incorrect)} where it is incorrect; the object covers {percent(energy.pixels)} of the pixels. "
-        f"{verdict}",
-        energy.as_metrics(),
-        f"Student's interval, {over.n:,} validation images",
+        side = "prefer neither object nor background significantly"
+        if over.ci95[0] > 0 or over.ci95[1] < 0:
+            side = f"prefer the {'object' if over.value > 0 else 'background'} significantly"
+        verdict = f"On average the maps {side}."
+    text = (
+        f"Each Grad-CAM map of the {label} was compared with its own image: the fraction of its energy on the object minus the "
+        f"object's fraction of the pixels (on average {percent(energy.pixels)}) is {_points(energy.correct)} where the prediction is "
+        f"correct and {_points(energy.incorrect)} where it is incorrect. {verdict}{_failing(energy)}"
     )
+    test = f"Student's interval, {over.n:,} validation images"
+    return Conclusion("where_it_looks", text, energy.as_metrics(), test)
 
 
-def _fraction(mean: Mean) -> str:
+def _points(mean: Mean, *, short: bool = False) -> str:
+    """Return a mean difference in points with its interval; `short` where others before it said what the numbers are."""
     if mean.value is None:
-        return "an unknown fraction (no such prediction)"
-    return percent(mean.value) + (f" ({interval(*mean.ci95)})" if mean.ci95 else "")
+        return "unknown (no such prediction)"
+    text, ends = f"{signed(100 * mean.value, 1)} points", ""
+    if mean.ci95:
+        ends = f"{signed(100 * mean.ci95[0], 1)} to {signed(100 * mean.ci95[1], 1)}"
+    return f"{text}, {ends}" if short else f"{text} (95% interval {ends})" if ends else text
+
+
+def _failing(energy: Energy) -> str:
+    """Return the classes whose correct predictions have maps that do not prefer the object significantly, as a sentence."""
+    rows = energy.table.xs("correct", level="prediction")
+    means = {name: Mean(row["n"], row["value"], row["ci95"]) for name, row in rows.iterrows() if row["ci95"]}
+    failing = sorted((mean.value, name) for name, mean in means.items() if mean.ci95[0] <= 0)
+    if not means or not energy.overall.ci95:
+        return ""
+    if not failing:
+        return " In every class with enough images, those of correct predictions prefer the object."
+    names = [f"{name} ({_points(means[name], short=True)})" for _, name in failing[:_MOST_CLASSES]]
+    more = [f"{len(failing) - _MOST_CLASSES:,} more"] if len(failing) > _MOST_CLASSES else []
+    return (
+        f" Those of correct predictions do not prefer the object significantly in {listing([*names, *more])}."
+    )
 
 
 def perturbation(label: str, measured: Perturbation | Unmeasured) -> Conclusion:

@@ -113,30 +113,32 @@ class Unmeasured:
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """How much of the maps' energy lies on the object.
+    """How much more of the maps' energy lies on the object than the object covers, image by image.
+
+    A map without preference has the same fraction of its energy on the object as the object has of its own image's pixels: 0 here.
 
     Attributes:
-        table: mean fraction by class and kind of prediction, and `pixels`, the object's fraction of the pixels.
-        correct: mean fraction over all correct predictions.
-        incorrect: mean fraction over all incorrect predictions.
+        table: mean by class and kind of prediction.
+        correct: mean over all correct predictions.
+        incorrect: mean over all incorrect predictions.
+        overall: mean over all images.
         pixels: the object's fraction of the pixels, over all images.
-        above_pixels: mean over images of the energy's fraction minus the pixels' fraction; 0 for a map without preference.
     """
 
     table: pd.DataFrame
     correct: Mean
     incorrect: Mean
+    overall: Mean
     pixels: float
-    above_pixels: Mean
 
     def as_metrics(self) -> dict[str, Any]:
         """Return what the stage logs."""
-        means = {"right": self.correct, "wrong": self.incorrect, "above_pixels": self.above_pixels}
+        means = {"right": self.correct, "wrong": self.incorrect, "above_pixels": self.overall}
         return {name: asdict(mean) for name, mean in means.items()} | {"pixels": self.pixels}
 
 
 def measure_energy(explained: Explained) -> Energy | Unmeasured:
-    """Measure how much of the maps lies on the object, by class, for correct and incorrect predictions.
+    """Measure how much more of each map lies on the object than the object covers, by class, for correct and incorrect predictions.
 
     Example:
         `energy = gradcam_evidence.measure_energy(explained)`
@@ -147,16 +149,15 @@ def measure_energy(explained: Explained) -> Energy | Unmeasured:
     if not error_analysis.has_black_background(part.images):
         return Unmeasured("The images have no black background, so the object's place is unknown.")
     objects = error_analysis.foreground(part.images)
-    fractions, pixels = gradcam_checks.energy_on_object(explained.maps, objects), objects.mean(axis=(1, 2))
-    by_class = pd.Series(pixels).groupby(np.array(part.class_names)[part.labels]).mean()
-    table = gradcam_checks.by_class(fractions, part.labels, correct, part.class_names)
-    known = ~np.isnan(fractions)
+    pixels = objects.mean(axis=(1, 2))
+    above = gradcam_checks.energy_on_object(explained.maps, objects) - pixels
+    known = ~np.isnan(above)
     return Energy(
-        table.assign(pixels=table.index.get_level_values("class").map(by_class)),
-        mean_of(fractions[known & correct]),
-        mean_of(fractions[known & ~correct]),
+        gradcam_checks.by_class(above, part.labels, correct, part.class_names),
+        mean_of(above[known & correct]),
+        mean_of(above[known & ~correct]),
+        mean_of(above[known]),
         float(pixels.mean()),
-        mean_of(fractions[known] - pixels[known]),
     )
 
 

@@ -61,7 +61,7 @@ def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: st
 
 
 def energy(measured: Energy | Unmeasured) -> Figure:
-    """Return the fraction of the maps' energy on the object by class, next to the object's fraction of the pixels.
+    """Return the preference of the maps for the object by class: the energy on it minus its pixels, image by image.
 
     Example:
         `plots.energy(gradcam_evidence.measure_energy(explained))`
@@ -70,24 +70,22 @@ def energy(measured: Energy | Unmeasured) -> Figure:
         return figures.sentence(measured.reason)
     correct = measured.table["value"].astype(float).xs("correct", level="prediction")
     shown = correct.index[np.sort(np.argsort(correct, kind="stable")[: figures.MOST_ROWS])]
-    pixels = measured.table["pixels"].groupby(level="class", sort=False).first().loc[shown]
-    figure, axes = figures.subplots(width=8.5, height=1.6 + 0.42 * len(pixels))
+    figure, axes = figures.subplots(width=8.5, height=1.6 + 0.42 * len(shown))
     axis, styles = axes[0, 0], {"correct": ("o", figures.COLORS[0]), "incorrect": ("s", figures.COLORS[3])}
     for offset, (kind, (marker, color)) in zip((-0.1, 0.1), styles.items(), strict=True):
         axis.plot([], [], marker, color=color, label=f"map, {kind} predictions")
         for place, mean in enumerate(measured.table.xs(kind, level="prediction").loc[shown].itertuples()):
             if mean.value is not None:
                 figures.draw_interval(axis, mean.value, mean.ci95, place + offset, fmt=marker, color=color)
-    axis.plot(pixels, range(len(pixels)), "|", ms=16, mew=3, color="#555555", label="pixels of the object")
+    axis.axvline(0, color="#555555", linewidth=1.2)
     figures.label_rows(axis, [figures.label(name) for name in shown])
     chosen = figures.selection(len(shown), len(correct), "lowest")
     axis.set_title(chosen, fontsize=10, loc="left")
-    axis.set_xlim(0, 1.02)
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("fraction on the object (95% interval)")
-    figure.legend(loc="outside upper right", ncols=3, fontsize=9)
+    axis.xaxis.set_major_formatter(lambda value, _: wording.number(100 * value, 0))
+    axis.set_xlabel("energy on the object minus its pixels, in points (95% interval)")
+    figure.legend(loc="outside upper right", ncols=2, fontsize=9)
     text = conclusions.where_it_looks("model", measured).text
-    alt = f"Fraction of the maps' energy on the object, by class. {text} {chosen}"
+    alt = f"The maps' energy on the object minus the object's pixels, by class. {text} {chosen}"
     return figures.with_alt(figure, alt.strip())
 
 

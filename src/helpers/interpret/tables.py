@@ -13,29 +13,20 @@ from helpers.obtain import data
 from helpers.scoring import wilson_interval
 from helpers.wording import interval, p_value, score, signed
 
-# Accuracy of people, number of images, and source.
-HUMAN_ACCURACY = {
-    "fashion_mnist": (
-        0.835,
-        1_000,
-        "1,000 images labelled by crowd workers, in the data set's own README (H. Xiao et al., 2017)",
-    )
-}
-
 
 def references(
-    dataset: str, labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+    card: Mapping[str, Any], labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
 ) -> pd.DataFrame:
     """Return the accuracy next to what it should be compared with, one row each: value, 95% interval, remark.
 
     Args:
-        dataset: its name, for the accuracy of people if it is known.
+        card: the data card, for the accuracy of people if it is known.
         labels: `[N] int64`.
         predicted: `[N] int64`.
         probabilities: `[N, K]`.
 
     Example:
-        `tables.references(dataset, test.labels, predicted, probabilities)`
+        `tables.references(card, test.labels, predicted, probabilities)`
     """
     n, order = len(labels), np.argsort(-probabilities, axis=1, kind="stable")
     in_two = int((labels[:, None] == order[:, :2]).any(axis=1).sum())
@@ -44,8 +35,8 @@ def references(
         "majority class": (int(np.bincount(labels).max()), n, "always predicting the most frequent class"),
         "top-2 accuracy": (in_two, n, "the true class is among the two most probable"),
     }
-    if dataset in HUMAN_ACCURACY:
-        value, images, source = HUMAN_ACCURACY[dataset]
+    if card.get("people"):
+        value, images, source = card["people"]
         counts["people"] = (round(images * value), images, source)
     rows = {
         name: (hits / total, interval(*wilson_interval(hits, total)), remark)

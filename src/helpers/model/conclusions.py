@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from helpers import wording
-from helpers.model import training
 from helpers.model.baselines import Result
+from helpers.model.diagnosis import diagnose
 from helpers.model.fine_tuning import FROZEN, FineTuned
 from helpers.model.head_choice import Choice
 from helpers.model.head_results import HeadResult
 from helpers.model.out_of_fold import OutOfFold
 from helpers.scoring import Comparison, Score, compare
 from helpers.series.conclusions import Conclusion
+from helpers.series.metrics import TITLES, Metric
 
 # factor between the blocks' gradient norms: about where training signals vanish or explode
 HEALTHY_SPREAD = 1_000
@@ -28,24 +29,32 @@ def learning_curves(histories: Mapping[str, dict[str, list[float]]]) -> Conclusi
     Example:
         `run.conclude(conclusions.learning_curves({"three-layer CNN": fit.history}))`
     """
-    diagnoses = {label: training.diagnose(history) for label, history in histories.items()}
+    diagnoses = {label: diagnose(history) for label, history in histories.items()}
     text = " ".join(f"The learning curves of the {label} show {words}." for label, words in diagnoses.items())
+    if any(len(history["val_loss"]) > 1 for history in histories.values()):
+        text += (
+            " Whether more epochs would help they cannot say: as the learning rate falls to zero, every training improves at "
+            "its end."
+        )
     return Conclusion("learning_curves", text, diagnoses)
 
 
-def baselines(rows: Mapping[str, Result]) -> Conclusion:
-    """Conclude which baseline is best, and whether its interval lies above that of the next.
+def baselines(rows: Mapping[str, Result], metric: Metric) -> Conclusion:
+    """Conclude which baseline is best by the metric of the series, and whether its accuracy lies above that of the next.
 
     Args:
         rows: by name; one of them is `majority`.
+        metric: of the series; accuracy stands in for one that rows do not hold.
 
     Example:
-        `run.conclude(conclusions.baselines(rows))`
+        `run.conclude(conclusions.baselines(rows, metric))`
     """
-    second, best = sorted(rows.values(), key=lambda row: row.score.accuracy)[-2:]
+    name = metric.name if metric.name in Score.__annotations__ else "accuracy"
+    second, best = sorted(rows.values(), key=lambda row: getattr(row.score, name))[-2:]
     overlap = second.score.accuracy_ci95[1] >= best.score.accuracy_ci95[0]
+    by = f" by {TITLES[name]} ({getattr(best.score, name):.3f})" if name != "accuracy" else ""
     text = (
-        f"The best baseline ({best.label}) classifies {_score(best.score)}. The next ({second.label}) reaches "
+        f"The best baseline{by}, the {best.label}, classifies {_score(best.score)}. The next, the {second.label}, reaches "
         f"{_accuracy(second.score)}; the intervals {'overlap' if overlap else 'do not overlap'}. "
         f"Always predicting the most frequent class reaches {wording.percent(rows['majority'].score.accuracy)}."
     )
@@ -142,9 +151,9 @@ def resolution(labels: np.ndarray, results: Sequence[HeadResult]) -> Conclusion:
     text = (
         f"Of {_settings(results)}, with heads fitted on {len(best.train.values):,} images, a frozen {best.title} is the "
         f"most accurate: it classifies {_score(best.score)}. "
-        f"From {fastest.title} to {rival.title} the difference is {_difference(gain, len(others))}; extraction took "
+        f"From {fastest.title} to {rival.title} the difference is {_difference(gain, len(others))}. Extraction took "
         f"{wording.duration(rival.train.seconds)} instead of {wording.duration(fastest.train.seconds)}"
-        f"{_when(rival, fastest)}."
+        f"{_when(rival, fastest)}. {wording.TWO_NETWORKS}"
     )
     return Conclusion("resolution", text, numbers, _mcnemar(labels))
 
@@ -173,7 +182,7 @@ def further_views(
     ] * bool(augmented)
     text = (
         f"With {' and '.join(copies)} of each training image, the accuracy of a head on {plain.title} changes by "
-        f"{_difference(gain)}."
+        f"{_difference(gain)}. {wording.TWO_NETWORKS}"
     )
     numbers = {"mirrored": mirrored, "augmented": augmented, **gain.as_metrics()}
     return Conclusion("further_views", text, numbers, _mcnemar(labels))
@@ -249,7 +258,7 @@ def fine_tuning(
     text = (
         f"The {label} classifies {wording.percent(after['accuracy'])} of {after['n']:,} validation images correctly, "
         f"the frozen network {wording.percent(before)}: a difference of {_difference(gain, variants)}. "
-        f"Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
+        f"{wording.TWO_NETWORKS} Training took {wording.duration(after['seconds'])} on {after['samples']:,} images."
     )
     numbers = {"frozen_accuracy": before, "accuracy": after["accuracy"], **gain.as_metrics()}
     return Conclusion("fine_tuning", text, numbers, f"McNemar's test, {after['n']:,} validation images")
@@ -321,13 +330,8 @@ def _score(score: Score) -> str:
 
 def _difference(gain: Comparison, candidates: int = 1) -> str:
     """Return a difference of accuracies with its interval and test as words; `candidates` as for `corrected`."""
-    low, high = (wording.signed(100 * end, 1) for end in gain.ci95)
-    corrected = f" after correction for {candidates} candidates" if candidates > 1 else ""
-    return (
-        f"{wording.signed(100 * gain.difference, 1)} points (95% interval {low} to {high}), which is "
-        f"{'' if gain.significant else 'not '}statistically significant (McNemar's test, "
-        f"{wording.p_value(gain.p_value)}{corrected})"
-    )
+    note = f" after correction for {candidates} candidates" if candidates > 1 else ""
+    return wording.difference(gain.as_metrics(), note=note)
 
 
 def _mcnemar(labels: np.ndarray) -> str:

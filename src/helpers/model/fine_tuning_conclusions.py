@@ -52,7 +52,7 @@ def epochs(titles: Mapping[str, str], tuned: Mapping[str, FineTuned], most: int)
     return Conclusion("epochs", " ".join(sentences), numbers)
 
 
-def augmentation(policy: AugmentationPolicy | None, mixup: float, cutmix: float) -> Conclusion:
+def augmentation(policy: AugmentationPolicy | None, mixup: float = 0.0, cutmix: float = 0.0) -> Conclusion:
     """Conclude how the training images are changed.
 
     Args:

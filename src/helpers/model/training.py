@@ -1,4 +1,4 @@
-"""Training: the input pipeline, learning-rate schedules, fitting, prediction, and the diagnosis of learning curves."""
+"""Training: the input pipeline, learning-rate schedules, fitting and prediction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -305,38 +305,3 @@ class ValidationScorer:
         loss = -(1 - self.label_smoothing) * of_label - self.label_smoothing * logs.mean(axis=1)
         accuracy = np.mean(self.probabilities.argmax(axis=1) == labels)
         return {"val_loss": float(loss.mean()), "val_accuracy": float(accuracy)}
-
-
-_RISEN = 1.02  # times its lowest value: from here on the loss counts as risen
-
-
-def diagnose(history: dict[str, list[float]]) -> str:
-    """Return the diagnosis of learning curves as a noun phrase, from bias to variance, with the last epoch's numbers.
-
-    Example:
-        `training.diagnose(fit.history)`
-    """
-    # Keras's values have single precision: unrounded, they could be displayed with another last digit than elsewhere
-    fitted, held_out = (round(100 * round(history[name][-1], 6), 1) for name in ("accuracy", "val_accuracy"))
-    gap = (fitted - held_out) / 100  # of the rounded values, so that it agrees with the numbers beside it
-    losses, best = history["val_loss"], int(np.argmin(history["val_loss"]))
-    epochs = len(losses)
-    last_gain = history["val_accuracy"][-1] - history["val_accuracy"][max(epochs - 3, 0)]
-    converged = "converged" in history  # a head that is fitted in one go
-    if epochs == 1 and not converged:
-        verdict = "too little to tell bias from variance, as there is only one epoch"
-    elif losses[-1] > _RISEN * losses[best] and gap > 0.02:
-        verdict = f"overfitting, as the validation loss was lowest after epoch {best + 1} and has risen since"
-    elif gap > 0.04:
-        verdict = "high variance, as training accuracy is well above validation accuracy"
-    elif last_gain > 0.003:
-        verdict = "further improvement in the last epochs, so a longer schedule may help"
-    elif converged:
-        verdict = "no overfitting, as training and validation accuracy are close together"
-    elif gap < -0.03:
-        verdict = "high bias, as with dropout and augmentation the model does not yet fit its training images"
-    else:
-        verdict = "no overfitting, as both curves are flat and close together"
-    points = f"{100 * gap:+z.1f}".replace("-", "−")
-    when = "" if converged else "last epoch: "
-    return f"{verdict} ({when}training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of {points} points)"

@@ -92,6 +92,7 @@ class IdxFiles(Source):
             "title": item.title,
             "about": item.about,
             "licence": item.licence,
+            "people": item.people,
             "source": ", ".join(dict.fromkeys(fetched.origin.values())),
             "first_source": ", ".join(dict.fromkeys(files.first_sources(item.folder).values()))
             or "not on record",

@@ -22,7 +22,8 @@ def build(
     """Return the data card, as plain JSON types.
 
     Args:
-        origin: title, licence, source and files of the data set; `near_copies` says whether more pairs of images were alike
+        origin: title, licence, source and files of the data set; `people` holds the accuracy of people, their number of images
+            and the source, where somebody measured it; `near_copies` says whether more pairs of images were alike
             than could be compared (`capped`), and how many images look like many others (`alike`).
         train: the training part.
         test: the test part.
@@ -34,6 +35,7 @@ def build(
     return {
         "first_source": origin["source"],
         "preparation": {},
+        "people": None,
         "near_copies": {"capped": False, "alike": 0},
         **origin,
         "class_names": list(train.class_names),

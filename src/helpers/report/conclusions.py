@@ -1,19 +1,22 @@
 """Conclusions that compare stages, and what every stage concluded, ready for the report's first page.
 
-12_report logs `best_model`, `complexity` and `value`. All other conclusions are printed as their stages logged them; a
+12_report logs `best_model`, `complexity`, `confusions` and `value`. All other conclusions are printed as their stages logged them; a
 stage that has not run, or logged none, is left out.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
 
 from helpers.errors import OsemnError
 from helpers.report import data_facts, first_screen, models, post_mortem, questions, stage_conclusions
 from helpers.report.data_facts import EXPLORE, metrics_file
 from helpers.report.models import BASELINE, TRANSFER, MetricsByStage, Model
 from helpers.series.conclusions import Conclusion, Conclusions
-from helpers.wording import duration, listing, p_value, percent, points, sources
+from helpers.series.metrics import Metric
+from helpers.wording import TWO_NETWORKS, difference, duration, listing, percent, signed, sources
 
 SCHEMA = 6
 WARM_UP = "00_warm_up"
@@ -21,7 +24,7 @@ MAJORITY = "majority"
 
 
 def require_models(metrics: MetricsByStage) -> list[Model]:
-    """Return the compared models, most accurate first.
+    """Return the compared models, best first by the metric of the series.
 
     Raises:
         OsemnError: no stage logged a model with an accuracy and its interval.
@@ -39,7 +42,7 @@ def require_models(metrics: MetricsByStage) -> list[Model]:
 
 
 def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
-    """Return which model is the most accurate on the validation images, with the paired tests that 10 logged.
+    """Return which model is best on the validation images by the metric of the series, with the tests that 10 logged.
 
     Args:
         metrics: metrics by stage; at least one model.
@@ -48,47 +51,40 @@ def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
     Example:
         `run.conclude(conclusions.best_model(metrics, "Digits"))`
     """
-    compared = require_models(metrics)
+    compared, metric = require_models(metrics), models.series_metric(metrics)
     best, n = compared[0], models.count_validation_images(metrics)
     tests = models.read_tests_of_best(metrics, compared)
-    among = (
-        f"Of {len(compared)} models, the {best.label} has" if len(compared) > 1 else f"The {best.label} has"
-    )
+    among = f"Of {len(compared)} models, the" if len(compared) > 1 else "The"
     text = (
-        f"{among} the highest accuracy on {dataset}: {percent(best.accuracy)} of {f'{n:,} ' if n else ''}validation images "
-        f"(95% interval {best.interval})."
+        f"{among} {best.label} is best on {dataset} by {metric.title}{_other_metric(metric, best)}: {percent(best.accuracy)} of "
+        f"{f'{n:,} ' if n else ''}validation images are classified correctly (95% interval {best.interval})."
     )
     numbers = {
         "model": best.name,
+        "metric": metric.name,
+        "value": best.value,
         "accuracy": best.accuracy,
         "accuracy_ci95": [best.low, best.high],
         "significantly_worse": [test["other"] for test in tests if test["shown"]],
     }
     files = [model.source for model in compared] + ([metrics_file(models.EXPORT)] if tests else [])
-    test = "McNemar's exact test on the validation images" if tests else ""
+    test = "paired tests on the validation images" if tests else ""
     return Conclusion("best_model", text + _tested(tests), numbers, test, sources(files))
 
 
-def _tested(tests: Iterable[Mapping[str, Any]]) -> str:
+def _other_metric(metric: Metric, model: Model) -> str:
+    """Return a model's value of the metric, unless that is the accuracy, which stands beside it."""
+    return "" if metric.name == "accuracy" or model.value is None else f" ({metric.words(model.value)})"
+
+
+def _tested(tests: Sequence[Mapping[str, Any]]) -> str:
     """Return the results of the paired tests as a sentence, empty for none."""
-    named: dict[bool, list[str]] = {}
-    for test in tests:
-        low, high = map(points, test["ci95"])
-        words = (
-            f"{test['label']} ({points(test['points'])} percentage points, 95% interval {low} to {high}, "
-            f"{p_value(test['p_value'])})"
-        )
-        named.setdefault(test["shown"], []).append(words)
-    parts = [
-        f"{'significant' if significant else 'not significant'} against {listing(named[significant])}"
-        for significant in (True, False)
-        if significant in named
-    ]
-    return f" In paired tests on these images, its lead is {', and '.join(parts)}." if parts else ""
+    parts = [f"from the {test['label']} by {difference(test)}" for test in tests]
+    return f" On these images it differs {'; '.join(parts)}. {TWO_NETWORKS}" if parts else ""
 
 
 def complexity(metrics: MetricsByStage) -> Conclusion:
-    """Return what the most accurate model gains over the smallest one, and what it costs more.
+    """Return what the best model by the metric of the series gains over the smallest one, and what it costs more.
 
     Args:
         metrics: metrics by stage; at least one model.
@@ -96,21 +92,25 @@ def complexity(metrics: MetricsByStage) -> Conclusion:
     Example:
         `run.conclude(conclusions.complexity(metrics))`
     """
-    compared = require_models(metrics)
+    compared, metric = require_models(metrics), models.series_metric(metrics)
     best = compared[0]
     # the majority class looks at no image, so it is not a model to start from
     known = [model for model in compared if model.parameters and model.name != MAJORITY]
     simplest = min(known, key=lambda model: (model.parameters or 0, -model.accuracy), default=best)
     files = sources([best.source, simplest.source])
     if simplest is best:
-        return Conclusion(
-            "complexity", f"The most accurate model, the {best.label}, is also the smallest.", source=files
-        )
+        text = f"The best model, the {best.label}, is also the smallest."
+        return Conclusion("complexity", text, source=files)
     gain = 100 * (best.accuracy - simplest.accuracy)
+    changed = ""
+    if metric.name != "accuracy" and best.value is not None and simplest.value is not None:
+        changed = (
+            f"; the {metric.title} is {metric.words(best.value)} instead of {metric.words(simplest.value)}"
+        )
     text = (
-        f"Going from {simplest.label}, the smallest model, to the {best.label} gains {points(gain)} percentage points of "
-        f"validation accuracy: {percent(simplest.accuracy)} (95% interval {simplest.interval}) to {percent(best.accuracy)} "
-        f"({best.interval}){_cost(best, simplest)}."
+        f"Going from {simplest.label}, the smallest model, to the {best.label}, the best one, changes validation accuracy by "
+        f"{signed(gain, 1)} percentage points: {percent(simplest.accuracy)} (95% interval {simplest.interval}) to "
+        f"{percent(best.accuracy)} ({best.interval}){changed}{_cost(best, simplest)}."
     )
     numbers = {"model": best.name, "simplest": simplest.name, "points": gain}
     return Conclusion("complexity", text, numbers, "95% intervals of both accuracies", files)
@@ -131,6 +131,40 @@ def _cost(best: Model, simplest: Model) -> str:
     return text
 
 
+def confusions(metrics: MetricsByStage) -> Conclusion | None:
+    """Return which classes 02 expected to be confused, beside those that the champion confuses; None where 02 concluded nothing.
+
+    Args:
+        metrics: metrics by stage.
+
+    Example:
+        `run.conclude(conclusions.confusions(metrics))`
+    """
+    explored = next(iter(stage_conclusions.read(metrics, (EXPLORE, "most_alike"))), None)
+    stage = f"{models.EVALUATION}/{models.find_champion(metrics)}"
+    logged, expected = metrics.get(stage, {}), explored.numbers.get("confused") if explored else None
+    if not expected or "confusion" not in logged:
+        return explored and replace(explored, id="confusions")
+    counts, names = np.array(logged["confusion"]), logged["class_names"]
+    both = np.triu(counts + counts.T, 1)
+    most = [names[index] for index in np.unravel_index(both.argmax(), both.shape)]
+    before = [names.index(name) for name in expected[0][:2]]
+    images = int(both[min(before), max(before)])
+    text = f"{explored.text} The {logged['label']} confuses {listing(most)} most often, on {both.max():,} of {logged['n']:,} test images"
+    text += (
+        ", as expected."
+        if set(most) == set(expected[0][:2])
+        else f", and {listing(expected[0][:2])} on {images:,}."
+    )
+    numbers = {
+        "expected": expected[0][:2],
+        "found": most,
+        "images": int(both.max()),
+        "images_of_expected": images,
+    }
+    return Conclusion("confusions", text, numbers, source=sources([explored.source, metrics_file(stage)]))
+
+
 def _also(metrics: MetricsByStage) -> Conclusions:
     """Return the conclusions that neither the questions nor the evidence print."""
     stages_best_first = dict.fromkeys(
@@ -145,7 +179,6 @@ def _also(metrics: MetricsByStage) -> Conclusions:
         (models.FINE_TUNING, "unfrozen_blocks"),
         *((stage, "learning_curves") for stage in stages_best_first),
         (models.SERVING, "bad_input"),
-        (EXPLORE, "most_alike"),
         (WARM_UP, "boundary"),
     )
 
@@ -169,6 +202,7 @@ def summarise(
     """
     compared = models.list_models(metrics)
     established = [best_model(metrics, dataset), complexity(metrics)] if compared else []
+    established += filter(None, [confusions(metrics)])
     return {
         "schema": SCHEMA,
         "dataset": dataset,

@@ -58,7 +58,8 @@ def _worded(logged: Mapping[str, Any]) -> dict[str, Any]:
         channels = values["image_channels"]
         values["color"] = {1: "greyscale", 3: "colour"}.get(channels, f"{channels} channels")
     if "balance_p_value" in values:
-        values["balance"] = wording.p_value(values["balance_p_value"])
+        p = values["balance_p_value"]
+        values["balance"] = "exactly equal" if p == 1 else wording.p_value(p)
     return values
 
 

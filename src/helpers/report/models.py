@@ -1,11 +1,13 @@
 """The models that the stages compared: on the validation images, and the candidates on the test images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from helpers.report.data_facts import PREPROCESS, metrics_file
-from helpers.series import stages
+from helpers.series import conclusions, stages
+from helpers.series.metrics import Metric
 from helpers.wording import interval
 
 BASELINE, TRANSFER, FINE_TUNING = "04_baseline", "05_transfer_learning", "06_fine_tuning"
@@ -31,6 +33,7 @@ class Model:
         fit_seconds: training time, or None.
         predict_microseconds: prediction time for one image, or None.
         samples: number of training images, or None.
+        value: the metric of the series; None where the stage logged it of no such model.
         source: the file that holds its numbers.
     """
 
@@ -44,6 +47,7 @@ class Model:
     fit_seconds: float | None = None
     predict_microseconds: float | None = None
     samples: int | None = None
+    value: float | None = None
     source: str = metrics_file(BASELINE)
 
     @property
@@ -57,23 +61,36 @@ class Model:
         return self.source.partition("/")[0]
 
 
-def list_models(metrics: MetricsByStage) -> list[Model]:
-    """Return the models of all stages that have run, most accurate first.
+def series_metric(metrics: MetricsByStage) -> Metric:
+    """Return the metric by which 03 lets models be chosen; accuracy where it logged none."""
+    logged = conclusions.read(metrics.get(PREPROCESS, {})).get("metric")
+    return Metric.of_facts(logged.numbers) if logged else Metric("accuracy")
 
-    Entries without an accuracy and an interval are left out.
+
+def list_models(metrics: MetricsByStage) -> list[Model]:
+    """Return the models of all stages that have run, best first by the metric of the series.
+
+    Entries without an accuracy and an interval are left out. Those of which the metric is unknown come last: for costs, that are
+    all but the candidates.
 
     Example:
         `compared = models.list_models(metrics)`
     """
-    logged = []
+    logged, metric = [], series_metric(metrics)
+    champion = conclusions.read(metrics.get(EXPORT, {})).get("champion")
+    values = champion.numbers.get("values", {}) if champion else {}
     for stage in STAGES:
         for name, entry in (metrics.get(stage, {}).get("models") or {}).items():
             accuracy, ends = entry.get("accuracy"), entry.get("accuracy_ci95")
             if accuracy is not None and ends:
                 measured = {key: entry.get(key) for key in MEASURED}
-                label, source = entry.get("label", name), metrics_file(stage)
-                logged.append(Model(name, label, accuracy, *ends, **measured, source=source))
-    return sorted(logged, key=lambda model: (-model.accuracy, model.parameters or 0))
+                measured |= {"value": entry.get(metric.name, values.get(name)), "source": metrics_file(stage)}
+                logged.append(Model(name, entry.get("label", name), accuracy, *ends, **measured))
+    return sorted(logged, key=_best_first)
+
+
+def _best_first(model: Model) -> tuple[float, float, int]:
+    return math.inf if model.value is None else -model.value, -model.accuracy, model.parameters or 0
 
 
 def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[dict[str, Any]]:
@@ -81,7 +98,7 @@ def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> li
 
     Args:
         metrics: metrics by stage.
-        compared: the models, most accurate first.
+        compared: the models, best first.
     """
     labels = {model.name: model.label for model in compared}
     tests = [
@@ -104,13 +121,13 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
     """Return a row for each candidate that was evaluated on the test images, in the order of the stages.
 
     `low` and `high` are the ends of the 95% interval of the accuracy, `ece` is the expected calibration error after temperature
-    scaling, `latency_ms` is the prediction time for one image in the served format, None where it was not measured, and `seeds`
-    holds the accuracies of all seeds.
+    scaling, `latency_ms` is the prediction time for one image in the served format, and `value` the metric of the series; both are
+    None where they were not measured. `seeds` holds the accuracies of all seeds.
 
     Example:
         `pd.DataFrame(models.list_tested(metrics))`
     """
-    latency = metrics.get(EXPORT, {}).get("latency_ms") or {}
+    latency, metric = metrics.get(EXPORT, {}).get("latency_ms") or {}, series_metric(metrics)
     return [
         {name: logged[name] for name in ("label", "n", "accuracy", "macro_f1")}
         | {
@@ -120,6 +137,7 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
             "ece": logged["ece_scaled"],
             "latency_ms": latency.get(candidate),
             "seeds": logged.get("test_accuracy_by_seed") or [],
+            "value": logged.get(metric.name),
             "source": metrics_file(f"{EVALUATION}/{candidate}"),
         }
         for candidate in stages.CANDIDATES

@@ -2,15 +2,25 @@
 
 from collections.abc import Iterable
 
-from helpers.report.data_facts import ACQUIRE
-from helpers.report.models import EVALUATION, EXPORT, FINE_TUNING, TRANSFER, TUNING, MetricsByStage
+from helpers.report.models import (
+    EVALUATION,
+    EXPORT,
+    FINE_TUNING,
+    TRANSFER,
+    TUNING,
+    MetricsByStage,
+)
 from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
-from helpers.wording import sources
+from helpers.wording import TWO_NETWORKS, sources
 
-OWN = {"best_model": "Which model is best?", "complexity": "What does complexity buy?"}
+OWN = {
+    "best_model": "Which model is best?",
+    "complexity": "What does complexity buy?",
+    "confusions": "Are the classes confused that looked alike?",
+}
 ASKED = {
-    "Was transfer learning worth it{size}?": (
+    "Was transfer learning worth it?": (
         (TRANSFER, "frozen_features"),
         (FINE_TUNING, "fine_tuning"),
         (f"{EVALUATION}/fine_tuned", "against_others"),
@@ -35,12 +45,12 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
         established: the conclusions of 12_report that compare stages.
     """
     rows = [(OWN[one.id], one.text, one.source) for one in established if one.id in OWN]
-    height = metrics.get(ACQUIRE, {}).get("image_height")
-    size = f" on images of {height} px" if height else ""
     for question, places in ASKED.items():
         logged = read(metrics, *places)
         if logged:
             answer = " ".join(conclusion.text for conclusion in logged)
+            if answer.count(TWO_NETWORKS) > 1:
+                answer = f"{answer.replace(f' {TWO_NETWORKS}', '')} {TWO_NETWORKS}"
             files = sources(conclusion.source for conclusion in logged)
-            rows.append((question.format(size=size), answer, files))
+            rows.append((question, answer, files))
     return rows

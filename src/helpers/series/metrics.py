@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from helpers import scoring, wording
 from helpers.errors import OsemnError, UsageError, nearest
@@ -125,6 +126,11 @@ class Metric:
             return f"{wording.points(100 * value)} points"
         return wording.number(value, 3)
 
+    @property
+    def unit(self) -> str:
+        """The unit of a hundredth of it, with its space, for `wording.difference`."""
+        return f" {'points' if self.name in _IN_PERCENT else 'hundredths'} of {self.title}"
+
     def facts(self) -> dict[str, Any]:
         """Return the metric as plain JSON; `of_facts` reads it."""
         return {"name": self.name, "costs": [list(row) for row in self.costs]}
@@ -213,6 +219,15 @@ class Difference:
     ci95: tuple[float, float]
     upper95: float
 
+    def as_metrics(self) -> dict[str, Any]:
+        """Return the difference times 100 as stages log it: `points`, `ci95`, `shown` (significant), and their unit."""
+        return {
+            "points": 100 * self.value,
+            "ci95": [100 * end for end in self.ci95],
+            "shown": not self.ci95[0] <= 0 <= self.ci95[1],
+            "unit": self.metric.unit,
+        }
+
 
 _DRAWS = (
     4_000  # of a bootstrap: its 97.5th percentile is then exact to a hundredth of a point at 1,000 images
@@ -253,9 +268,75 @@ def compare(
     return Difference(metric, value, (float(low), float(high)), float(upper))
 
 
+def tested(
+    metric: Metric, labels: np.ndarray, one: np.ndarray, other: np.ndarray, num_classes: int
+) -> dict[str, Any]:
+    """Compare two trained networks by a metric, as stages log it: by McNemar's test for accuracy, otherwise by `compare`.
+
+    Returns:
+        What `wording.difference` takes: `points`, `ci95`, `shown`, `unit`, and `p_value` for accuracy.
+    """
+    if metric.name == "accuracy":
+        return scoring.compare(labels, one, other).as_metrics() | {"unit": metric.unit}
+    return compare(metric, labels, one, other, num_classes).as_metrics()
+
+
 def _usual_error(label: int, labels: np.ndarray, one: np.ndarray, other: np.ndarray, num_classes: int) -> int:
     """Return the class that both models most often predict for images of another one."""
     chosen = labels == label
     predicted = np.bincount(np.concatenate([one[chosen], other[chosen]]), minlength=num_classes)
     predicted[label] = -1
     return int(predicted.argmax())
+
+
+_DRAWS_OF_VARIANCE = 1_000  # a standard deviation is then known to 2%
+SEEDS = (
+    3  # of each method at least: with two, an interval over seeds is 12.7 standard errors wide to each side
+)
+
+
+def compare_methods(
+    metric: Metric, labels: np.ndarray, ones: np.ndarray, others: np.ndarray, num_classes: int
+) -> Difference:
+    """Compare two methods of training by networks from several seeds each, all on the same images.
+
+    The interval covers seeds and images together, where `compare` holds of two networks alone. It is Student's, with Welch and
+    Satterthwaite's degrees of freedom, from three variances: between the seeds of each method, and of the mean over the seeds
+    between images, by a bootstrap. What single images and seeds vary together is part of the first two, and left out of the third.
+
+    Args:
+        metric: the metric.
+        labels: `[N] int64`, the true labels.
+        ones: `[S, N] int64`, predictions of the first method's networks, at least `SEEDS`.
+        others: `[T, N] int64`, predictions of the second method's networks, at least `SEEDS`.
+        num_classes: number of classes, K.
+
+    Raises:
+        OsemnError: a method has fewer seeds.
+
+    Source: F. E. Satterthwaite (1946), "An approximate distribution of estimates of variance components". Its coverage was measured
+    by `benchmarks/method_intervals.py`.
+    """
+    if min(len(ones), len(others)) < SEEDS:
+        raise OsemnError(
+            f"There are {len(ones)} and {len(others)} networks of the two methods.",
+            f"train each with {SEEDS} seeds, or compare two networks",
+        )
+    n = len(labels)
+    cells, counts = np.unique(np.vstack([labels, *ones, *others]), axis=1, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(n, counts / n, size=_DRAWS_OF_VARIANCE)
+    values, means, variances, twice = [], [], [], 0.0
+    for given, rows in zip((ones, others), np.split(cells[1:], [len(ones)]), strict=True):
+        by_seed = np.array([metric.of_cells(cells[0], row, drawn, num_classes) for row in rows])
+        means.append(by_seed.mean(axis=0))
+        twice += (by_seed.var(axis=1).mean() - means[-1].var()) / (len(rows) - 1)
+        values.append([metric(labels, row, num_classes) for row in given])
+        variances.append(np.var(values[-1], ddof=1) / len(rows))
+    # at least one image: where no network differs, these images alone would say that none ever does
+    variances.append(max((means[0] - means[1]).var() - twice, 1 / n**2))
+    freedom = np.array([len(ones) - 1, len(others) - 1, n - 1])
+    t = stats.t(sum(variances) ** 2 / np.sum(np.square(variances) / freedom), scale=sum(variances) ** 0.5)
+    value = float(np.mean(values[0]) - np.mean(values[1]))
+    return Difference(
+        metric, value, (value + float(t.ppf(0.025)), value + float(t.ppf(0.975))), value + float(t.ppf(0.95))
+    )

@@ -248,6 +248,7 @@ class ReportParameters(Parameters, notebook="12_report"):
     cost_wrong: Money
     cost_check: Annotated[float, Field(gt=0.0, le=1e9)]
     cost_prediction: Money
+    person_accuracy: Annotated[float, Field(ge=0.0, le=1.0)]
     currency: Annotated[str, Field(min_length=1, max_length=20)]
 
 

@@ -91,9 +91,8 @@ def throughput(load: pd.DataFrame) -> Conclusion:
     workers, connections, batch = (count(best[name], noun) for name, noun in nouns.items())
     return Conclusion(
         "throughput",
-        f"The service classifies at most {images:,.0f} images per second, with {workers}, {connections} and {batch} per request; "
-        f"half of the responses "
-        f"then come within {best['p50']:.1f} ms, {percent}% within {best[column]:.1f} ms.",
+        f"Of the {len(load)} settings tried, the service classifies most images with {workers}, {connections} and {batch} per request: "
+        f"{images:,.0f} per second; half of the responses then come within {best['p50']:.1f} ms, {percent}% within {best[column]:.1f} ms.",
         {"images_per_second": images, "p50_ms": float(best["p50"]), f"{column}_ms": float(best[column])},
     )
 

@@ -9,13 +9,12 @@ from helpers.model.tuning import study
 from helpers.model.tuning.gain import Gain
 from helpers.scoring import Comparison
 from helpers.series.conclusions import Conclusion
-from helpers.series.metrics import TITLES
-from helpers.wording import duration, interval, listing, p_value, percent, points, signed
+from helpers.wording import TWO_NETWORKS, difference, duration, estimate, interval, listing, percent
 
 if TYPE_CHECKING:  # so that it stays free of TensorFlow
     from helpers.model.baselines import Result
 
-NETWORK = "tuned residual CNN"
+NETWORK = "residual CNN"  # not "tuned": what the search gained is a conclusion of its own
 _MANY = 30  # complete trials: with fewer, importances rank parameters only roughly
 
 
@@ -46,23 +45,19 @@ def _gain(gain: Gain) -> tuple[str, str]:
     """Return the gain in words, and the test behind it."""
     if gain.basis == "defaults":
         return "Nothing did better than the defaults.", ""
-    ends = f"95% interval {signed(gain.ci95[0], 2)} to {signed(gain.ci95[1], 2)}"
-    unit = "hundredths" if gain.metric == TITLES["cost"] else "percentage points"
-    difference = f"{signed(gain.points, 2)} {unit} of validation {gain.metric} ({ends})"
+    significant = gain.ci95[0] > 0 or gain.ci95[1] < 0
+    compared = {"points": gain.points, "ci95": gain.ci95, "shown": significant, "unit": gain.metric.unit}
     if gain.basis == "images":
         return (
-            f"In short trials its best settings differ from the defaults by {difference}. They were chosen on "
+            f"In short trials its best settings differ from the defaults on validation by {estimate(compared, 2)}. They were chosen on "
             f"these same {gain.count:,} validation images, so this overestimates the gain and does not establish one.",
             f"bootstrap of {gain.count:,} validation images",
         )
-    change = "loss" if gain.points < 0 else "gain"
-    significant = gain.ci95[0] > 0 or gain.ci95[1] < 0
-    verdict = f"a significant {change}" if significant else f"not a significant {change}"
-    used = ", so the defaults are used" if gain.favours_defaults else ""
+    used = " The defaults did better, so they are used." if gain.favours_defaults else ""
     return (
-        f"Trained at full length from the same {gain.count} seeds, its best settings differ from the defaults by "
-        f"{difference}: {verdict}{used}.",
-        f"Student's t interval over {gain.count} seeds",
+        f"Trained at full length from the same {gain.count} seeds, its best settings differ from the defaults on validation by "
+        f"{difference(compared, 2)}.{used}",
+        f"Student's t interval over {gain.count} seeds of each and the validation images",
     )
 
 
@@ -94,12 +89,9 @@ def against_baseline(pair: Comparison, baseline: Mapping[str, object], images: i
     Example:
         `run.conclude(conclusions.against_baseline(pair, baseline, len(validation)))`
     """
-    low, high = (points(100 * end) for end in pair.ci95)
-    verdict = "a significant difference" if pair.significant else "not a significant difference"
     text = (
-        f"On the same {images:,} validation images, the {NETWORK} differs from the {baseline['label']} "
-        f"({percent(baseline['accuracy'])}) by {points(100 * pair.difference)} percentage points "
-        f"(95% interval {low} to {high}): {verdict} ({p_value(pair.p_value)})."
+        f"On the same {images:,} validation images, the accuracy of the {NETWORK} differs from that of the {baseline['label']} "
+        f"({percent(baseline['accuracy'])}) by {difference(pair.as_metrics())}. {TWO_NETWORKS}"
     )
     numbers = {"points": 100 * pair.difference, "p_value": pair.p_value}
     test = f"McNemar's exact test, {images:,} validation images"

@@ -9,8 +9,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from helpers import scoring
 from helpers.model.tuning.study import best_trial
+from helpers.series import metrics
 from helpers.series.metrics import Metric
 
 _PREDICTED = "predicted"
@@ -38,18 +38,18 @@ class Gain:
 
     Attributes:
         points: a hundred times the difference of the metric on validation images.
-        ci95: their 95% interval, in points; over seeds it reaches at least one image to each side.
-        basis: what the interval rests on: "seeds", or "images" if there are too few full trainings; "defaults" if the
+        ci95: their 95% interval, in points.
+        basis: what the interval rests on: "seeds" (and images), or "images" if there are too few full trainings; "defaults" if the
             defaults themselves are best, so that there is nothing to compare.
         count: number of seeds, or of images.
-        metric: its title.
+        metric: by which they are compared.
     """
 
     points: float
     ci95: tuple[float, float]
     basis: str
     count: int
-    metric: str
+    metric: Metric
 
     @property
     def is_significant(self) -> bool:
@@ -67,8 +67,8 @@ def measure_gain(
     metric: Metric,
     labels: np.ndarray,
     num_classes: int,
-    winner: Sequence[float] = (),
-    defaults: Sequence[float] = (),
+    winner: Sequence[np.ndarray] = (),
+    defaults: Sequence[np.ndarray] = (),
 ) -> Gain:
     """Return what the best trial's settings gain over the first trial's, which are the defaults.
 
@@ -77,24 +77,20 @@ def measure_gain(
         metric: of its values.
         labels: of the validation images, `[N] int64`.
         num_classes: number of classes.
-        winner: the metric of full trainings with the best settings, one for each seed.
-        defaults: the same with the defaults, from the same seeds. With fewer than two pairs, the two trials are compared
-            image by image.
+        winner: predictions of full trainings with the best settings, `[N] int64` for each seed.
+        defaults: the same with the defaults. With fewer than `metrics.SEEDS` of each, the two trials are compared image by image.
 
     Example:
-        `gain.measure_gain(study, metric, validation.labels, validation.num_classes, winner_values, default_values)`
+        `gain.measure_gain(study, metric, validation.labels, validation.num_classes, winner_labels, default_labels)`
     """
     best = best_trial(study)
     if best.number == 0:
-        return Gain(0.0, (0.0, 0.0), "defaults", len(labels), metric.title)
-    pairs = min(len(winner), len(defaults))
-    if pairs >= 2:
-        mean = scoring.mean_of(100 * (np.array(winner[:pairs]) - np.array(defaults[:pairs])))
-        # metrics move by whole images, so a few seeds can all differ by the same
-        image = 100 / len(labels)
-        ends = min(mean.ci95[0], mean.value - image), max(mean.ci95[1], mean.value + image)
-        ends = (round(ends[0], 9), round(ends[1], 9))  # a difference of one image ends at 0, not beside it
-        return Gain(mean.value, ends, "seeds", pairs, metric.title)
+        return Gain(0.0, (0.0, 0.0), "defaults", len(labels), metric)
+    seeds = min(len(winner), len(defaults))
+    if seeds >= metrics.SEEDS:
+        pair = metrics.compare_methods(metric, labels, np.array(winner), np.array(defaults), num_classes)
+        low, high = pair.ci95
+        return Gain(100 * pair.value, (100 * low, 100 * high), "seeds", seeds, metric)
     trials = [stored_predictions(trial) for trial in (best, study.trials[0])]
 
     def difference(rows: np.ndarray) -> float:
@@ -104,4 +100,4 @@ def measure_gain(
     drawn = np.random.default_rng(0).integers(0, len(labels), (_DRAWS, len(labels)))
     low, high = np.quantile([difference(rows) for rows in drawn], [0.025, 0.975])
     points = difference(np.arange(len(labels)))
-    return Gain(points, (float(low), float(high)), "images", len(labels), metric.title)
+    return Gain(points, (float(low), float(high)), "images", len(labels), metric)

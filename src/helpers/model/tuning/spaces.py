@@ -58,18 +58,13 @@ class CnnSearch:
     seed: int
     metric: Metric
 
-    def value(self, probabilities: np.ndarray) -> float:
-        """Return the metric of probabilities of the validation images, `[N, K]`."""
-        labels, classes = self.truth
-        return self.metric(labels, probabilities.argmax(axis=1), classes)
-
     def gain(
-        self, study: optuna.Study, winner: Sequence[float] = (), defaults: Sequence[float] = ()
+        self, study: optuna.Study, winner: Sequence[np.ndarray] = (), defaults: Sequence[np.ndarray] = ()
     ) -> gain.Gain:
         """Return what a study of this space gained; see `gain.measure_gain`.
 
         Example:
-            `search.gain(study, winner_values, default_values)`
+            `search.gain(study, winner_labels, default_labels)`
         """
         return gain.measure_gain(study, self.metric, *self.truth, winner, defaults)
 
@@ -157,8 +152,17 @@ class CnnSearch:
         )
         of_recipe = {name: params[name] for name in _OF_RECIPE}
         settings = recipe.Recipe(epochs=epochs, batch_size=self.batch_size, seed=seed, **of_recipe)
-        policy = augment.scaled(self.policy, params["augmentation_strength"])
-        return model, recipe.train(model, train, self.validation, settings, policy=policy, **options)
+        return model, recipe.train(
+            model, train, self.validation, settings, policy=self.policy_of(params), **options
+        )
+
+    def policy_of(self, params: Mapping[str, Any]) -> augment.AugmentationPolicy:
+        """Return how much of the augmentation some settings use.
+
+        Example:
+            `search.policy_of(best.params)`
+        """
+        return augment.scaled(self.policy, params["augmentation_strength"])
 
     def fit_seeds(
         self, params: Mapping[str, Any], train: data.Dataset, *, epochs: int, count: int, title: str

@@ -13,6 +13,9 @@ from helpers.series.conclusions import Conclusion
 
 PERSON, MACHINE, THRESHOLD = "person", "machine", "threshold"
 PRICES = ("value_right", "cost_wrong", "cost_check", "cost_prediction")
+EXAMPLES = (0.2, 0.5, 0.08, 0.0001)
+"""The prices with which 12_report comes: nobody's, so that they are called examples wherever something rests on them."""
+PERSON_ERRORS = "person_errors"
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,18 @@ def vary_costs(
 ) -> list[dict[str, Any]]:
     """Return a row for each cost and factor: the policy that is best with that cost multiplied by it, and its results.
 
-    A cost of zero is skipped. `threshold` is None where the policy has none.
+    The fraction of images that a person labels incorrectly counts as a cost, up to one. A cost of zero is skipped. `threshold` is None where the policy has none.
 
     Example:
         `others = policy.vary_costs(validation, test, prices)`
     """
     rows = []
-    for name, factor in itertools.product(PRICES, factors):
-        value = factor * getattr(costs, name)
-        if value:
-            other = choose_policy(validation, test, replace(costs, **{name: value}))
+    for name, factor in itertools.product((*PRICES, PERSON_ERRORS), factors):
+        errors = name == PERSON_ERRORS
+        value = factor * (1 - costs.person_accuracy if errors else getattr(costs, name))
+        if value and not (errors and value >= 1):
+            changed = {"person_accuracy": 1 - value} if errors else {name: value}
+            other = choose_policy(validation, test, replace(costs, **changed))
             row = {"cost": name, "factor": factor, "value": value, "policy": other.policy}
             row["threshold"] = other.chosen.threshold if other.policy == THRESHOLD else None
             row["proportion"] = other.result.proportion if other.result else 0.0
@@ -104,9 +109,12 @@ def conclusion(plan: Plan, unit: str) -> Conclusion:
         `run.conclude(policy.conclusion(plan, "EUR"))`
     """
     costs = plan.costs
+    correct = wording.percent(costs.person_accuracy)
+    people = "taken to be correct" if costs.person_accuracy == 1 else f"correct on {correct} of the images"
+    example = tuple(getattr(costs, name) for name in PRICES) == EXAMPLES
     prices = (
-        f"With {_price(costs.value_right)} {unit} for a correct label, {_price(costs.cost_wrong)} lost by an incorrect one, "
-        f"{_price(costs.cost_check)} for a check by a person and {_price(costs.cost_prediction)} for a prediction, "
+        f"With {'the example prices of ' if example else ''}{_price(costs.value_right)} {unit} for a correct label, {_price(costs.cost_wrong)} lost by an incorrect one, "
+        f"{_price(costs.cost_check)} for a check by a person, who is {people}, and {_price(costs.cost_prediction)} for a prediction, "
     )
     chosen = f"The policy was chosen on {plan.validation_n:,} validation images and measured on {plan.chosen.n:,} test images."
     numbers = {
@@ -159,7 +167,8 @@ def assumption(costs: Costs) -> str:
     """Return what the cost model assumes of the person who checks."""
     if costs.person_accuracy < 1:
         return (
-            f"A person is assumed to label {wording.percent(costs.person_accuracy)} of all images correctly."
+            f"A person is assumed to label {wording.percent(costs.person_accuracy)} of all images correctly, those with a low confidence "
+            "of the model as often as others."
         )
     return (
         "A person who checks an image is assumed to be correct. If people make mistakes, the model saves more than this compared "

@@ -19,12 +19,26 @@ NAMES = {
     "cost_wrong": "cost of an incorrect label",
     "cost_check": "cost of a check",
     "cost_prediction": "cost of a prediction",
+    policy.PERSON_ERRORS: "errors of a person who checks",
 }
 POLICIES = {
     policy.PERSON: "a person checks every image",
     policy.MACHINE: "nobody checks",
     policy.THRESHOLD: "a person checks below",
 }
+
+
+def person_accuracy(asked: float, card: Mapping[str, Any]) -> float:
+    """Return the probability that a person labels an image correctly: as asked, or by the data card; 1 where neither says.
+
+    Args:
+        asked: the parameter of 12_report; 0 leaves it to the data card.
+        card: of 01_acquire.
+
+    Example:
+        `people = value.person_accuracy(person_accuracy, card)`
+    """
+    return asked or (card["people"][0] if card.get("people") else 1.0)
 
 
 def load_predictions(
