@@ -1,12 +1,14 @@
 """Networks trained from scratch, and averaging over views."""
 
 import keras
+import notebook_code
 import numpy as np
 import pytest
 
 from helpers.model import architectures
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
+baseline_cnn = notebook_code.functions("04_baseline")["baseline_cnn"]
 GREY = {"mean": [70.0], "standard_deviation": [90.0]}
 
 
@@ -14,7 +16,7 @@ def images(count: int = 4, side: int = 28, channels: int = 1) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (count, side, side, channels)).astype(np.float32)
 
 
-@pytest.mark.parametrize("build", [architectures.residual_cnn, architectures.baseline_cnn])
+@pytest.mark.parametrize("build", [architectures.residual_cnn, baseline_cnn])
 @pytest.mark.parametrize(("side", "channels"), [(8, 1), (28, 1), (33, 3), (64, 3)])
 def test_networks_give_probabilities_for_any_image_size(build, side, channels):
     model = build((side, side, channels), 5, mean=[70.0] * channels, standard_deviation=[90.0] * channels)
@@ -43,7 +45,7 @@ def test_early_pooling_cuts_the_cost():
 
 
 def test_multiply_accumulates_are_those_counted_by_hand():
-    model = architectures.baseline_cnn((28, 28, 1), 10, **GREY, filters=4)
+    model = baseline_cnn((28, 28, 1), 10, **GREY, filters=4)
     by_hand = 28 * 28 * 9 * 1 * 4 + 14 * 14 * 9 * 4 * 8 + 7 * 7 * 9 * 8 * 8 + (3 * 3 * 8) * 32 + 32 * 10
     assert architectures.multiply_accumulates(model) == by_hand
 
