@@ -1,5 +1,7 @@
 """Networks trained from scratch, and averaging over views."""
 
+from types import SimpleNamespace
+
 import keras
 import notebook_code
 import numpy as np
@@ -32,6 +34,28 @@ def test_depth_and_width_are_those_asked_for():
     assert sum(isinstance(layer, keras.layers.Add) for layer in deep.layers) == 9
     assert wide.get_layer("stage_3_block_1_2").filters == 128
     assert 3.5 < wide.count_params() / narrow.count_params() < 4.5
+
+
+@pytest.mark.parametrize(("width", "depth", "early"), [(8, 1, True), (16, 2, True), (8, 2, False)])
+def test_the_network_written_out_in_notebook_09_is_the_one_that_the_search_trains(width, depth, early):
+    rows = SimpleNamespace(image_shape=(28, 28, 1), num_classes=10)
+    of_notebook = {"train": rows, "search": SimpleNamespace(statistics=GREY), "early_pooling": early}
+    written = notebook_code.functions("09_tuning", **of_notebook)["residual_network"]
+    networks = []
+    for build in (
+        lambda: written(width, depth),
+        lambda: architectures.residual_cnn(
+            (28, 28, 1), 10, **GREY, width=width, depth=depth, early_pooling=early
+        ),
+    ):
+        keras.utils.set_random_seed(0)
+        networks.append(build())
+    mine, trained = networks
+    kinds = [[type(layer).__name__ for layer in network.layers] for network in networks]
+    assert kinds[0] == kinds[1]
+    weights = zip(mine.get_weights(), trained.get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in weights)
+    assert np.array_equal(mine(images()), trained(images()))
 
 
 def test_early_pooling_cuts_the_cost():
