@@ -40,7 +40,7 @@ from keras import layers
 
 import quick_run
 from helpers import paths, scoring
-from helpers.model import architectures, recipe, training
+from helpers.model import architectures, cpu_speed, recipe, training
 from helpers.obtain import data
 from helpers.scrub import augment
 from helpers.series import manifests, runs
@@ -129,7 +129,7 @@ def train_public(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, 
 def train_baseline(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the three-layer CNN with augmentation, by Adam on one cycle."""
     rows, validation, policy = parts
-    model = architectures.baseline_cnn(
+    model = quick_run.baselines()["baseline_cnn"](
         rows.image_shape, rows.num_classes, **quick_run.pixel_statistics(rows), **budget.model
     )
     return model, _plain_fit(model, rows, validation, budget, seed, policy)
@@ -138,7 +138,7 @@ def train_baseline(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model
 def train_dense(parts: Parts, budget: Budget, seed: int) -> tuple[keras.Model, training.Fit]:
     """Train the dense network on images as they are, by Adam on one cycle."""
     rows, validation, _ = parts
-    model = architectures.dense_network(rows.image_shape, rows.num_classes)
+    model = quick_run.baselines()["dense_network"](rows.image_shape, rows.num_classes)
     return model, _plain_fit(model, rows, validation, budget, seed, None)
 
 
@@ -150,15 +150,11 @@ def _plain_fit(
     seed: int,
     policy: augment.AugmentationPolicy | None,
 ) -> training.Fit:
+    trainer = cpu_speed.trainer_of(model)
+    schedule = training.one_cycle(0.004, budget.epochs * -(-len(rows) // 128))
+    trainer.compile(keras.optimizers.Adam(schedule), "categorical_crossentropy", metrics=["accuracy"])
     return training.fit(
-        model,
-        rows,
-        validation,
-        epochs=budget.epochs,
-        batch_size=128,
-        learning_rate=0.004,
-        seed=seed,
-        policy=policy,
+        trainer, rows, validation, epochs=budget.epochs, batch_size=128, seed=seed, policy=policy
     )
 
 

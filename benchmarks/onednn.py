@@ -27,6 +27,7 @@ def milliseconds() -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
+    import quick_run
     from helpers.model import architectures
     from helpers.model.backbones import features
 
@@ -41,7 +42,9 @@ def milliseconds() -> dict[str, float]:
 
     base = features.extractor("efficientnet_lite0", (28, 28, 1), 64, "bilinear").base
     work = {
-        "training, three-layer CNN": training(architectures.baseline_cnn((28, 28, 1), 10, **pixels)),
+        "training, three-layer CNN": training(
+            quick_run.baselines()["baseline_cnn"]((28, 28, 1), 10, **pixels)
+        ),
         "training, residual CNN": training(architectures.residual_cnn((28, 28, 1), 10, width=16, **pixels)),
         "frozen features, 64 px": tf.function(lambda: base(images, training=False)),
     }

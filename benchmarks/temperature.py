@@ -17,7 +17,7 @@ import numpy as np
 import quick_run
 from helpers import paths
 from helpers.interpret import calibration
-from helpers.model import architectures, training
+from helpers.model import training
 from helpers.obtain import data, sources
 from helpers.series import manifests, runs, seeds
 
@@ -57,13 +57,10 @@ def networks() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             seeds.seed_tensorflow(0)
             shape = (train.image_shape, train.num_classes)
             dense = kind == "dense"
-            model = (
-                architectures.dense_network(*shape)
-                if dense
-                else architectures.baseline_cnn(*shape, **statistics)
-            )
-            options = {"epochs": epochs, "batch_size": 128, "learning_rate": 0.004, "seed": 0}
-            training.fit(model, train, rest.subset(np.arange(100)), **options)
+            of_run = {"train": train, "validation": rest.subset(np.arange(100)), "seed": 0}
+            code = quick_run.baselines(**of_run, batch_size=128, learning_rate=0.004)
+            model = code["dense_network"](*shape) if dense else code["baseline_cnn"](*shape, **statistics)
+            code["train_network"](model, epochs)
             yield f"{name}, {kind}, {epochs} epochs", training.predict(model, rest.images), rest.labels
 
 

@@ -9,6 +9,7 @@ from nbval.plugin import IPyNbCell
 from helpers import paths
 from helpers.series import execute, manifests, notebook_cells, stages
 
+collect_ignore = ["solutions"]  # tests/notebooks/test_by_hand.py runs them
 FIRST_READER, READ = "10_export", "07_evaluation"
 
 

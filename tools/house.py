@@ -96,6 +96,12 @@ def sentence_lines(notebook: Path) -> int:
     return total
 
 
+def words(notebook: Path) -> int:
+    """Return the number of words in a notebook's text cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return sum(len("".join(cell["source"]).split()) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def sources() -> dict[str, str]:
     """Return the source of each Python file of the package, by its path in the package."""
     return {
@@ -137,6 +143,7 @@ def main() -> None:
     sentences = {notebook.stem: sentence_lines(notebook) for notebook in notebooks()}
     print(f"lines of notebook code that build sentences: {sum(sentences.values())}")
     print(", ".join(f"{name} {lines}" for name, lines in sentences.items()))
+    print("words of text:", ", ".join(f"{notebook.stem} {words(notebook)}" for notebook in notebooks()))
 
 
 if __name__ == "__main__":

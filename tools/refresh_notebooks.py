@@ -43,7 +43,7 @@ def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode)
     ran = iter([cell for cell in executed.cells if cell.cell_type == "code"])
     for cell in source.cells:
         # time stamps and papermill's records change with each run
-        tags = [tag for tag in cell.metadata.get("tags", []) if tag == "parameters"]
+        tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type == "code":
             done = next(ran)

@@ -619,7 +619,7 @@ dialog.addEventListener("close", () => {
 // --- Decisions about labels ----------------------------------------------------------------------------------------------
 
 const HEAD = ["sha256", "path", "label", "decision", "new_label", "part"];
-const DONE = { keep: "kept", relabel: "relabelled", drop: "dropped", unsure: "unsure" };
+const DONE = { keep: "stays", relabel: "relabelled", drop: "dropped", unsure: "unsure" };
 const decisions = new Map(); // by image: the decision and the new label
 const earlier = new Map(content.earlier.map((line) => [`${line[0]} ${line[2]}`, line])); // what this run applied already
 const sha256 = numbers(content.sha256, Uint8Array);

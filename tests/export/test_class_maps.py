@@ -1,6 +1,7 @@
 """Class-activation maps from the last feature map add up to the logits."""
 
 import keras
+import notebook_code
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,9 +59,11 @@ def test_averaged_views_give_the_map_of_the_unchanged_image():
     assert probabilities.shape == (6, 4)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: residual_cnn(dense_units=8), lambda: architectures.dense_network((16, 16, 1), 4)]
-)
+def dense_network() -> keras.Model:
+    return notebook_code.functions("04_baseline")["dense_network"]((16, 16, 1), 4)
+
+
+@pytest.mark.parametrize("make", [lambda: residual_cnn(dense_units=8), dense_network])
 def test_networks_with_layers_in_between_have_none(make):
     model = make()
     (probabilities,) = class_maps.forward(model)(tf.constant(IMAGES))

@@ -58,9 +58,9 @@ def test_training_images_with_possible_label_errors_follow_in_sheets_of_their_ow
     shown = explored.of_test(test, features, index, np.array([], int), seed=0)
     both = shown.with_training(training, of_training, errors, np.eye(50, dtype=np.float64))
     assert both.paths[30:] == ("a/7.png", "a/40.png")
-    assert both.doubtful_probabilities.argmax(axis=1).tolist() == [7, 40]
+    assert both.suspect_probabilities.argmax(axis=1).tolist() == [7, 40]
     first = len(shown.sheets) * shown.columns**2
-    for place, row in enumerate(both.doubtful):
+    for place, row in enumerate(both.suspects):
         assert (
             np.abs(thumbnail(both, first + place).astype(int) - int(training.images[row, 0, 0, 0])).max() <= 2
         )

@@ -1,6 +1,7 @@
 """Maps are correct where the correct one is known, for every way of building a model."""
 
 import keras
+import notebook_code
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -166,7 +167,7 @@ def test_named_layer_is_used_and_unknown_ones_are_refused():
 
 
 def test_model_without_convolution_says_so():
-    dense = architectures.dense_network((28, 28, 1), 3)
+    dense = notebook_code.functions("04_baseline")["dense_network"]((28, 28, 1), 3)
     with pytest.raises(OsemnError, match="'dense' has no convolutional layer"):
         gradcam.GradCam(dense)
 

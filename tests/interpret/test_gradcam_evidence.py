@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import keras
+import notebook_code
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,7 +37,8 @@ def network(channels: int = 1) -> keras.Model:
 
 
 def test_model_without_convolution_gets_a_reason_in_place_of_maps_and_measurements():
-    explained = gradcam_evidence.explain(architectures.dense_network((12, 12, 1), 3), rows())
+    dense = notebook_code.functions("04_baseline")["dense_network"]((12, 12, 1), 3)
+    explained = gradcam_evidence.explain(dense, rows())
     assert "no convolutional layer" in explained.reason
     assert "There are no Grad-CAM maps of the net" in conclusions.maps("net", explained).text
     chosen = gradcam_evidence.examples(explained, correct=True)

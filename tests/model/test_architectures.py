@@ -1,12 +1,16 @@
 """Networks trained from scratch, and averaging over views."""
 
+from types import SimpleNamespace
+
 import keras
+import notebook_code
 import numpy as np
 import pytest
 
 from helpers.model import architectures
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
+baseline_cnn = notebook_code.functions("04_baseline")["baseline_cnn"]
 GREY = {"mean": [70.0], "standard_deviation": [90.0]}
 
 
@@ -14,7 +18,7 @@ def images(count: int = 4, side: int = 28, channels: int = 1) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (count, side, side, channels)).astype(np.float32)
 
 
-@pytest.mark.parametrize("build", [architectures.residual_cnn, architectures.baseline_cnn])
+@pytest.mark.parametrize("build", [architectures.residual_cnn, baseline_cnn])
 @pytest.mark.parametrize(("side", "channels"), [(8, 1), (28, 1), (33, 3), (64, 3)])
 def test_networks_give_probabilities_for_any_image_size(build, side, channels):
     model = build((side, side, channels), 5, mean=[70.0] * channels, standard_deviation=[90.0] * channels)
@@ -32,6 +36,28 @@ def test_depth_and_width_are_those_asked_for():
     assert 3.5 < wide.count_params() / narrow.count_params() < 4.5
 
 
+@pytest.mark.parametrize(("width", "depth", "early"), [(8, 1, True), (16, 2, True), (8, 2, False)])
+def test_the_network_written_out_in_notebook_09_is_the_one_that_the_search_trains(width, depth, early):
+    rows = SimpleNamespace(image_shape=(28, 28, 1), num_classes=10)
+    of_notebook = {"train": rows, "search": SimpleNamespace(statistics=GREY), "early_pooling": early}
+    written = notebook_code.functions("09_tuning", **of_notebook)["residual_network"]
+    networks = []
+    for build in (
+        lambda: written(width, depth),
+        lambda: architectures.residual_cnn(
+            (28, 28, 1), 10, **GREY, width=width, depth=depth, early_pooling=early
+        ),
+    ):
+        keras.utils.set_random_seed(0)
+        networks.append(build())
+    mine, trained = networks
+    kinds = [[type(layer).__name__ for layer in network.layers] for network in networks]
+    assert kinds[0] == kinds[1]
+    weights = zip(mine.get_weights(), trained.get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in weights)
+    assert np.array_equal(mine(images()), trained(images()))
+
+
 def test_early_pooling_cuts_the_cost():
     cost = {
         early: architectures.multiply_accumulates(
@@ -43,7 +69,7 @@ def test_early_pooling_cuts_the_cost():
 
 
 def test_multiply_accumulates_are_those_counted_by_hand():
-    model = architectures.baseline_cnn((28, 28, 1), 10, **GREY, filters=4)
+    model = baseline_cnn((28, 28, 1), 10, **GREY, filters=4)
     by_hand = 28 * 28 * 9 * 1 * 4 + 14 * 14 * 9 * 4 * 8 + 7 * 7 * 9 * 8 * 8 + (3 * 3 * 8) * 32 + 32 * 10
     assert architectures.multiply_accumulates(model) == by_hand
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import keras
+import notebook_code
 import numpy as np
 import pytest
 from keras import layers
@@ -55,20 +56,25 @@ def pixel_statistics(images: np.ndarray) -> dict[str, list[float]]:
 def plain(build: Callable[..., keras.Model]) -> Callable[..., tuple[keras.Model, training.Fit]]:
     def fit(train: data.Dataset, validation: data.Dataset) -> tuple[keras.Model, training.Fit]:
         model = build(train)
-        options = {"epochs": EPOCHS, "batch_size": 128, "learning_rate": 0.004, "seed": 0}
-        return model, training.fit(model, train, validation, **options)
+        of_run = {
+            "train": train,
+            "validation": validation,
+            "batch_size": 128,
+            "learning_rate": 0.004,
+            "seed": 0,
+        }
+        return model, notebook_code.functions("04_baseline", **of_run)["train_network"](model, EPOCHS)
 
     return fit
 
 
 def dense(train: data.Dataset) -> keras.Model:
-    return architectures.dense_network(train.image_shape, train.num_classes)
+    return notebook_code.functions("04_baseline")["dense_network"](train.image_shape, train.num_classes)
 
 
 def cnn(train: data.Dataset) -> keras.Model:
-    return architectures.baseline_cnn(
-        train.image_shape, train.num_classes, **pixel_statistics(train.images), filters=8
-    )
+    build = notebook_code.functions("04_baseline")["baseline_cnn"]
+    return build(train.image_shape, train.num_classes, **pixel_statistics(train.images), filters=8)
 
 
 def by_recipe(**options) -> Callable[..., tuple[keras.Model, training.Fit]]:

@@ -1,17 +1,30 @@
 import dataclasses
 import hashlib
 
+import keras
+import notebook_code
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from helpers.errors import OsemnError
-from helpers.model import architectures, training
+from helpers.model import training
 from helpers.obtain import data
 from helpers.obtain.images import from_disk
 from helpers.scrub import augment
 from helpers.series import seeds
+
+NETWORKS = notebook_code.functions("04_baseline")
+
+
+def fit(
+    model: keras.Model, train: data.Dataset, validation: data.Dataset, *, epochs: int, batch_size: int = 16
+) -> training.Fit:
+    """Train a network by the function that stands in notebook 04."""
+    of_run = {"train": train, "validation": validation, "batch_size": batch_size}
+    code = notebook_code.functions("04_baseline", **of_run, learning_rate=0.01, seed=0)
+    return code["train_network"](model, epochs)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,22 +96,21 @@ def test_cnn_learns_easy_classes_and_repeats_bit_for_bit():
 
     def fitted():
         seeds.seed_tensorflow(0)
-        model = architectures.baseline_cnn((8, 8, 1), 2, mean=[100.0], standard_deviation=[70.0], filters=4)
-        fit = training.fit(model, train, validation, epochs=4, batch_size=16, learning_rate=0.01, seed=0)
-        return fit, training.predict(model, validation.images)
+        model = NETWORKS["baseline_cnn"]((8, 8, 1), 2, mean=[100.0], standard_deviation=[70.0], filters=4)
+        return fit(model, train, validation, epochs=4), training.predict(model, validation.images)
 
-    (fit, probabilities), (_, again) = fitted(), fitted()
-    assert set(fit.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert all(len(values) == 4 for values in fit.history.values())
+    (first, probabilities), (_, again) = fitted(), fitted()
+    assert set(first.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert all(len(values) == 4 for values in first.history.values())
     assert np.mean(probabilities.argmax(axis=1) == validation.labels) > 0.9
     assert np.array_equal(probabilities, again)
 
 
 def test_training_that_diverges_is_an_error_that_says_what_to_do():
-    model = architectures.dense_network((8, 8, 1), 2, units=4)
+    model = NETWORKS["dense_network"]((8, 8, 1), 2, units=4)
     model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
     with pytest.raises(OsemnError, match="smaller learning_rate"):
-        training.fit(model, halves(), halves(), epochs=2, batch_size=16, learning_rate=0.01, seed=0)
+        fit(model, halves(), halves(), epochs=2)
 
 
 @pytest.mark.parametrize(("shape", "classes"), [((28, 28, 1), 10), ((8, 8, 1), 10), ((64, 48, 3), 2)])
@@ -106,8 +118,8 @@ def test_models_take_raw_pixels_of_any_size_and_give_probabilities(shape, classe
     images = np.random.default_rng(0).integers(0, 256, (3, *shape)).astype(np.float32)
     channels = shape[-1]
     for model in (
-        architectures.dense_network(shape, classes),
-        architectures.baseline_cnn(
+        NETWORKS["dense_network"](shape, classes),
+        NETWORKS["baseline_cnn"](
             shape, classes, mean=[70.0] * channels, standard_deviation=[90.0] * channels
         ),
     ):
@@ -117,13 +129,13 @@ def test_models_take_raw_pixels_of_any_size_and_give_probabilities(shape, classe
 
 
 def test_dense_network_is_784_128_10_with_dropout():
-    model = architectures.dense_network((28, 28, 1), 10)
+    model = NETWORKS["dense_network"]((28, 28, 1), 10)
     assert model.count_params() == 784 * 128 + 128 + 128 * 10 + 10
     assert model.get_layer("dropout").rate == pytest.approx(0.3)
 
 
 def test_channel_that_never_changes_does_not_break_normalisation():
-    model = architectures.baseline_cnn((8, 8, 1), 2, mean=[0.0], standard_deviation=[0.0])
+    model = NETWORKS["baseline_cnn"]((8, 8, 1), 2, mean=[0.0], standard_deviation=[0.0])
     assert np.isfinite(model(np.zeros((1, 8, 8, 1), np.float32)).numpy()).all()
 
 
@@ -208,8 +220,8 @@ def test_images_from_disk_are_trained_and_scored_like_an_array(on_disk):
         training.validation_batches(on_disk, 16), training.validation_batches(part, 16), strict=True
     ):
         assert all(np.array_equal(one, other) for one, other in zip(mine, array, strict=True))
-    cnn = architectures.baseline_cnn(part.image_shape, 2, mean=[90.0], standard_deviation=[80.0], filters=4)
-    training.fit(cnn, on_disk, on_disk.subset(range(9)), epochs=1, batch_size=64, learning_rate=0.01, seed=0)
+    cnn = NETWORKS["baseline_cnn"](part.image_shape, 2, mean=[90.0], standard_deviation=[80.0], filters=4)
+    fit(cnn, on_disk, on_disk.subset(range(9)), epochs=1, batch_size=64)
     for predict in (training.predict, lambda model, images: training.predictor(model, 16)(images)):
         assert np.array_equal(predict(cnn, on_disk.images), predict(cnn, part.images))
 

@@ -1,11 +1,14 @@
 """The limits that keep the package and the notebooks readable; `python tools/house.py` prints the measures."""
 
+from statistics import median
+
 import house
 
 ENTRIES = 16  # nine rooms, the command line, five files on the ground, and __init__.py
 LINES_OF_A_FILE = 350  # what can be scrolled through in one go
 LINES_OF_A_FUNCTION = 60  # one screen, docstring included
 SENTENCE_LINES = 100  # in all notebooks together: sentences are worded in the package
+WORDS = (800, 1_300)  # median of the notebooks: less teaches too little, more is not read to the end
 LONELY_CELLS = 1 / 5  # of all code cells
 
 
@@ -37,6 +40,11 @@ def test_nearly_every_code_cell_has_a_text_cell_before_it() -> None:
     cells = {notebook.stem: house.lonely_cells(notebook) for notebook in house.notebooks()}
     lonely, total = (sum(counts) for counts in zip(*cells.values(), strict=True))
     assert lonely <= LONELY_CELLS * total, cells
+
+
+def test_notebooks_explain_what_they_do() -> None:
+    words = {notebook.stem: house.words(notebook) for notebook in house.notebooks()}
+    assert WORDS[0] <= median(words.values()) <= WORDS[1], words
 
 
 def test_measures_count_what_they_say() -> None:

@@ -147,6 +147,18 @@ def test_what_would_fetch_or_run_is_taken_out_of_outputs(run: FakeRun) -> None:
     assert "alert(1)" not in page
 
 
+def test_what_is_to_be_tried_in_the_notebook_is_not_on_its_page(run: FakeRun) -> None:
+    tagged = {"metadata": {"tags": ["try-it"]}}
+    shown = [new_markdown_cell("# A title"), new_code_cell("left = 1", execution_count=1)]
+    run.write(
+        "02_explore", [*shown, new_markdown_cell("## Try it", **tagged), new_code_cell("knob = 2", **tagged)]
+    )
+    page = render()["02_explore"]
+    assert "left" in page
+    assert "Try it<" not in page
+    assert "knob" not in page
+
+
 def test_every_image_has_alt_text(run: FakeRun) -> None:
     pages = render()
     images = [image for page in pages.values() for image in page.images]

@@ -138,6 +138,17 @@ def test_cell_that_never_ran_is_noticed(project, monkeypatch):
     assert manifests.read(project.folder("01_acquire")) is None
 
 
+def test_cell_to_be_tried_by_hand_is_skipped_and_may_be_edited(project):
+    path = project.write("01_acquire")
+    before = manifests.source_sha256("01_acquire")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("1 / 0", metadata={"tags": ["skip-execution"]}))
+    nbformat.write(notebook, path)
+    executed = nbformat.read(run_stage() / execute.NOTEBOOK, as_version=4)
+    assert [cell.execution_count for cell in executed.cells][-2:] == [len(executed.cells) - 1, None]
+    assert manifests.source_sha256("01_acquire") == before
+
+
 def test_changed_byte_in_an_input_is_named_before_use(project):
     folder = run_stage()
     target = folder / "train.npz"

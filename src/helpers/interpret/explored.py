@@ -47,10 +47,10 @@ class Explored:
         paths: relative to the data's folder; empty texts for images from arrays.
         groups: names; empty texts for images without one.
         sha256: of the file, or of the pixels of an image from an array.
-        doubtful: rows of training images with possible label errors, `[T] int64`, which follow in sheets (from a new one on),
+        suspects: rows of training images with possible label errors, `[T] int64`, which follow in sheets (from a new one on),
             paths, groups and sha256.
-        doubtful_labels: their labels, `[T] int64`.
-        doubtful_probabilities: by models that were not trained on them, `float32 [T, K]`.
+        suspect_labels: their labels, `[T] int64`.
+        suspect_probabilities: by models that were not trained on them, `float32 [T, K]`.
     """
 
     rows: np.ndarray
@@ -65,9 +65,9 @@ class Explored:
     paths: tuple[str, ...]
     groups: tuple[str, ...]
     sha256: tuple[str, ...]
-    doubtful: np.ndarray
-    doubtful_labels: np.ndarray
-    doubtful_probabilities: np.ndarray
+    suspects: np.ndarray
+    suspect_labels: np.ndarray
+    suspect_probabilities: np.ndarray
 
     def with_training(
         self, training: Dataset, index: pd.DataFrame, errors: pd.DataFrame, probabilities: np.ndarray
@@ -92,9 +92,9 @@ class Explored:
             paths=self.paths + names["path"],
             groups=self.groups + names["group"],
             sha256=self.sha256 + names["sha256"],
-            doubtful=rows,
-            doubtful_labels=errors["label"].to_numpy(np.int64),
-            doubtful_probabilities=probabilities[errors["index"]].astype(np.float32),
+            suspects=rows,
+            suspect_labels=errors["label"].to_numpy(np.int64),
+            suspect_probabilities=probabilities[errors["index"]].astype(np.float32),
         )
 
     def save(self, path: Path) -> None:
@@ -153,9 +153,9 @@ def of_test(
         paths=names["path"],
         groups=names["group"],
         sha256=names["sha256"],
-        doubtful=np.empty(0, np.int64),
-        doubtful_labels=np.empty(0, np.int64),
-        doubtful_probabilities=np.empty((0, test.num_classes), np.float32),
+        suspects=np.empty(0, np.int64),
+        suspect_labels=np.empty(0, np.int64),
+        suspect_probabilities=np.empty((0, test.num_classes), np.float32),
     )
 
 

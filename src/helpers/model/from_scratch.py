@@ -1,8 +1,11 @@
-"""Networks trained from scratch on few photographs: they get little time, which pretrained networks use better."""
+"""Networks trained from scratch: the little time that they get on few photographs, and what overfitting looks like."""
 
+from collections.abc import Mapping
+
+from helpers import wording
+from helpers.model import training
 from helpers.obtain.data import Dataset
 from helpers.series.conclusions import Conclusion, Conclusions
-from helpers.wording import listing
 
 MINIMAL = {
     "dense_epochs": 4,  # the dense network never becomes the champion
@@ -37,8 +40,34 @@ def budget(train: Dataset, limit: int, **wanted: int) -> tuple[dict[str, int], C
     text = (
         f"There are {len(train):,} training photographs, fewer than {limit:,}. On so few, networks pretrained on ImageNet "
         "are usually more accurate than networks trained from scratch, so the time goes into 05 and 06, and this notebook "
-        f"spends little: {listing(settings)}."
+        f"spends little: {wording.listing(settings)}."
     )
     return values, Conclusions(
         [Conclusion("from_scratch", text, {"images": len(train), "limit": limit, **values})]
     )
+
+
+def overfitting(histories: Mapping[str, dict[str, list[float]]], images: int) -> Conclusion:
+    """Conclude what overfitting looks like, and what each remedy changes.
+
+    Args:
+        histories: the training without a remedy, then those with one, by name; as of `keras.Model.fit`.
+        images: number of images that each was fitted on.
+
+    Example:
+        `run.conclude(from_scratch.overfitting({"no remedy": plain, "dropout": other}, images=6_000))`
+    """
+    ends = {
+        name: {key: 100 * history[key][-1] for key in ("accuracy", "val_accuracy")}
+        for name, history in histories.items()
+    }
+    gaps = {name: end["accuracy"] - end["val_accuracy"] for name, end in ends.items()}
+    plain, *remedies = histories
+    changes = [
+        f"With {name} the difference is {wording.signed(gaps[name], 1)} points, and validation accuracy changes by "
+        f"{wording.signed(ends[name]['val_accuracy'] - ends[plain]['val_accuracy'], 1)} points."
+        for name in remedies
+    ]
+    diagnosis = training.diagnose(histories[plain])
+    text = f"On {images:,} images, the learning curves of a dense network with {plain} show {diagnosis}."
+    return Conclusion("overfitting", " ".join([text, *changes]), {"ends": ends, "gaps": gaps})

@@ -177,17 +177,16 @@ class Fit:
 
 
 def fit(
-    model: keras.Model,
+    trainer: cpu_speed.Trainer,
     train: Dataset,
     validation: Dataset,
     *,
     epochs: int,
     batch_size: int,
-    learning_rate: float,
     seed: int,
     policy: augment.AugmentationPolicy | None = None,
 ) -> Fit:
-    """Train a model on raw pixels in place, with Adam on the one-cycle schedule.
+    """Train the network of a compiled trainer on raw pixels, in place.
 
     Each epoch ends with the batch-norm statistics that belong to its weights, and is scored with them.
 
@@ -195,20 +194,17 @@ def fit(
         DivergedError: the loss became NaN or infinite.
 
     Example:
-        `fit = training.fit(cnn, train, validation, epochs=4, batch_size=128, learning_rate=0.004, seed=0)`
+        `training.fit(trainer, train, validation, epochs=4, batch_size=128, seed=0)`
     """
     rows, steps = batches(train, batch_size, seed=seed, policy=policy)
-    trainer = cpu_speed.trainer_of(model)
-    optimizer = keras.optimizers.Adam(one_cycle(learning_rate, epochs * steps))
-    trainer.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
-    statistics = NormStatistics(model, train.images, batch_size)
+    statistics = NormStatistics(trainer.network, train.images, batch_size)
     return fit_compiled(
         trainer,
         rows.map(one_hot(train.num_classes)),
         steps_per_epoch=steps,
         epochs=epochs,
         shuffle=False,
-        callbacks=[AveragedWeights(0.0, statistics, ValidationScorer(model, validation))],
+        callbacks=[AveragedWeights(0.0, statistics, ValidationScorer(trainer.network, validation))],
     )
 
 

@@ -116,9 +116,11 @@ def _escaped(path: Path) -> str:
 
 
 def _demand_every_cell(stage: str, notebook: Any) -> None:
-    """Refuse a notebook in which a code cell has no execution count."""
+    """Refuse a notebook in which a code cell has no execution count, unless it is to be skipped."""
     for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "code" and cell.source.strip() and cell.get("execution_count") is None:
+        if cell.cell_type != "code" or not cell.source.strip() or notebook_cells.is_skipped(cell):
+            continue
+        if cell.get("execution_count") is None:
             raise OsemnError(
                 f"{stage}: cell {number} did not run, though papermill reported the notebook as completed:\n\n{cell.source}\n",
                 "run the stage again; if that does not help, step through the notebook in JupyterLab",

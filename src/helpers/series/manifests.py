@@ -145,9 +145,13 @@ def _beside(module_file: Path) -> frozenset[Path]:
 
 
 def source_files(notebook: str) -> tuple[str, list[Path]]:
-    """Return a notebook's code (without its parameters, which are compared by value) and the files of its helpers."""
-    cells = notebook_cells.code_cells(notebook)
-    code = "\n\n".join("".join(c["source"]) for c in cells if not notebook_cells.is_parameters_cell(c))
+    """Return the code that a run of a notebook executes, and the files of its helpers.
+
+    Parameters are left out, as they are compared by value.
+    """
+    left_out = (notebook_cells.is_parameters_cell, notebook_cells.is_skipped)
+    cells = [c for c in notebook_cells.code_cells(notebook) if not any(leave(c) for leave in left_out)]
+    code = "\n\n".join("".join(c["source"]) for c in cells)
     python = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
     return code, _with_imports(_imports(python))
 

@@ -20,6 +20,11 @@ def _code_cells(notebook_text: str) -> list[dict[str, Any]]:
     return [cell for cell in json.loads(notebook_text)["cells"] if cell["cell_type"] == "code"]
 
 
+def is_skipped(cell: Mapping[str, Any]) -> bool:
+    """Return True if a run skips a notebook's cell, as nbclient skips all with this tag: it is there to be tried by hand."""
+    return "skip-execution" in cell.get("metadata", {}).get("tags", [])
+
+
 def is_parameters_cell(cell: Mapping[str, Any]) -> bool:
     """Return True if a notebook's cell is tagged `parameters`."""
     return "parameters" in cell.get("metadata", {}).get("tags", [])

@@ -140,7 +140,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         writes=(
             *("models/baseline_cnn.keras", "models/dense.keras"),
             *("validation_predictions.npz", "history.json", "baselines.csv"),
-            *_figures("return_on_complexity", "learning_curves"),
+            *_figures("return_on_complexity", "learning_curves", "overfitting", "remedies"),
         ),
         **_TRAINS,
     ),

@@ -42,7 +42,7 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
     same = [place for place, one in enumerate(shown) if np.array_equal(one.rows, rows)]
     sharpest = max((shown[place] for place in same), key=lambda one: one.side)
     with np.load(records[0].folder / "test_predictions.npz") as saved:
-        labels = np.concatenate([saved["labels"][rows], sharpest.doubtful_labels])
+        labels = np.concatenate([saved["labels"][rows], sharpest.suspect_labels])
     names = [records[place].stage.candidate for place in same]
     champion = renderer.series.by_name[EXPORT].metrics.get("candidate")
     content = {
@@ -53,7 +53,7 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
         "columns": sharpest.columns,
         "sheets": [base64.b64encode(sheet).decode() for sheet in sharpest.sheets],
         "tests": len(rows),
-        "rows": _packed(np.concatenate([rows, sharpest.doubtful]), np.uint32),
+        "rows": _packed(np.concatenate([rows, sharpest.suspects]), np.uint32),
         "labels": _packed(labels, np.uint16),
         "copied": _packed(sharpest.copied, np.uint8),
         "sha256": base64.b64encode(bytes.fromhex("".join(sharpest.sha256))).decode(),
@@ -87,12 +87,12 @@ def _candidate(
     """
     with np.load(record.folder / "test_predictions.npz") as saved:
         on_test = at_temperature(saved["probabilities"][shown.rows], record.metrics["temperature"])
-    probabilities = np.concatenate([on_test, sharpest.doubtful_probabilities])
+    probabilities = np.concatenate([on_test, sharpest.suspect_probabilities])
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
     with (record.folder / "doubtful_labels.csv").open(encoding="utf-8", newline="") as stream:
         errors = list(csv.DictReader(stream))
     order = [("test", row) for row in shown.rows.tolist()] + [
-        ("train", row) for row in sharpest.doubtful.tolist()
+        ("train", row) for row in sharpest.suspects.tolist()
     ]
     places = {image: place for place, image in enumerate(order)}
     errors = [(("test" if line["part"] == "test" else "train", int(line["row"])), line) for line in errors]

@@ -88,6 +88,8 @@ def _exporter(folder: Path) -> "HTMLExporter":
 
     configuration = Config()
     configuration.NbConvertBase.display_data_priority = PRIORITY
+    # what a reader may try in the notebook has no result to report
+    configuration.TagRemovePreprocessor.update(enabled=True, remove_cell_tags={"try-it"})
     exporter = HTMLExporter(
         config=configuration,
         extra_template_basedirs=[str(folder.parent)],
