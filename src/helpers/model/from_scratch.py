@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from helpers import wording
-from helpers.model import training
+from helpers.model.diagnosis import diagnose
 from helpers.obtain.data import Dataset
 from helpers.series.conclusions import Conclusion, Conclusions
 
@@ -68,6 +68,6 @@ def overfitting(histories: Mapping[str, dict[str, list[float]]], images: int) ->
         f"{wording.signed(ends[name]['val_accuracy'] - ends[plain]['val_accuracy'], 1)} points."
         for name in remedies
     ]
-    diagnosis = training.diagnose(histories[plain])
+    diagnosis = diagnose(histories[plain])
     text = f"On {images:,} images, the learning curves of a dense network with {plain} show {diagnosis}."
     return Conclusion("overfitting", " ".join([text, *changes]), {"ends": ends, "gaps": gaps})
