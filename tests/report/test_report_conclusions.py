@@ -208,7 +208,7 @@ def test_stages_without_conclusions_are_skipped(metrics):
     summary = conclusions.summarise(metrics, "Digits")
     assert summary["also"] == []
     assert [question for question, *_ in summary["questions"]] == list(questions.OWN.values())[:2]
-    assert summary["lead"] == "The champion on Digits is the tuned residual CNN."
+    assert summary["lead"] == ""
     assert stage_conclusions.read({}, (TUNING, "search_gain")) == ()
 
 

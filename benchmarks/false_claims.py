@@ -1,0 +1,87 @@
+"""How often does a sentence about two networks claim what is not true? In made-up runs with a known truth.
+
+    .venv/bin/python benchmarks/false_claims.py [--draws 100]
+
+A made-up run has 2 or 10 classes, of equal size (then the metric is accuracy) or of sizes 4 : 1 (balanced accuracy), 200 or
+1,000 images, and two networks whose recalls differ by nothing, by one point or by five in every class. Each draw predicts the
+images, and counts three claims that are false: that a difference is significant where there is none, or that its sign is another
+("better", "worse"); that a difference is excluded which is the true one ("excluded"); and that the faster network loses less than
+the margin where it loses more ("within_margin"). Results go to benchmarks/results/false_claims.json.
+"""
+
+import argparse
+import itertools
+import os
+
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+import numpy as np
+from scipy import stats
+
+from helpers import paths
+from helpers.export import champion
+from helpers.series import manifests, metrics
+
+CLASSES, IMAGES, POINTS = (2, 10), (200, 1_000), (0.0, 0.01, 0.05)
+COMMON = (
+    0.8  # correlation of the difficulty of an image for both networks: they share about half of their errors
+)
+MARGIN = 0.01  # of the rule for the champion
+
+
+def draw(generator: np.random.Generator, n: int, sizes: np.ndarray, points: float) -> tuple[np.ndarray, ...]:
+    """Return labels and the predictions of both networks, the better one first; the recalls run from 95 to 75%."""
+    labels = generator.choice(len(sizes), n, p=sizes)
+    common, other = generator.normal(size=n), (labels + generator.integers(1, len(sizes), n)) % len(sizes)
+    predicted = []
+    for loss in (0.0, points):
+        recalls = np.linspace(0.95, 0.75, len(sizes)) - loss
+        hard = COMMON * common + (1 - COMMON**2) ** 0.5 * generator.normal(size=n)
+        predicted.append(np.where(hard < stats.norm.ppf(recalls)[labels], labels, other))
+    return labels, *predicted
+
+
+def claims(n: int, classes: int, equal: bool, points: float, draws: int) -> dict[str, object]:
+    """Return how often each claim is false in draws of one kind of run."""
+    sizes = (
+        np.full(classes, 1 / classes)
+        if equal
+        else np.linspace(4, 1, classes) / np.linspace(4, 1, classes).sum()
+    )
+    metric, generator = metrics.Metric("accuracy" if equal else "balanced_accuracy"), np.random.default_rng(0)
+    false = dict.fromkeys(("better", "worse", "excluded", "within_margin"), 0)
+    for _ in range(draws):
+        labels, good, poor = draw(generator, n, sizes, points)
+        row = metrics.tested(metric, labels, good, poor, classes)
+        false["better"] += row["shown"] and row["points"] > 0 and points == 0
+        false["worse"] += row["shown"] and row["points"] < 0
+        false["excluded"] += not row["shown"] and max(map(abs, row["ci95"])) < 100 * points
+        options = [champion.Option("good", "good", good, 2.0), champion.Option("poor", "poor", poor, 1.0)]
+        chosen = champion.choose(options, labels, classes, metric, margin=MARGIN)
+        false["within_margin"] += points >= MARGIN and chosen.best == "good" and chosen.row("poor").eligible
+    return {
+        "images": n,
+        "classes": classes,
+        "metric": metric.name,
+        "points": 100 * points,
+        **{claim: count / draws for claim, count in false.items()},
+    }
+
+
+def main() -> None:
+    """Simulate every kind of run and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=100)
+    draws = parser.parse_args().draws
+    rows = [claims(*kind, draws) for kind in itertools.product(IMAGES, CLASSES, (True, False), POINTS)]
+    highest = {
+        claim: max(row[claim] for row in rows) for claim in ("better", "worse", "excluded", "within_margin")
+    }
+    mean = {claim: round(float(np.mean([row[claim] for row in rows])), 4) for claim in highest}
+    results = {"draws": draws, "kinds": len(rows), "highest": highest, "mean": mean, "rows": rows}
+    manifests.write_json(paths.project_root() / "benchmarks" / "results" / "false_claims.json", results)
+    print(highest, mean)
+
+
+if __name__ == "__main__":
+    main()
