@@ -110,7 +110,6 @@ EXAMPLES = {
     "mixup": 0.0,
     "cutmix": 0.0,
     "class_weights": "auto",
-    "interpolate": True,
     "patience": 2,
     "study": "tuning",
     "storage": "",

@@ -176,7 +176,6 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     mixup: Annotated[float, Field(ge=0.0, le=10.0)]
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
     class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
-    interpolate: bool
     patience: Annotated[int, Field(ge=1, le=1_000)]
 
 
