@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers.model import fine_tuning_conclusions, interpolation
+from helpers.model import class_balance, fine_tuning_conclusions, interpolation
 from helpers.obtain import data
 from helpers.series.metrics import Metric
 
@@ -71,3 +71,11 @@ def test_the_chosen_mixture_is_said(fraction, said):
     conclusion = fine_tuning_conclusions.mixture("all blocks", result, ACCURACY)
     assert conclusion.text.endswith(said)
     assert "0.800 at 0%, 0.850 at 25% and 0.700 at 100%" in conclusion.text
+
+
+def test_weights_of_05_are_not_balanced_a_second_time():
+    counts = np.array([90, 10])
+    adjustment = class_balance.choose("none", ACCURACY, np.array([0, 1]), np.eye(2, dtype=np.float32), counts)
+    conclusion = fine_tuning_conclusions.class_weights("auto", ACCURACY, counts, adjustment, True)
+    assert conclusion.text.endswith("whose head was chosen with its class weights.")
+    assert adjustment.exponent == 0

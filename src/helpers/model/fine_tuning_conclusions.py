@@ -101,7 +101,9 @@ def mixture(title: str, mixed: Mixture, metric: Metric) -> Conclusion:
     return Conclusion("mixture", text, numbers, "Chosen on the validation images")
 
 
-def class_weights(strategy: str, metric: Metric, counts: np.ndarray, adjustment: Adjustment) -> Conclusion:
+def class_weights(
+    strategy: str, metric: Metric, counts: np.ndarray, adjustment: Adjustment, as_in_05: bool
+) -> Conclusion:
     """Conclude what was done about unequal classes.
 
     Args:
@@ -109,13 +111,16 @@ def class_weights(strategy: str, metric: Metric, counts: np.ndarray, adjustment:
         metric: of the series.
         counts: training images of each class, `[K] int64`.
         adjustment: from `class_balance.choose`.
+        as_in_05: whether the model has the weights of 05_transfer_learning.
 
     Example:
-        `run.conclude(fine_tuning_conclusions.class_weights(class_weights, metric, counts, adjustment))`
+        `run.conclude(fine_tuning_conclusions.class_weights(class_weights, metric, counts, adjustment, as_in_05))`
     """
     ratio = counts.max() / max(1, counts.min())
     text = f"The largest class has {ratio:.1f} times the training images of the smallest. "
-    if strategy != AUTO:
+    if as_in_05:
+        text += "The model is that of 05_transfer_learning, whose head was chosen with its class weights."
+    elif strategy != AUTO:
         text += f"{_STRATEGIES[strategy]}, as set."
     elif not adjustment.scores:
         about = not class_balance.unequal(counts)
