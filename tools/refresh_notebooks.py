@@ -15,9 +15,16 @@ from helpers.errors import OsemnError
 from helpers.series import execute, notebook_cells, stages
 
 
+def run_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the code cells that a run executes."""
+    return [
+        cell for cell in notebook.cells if cell.cell_type == "code" and not notebook_cells.is_skipped(cell)
+    ]
+
+
 def code_sha256(notebook: nbformat.NotebookNode) -> str:
-    """Return the hash of all code cells, to check that outputs belong to the code above them."""
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    """Return the hash of the code that a run executes, to check that outputs belong to the code above them."""
+    code = [cell.source for cell in run_cells(notebook)]
     return hashlib.sha256("\n\0\n".join(code).encode()).hexdigest()
 
 
@@ -27,8 +34,7 @@ def _code(notebook: nbformat.NotebookNode) -> list[object]:
         notebook_cells.literals(cell.source, "a notebook")
         if notebook_cells.is_parameters_cell(cell)
         else cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code"
+        for cell in run_cells(notebook)
     ]
 
 
@@ -40,14 +46,12 @@ def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode)
     """
     if _code(executed) != _code(source):
         raise ValueError("other code")
-    ran = iter([cell for cell in executed.cells if cell.cell_type == "code"])
     for cell in source.cells:
         # time stamps and papermill's records change with each run
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
-        if cell.cell_type == "code":
-            done = next(ran)
-            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    for cell, done in zip(run_cells(source), run_cells(executed), strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
     source.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},

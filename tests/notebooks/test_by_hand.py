@@ -49,6 +49,7 @@ def by_hand(tmp_path_factory):
         yield run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_try_it_cell_and_solutions_run_and_leave_the_finished_run_as_it_is(notebook, by_hand):
     variables = by_hand(notebook)
