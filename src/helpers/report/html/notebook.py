@@ -32,11 +32,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     are folded with the code.
     """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    listed = [cell for cell in cells if TRY_IT not in cell["metadata"].get("tags", [])]
-    code = ["".join(cell["source"]) for cell in listed if cell["cell_type"] == "code"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     known = {"run"}.union(*(_imported(_parsed(source)) for source in code))
     described = []
-    for number, cell in enumerate(listed):
+    for number, cell in enumerate(cells):
+        if TRY_IT in cell["metadata"].get("tags", []):
+            continue
         source = "".join(cell["source"])
         one = {
             "number": number,
