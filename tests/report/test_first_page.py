@@ -206,6 +206,8 @@ def test_pages_that_not_every_report_has_are_linked_where_they_were_made(run: Fa
     assert [name for name in names if f'href="{name}"' in page] == []
     page = first_page.render(renderer, beside=["index.html", *names])
     assert [name for name in names if f'href="{name}"' in page] == names
+    for view in ("explorer.html#r=wrong", "explorer.html#m=error"):
+        assert f'href="{view}"' in page
 
 
 def test_without_an_evaluated_champion_the_best_model_is_on_top(run: FakeRun):

@@ -288,6 +288,8 @@ def test_on_paper_nothing_is_cut_and_folded_code_is_left_out(read, folder: Path)
     reader = read().open(folder / "02_explore.html")
     reader.page.emulate_media(media="print")
     assert not reader.page.locator("nav.contents").first.is_visible()
+    assert not reader.page.get_by_text("frame = pd.DataFrame").first.is_visible()
+    assert reader.page.get_by_text("of everything random").first.is_visible()
     boxes = reader.page.eval_on_selector_all(
         ".scroll", "boxes => boxes.map(box => getComputedStyle(box).overflowX)"
     )

@@ -18,7 +18,6 @@ _NUMBER = re.compile(
     r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
 )
 _WIDE = 3  # columns: two fit on a phone
-_NO_ALT = ("", "No description has been provided for this image")  # the second is nbconvert's
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def finish(rendered: str, *, title: str, where: str, pages: Mapping[str, str]) -
     """Return the cells, safe to open offline.
 
     Args:
-        rendered: the cells as nbconvert rendered them.
+        rendered: the cells as `cells.html.j2` renders them.
         title: the first heading of a notebook that has none.
         where: the notebook's path, for messages.
         pages: the pages to link to, by notebook.
@@ -92,7 +91,7 @@ def _check_images(soup: BeautifulSoup, where: str) -> None:
     for image in soup.find_all("img"):
         cell = image.find_parent(attrs={"data-cell": True})
         place = f"cell {cell['data-cell']} of {where}" if cell else where
-        if (image.get("alt") or "").strip() in _NO_ALT:
+        if not (image.get("alt") or "").strip():
             raise OsemnError(
                 f"An image in {place} has no alt text.",
                 "show figures by run.show(figure, name) with figures.with_alt, or write ![alt text](…)",

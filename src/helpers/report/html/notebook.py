@@ -1,19 +1,21 @@
-"""Prepares an executed notebook for its page: says what each cell does, describes parameters, and takes out what is large."""
+"""Reads an executed notebook for its page: what each cell does, its parameters and outputs; what is large is taken out meanwhile."""
 
 import ast
 import base64
 import io
+import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-
-from markupsafe import escape
 
 from helpers.errors import OsemnError
 from helpers.series.notebook_cells import literals
 
-PARAMETERS, INJECTED = "parameters", "injected-parameters"
+PARAMETERS, INJECTED, TRY_IT = "parameters", "injected-parameters", "try-it"
 IMAGES = ("image/png", "image/jpeg", "image/webp")
+KINDS = ("text/html", "text/markdown", *IMAGES, "text/plain")
+"""The forms of an output that a page shows, best first."""
 IMAGES_LIMIT = 2_800_000  # characters on a page: a larger page than three megabytes opens slowly on a phone
 _MARK = "taken-out-of-this-page-{}."
 _ROLES = {PARAMETERS: "parameters", INJECTED: "values that were set for this run"}
@@ -23,40 +25,100 @@ _MOST_CALLS = 3  # as many as fit into a line
 _COMMENT = re.compile(r"^(?P<name>\w+)\s*(:[^=]+)?=[^#]*#\s*(?P<meaning>.+)$")
 
 
-def describe_cells(notebook: Any) -> None:
-    """Give each cell `metadata.report` for the template: number, role, what it does, and whether its outputs are folded, too."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    known = {"run"}.union(*(_imported(_parsed(cell.source)) for cell in code))
-    for number, cell in enumerate(notebook.cells):
-        cell.metadata["report"] = {"number": number}
-    for cell in code:
-        tags = cell.metadata.get("tags", [])
-        role = next((tag for tag in (INJECTED, PARAMETERS) if tag in tags), "")
-        literal = [_show_literal(output) for output in cell.outputs]
-        cell.metadata.report |= {
-            "role": role,
-            "does": _ROLES.get(role) or _what_it_does(cell.source, known),
-            "folded": bool(role or (literal and all(literal))) or _STARTS_RUN in cell.source,
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook (nbformat 4), for `cells.html.j2`.
+
+    What a reader may try in the notebook has no result to report, and is left out. Each has its number, type and source; a code cell also its role, what it does, its parameters, its outputs, and whether these
+    are folded with the code.
+    """
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    known = {"run"}.union(*(_imported(_parsed(source)) for source in code))
+    described = []
+    for number, cell in enumerate(cells):
+        if TRY_IT in cell["metadata"].get("tags", []):
+            continue
+        source = "".join(cell["source"])
+        one = {
+            "number": number,
+            "type": cell["cell_type"],
+            "source": source,
+            "lines": len(source.splitlines()),
         }
-    injected = [cell.source for cell in code if cell.metadata.report.role == INJECTED]
-    for cell in code:
-        if cell.metadata.report.role == PARAMETERS:
-            cell.metadata.report.parameters = _parameters(cell.source, injected)
+        described.append(one | (_describe(cell, source, known) if cell["cell_type"] == "code" else {}))
+    injected = [one["source"] for one in described if one.get("role") == INJECTED]
+    for one in described:
+        one["parameters"] = _parameters(one["source"], injected) if one.get("role") == PARAMETERS else []
+    return described
 
 
-def _show_literal(output: Any) -> bool:
-    """Return True if an output is only a Python literal; one of names with values becomes a list, which is for readers."""
-    if set(output.get("data", {})) != {"text/plain"}:
-        return False
+def _describe(cell: dict[str, Any], source: str, known: set[str]) -> dict[str, Any]:
+    tags = cell["metadata"].get("tags", [])
+    role = next((tag for tag in (INJECTED, PARAMETERS) if tag in tags), "")
+    outputs = [_output(output) for output in _join_streams(cell["outputs"])]
+    literal = bool(outputs) and all(output["kind"] == "literal" for output in outputs)
+    return {
+        "role": role,
+        "does": _ROLES.get(role) or _what_it_does(source, known),
+        "outputs": outputs,
+        "folded": bool(role) or literal or _STARTS_RUN in source,
+    }
+
+
+def _join_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return outputs with each stream in one piece: a notebook holds it as it was flushed."""
+    joined: list[dict[str, Any]] = []
+    for output in outputs:
+        if output["output_type"] == "stream":
+            text = "".join(output["text"])
+            if joined and joined[-1].get("name") == output["name"]:
+                joined[-1]["text"] += text
+                continue
+            output = {**output, "text": text}
+        joined.append(output)
+    return joined
+
+
+def _output(output: dict[str, Any]) -> dict[str, Any]:
+    """Return an output's kind, its content, and for an image alt text and width."""
+    if output["output_type"] == "stream":
+        # a carriage return starts the line again, as a progress bar does
+        return {
+            "kind": output["name"],
+            "content": _plain(re.sub(r"[^\n]*\r(?!\n)", "", output["text"])).strip("\n"),
+        }
+    if output["output_type"] == "error":
+        return {"kind": "error", "content": _plain("\n".join(output["traceback"]))}
+    data = {
+        kind: "".join(content) for kind, content in output["data"].items() if isinstance(content, str | list)
+    }
+    kind = next((kind for kind in KINDS if kind in data), "")
+    if kind in IMAGES:
+        about = output["metadata"].get(kind, {})
+        return {
+            "kind": kind,
+            "content": data[kind].strip(),
+            "alt": about.get("alt", ""),
+            "width": about.get("width"),
+        }
+    content = data.get(kind, "")
+    return _literal(_plain(content)) if kind == "text/plain" else {"kind": kind, "content": content}
+
+
+def _plain(text: str) -> str:
+    """Return a text without a terminal's colours."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
+def _literal(text: str) -> dict[str, Any]:
+    """Return a text as an output: names with values become a list, which is for readers; other bare values are marked."""
     try:
-        value = ast.literal_eval(output.data["text/plain"])
+        value = ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        return False
-    if not isinstance(value, dict):
-        return not isinstance(value, str)
-    rows = (f"<dt>{escape(name)}</dt><dd>{escape(item)}</dd>" for name, item in value.items())
-    output.data["text/html"] = f"<dl>{''.join(rows)}</dl>"
-    return False
+        value = ""
+    if isinstance(value, dict):
+        return {"kind": "list", "content": value}
+    return {"kind": "text/plain" if isinstance(value, str) else "literal", "content": text}
 
 
 def _parsed(source: str) -> ast.Module:
@@ -110,30 +172,27 @@ def _parameters(source: str, injected: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def take_out(notebook: Any) -> dict[str, str]:
+def take_out(described: list[dict[str, Any]]) -> dict[str, str]:
     """Replace images and code by short marks; return base64 and highlighted code by mark, for `put_back`.
 
-    Both would be parsed several times on the way to the page, and are most of it. PNG images become WebP where all of them are
-    too large together.
+    Both would be parsed on the way to the page, and are most of it. PNG images become WebP where all of them are too large together.
     """
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
     lexer, formatter, taken = PythonLexer(), HtmlFormatter(), {}
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    outputs = [output for cell in code for output in cell.outputs if "data" in output]
-    size = sum(len(output.data.get(kind, "")) for output in outputs for kind in IMAGES)
-    for cell in code:
-        cell.metadata.report["code"] = mark = _MARK.format(len(taken))
-        taken[mark] = highlight(cell.source, lexer, formatter)
-    for output in outputs:
-        if size > IMAGES_LIMIT and "image/png" in output.data:
-            _shrink(output)
-        for kind in IMAGES:
-            if kind in output.data:
-                mark = _MARK.format(len(taken))
-                taken[mark], output.data[kind] = output.data[kind].strip(), mark
+    code = [one for one in described if one["type"] == "code"]
+    images = [output for one in code for output in one["outputs"] if output["kind"] in IMAGES]
+    if sum(len(image["content"]) for image in images) > IMAGES_LIMIT:
+        for image in images:
+            _shrink(image)
+    for one in code:
+        one["code"] = mark = _MARK.format(len(taken))
+        taken[mark] = highlight(one["source"], lexer, formatter)
+    for image in images:
+        mark = _MARK.format(len(taken))
+        taken[mark], image["content"] = image["content"], mark
     return taken
 
 
@@ -142,14 +201,11 @@ def put_back(html: str, taken: Mapping[str, str]) -> str:
     return re.sub(_MARK.format(r"\d+"), lambda mark: taken.get(mark[0], mark[0]), html)
 
 
-def _shrink(output: Any) -> None:
+def _shrink(image: dict[str, Any]) -> None:
     """Replace a PNG image by WebP if that is smaller."""
-    png = output.data["image/png"]
-    webp = as_webp(base64.b64decode(png))
-    if len(webp) < len(png):
-        output.data["image/webp"] = webp
-        output.metadata["image/webp"] = output.metadata.get("image/png", {})
-        del output.data["image/png"]
+    webp = as_webp(base64.b64decode(image["content"])) if image["kind"] == "image/png" else image["content"]
+    if len(webp) < len(image["content"]):
+        image |= {"kind": "image/webp", "content": webp}
 
 
 def as_webp(png: bytes) -> str:

@@ -1,22 +1,17 @@
-"""Turns executed notebooks into pages: nbconvert renders the cells, our layout surrounds them."""
+"""Turns executed notebooks into pages: Markdown and outputs as HTML, in our layout."""
 
 import base64
 import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
+import mistune
 from markupsafe import Markup
 
 from helpers import paths
 from helpers.report import collect
 from helpers.report.html import cells, notebook
 from helpers.wording import capital, duration, interval, microseconds, moment, percent, points
-
-if TYPE_CHECKING:
-    from nbconvert.exporters.html import HTMLExporter
-
-PRIORITY = ["text/html", "text/markdown", *notebook.IMAGES, "image/svg+xml", "text/plain"]
 
 
 class Renderer:
@@ -25,7 +20,7 @@ class Renderer:
     def __init__(self, series: collect.Series) -> None:
         """Load the templates."""
         self.series = series
-        self.folder = folder = collect.template_folder()
+        folder = collect.template_folder()
         js = (folder / "report.js").read_text(encoding="utf-8")
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(folder),
@@ -41,8 +36,8 @@ class Renderer:
             "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
             "js": Markup(js),
             "js_hash": script_hash(js),
+            "markdown": mistune.create_markdown(escape=False, plugins=["table", "strikethrough"]),
         }
-        self.exporter = _exporter(folder)
 
     def page(self, template: str, **context: Any) -> str:
         """Return a complete page from one of the layouts."""
@@ -54,13 +49,10 @@ class Renderer:
         Raises:
             OsemnError: an image has no alt text or is not embedded in the notebook.
         """
-        import nbformat
-
         place = record.folder / collect.NOTEBOOK
-        content = nbformat.read(place, as_version=4)
-        notebook.describe_cells(content)
-        taken = notebook.take_out(content)
-        rendered, _ = self.exporter.from_notebook_node(content)
+        described = notebook.read(place)
+        taken = notebook.take_out(described)
+        rendered = self.page("cells.html.j2", cells=described, images=notebook.IMAGES)
         # a link to a notebook that runs for each candidate leads to the page of the same candidate, or the first
         pages = {other.stage.notebook: other.page for other in reversed(self.series.pages)}
         mine = [other for other in self.series.pages if other.stage.candidate == record.stage.candidate]
@@ -78,27 +70,6 @@ class Renderer:
             following=self.series.pages[position + 1] if position + 1 < len(names) else None,
         )
         return notebook.put_back(page, taken)
-
-
-def _exporter(folder: Path) -> "HTMLExporter":
-    """Return an exporter with our cell template; it needs no network."""
-    from nbconvert.exporters.html import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-    from traitlets.config import Config
-
-    configuration = Config()
-    configuration.NbConvertBase.display_data_priority = PRIORITY
-    # what a reader may try in the notebook has no result to report
-    configuration.TagRemovePreprocessor.update(enabled=True, remove_cell_tags={"try-it"})
-    exporter = HTMLExporter(
-        config=configuration,
-        extra_template_basedirs=[str(folder.parent)],
-        template_name=folder.name,
-        template_file="cells.html.j2",
-        exclude_anchor_links=True,
-    )
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    return exporter
 
 
 def script_hash(script: str) -> str:
