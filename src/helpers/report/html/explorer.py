@@ -63,7 +63,7 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
         "candidates": [_candidate(records[place], shown[place], labels, sharpest) for place in same],
     }
     script, style = (
-        (renderer.folder / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
+        (collect.template_folder() / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
     )
     return renderer.page(
         "explorer.html.j2",
