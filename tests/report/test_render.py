@@ -14,6 +14,7 @@ from helpers import paths
 from helpers.errors import MissingInputError, OsemnError
 from helpers.report import collect
 from helpers.report import render as report
+from helpers.report.html import cells
 from helpers.report.html import pages as html_pages
 from helpers.series import manifests, stages
 from report_runs import (
@@ -550,3 +551,9 @@ def test_the_record_lists_every_file_of_the_report(run: FakeRun) -> None:
 
 def _shown(html: str):
     return new_output("display_data", data={"text/html": html, "text/plain": "x"})
+
+
+def test_minutes_of_a_notebook_lead_to_those_of_the_run_on_its_page():
+    written = '<h1>A question</h1><p>writes a model · <a href="README.md">minutes on two cores</a></p>'
+    body = cells.finish(written, title="", where="a notebook", pages={})
+    assert '<a href="#provenance">minutes on two cores</a>' in body.html
