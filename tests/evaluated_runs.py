@@ -1,6 +1,7 @@
 """Finished series with predictions for test images, so that one run can be compared with another."""
 
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -37,12 +38,10 @@ class EvaluatedRun(FakeRun):
     """
 
     @classmethod
-    def copied(cls, finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> "EvaluatedRun":
+    def copied(cls, finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Self:
         """Return a copy of a finished series in a folder, to which outputs and accepted runs are written from now on."""
-        monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(folder / "out"))
         monkeypatch.setenv(reference.FOLDER_VARIABLE, str(folder / "accepted"))
-        monkeypatch.delenv("OSEMN_HOME", raising=False)
-        return cls(copy_of=finished)
+        return super().copied(finished, folder / "out", monkeypatch)
 
     def __init__(
         self, copy_of: Path | None = None, *, images: int = 2_000, classes: tuple[str, ...] = CLASSES

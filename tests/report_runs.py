@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Self
 
 import nbformat
 import pytest
@@ -362,6 +363,13 @@ def written_once(folders: pytest.TempPathFactory, kind: type["FakeRun"] | None =
 
 class FakeRun:
     """The finished stages of one data set and profile under `OSEMN_OUTPUT_DIR`."""
+
+    @classmethod
+    def copied(cls, finished: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> Self:
+        """Return a copy of a finished series in a folder, to which outputs are written from now on."""
+        monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(output))
+        monkeypatch.delenv("OSEMN_HOME", raising=False)
+        return cls(copy_of=finished)
 
     def __init__(self, copy_of: Path | None = None) -> None:
         """Write every stage, or copy an output folder in which that was done."""

@@ -33,9 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    monkeypatch.delenv("OSEMN_HOME", raising=False)
-    copied = FakeRun(copy_of=finished)
+    copied = FakeRun.copied(finished, tmp_path, monkeypatch)
     (copied.folder("01_acquire") / "data_card.json").write_text(json.dumps(CARD))
     (copied.folder("10_export") / "model_card.md").write_text(
         "---\nlicense: mit\n---\n# Model card\n\nText.\n"
@@ -87,6 +85,5 @@ def test_the_report_holds_both_cards_as_pages_and_as_files(run: FakeRun):
 
 
 def test_a_run_without_cards_has_no_pages_of_them(finished: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    FakeRun(copy_of=finished)
+    FakeRun.copied(finished, tmp_path, monkeypatch)
     assert cards.markdown(collect.collect(DATASET, PROFILE)) == {}

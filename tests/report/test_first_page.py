@@ -40,9 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    monkeypatch.delenv("OSEMN_HOME", raising=False)
-    copied = FakeRun(copy_of=finished)
+    copied = FakeRun.copied(finished, tmp_path, monkeypatch)
     copied.metrics = deepcopy(copied.metrics)
     return copied
 

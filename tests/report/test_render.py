@@ -98,9 +98,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
-    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    monkeypatch.delenv("OSEMN_HOME", raising=False)
-    return FakeRun(copy_of=finished)
+    return FakeRun.copied(finished, tmp_path, monkeypatch)
 
 
 def render() -> dict[str, Page]:
