@@ -23,7 +23,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import own_images
-from backbone_choice import everything
 from helpers import paths
 from helpers.model import class_balance, classical_heads, transfer
 from helpers.model.backbones import features
@@ -99,7 +98,7 @@ HEADS: dict[str, Predict] = {
 
 def measure(place: Path, parameters: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     """Return the metrics of each kind of features and of each head, one value per seed."""
-    images, labels, together, classes = everything(place, parameters, SIDE)
+    images, labels, together, classes = own_images.everything(place, parameters, SIDE)
     kinds = kinds_of_features(images)
     usual = kinds["the last map and inner ones (05)"]
     rows = {f"features: {COPIES}": (kinds.pop(COPIES), with_copies)}

@@ -59,6 +59,38 @@ def test_script_uses_only_what_helpers_have(name):
     assert not [f"{module}.{what}" for module, what in used if not hasattr(modules[module], what)]
 
 
+def names_of(name: str) -> set[str]:
+    """Return what a script defines or imports at its top, without running it."""
+    found = set()
+    for node in ast.parse((FOLDER / f"{name}.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {
+                part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
+            }
+    return found
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_uses_only_what_other_scripts_have(name):
+    tree, used = ast.parse((FOLDER / f"{name}.py").read_text("utf-8")), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in SCRIPTS:
+            used |= {(node.module, alias.name) for alias in node.names}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    imported = {alias.name for node in imports for alias in node.names} & set(SCRIPTS)
+    used |= {
+        (node.value.id, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported
+    }
+    assert not [f"{script}.{what}" for script, what in used if what not in names_of(script)]
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_imports_helpers_before_tensorflow(name):
     """TensorFlow reads the oneDNN setting, which `helpers` sets, only once: when it is imported."""
