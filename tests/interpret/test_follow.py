@@ -78,3 +78,19 @@ def test_of_many_classes_the_figure_shows_those_in_question():
     assert {"class 7", "class 150", "class 199"} <= set(labels)
     assert len(labels) <= follow.MOST_CLASSES + 1
     follow.figure(follow.Followed(np.zeros((8, 8, 3), np.uint8), 5, 199, names, {}))
+
+
+def test_the_image_and_its_predictions_are_passed_on_by_the_export(tmp_path, monkeypatch):
+    run = run_for("10_export", tmp_path, monkeypatch, baseline_cnn=ANSWERS)
+    run.partial.mkdir(parents=True)
+    monkeypatch.setattr(Run, "finished", False)
+    followed = follow.find(run, VALIDATION).with_answer("ONNX", np.array([0.1, 0.2, 0.7]))
+    follow.save(run, followed)
+    run.partial.rename(run.folder)
+    outputs = manifests.describe_files(run.folder, [run.folder / follow.FILE])
+    later = Run(stages.find("11_serving"), run.parameters, {"10_export": {"outputs": outputs}})
+    loaded = follow.load(later)
+    assert np.array_equal(loaded.image, followed.image)
+    assert (loaded.index, loaded.label, loaded.class_names) == (2, 2, NAMES)
+    assert list(loaded.answers) == ["three-layer CNN (04)", "ONNX"]
+    assert loaded.answers["ONNX"].tolist() == [0.1, 0.2, 0.7]

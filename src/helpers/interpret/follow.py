@@ -14,6 +14,7 @@ from helpers.obtain.data import Dataset
 from helpers.series import stages
 from helpers.series.runs import Run
 
+FILE = "followed.npz"  # of 10_export
 MOST_CLASSES = 6  # columns of the figure; the other classes have next to no probability
 MODELS = {
     "baseline_cnn": "three-layer CNN (04)",
@@ -81,6 +82,34 @@ def find(run: Run, validation: Dataset, index: int = -1) -> Followed:
     answers = {MODELS[name]: probabilities[index] for name, probabilities in saved.items()}
     label = int(validation.labels[index])
     return Followed(validation.images[index], index, label, validation.class_names, answers)
+
+
+def save(run: Run, followed: Followed) -> None:
+    """Save the image and the answers for the stages that see no validation images: 11_serving and 12_report.
+
+    Example:
+        `follow.save(run, followed)`
+    """
+    np.savez(
+        run.path(FILE),
+        image=followed.image,
+        place=(followed.index, followed.label),
+        class_names=followed.class_names,
+        models=list(followed.answers),
+        probabilities=list(followed.answers.values()),
+    )
+
+
+def load(run: Run) -> Followed:
+    """Return the image with the answers that 10_export saved: those of all models, and of the champion in its formats.
+
+    Example:
+        `followed = follow.load(run)`
+    """
+    with np.load(run.input("10_export", FILE), allow_pickle=False) as saved:
+        index, label = saved["place"].tolist()
+        answers = dict(zip(saved["models"].tolist(), saved["probabilities"], strict=True))
+        return Followed(saved["image"], index, label, tuple(saved["class_names"].tolist()), answers)
 
 
 def hardest(probabilities: np.ndarray, labels: np.ndarray) -> int:

@@ -215,6 +215,7 @@ class GradCamParameters(Parameters, notebook="08_grad_cam"):
     candidate: Literal[tuple(stages.CANDIDATES)]
     method: Literal["grad_cam", "grad_cam_plus_plus"]
     layer: str
+    follow_image: FollowedImage
     samples: Annotated[int, Field(ge=10, le=1_000_000)]
     perturbed_images: Annotated[int, Field(ge=2, le=100_000)]
     randomised_images: Annotated[int, Field(ge=2, le=100_000)]
@@ -228,6 +229,7 @@ class ExportParameters(Parameters, notebook="10_export"):
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]
+    follow_image: FollowedImage
     promote: Literal["unless_worse", "always", "never"]
 
 

@@ -214,7 +214,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         ),
         may_read=tuple(f"08_grad_cam/{candidate}" for candidate in CANDIDATES),
         writes=(
-            *("candidates.csv", "formats.csv", "test_predictions.npz", "model_card.md"),
+            *("candidates.csv", "formats.csv", "test_predictions.npz", "followed.npz", "model_card.md"),
             *_figures("accuracy_and_latency", "formats"),
         ),
         **_TRAINS,
