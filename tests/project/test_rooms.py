@@ -22,8 +22,8 @@ ROOMS = {
     "08_grad_cam": {"interpret"},
     "09_tuning": {"model"},
     "10_export": {"export", "interpret"},
-    "11_serving": {"serving", "export"},
-    "12_report": {"report", "model"},
+    "11_serving": {"serving", "export", "interpret"},
+    "12_report": {"report", "interpret", "model"},
 }
 
 
