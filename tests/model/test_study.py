@@ -597,7 +597,7 @@ def test_a_study_without_a_complete_trial_is_drawn_as_a_sentence(tmp_path):
 
 
 def test_importances_of_equal_trials_are_a_sentence(tmp_path):
-    study = tuning.run(lambda trial: 0.5, search(8), "toy", folder=tmp_path, **FAST)
+    study = tuning.run(lambda trial: 0.5, search(20), "toy", folder=tmp_path, **FAST)
     assert tuning.importances(study) == {}
     assert "importances" not in plots.parameter_figures(study, VALUE)
     assert "too similar" in conclusions.importances(study).text

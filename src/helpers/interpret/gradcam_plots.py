@@ -82,7 +82,7 @@ def maps_of_one(
         title = f"for {figures.label(class_names[label], 16)} {percent}"
         _draw_map(axes[0, 1 + 2 * number :][:2], image, heat, title)
         shown.append(f"for {class_names[label]} ({percent})")
-    return figures.with_alt(figure, f"Grad-CAM maps of one image: {', '.join(shown)}.")
+    return figures.with_alt(figure, f"Grad-CAM maps of one image: {', '.join(shown) or 'none'}.")
 
 
 def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> None:
