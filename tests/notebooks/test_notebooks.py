@@ -132,6 +132,16 @@ def test_no_measured_number_is_typed_into_prose(stage):
 
 
 @pytest.mark.parametrize("stage", ALL)
+def test_links_to_the_glossary_lead_to_a_term(stage):
+    terms = re.findall(
+        r"^### (.+)$", (paths.project_root() / "docs" / "glossary.md").read_text(), re.MULTILINE
+    )
+    anchors = {re.sub(r"[^a-z0-9 -]", "", term.lower()).replace(" ", "-") for term in terms}
+    prose = "\n".join(cell.source for cell in read(stage).cells if cell.cell_type == "markdown")
+    assert set(re.findall(r"docs/glossary\.md#([\w-]+)", prose)) <= anchors
+
+
+@pytest.mark.parametrize("stage", ALL)
 def test_notebook_has_cells_whose_output_is_checked(stage):
     checked = [cell for cell in code_cells(stage) if "NBVAL_CHECK_OUTPUT" in cell.source]
     assert len(checked) >= 2
