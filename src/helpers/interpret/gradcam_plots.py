@@ -79,7 +79,7 @@ def maps_of_one(
     shown = []
     for number, (label, heat) in enumerate(maps.items()):
         percent = wording.percent(probabilities[label], 0)
-        title = f"for {figures.label(class_names[label], 16)} {percent}"
+        title = f"for {figures.label(class_names[label], 16)}: {percent}"
         _draw_map(axes[0, 1 + 2 * number :][:2], image, heat, title)
         shown.append(f"for {class_names[label]} ({percent})")
     return figures.with_alt(figure, f"Grad-CAM maps of one image: {', '.join(shown) or 'none'}.")
