@@ -151,9 +151,12 @@ def test_weights_are_the_gradients_of_the_logit_by_finite_differences(kind):
             return output + added * tf.one_hot(channel, output.shape[-1])
 
         # taped, the model returns logits; the tape itself is not used
-        with layer_hooks.replaced(layer, "call", moved), tf.GradientTape() as tape:
-            with gradcam.taped(model, layer, tape):
-                return float(model(images, training=False)[0, 2])
+        with (
+            layer_hooks.replaced(layer, "call", moved),
+            tf.GradientTape() as tape,
+            gradcam.taped(model, layer, tape),
+        ):
+            return float(model(images, training=False)[0, 2])
 
     positions = np.prod(layer.output.shape[1:3])
     for channel in range(3):
