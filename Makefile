@@ -46,8 +46,9 @@ notebooks: $(READY)  ## Run the quick series and copy its outputs into notebooks
 	$(BIN)/python tools/refresh_notebooks.py
 	$(BIN)/python tools/run_template.py
 
-readme: $(READY)  ## Write the tables of README.md and notebooks/README.md from the stages and metrics
+readme: $(READY)  ## Write the tables of README.md and notebooks/README.md, and docs/helpers.md
 	$(BIN)/python tools/update_tables.py
+	$(BIN)/python tools/helpers_page.py
 
 lock: $(READY)  ## Pin the newest versions that pyproject.toml allows, with hashes
 	sh tools/lock.sh

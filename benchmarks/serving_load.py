@@ -60,19 +60,14 @@ def _png_of(request: bytes) -> bytes:
 
 
 def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -> dict[str, Any]:
-    """Return the throughput beside that of an endpoint that calls `model.predict`, one after the other."""
-    version = Registry(DATASET).current()
-    with service_process.running(
-        [*service_process.NAIVE, str(version.folder / "model.keras"), "{port}"]
-    ) as other:
-        slow = load_test.load(other.port, small, connections=16, seconds=seconds)
-    with service_process.running(QUIET, environment) as service:
-        fast = load_test.load(service.port, small, connections=16, seconds=seconds)
-    return {
-        "beginner": slow.per_second,
-        "service": fast.per_second,
-        "times": fast.per_second / slow.per_second,
-    }
+    """Return the throughput beside that of endpoints that call the model, or `model.predict`, for each request."""
+    naive = [*service_process.NAIVE, str(Registry(DATASET).current().folder / "model.keras"), "{port}"]
+    with service_process.running(QUIET, environment) as service, service_process.running(naive) as other:
+        ways = {"service": (service.port, "/v1/predict")}
+        ways |= {"plain": (other.port, "/call"), "beginner": (other.port, "/predict")}
+        contents = [_png_of(request) for request in small]
+        rates = load_test.compare(ways, contents, connections=16, seconds=seconds, rounds=3).median()
+    return {**rates, "times": rates["service"] / rates["beginner"]}
 
 
 def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:

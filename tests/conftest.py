@@ -92,6 +92,7 @@ EXAMPLES = {
     "few_images": 0,
     "folds": 2,
     "repeats": 1,
+    "follow_image": -1,
     "head_units": 16,
     "dropout": 0.3,
     "top_blocks": 2,

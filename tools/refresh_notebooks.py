@@ -4,7 +4,9 @@
 """
 
 import hashlib
+import html
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -51,13 +53,29 @@ def with_outputs(source: nbformat.NotebookNode, executed: nbformat.NotebookNode)
         tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
     for cell, done in zip(run_cells(source), run_cells(executed), strict=True):
-        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+        cell.outputs, cell.execution_count = list(_described(done.outputs)), done.execution_count
     source.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},
         "osemn": {"code_sha256": code_sha256(source)},
     }
     return source
+
+
+def _described(outputs: list[nbformat.NotebookNode]) -> Iterator[nbformat.NotebookNode]:
+    """Yield outputs, each picture with its alt text as text and as a folded line below it.
+
+    The alt text in a picture's metadata is not shown by JupyterLab, GitHub and nbconvert, which all show this line; MyST takes the text.
+    """
+    for output in outputs:
+        yield output
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+        if alt:
+            output.data["text/plain"] = alt
+            folded = (
+                f"<details><summary>What the picture shows, in words</summary>{html.escape(alt)}</details>"
+            )
+            yield nbformat.v4.new_output("display_data", {"text/html": folded, "text/plain": alt})
 
 
 def refresh(notebook: str, folder: Path) -> Path:

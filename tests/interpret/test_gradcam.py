@@ -126,6 +126,16 @@ def test_layer_is_found_in_every_kind_of_model_and_the_model_stays_as_it_was(kin
     assert after.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_map_that_the_notebook_writes_out_is_the_map_of_the_package(kind):
+    model, images = BUILDERS[kind][0](), random_images(2)
+    written_out = notebook_code.functions("08_grad_cam")["grad_cam"]
+    cam = gradcam.GradCam(model)
+    for image, label in zip(images, (0, 2), strict=True):
+        wanted = cam(image[np.newaxis], np.array([label])).maps[0]
+        assert written_out(model, cam.target, image, label) == pytest.approx(wanted, abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["residual", "sequential", "nested"])
 def test_weights_are_the_gradients_of_the_logit_by_finite_differences(kind):
     model, images = BUILDERS[kind][0](), random_images(1).astype(np.float32)
@@ -140,7 +150,12 @@ def test_weights_are_the_gradients_of_the_logit_by_finite_differences(kind):
             output = call(*arguments, **options)
             return output + added * tf.one_hot(channel, output.shape[-1])
 
-        with layer_hooks.replaced(layer, "call", moved), gradcam._without_softmax(model):
+        # taped, the model returns logits; the tape itself is not used
+        with (
+            layer_hooks.replaced(layer, "call", moved),
+            tf.GradientTape() as tape,
+            gradcam.taped(model, layer, tape),
+        ):
             return float(model(images, training=False)[0, 2])
 
     positions = np.prod(layer.output.shape[1:3])

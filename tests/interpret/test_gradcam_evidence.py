@@ -205,4 +205,13 @@ def test_misclassified_images_have_a_map_for_the_true_class_next_to_the_other():
     titles = [axis.get_title() for axis in figure.axes]
     assert sum(title.startswith("→ ") for title in titles) == len(chosen)
     assert sum(title.startswith("for ") for title in titles) == len(chosen)
-    assert f"{len(chosen)} misclassified images" in figures.alt_text(figure)
+    assert f"{len(chosen)} images" in figures.alt_text(figure)
+    assert figures.alt_text(figure).count("predicted as") == len(chosen)
+
+
+def test_maps_of_one_image_are_drawn_side_by_side_with_their_classes_and_probabilities():
+    image, heat = rows().images[0], np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
+    figure = plots.maps_of_one(image, {2: heat, 0: heat.T}, np.array([0.25, 0.05, 0.7]), ("a", "b", "c"))
+    assert len(figure.axes) == 5
+    assert figures.alt_text(figure) == "Grad-CAM maps of one image: for c (70%), for a (25%)."
+    assert np.array_equal(figure.axes[3].images[0].get_array(), heat.T)

@@ -1,6 +1,7 @@
 """What a reader does by hand, at the smoke profile: each notebook from top to bottom, its try-it cell, the exercises.
 
-The notebooks run in this process, one after the other, so that TensorFlow starts only once.
+The notebooks run in this process, one after the other, so that TensorFlow starts only once. Those that need a backbone, or
+nearly all others, run in `tests/series/test_series.py`, which has the series.
 """
 
 import re
@@ -8,16 +9,20 @@ import re
 import nbformat
 import pytest
 
-from conftest import REPOSITORY
+import by_hand as hand
 from helpers import paths
-from helpers.series import manifests, notebook_cells, stages
-from helpers.series.resolve import resolve
+from helpers.series import notebook_cells, stages
 
 NOTEBOOKS = ["00_warm_up", "01_acquire", "02_explore", "03_preprocess", "04_baseline", "09_tuning"]
-SOLUTIONS = REPOSITORY / "notebooks" / "solutions"
-FEW = {
-    "09_tuning": {"trials": 1, "seeds": 1, "default_seeds": 0}
-}  # smoke asks for more, which takes a minute
+LATE = [
+    "05_transfer_learning",
+    "06_fine_tuning",
+    "07_evaluation",
+    "08_grad_cam",
+    "10_export",
+    "11_serving",
+    "12_report",
+]
 TAGS = {
     "try-it",
     "skip-execution",
@@ -38,10 +43,7 @@ def by_hand(tmp_path_factory):
     def run(notebook: str) -> dict:
         for other in (*stages.find(notebook).reads, notebook):
             if other not in variables:
-                variables[other] = dict(resolve(other, "digits", "smoke", FEW).parameters)
-                for cell in notebook_cells.code_cells(other):
-                    if not (notebook_cells.is_parameters_cell(cell) or notebook_cells.is_skipped(cell)):
-                        exec("".join(cell["source"]), variables[other])
+                variables[other] = hand.run(other)
         return variables[notebook]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -52,26 +54,16 @@ def by_hand(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_try_it_cell_and_solutions_run_and_leave_the_finished_run_as_it_is(notebook, by_hand):
-    variables = by_hand(notebook)
-    folder = paths.stage_folder("digits", "smoke", notebook)
-    finished = manifests.require(folder, notebook)
-    for cell in filter(notebook_cells.is_skipped, notebook_cells.code_cells(notebook)):
-        exec("".join(cell["source"]), variables)
-    solutions = nbformat.read(SOLUTIONS / f"{notebook}.ipynb", as_version=4)
-    opening, *code = [cell.source for cell in solutions.cells if cell.cell_type == "code"]
-    assert opening == f"%run ../{notebook}.ipynb"
-    for source in code:
-        exec(source, variables)
-    assert manifests.require(folder, notebook) == finished
+    hand.try_and_solve(notebook, by_hand(notebook))
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", NOTEBOOKS + LATE)
 def test_one_cell_is_to_be_tried_and_every_tool_skips_it(notebook):
     tags = [set(cell["metadata"].get("tags", [])) for cell in notebook_cells.code_cells(notebook)]
     assert [some for some in tags if some & TAGS] == [TAGS]
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", NOTEBOOKS + LATE)
 def test_notebook_asks_for_a_guess_explains_and_ends_with_three_exercises(notebook):
     text = prose(notebook)
     assert "**Guess first.**" in text
@@ -81,7 +73,7 @@ def test_notebook_asks_for_a_guess_explains_and_ends_with_three_exercises(notebo
     assert f"(solutions/{notebook}.ipynb)" in exercises
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", NOTEBOOKS + LATE)
 def test_notebook_explains_at_length_and_its_cells_are_short(notebook):
     cells = nbformat.read(paths.notebook(notebook), as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]

@@ -78,6 +78,18 @@ def test_refreshing_outputs_leaves_prose_and_comments_as_they_were_edited_meanwh
     )
 
 
+def test_refreshed_pictures_have_their_alt_text_where_every_viewer_shows_it():
+    source = read("01_acquire")
+    ran = executed(source)
+    alt = "Accuracy <rises> with size."
+    data, about = {"image/png": "AA==", "text/plain": "<Image>"}, {"image/png": {"alt": alt}}
+    run_cells(ran)[-1].outputs = [nbformat.v4.new_output("display_data", data, metadata=about)]
+    picture, description = run_cells(with_outputs(source, ran))[-1].outputs
+    assert picture.data["text/plain"] == description.data["text/plain"] == alt
+    assert picture.metadata["image/png"]["alt"] == alt
+    assert "Accuracy &lt;rises&gt; with size.</details>" in description.data["text/html"]
+
+
 @pytest.mark.parametrize("index", [0, -1], ids=["a parameter's value", "code"])
 def test_outputs_of_other_code_are_refused(index):
     source = read("01_acquire")
@@ -117,6 +129,16 @@ def test_no_measured_number_is_typed_into_prose(stage):
     for cell in read(stage).cells:
         if cell.cell_type == "markdown":
             assert set(re.findall(r"[\d.]+(?= ?%)", cell.source)) <= {"95"}, cell.source
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_links_to_the_glossary_lead_to_a_term(stage):
+    terms = re.findall(
+        r"^### (.+)$", (paths.project_root() / "docs" / "glossary.md").read_text(), re.MULTILINE
+    )
+    anchors = {re.sub(r"[^a-z0-9 -]", "", term.lower()).replace(" ", "-") for term in terms}
+    prose = "\n".join(cell.source for cell in read(stage).cells if cell.cell_type == "markdown")
+    assert set(re.findall(r"docs/glossary\.md#([\w-]+)", prose)) <= anchors
 
 
 @pytest.mark.parametrize("stage", ALL)

@@ -16,14 +16,14 @@ ROOMS = {
     "02_explore": {"explore"},
     "03_preprocess": {"scrub", "explore"},
     "04_baseline": {"model", "scrub"},
-    "05_transfer_learning": {"model", "scrub"},
-    "06_fine_tuning": {"model", "scrub"},
+    "05_transfer_learning": {"model", "scrub", "interpret"},
+    "06_fine_tuning": {"model", "scrub", "interpret"},
     "07_evaluation": {"interpret", "model"},
     "08_grad_cam": {"interpret"},
     "09_tuning": {"model"},
     "10_export": {"export", "interpret"},
-    "11_serving": {"serving", "export"},
-    "12_report": {"report", "model"},
+    "11_serving": {"serving", "export", "interpret"},
+    "12_report": {"report", "interpret", "model"},
 }
 
 

@@ -64,7 +64,7 @@ def run(request: pytest.FixtureRequest) -> dict[str, Any]:
         "conclusions": as_metrics([choice.conclusion()]),
     }
     load = pd.DataFrame(LOAD)
-    of_service = [serving.latency(load, 0.1), serving.naive_service(LOAD[-1]["per_second"], 30.0, 16)]
+    of_service = [serving.latency(load, 0.1), serving.throughput(load)]
     logged["11_serving"] = {"load": LOAD, "conclusions": as_metrics(of_service)}
     explored = Conclusion("most_alike", "Boot and coat are alike.", {"confused": [["boot", "coat", 0.1]]})
     logged["02_explore"] = {"conclusions": as_metrics([explored])}
@@ -129,7 +129,7 @@ def _other_latency(run: dict[str, Any]) -> None:
 
 
 def _other_throughput(run: dict[str, Any]) -> None:
-    numbers(run, "11_serving", "naive_service")["per_second"] *= 1.07
+    numbers(run, "11_serving", "throughput")["images_per_second"] *= 1.07
 
 
 def _other_test_accuracy(run: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from missing_weights import FIRST, notebooks_from, notebooks_left_out
 
+import by_hand
 import contradictions
 from conftest import REPOSITORY, osemn
 from helpers.cli import graph
@@ -288,3 +289,24 @@ def test_changed_parameter_runs_only_what_depends_on_it(series, weights):
     assert done.returncode == 0, done.stderr
     ran = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if ": started" in line]
     assert ran == ["02_explore", "12_report"]
+
+
+@pytest.fixture(scope="module")
+def copied(series, tmp_path_factory):
+    """The finished series in a folder of its own, for notebooks that are run once more."""
+    folder = tmp_path_factory.mktemp("by hand")
+    shutil.copytree(series[1], folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OSEMN_OUTPUT_DIR", str(folder))
+        yield
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        *("05_transfer_learning", "06_fine_tuning", "07_evaluation/fine_tuned", "08_grad_cam/tuned"),
+        *("10_export", "11_serving", "12_report"),
+    ],
+)
+def test_notebook_by_hand_with_its_try_it_cell_and_solutions(copied, weights, stage):
+    by_hand.try_and_solve(stage, by_hand.run(stage))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import figures
-from helpers.serving import conclusions, drift_power, plots
+from helpers.serving import conclusions, drift_power, load_test, plots
 
 
 def row(**changes) -> dict[str, float]:
@@ -55,8 +55,14 @@ def test_throughput_counts_images_and_names_a_percentile_that_the_responses_supp
     assert "99% within 4.0 ms" in conclusions.throughput(single).text
 
 
-def test_naive_service_is_compared_by_a_ratio():
-    assert "500 requests per second, 25 times as many" in conclusions.naive_service(500.0, 20.0, 16).text
+def test_naive_service_is_compared_by_the_ratios_of_rounds():
+    rates = pd.DataFrame({"service": [500.0, 400.0, 600.0], "model(x)": [100.0, 100.0, 100.0]})
+    conclusion = conclusions.naive_service(rates, 16)
+    assert (
+        "answers 5.0 times as many as an endpoint that calls model(x) for each request (4.0 to 6.0 in 3 rounds)."
+        in conclusion.text
+    )
+    assert conclusion.numbers == {"times": {"model(x)": [5.0, 4.0, 6.0]}}
 
 
 def test_drift_says_what_is_detected_what_is_missed_and_how_often_it_is_wrong():
@@ -78,3 +84,20 @@ def test_drift_says_what_is_detected_what_is_missed_and_how_often_it_is_wrong():
 def test_figures_carry_their_numbers_as_alt_text():
     assert "At best 1,700 requests per second" in figures.alt_text(plots.latency_and_throughput(LOAD))
     assert "decode 0.10, model 0.20" in figures.alt_text(plots.cost({"decode": 0.1, "model": 0.2}))
+
+
+def test_endpoints_take_turns_and_one_without_a_response_counts_as_slow_as_it_may_be(monkeypatch):
+    ports = []
+
+    def load(port, requests, **options):
+        ports.append(port)
+        assert requests == [load_test.post(b"image", path=f"/{port}")]
+        assert options == {"connections": 4, "seconds": 2.0, "at_least": 1}
+        return load_test.Load(2.0, np.ones(port), {200: port})
+
+    monkeypatch.setattr(load_test, "load", load)
+    ways = {"service": (6, "/6"), "slow": (0, "/0")}
+    rates = load_test.compare(ways, [b"image"], connections=4, seconds=2.0, rounds=2)
+    assert ports == [6, 0, 6, 0]
+    assert rates["service"].tolist() == [3.0, 3.0]
+    assert rates["slow"].tolist() == [0.5, 0.5]

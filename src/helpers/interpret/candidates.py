@@ -110,7 +110,7 @@ def compare_with_others(
         `candidates.compare_with_others(run, metric, test.labels, predicted, len(names))`
     """
     rows = []
-    for name in [name for name in run.stage.may_read if name in run.upstream]:
+    for name in [name for name in run.stage.may_read if name in run.upstream and stages.find(name).candidate]:
         with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
             comparison = scoring.compare(labels, predicted, saved["predicted"])
             by_metric = metrics.tested(metric, labels, predicted, saved["predicted"], num_classes)

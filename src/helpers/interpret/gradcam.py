@@ -122,13 +122,7 @@ class GradCam:
 
     def _maps(self, images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            features: list[tf.Tensor] = []
-
-            def watch(_: tf.Tensor, output: tf.Tensor) -> None:
-                tape.watch(output)
-                features.append(output)
-
-            with layer_hooks.watched(self.target, watch), _without_softmax(self.model):
+            with taped(self.model, self.target, tape) as features:
                 logits = self.model(images, training=False)
             chosen = tf.where(classes < 0, tf.argmax(logits, axis=1), classes)
             score = tf.gather(logits, chosen, batch_dims=1)
@@ -155,10 +149,31 @@ _WEIGHTS = {"grad_cam": _grad_cam_weights, "grad_cam_plus_plus": _grad_cam_plus_
 
 
 @contextlib.contextmanager
-def _without_softmax(model: keras.Model) -> Iterator[None]:
-    """Skip the softmax of the layers that output a model's probabilities."""
+def taped(model: keras.Model, layer: keras.layers.Layer, tape: tf.GradientTape) -> Iterator[list[tf.Tensor]]:
+    """Let calls of a model within a `with` block return logits, and a tape watch the feature maps of one of its layers.
+
+    The softmax of the layers that output the model's probabilities is skipped.
+
+    Args:
+        model: from raw pixels to probabilities.
+        layer: from `target_layer`.
+        tape: the open tape that records the call.
+
+    Yields:
+        The layer's outputs, `float32 [N, h, w, C]`, one for each time that a call uses the layer.
+
+    Example:
+        `with gradcam.taped(model, gradcam.target_layer(model), tape) as features: …`
+    """
     classes = model.outputs[0].shape[-1]
+    features: list[tf.Tensor] = []
+
+    def watch(_: tf.Tensor, output: tf.Tensor) -> None:
+        tape.watch(output)
+        features.append(output)
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(layer_hooks.watched(layer, watch))
         for layer in layer_hooks.flat_layers(model):
             if layer_hooks.shape_of(layer)[1:] != (classes,):
                 continue
@@ -166,4 +181,4 @@ def _without_softmax(model: keras.Model) -> Iterator[None]:
                 stack.enter_context(layer_hooks.replaced(layer, "call", lambda inputs, mask=None: inputs))
             elif getattr(layer, "activation", None) is keras.activations.softmax:
                 stack.enter_context(layer_hooks.replaced(layer, "activation", keras.activations.linear))
-        yield
+        yield features

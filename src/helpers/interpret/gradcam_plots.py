@@ -1,5 +1,7 @@
 """Figures of 08_grad_cam: maps over their images, energy on the object, deletion and insertion, randomised weights."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -44,10 +46,43 @@ def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -
         for kind, label in enumerate((predicted[row], labels[row])[: len(maps)]):
             title = f"{'for' if kind else '→'} {names[label]} {wording.percent(explained.probabilities[row, label], 0)}"
             _draw_map(mine[1 + 2 * kind : 3 + 2 * kind], images[number], maps[kind][number], title)
-    kind = "correctly classified" if explained.correct[rows].all() else "misclassified"
     which = "the predicted and the true class" if true_class else "the predicted class"
-    alt = f"Grad-CAM maps for {which} of {len(rows)} {kind} images, at most one per true class."
+    names = explained.part.class_names
+    shown = (
+        f"{names[labels[row]]} predicted as {names[predicted[row]]} "
+        f"({wording.percent(explained.probabilities[row, predicted[row]], 0)})"
+        for row in rows
+    )
+    alt = f"Grad-CAM maps for {which} of {len(rows)} images, at most one per true class: {', '.join(shown)}."
     return figures.with_alt(figure, alt)
+
+
+def maps_of_one(
+    image: np.ndarray, maps: Mapping[int, np.ndarray], probabilities: np.ndarray, class_names: Sequence[str]
+) -> Figure:
+    """Return one image, and for each explained class its map and the map over the image.
+
+    Args:
+        image: `uint8 [H, W, C]`.
+        maps: by class, `float32 [H, W]`, 0 to 1.
+        probabilities: `float32 [K]`, the model's.
+        class_names: `K` names.
+
+    Example:
+        `plots.maps_of_one(image, {3: heat}, probabilities, validation.class_names)`
+    """
+    wide = 1 + 2 * len(maps)
+    figure, axes = figures.subplots(1, wide, width=1.9 * wide, height=2.3)
+    for axis in axes.flat:
+        axis.axis("off")
+    figures.draw_image(axes[0, 0], image)
+    shown = []
+    for number, (label, heat) in enumerate(maps.items()):
+        percent = wording.percent(probabilities[label], 0)
+        title = f"for {figures.label(class_names[label], 16)}: {percent}"
+        _draw_map(axes[0, 1 + 2 * number :][:2], image, heat, title)
+        shown.append(f"for {class_names[label]} ({percent})")
+    return figures.with_alt(figure, f"Grad-CAM maps of one image: {', '.join(shown) or 'none'}.")
 
 
 def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> None:

@@ -40,6 +40,7 @@ Count = Annotated[int, Field(ge=1, le=10_000_000)]
 FromScratchImages = Annotated[int, Field(ge=0, le=10_000_000)]  # 0: never fewer
 Resolution = Annotated[int, Field(ge=SMALLEST_RESOLUTION, le=1_024)]
 AutoResolution = Annotated[int, Field(ge=0, le=1_024), AfterValidator(_refuse_tiny)]  # 0 for automatic
+FollowedImage = Annotated[int, Field(ge=-1)]  # -1: the hardest validation image, see interpret.follow
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
 Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 StorageAddress = Annotated[str, AfterValidator(_refuse_password)]
@@ -150,6 +151,7 @@ class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     few_images: Annotated[int, Field(ge=0, le=100_000)]
     folds: Annotated[int, Field(ge=2, le=20)]
     repeats: Annotated[int, Field(ge=1, le=100)]
+    follow_image: FollowedImage
 
 
 class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
@@ -177,6 +179,7 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
     class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
     patience: Annotated[int, Field(ge=1, le=1_000)]
+    follow_image: FollowedImage
 
 
 class TuningParameters(Parameters, notebook="09_tuning"):
@@ -203,6 +206,7 @@ class EvaluationParameters(Parameters, notebook="07_evaluation"):
 
     candidate: Literal[tuple(stages.CANDIDATES)]
     grid_images: Annotated[int, Field(ge=1, le=100)]
+    follow_image: FollowedImage
 
 
 class GradCamParameters(Parameters, notebook="08_grad_cam"):
@@ -211,6 +215,7 @@ class GradCamParameters(Parameters, notebook="08_grad_cam"):
     candidate: Literal[tuple(stages.CANDIDATES)]
     method: Literal["grad_cam", "grad_cam_plus_plus"]
     layer: str
+    follow_image: FollowedImage
     samples: Annotated[int, Field(ge=10, le=1_000_000)]
     perturbed_images: Annotated[int, Field(ge=2, le=100_000)]
     randomised_images: Annotated[int, Field(ge=2, le=100_000)]
@@ -224,6 +229,7 @@ class ExportParameters(Parameters, notebook="10_export"):
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]
+    follow_image: FollowedImage
     promote: Literal["unless_worse", "always", "never"]
 
 

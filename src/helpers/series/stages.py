@@ -71,8 +71,12 @@ def _figures(*names: str) -> tuple[str, ...]:
 
 
 def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tuple[str, ...]) -> list[Stage]:
-    """Return a notebook's stages, one per candidate; with `compares`, each may read those of earlier candidates."""
+    """Return a notebook's stages, one per candidate; with `compares`, each may read those of earlier candidates.
+
+    Each may read the stages that train earlier candidates, too, for their predictions of the image that the series follows.
+    """
     rows: list[Stage] = []
+    trained: list[str] = []
     for candidate, trained_by in CANDIDATES.items():
         rows.append(
             Stage(
@@ -80,11 +84,12 @@ def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tu
                 f"{title}: {candidate}",
                 "iNterpret",
                 reads=("01_acquire", "03_preprocess", trained_by),
-                may_read=tuple(row.name for row in rows) if compares else (),
+                may_read=(*trained, *(row.name for row in rows if compares)),
                 writes=writes,
                 tensorflow=True,
             )
         )
+        trained.append(trained_by)
     return rows
 
 
@@ -149,6 +154,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Transfer learning",
         "Model",
         reads=("01_acquire", "03_preprocess"),
+        may_read=("04_baseline",),
         writes=(
             *("models/transfer.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
             *_figures("resizing", "architecture", "accuracy_by_resolution", "learning_curves"),
@@ -160,6 +166,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Fine-tuning",
         "Model",
         reads=("01_acquire", "03_preprocess", "05_transfer_learning"),
+        may_read=("04_baseline",),
         writes=(
             *("models/fine_tuned.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
             *_figures("unfrozen_blocks", "augmented_images", "learning_curves", "gradient_norms"),
@@ -207,7 +214,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         ),
         may_read=tuple(f"08_grad_cam/{candidate}" for candidate in CANDIDATES),
         writes=(
-            *("candidates.csv", "formats.csv", "test_predictions.npz", "model_card.md"),
+            *("candidates.csv", "formats.csv", "test_predictions.npz", "followed.npz", "model_card.md"),
             *_figures("accuracy_and_latency", "formats"),
         ),
         **_TRAINS,

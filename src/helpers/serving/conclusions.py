@@ -97,24 +97,25 @@ def throughput(load: pd.DataFrame) -> Conclusion:
     )
 
 
-def naive_service(per_second: float, naive_per_second: float, connections: int) -> Conclusion:
-    """Return how the service compares with a naive one that calls `model.predict` for each request.
+def naive_service(rates: pd.DataFrame, connections: int) -> Conclusion:
+    """Return how many times as many requests the service answers as endpoints that call the model for each request.
 
     Args:
-        per_second: responses of the service.
-        naive_per_second: responses of the naive one.
-        connections: of both.
+        rates: from `load_test.compare`: responses per second, the service's in the first column.
+        connections: of each.
 
     Example:
-        `run.conclude(conclusions.naive_service(fast.per_second, slow.per_second, 16))`
+        `run.conclude(conclusions.naive_service(rates, 16))`
     """
-    times = per_second / naive_per_second
-    return Conclusion(
-        "naive_service",
-        f"With {count(connections, 'connection')} and one worker, the service responds to {per_second:,.0f} requests per second, "
-        f"{times:,.0f} times as many as a naive service that calls model.predict for each request.",
-        {"per_second": per_second, "naive_per_second": naive_per_second, "times": times},
-    )
+    service, *others = rates
+    times = {name: (rates[service] / rates[name]).tolist() for name in others}
+    compared = [
+        f"{np.median(values):.1f} times as many as an endpoint that calls {name} for each request "
+        f"({min(values):.1f} to {max(values):.1f} in {count(len(values), 'round')})"
+        for name, values in times.items()
+    ]
+    text = f"With {count(connections, 'connection')} and one worker, the service answers {listing(compared)}."
+    return Conclusion("naive_service", text, {"times": times})
 
 
 def drift(alarms: pd.DataFrame, power: pd.DataFrame) -> Conclusion:

@@ -10,12 +10,13 @@ import urllib.error
 import urllib.request
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
 import numpy as np
+import pandas as pd
 
 from helpers.serving import decode
 from helpers.serving.model import Served
@@ -158,6 +159,41 @@ def measured(result: Load, *, workers: int, connections: int, images: int) -> di
         **{f"p{q}": result.percentile(q) for q in (50, 95, 99)},
         "failed": sum(count for status, count in result.statuses.items() if status != 200),
     }
+
+
+def compare(
+    ways: Mapping[str, tuple[int, str]],
+    contents: Sequence[bytes],
+    *,
+    connections: int,
+    seconds: float,
+    rounds: int,
+) -> pd.DataFrame:
+    """Return the responses per second of several endpoints, one column each and one row per round.
+
+    The endpoints take turns within a round, so that what slows the machine down for a while slows all of them.
+
+    Args:
+        ways: port and path by name.
+        contents: images as PNG.
+        connections: how many send at a time.
+        seconds: length of each measurement.
+        rounds: how often each is measured.
+
+    Example:
+        `load_test.compare({"service": (service.port, "/v1/predict")}, pngs, connections=16, seconds=1.0, rounds=3)`
+    """
+    requests = {name: [post(content, path=path) for content in contents] for name, (_, path) in ways.items()}
+    options = {"connections": connections, "seconds": seconds, "at_least": 1}
+    results = [
+        {name: load(port, requests[name], **options) for name, (port, _) in ways.items()}
+        for _ in range(rounds)
+    ]
+    # one that gave no response in all this time might have given one
+    rates = [
+        {name: max(one.per_second, 1 / one.seconds) for name, one in of_round.items()} for of_round in results
+    ]
+    return pd.DataFrame(rates).rename_axis("round")
 
 
 def png(pixels: np.ndarray) -> bytes:

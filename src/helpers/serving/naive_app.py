@@ -1,4 +1,4 @@
-"""A beginner's service, for comparison only: an endpoint that calls `model.predict` for each request.
+"""A beginner's service, for comparison only: one endpoint that calls the model for each request, and one with `model.predict`.
 
 python -m helpers.serving.naive_app model.keras 8001
 """
@@ -25,10 +25,17 @@ def main(model_file: str, port: str) -> None:
     @app.get("/health/ready")
     def ready() -> None: ...
 
-    @app.post("/v1/predict")
-    async def predict(request: Request) -> list[float]:
+    async def images(request: Request) -> np.ndarray:
         pixels = np.asarray(Image.open(io.BytesIO(await request.body())), np.float32)
-        return model.predict(pixels.reshape(1, *model.input.shape[1:]), verbose=0)[0].tolist()
+        return pixels.reshape(1, *model.input.shape[1:])
+
+    @app.post("/call")
+    async def call(request: Request) -> list[float]:
+        return model(await images(request), training=False).numpy()[0].tolist()
+
+    @app.post("/predict")
+    async def predict(request: Request) -> list[float]:
+        return model.predict(await images(request), verbose=0)[0].tolist()
 
     uvicorn.run(app, port=int(port), log_level="error")
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # so that it stays free of TensorFlow
     from helpers.model.baselines import Result
 
 NETWORK = "residual CNN"  # not "tuned": what the search gained is a conclusion of its own
-_MANY = 30  # complete trials: with fewer, importances rank parameters only roughly
 
 
 def search_gain(trials: optuna.Study, gain: Gain, *, training_seconds: float = 0.0) -> Conclusion:
@@ -115,6 +114,5 @@ def importances(trials: optuna.Study) -> Conclusion:
         )
         return Conclusion("importances", text, numbers)
     largest = [f"{name.replace('_', ' ')} {percent(part, 0)}" for name, part in list(fractions.items())[:3]]
-    rough = ", which rank them only roughly" if count < _MANY else ""
-    text = f"The most important parameters are {listing(largest)}, by {count} complete trials{rough}."
+    text = f"The most important parameters are {listing(largest)}, by {count} complete trials."
     return Conclusion("importances", text, numbers, "PED-ANOVA")

@@ -57,7 +57,7 @@ def parameter_figures(study: optuna.Study, value: str) -> dict[str, Figure]:
 
     `value` is as for `history`.
 
-    None if fewer than five trials are complete, and no importances if all trials are too similar; then
+    None if fewer than `studies.ENOUGH` trials are complete, and no importances if all trials are too similar; then
     `conclusions.importances` says so.
 
     Example:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Objective = Callable[[optuna.Trial], float]
 
 _NUMBER, _DIVERGED = "_number", "_diverged"
-ENOUGH = 5  # complete trials: with fewer, a ranking of parameters is chance
+ENOUGH = 20  # complete trials: with fewer, a ranking of eight parameters is chance
 
 
 def run(
