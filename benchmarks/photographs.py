@@ -90,7 +90,7 @@ def series(project: Path, dataset: str, given: argparse.Namespace, parameters: d
             with np.load(run / "07_evaluation" / name / "test_predictions.npz") as saved:
                 trial["labels"] = saved["labels"].tolist()
                 trial["predicted"][name] = saved["predicted"].tolist()
-        table = index.read(run / "01_acquire" / "index.parquet")
+        table = index.read(run / "01_acquire" / "index.parquet", ["path", "part", "row"])
         trial["images"] = table[table["part"] == "test"].sort_values("row")["path"].tolist()
         return trial
 
