@@ -33,9 +33,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
         `scoring.wilson_interval(902, 1_000)`
     """
     if n <= 0 or not 0 <= successes <= n:
-        raise OsemnError(
-            f"{successes} of {n} is not a proportion.", "give 0 ≤ successes ≤ n with at least one trial"
-        )
+        raise OsemnError(f"{successes} of {n} is not a proportion.", "give 0 ≤ successes ≤ n, and n > 0")
     interval = stats.binomtest(int(successes), int(n)).proportion_ci(confidence_level=level, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -148,8 +146,7 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
     """
     if not len(labels) == len(one) == len(other) or len(labels) == 0:
         raise OsemnError(
-            f"{len(one)} and {len(other)} predictions for {len(labels)} labels.",
-            "compare models on the same images",
+            f"{len(one)} and {len(other)} predictions for {len(labels)} labels.", "compare on the same images"
         )
     one_correct, other_correct = one == labels, other == labels
     only_one = int(np.sum(one_correct & ~other_correct))

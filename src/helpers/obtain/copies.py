@@ -74,7 +74,8 @@ def near(phashes: Sequence[bytes], read_thumbnail: Callable[[int], np.ndarray]) 
     pairs = pd.DataFrame({"first": candidates[:, 0], "second": candidates[:, 1], "likeness": likeness})
     pairs = pairs.groupby(["first", "second"], as_index=False).max()  # the best of mirrored and not
     pairs = pairs[pairs["likeness"] >= LIKENESS]
-    size = _sizes(_components(pairs["first"], pairs["second"], len(phashes)))[pairs["first"]]
+    numbers = _components(pairs["first"], pairs["second"], len(phashes))
+    size = np.bincount(numbers)[numbers[pairs["first"]]]
     many = pairs[size > MANY]
     pairs = pairs[(size <= MANY) | (pairs["likeness"] >= CLOSE)]
     pairs = pairs.sort_values("likeness", ascending=False, kind="stable")
@@ -119,10 +120,8 @@ def together_of_arrays(images: np.ndarray, distance: float) -> np.ndarray:
     digests = [hashlib.sha256(image).hexdigest() for image in np.ascontiguousarray(images)]
     _, different, exact = np.unique(digests, return_index=True, return_inverse=True)
     first, second = different[_close_rows(data.as_rows(images[different]), distance)].T
-    everyone = np.arange(len(images))
-    return _components(
-        np.concatenate([everyone, first]), np.concatenate([different[exact], second]), len(images)
-    )
+    edges = np.concatenate([np.arange(len(images)), first]), np.concatenate([different[exact], second])
+    return _components(*edges, len(images))
 
 
 def _close_rows(rows: np.ndarray, distance: float) -> np.ndarray:
@@ -139,9 +138,8 @@ def _close_rows(rows: np.ndarray, distance: float) -> np.ndarray:
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     projected = PCA(min(_COMPONENTS, *points.shape), random_state=0).fit_transform(points)
     count, reach = min(_NEAREST, len(points)), distance + 1e-5  # for rounding in float32
-    nearest = cKDTree(projected).query(
-        projected, count, distance_upper_bound=reach, workers=joblib.cpu_count()
-    )[1]
+    tree = cKDTree(projected)
+    nearest = tree.query(projected, count, distance_upper_bound=reach, workers=joblib.cpu_count())[1]
     row, rank = np.nonzero((nearest < len(points)) & (nearest != np.arange(len(points))[:, np.newaxis]))
     pairs = np.column_stack([row, nearest[row, rank]])
     gaps = [
@@ -156,11 +154,6 @@ def _components(first: np.ndarray, second: np.ndarray, images: int) -> np.ndarra
     edges = (np.ones(len(first), bool), (np.asarray(first), np.asarray(second)))
     graph = sparse.coo_array(edges, shape=(images, images))
     return sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def _sizes(numbers: np.ndarray) -> np.ndarray:
-    """Return the number of images with the same number as each image."""
-    return np.bincount(numbers)[numbers] if len(numbers) else numbers
 
 
 def _likeness(candidates: np.ndarray, read_thumbnail: Callable[[int], np.ndarray]) -> np.ndarray:

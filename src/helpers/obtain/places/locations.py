@@ -164,8 +164,7 @@ class _Copy:
             digest = manifests.sha256(archive)
         except OSError as error:
             raise AcquisitionError(
-                f"The archive {archive.name} cannot be read: {disk.reason(error)}.",
-                "check the file and its permissions",
+                f"The archive {archive.name} cannot be read: {disk.reason(error)}.", "check its permissions"
             ) from None
         with suppress(OSError):  # without the record, the next call hashes again
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -181,9 +180,8 @@ class _Copy:
 
     def _complete(self, digest: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        manifests.write_json(
-            self.record, {"fingerprint": digest, "files": _count(self.data), "completed": now}
-        )
+        facts = {"fingerprint": digest, "files": _count(self.data), "completed": now}
+        manifests.write_json(self.record, facts)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
