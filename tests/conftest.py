@@ -124,6 +124,7 @@ EXAMPLES = {
     "average_flips": True,
     "candidate": "tuned",
     "grid_images": 6,
+    "known_rejected": 0.1,
     "method": "grad_cam",
     "layer": "",
     "perturbed_images": 5,

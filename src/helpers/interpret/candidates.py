@@ -34,6 +34,7 @@ class Candidate:
         sha256: of the model's file.
         history: loss and accuracy by epoch, from training.
         further: models of the same settings from other seeds, if the stage saved some.
+        further_sha256: of their files.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Candidate:
     sha256: str
     history: dict[str, list[float]]
     further: tuple[Model, ...]
+    further_sha256: tuple[str, ...] = ()
 
     @property
     def side(self) -> int:
@@ -81,6 +83,7 @@ def load(run: Run, part: Dataset, name: str = "") -> Candidate:
         run.inputs[f"{stage}/models/{name}.keras"],
         histories.get(name) or histories[logged["chosen"]],
         tuple(loading.load(run.input(stage, file)) for file in of_seeds),
+        tuple(run.inputs[f"{stage}/{file}"] for file in of_seeds),
     )
 
 
@@ -142,6 +145,18 @@ def forward(model: Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     Raises:
         OsemnError: the model has no such layer.
     """
+    dense = _last_dense(model)
+
+    def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seen: list[tf.Tensor] = []
+        with layer_hooks.watched(dense, lambda inputs, _: seen.append(inputs)):
+            probabilities = model(tf.cast(images, tf.float32), training=False)
+        return probabilities, seen[0]
+
+    return both
+
+
+def _last_dense(model: Model) -> keras.layers.Dense:
     classes = model.outputs[0].shape[-1]
     dense = [layer for layer in layer_hooks.flat_layers(model) if isinstance(layer, keras.layers.Dense)]
     dense = [layer for layer in dense if layer.units == classes]
@@ -150,14 +165,19 @@ def forward(model: Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
             f"The model '{model.name}' does not end in a dense layer of {classes} units.",
             "give it a dense layer with one value per class",
         )
+    return dense[-1]
 
-    def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        seen: list[tf.Tensor] = []
-        with layer_hooks.watched(dense[-1], lambda inputs, _: seen.append(inputs)):
-            probabilities = model(tf.cast(images, tf.float32), training=False)
-        return probabilities, seen[0]
 
-    return both
+def last_layer(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights, `float32 [D, K]`, and bias, `float32 [K]`, that turn embeddings into logits.
+
+    Raises:
+        OsemnError: as for `forward`.
+
+    Example:
+        `weights, bias = candidates.last_layer(chosen.model)`
+    """
+    return tuple(_last_dense(model).get_weights())
 
 
 def scorer(model: Model, batch_size: int = 512) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -174,6 +174,19 @@ def curves(
     return figures.with_alt(figure, alt.strip())
 
 
+def made_up(images: np.ndarray, changed: np.ndarray) -> Figure:
+    """Return images above what was made of them, `uint8 [N, H, W, C]` each.
+
+    Example:
+        `run.show(plots.made_up(examples, unknown_choice.made_up(examples, seed)), "made_up_images")`
+    """
+    titles = [*["known"] * len(images), *["made up"] * len(changed)]
+    grid = figures.image_grid(np.concatenate([images, changed]), titles, columns=len(images))
+    return figures.with_alt(
+        grid, f"{len(images)} validation images, and below each an image unlike it, made from it."
+    )
+
+
 def slices(parts: Sequence[Slice], accuracy: float) -> Figure:
     """Return the accuracy of each slice with its interval, what its classes reach elsewhere, and the overall accuracy.
 

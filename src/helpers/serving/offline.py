@@ -69,7 +69,7 @@ def of_files(
     predictions = []
     for item in (read(served, path, options) for path in files):
         if item.image is not None:
-            (prediction,) = served.describe(served.predict(item.image[np.newaxis])[0])
+            (prediction,) = served.describe(*served.predict(item.image[np.newaxis]))
             item = replace(item, prediction=prediction)
         predictions.append(item)
     return predictions
@@ -100,7 +100,7 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[File
         ) from None
     rows = np.random.default_rng(seed).choice(len(validation), min(count, len(validation)), replace=False)
     images, names = validation.images[rows], validation.class_names
-    predictions = served.describe(served.predict(images)[0])
+    predictions = served.describe(*served.predict(images))
     return [
         FilePrediction(f"validation image {row}", image, prediction, true_class=names[validation.labels[row]])
         for row, image, prediction in zip(rows.tolist(), images, predictions, strict=True)
@@ -164,6 +164,7 @@ def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) ->
         title = (
             f"{figures.label(one.prediction['class'], 20)} {wording.percent(one.prediction['confidence'], 0)}"
         )
+        title += ", unknown" if one.prediction["unknown"] else ""
         misclassified = one.true_class and one.true_class != one.prediction["class"]
         titles.append(f"✗ {title}\n(is {figures.label(one.true_class, 20)})" if misclassified else title)
     images = np.stack([one.image for one in shown])

@@ -50,6 +50,9 @@ class Prediction(BaseModel):
     name: str = Field(alias="class")
     label: int
     confidence: float = Field(description="Calibrated probability of the predicted class.")
+    unknown: bool | None = Field(
+        description="Whether the image seems to show none of the classes; null if the version cannot tell."
+    )
     probabilities: dict[str, float] = Field(description="The model's own output.")
     calibrated: dict[str, float] = Field(description="Probabilities after temperature scaling.")
     top: list[ClassProbability] = Field(description="The most probable classes; the first is the prediction.")
