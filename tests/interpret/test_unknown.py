@@ -127,9 +127,9 @@ def test_foreign_images_are_no_digits_where_the_data_are_digits(dataset, shape, 
 def test_area_under_the_curve_is_scikit_learns_and_lies_within_its_interval():
     generator = np.random.default_rng(0)
     lower, higher = generator.normal(0, 1, 70).round(1), generator.normal(1, 2, 40).round(1)
-    found = scoring.auroc(lower, higher)
-    assert found.value == pytest.approx(roc_auc_score([0] * 70 + [1] * 40, [*lower, *higher]))
-    assert 0 < found.ci95[0] < found.value < found.ci95[1] < 1
+    area = scoring.auroc(lower, higher)
+    assert area.value == pytest.approx(roc_auc_score([0] * 70 + [1] * 40, [*lower, *higher]))
+    assert 0 < area.ci95[0] < area.value < area.ci95[1] < 1
     perfect = scoring.auroc(np.zeros(50), np.ones(50))
     assert perfect.value == perfect.ci95[1] == 1.0
     assert 0.9 < perfect.ci95[0] < 1.0

@@ -12,7 +12,9 @@ from helpers.obtain import ledger
 from helpers.report import collect, conclusions, evidence, first_screen, post_mortem, provenance
 from helpers.report.html import decision, pages
 from helpers.report.html import index as first_page
+from helpers.series import conclusions as conclusions_of_stages
 from helpers.series import stages
+from helpers.series.conclusions import Conclusion
 from report_runs import (
     BUSINESS,
     DATASET,
@@ -230,6 +232,18 @@ def test_the_post_mortem_prints_the_conclusions_on_the_champion(metrics):
     assert lessons["When to retrain"].texts[0] == "The monitor detects rotation from 10°."
     assert lessons["When to retrain"].texts[1] == "Label images to see whether tuned has become worse."
     assert lessons["When to retrain"].source == f"{TESTED}/metrics.json, 11_serving/metrics.json"
+
+
+def test_the_post_mortem_says_what_it_does_with_unknown_images_and_which_all_misclassify(metrics):
+    last = [stage for stage in metrics if stage.startswith("07_evaluation")][-1]
+    for stage, name in ((TESTED, "unknown"), (last, "agreement")):
+        metrics[stage]["conclusions"] += conclusions_of_stages.as_metrics(
+            [Conclusion(name, f"About {name}.")]
+        )
+    lessons = {lesson.heading: lesson for lesson in post_mortem.lessons(metrics)}
+    assert lessons["Images of none of the classes"].texts == ("About unknown.",)
+    assert lessons["Images that no candidate classifies correctly"].texts == ("About agreement.",)
+    assert lessons["Images that no candidate classifies correctly"].source == f"{last}/metrics.json"
 
 
 def test_labels_to_check_are_counted(metrics):

@@ -113,15 +113,25 @@ def compare_with_others(
         `candidates.compare_with_others(run, metric, test.labels, predicted, len(names))`
     """
     rows = []
-    for name in [name for name in run.stage.may_read if name in run.upstream]:
-        with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
-            comparison = scoring.compare(labels, predicted, saved["predicted"])
-            by_metric = metrics.tested(metric, labels, predicted, saved["predicted"], num_classes)
-            row = {"other": stages.find(name).candidate, "label": str(saved["label"])}
-            row["by_metric"] = by_metric
-        row |= comparison.as_metrics()
+    for name, (label, other) in predictions_of_others(run).items():
+        comparison = scoring.compare(labels, predicted, other)
+        by_metric = metrics.tested(metric, labels, predicted, other, num_classes)
+        row = {"other": name, "label": label, "by_metric": by_metric, **comparison.as_metrics()}
         rows.append(row | {"only_this": comparison.only_one, "only_other": comparison.only_other})
     return rows
+
+
+def predictions_of_others(run: Run) -> dict[str, tuple[str, np.ndarray]]:
+    """Return label and predictions, `[N] int64`, of the candidates that were evaluated before this one, by name.
+
+    Example:
+        `others = candidates.predictions_of_others(run)`
+    """
+    predictions = {}
+    for stage in [stage for stage in run.stage.may_read if stage in run.upstream]:
+        with np.load(run.input(stage, PREDICTIONS), allow_pickle=False) as saved:
+            predictions[stages.find(stage).candidate] = str(saved["label"]), saved["predicted"]
+    return predictions
 
 
 def _check(model: Model, name: str, stage: str, part: Dataset) -> None:

@@ -1,5 +1,6 @@
 """What 07_evaluation establishes about the limits of a candidate, such as images of none of its classes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -8,7 +9,7 @@ from helpers import scoring
 from helpers.interpret.unknown import TITLES
 from helpers.interpret.unknown_choice import Learnt
 from helpers.series.conclusions import Conclusion
-from helpers.wording import interval, percent
+from helpers.wording import count, interval, percent
 
 
 def unknown(
@@ -61,3 +62,38 @@ def unknown(
     return Conclusion(
         "unknown", text, numbers, f"Newcombe's interval of the AUROC, {n:,} and {len(others):,} images"
     )
+
+
+def agreement(labels: np.ndarray, predictions: Sequence[np.ndarray]) -> Conclusion:
+    """Return how many images all candidates misclassify, next to what independent mistakes would give.
+
+    Args:
+        labels: of the test images, `[N] int64`.
+        predictions: of this candidate and of those evaluated before it, `[N] int64` each.
+
+    Example:
+        `run.conclude(limits_conclusions.agreement(test.labels, [predicted, *others]))`
+    """
+    if len(predictions) < 2:
+        text = (
+            "No other candidate was evaluated before, so it is unknown which images all of them misclassify."
+        )
+        return Conclusion("agreement", text)
+    wrong = np.stack([predicted != labels for predicted in predictions])
+    n, of_all = len(labels), int(wrong.all(axis=0).sum())
+    alike = int(np.sum(wrong.all(axis=0) & (np.stack(predictions) == predictions[0]).all(axis=0)))
+    by_chance, best = n * float(np.prod(wrong.mean(axis=1))), 1 - float(wrong.mean(axis=1).min())
+    low, high = scoring.wilson_interval(of_all, n)
+    text = (
+        f"All {len(predictions)} candidates evaluated so far misclassify {count(of_all, 'test image')} in common: {percent(of_all / n)} of {n:,} "
+        f"(95% interval {interval(low, high)}); independent mistakes would have left {by_chance:,.0f}. On {alike:,} of these they agree on "
+        f"the same incorrect class, so look at the labels first. Taking the correct candidate for each image, if somebody knew it, would "
+        f"reach {percent(1 - of_all / n)}, where the best one reaches {percent(best)}."
+    )
+    numbers = {
+        "candidates": len(predictions),
+        "misclassified_by_all": of_all,
+        "alike": alike,
+        "by_chance": by_chance,
+    }
+    return Conclusion("agreement", text, numbers, f"Wilson's interval, {n:,} test images")

@@ -18,9 +18,7 @@ from helpers.scoring import auroc
 
 # images: with them, evaluating a candidate on 10,000 test images takes no more than a fifth longer
 MOST_LEARNT, MOST_KNOWN, MOST_MADE_UP = 1_000, 1_000, 200
-_AXES = (
-    64  # principal components: those of a network for ten classes hold nearly all of the variance in fewer
-)
+AXES = 64  # principal components: those of a network for ten classes hold nearly all of the variance in fewer
 _FOLDS = 10  # left-out groups of classes: each class alone, if there are no more than ten
 _TYPICAL = 0.95  # quantile of known images that counts as a score's spread
 
@@ -28,7 +26,7 @@ Scorer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Learner:
+class Learner:
     """Fits detectors to training images of all classes or of some, in one space.
 
     Attributes:
@@ -129,16 +127,16 @@ def learn(
         `learnt = unknown.learn(scorer, candidates.last_layer(chosen.model), train, validation, known_rejected=0.05, seed=seed)`
     """
     train, validation = (
-        part.subset(np.sort(stratified_sample(part.labels, min(most, len(part)), seed)))
+        part.subset(stratified_sample(part.labels, most, seed))
         for part, most in ((train, MOST_LEARNT), (validation, MOST_KNOWN))
     )
     embeddings, known = (np.float64(scorer(part.images)[1]) for part in (train, validation))
     # 1,000 embeddings have at most as many components, and some networks have fewer values
-    axes = min(_AXES, *(size - 1 for size in embeddings.shape)) or 1
+    axes = min(AXES, *(size - 1 for size in embeddings.shape)) or 1
     pca = PCA(axes, svd_solver="randomized", random_state=seed).fit(embeddings)
-    learner = _Learner(embeddings, train.labels, tuple(map(np.float64, last_layer)), pca)
+    learner = Learner(embeddings, train.labels, tuple(map(np.float64, last_layer)), pca)
     detector = learner.fit(np.arange(train.num_classes), known)
-    rows = np.sort(stratified_sample(validation.labels, min(MOST_MADE_UP, len(validation)), seed))
+    rows = stratified_sample(validation.labels, MOST_MADE_UP, seed)
     strange = scorer(made_up(validation.images[rows], seed))[1]
     made = {kind: auroc(detector.score(known, kind), detector.score(strange, kind)).value for kind in TITLES}
     left_out = _left_out(learner, known, validation, seed)
@@ -150,10 +148,10 @@ def learn(
 
 
 def _left_out(
-    learner: _Learner, known: np.ndarray, validation: Dataset, seed: int
+    learner: Learner, known: np.ndarray, validation: Dataset, seed: int
 ) -> dict[str, dict[str, float]]:
     """Return for each score the AUROC by left-out class, or by the first class of a group where there are many."""
-    found: dict[str, dict[str, float]] = {kind: {} for kind in TITLES}
+    areas: dict[str, dict[str, float]] = {kind: {} for kind in TITLES}
     shuffled = np.random.default_rng(seed).permutation(validation.num_classes)
     for group in np.array_split(shuffled, min(_FOLDS, validation.num_classes)):
         others, unseen = np.setdiff1d(shuffled, group), np.isin(validation.labels, group)
@@ -162,8 +160,8 @@ def _left_out(
         detector = learner.fit(others, known[~unseen])
         for kind in TITLES:
             values = detector.score(known, kind)
-            found[kind][validation.class_names[group[0]]] = auroc(values[~unseen], values[unseen]).value
-    return found
+            areas[kind][validation.class_names[group[0]]] = auroc(values[~unseen], values[unseen]).value
+    return areas
 
 
 def _mean(by_class: dict[str, float]) -> float:
@@ -217,13 +215,14 @@ def foreign(dataset: str, shape: Sequence[int], count: int) -> tuple[np.ndarray,
         corners = generator.integers(
             0, (427 - 64, 640 - 64), (count, 2)
         )  # the photographs have 427 x 640 pixels
-        found = [photographs[i % 2][y : y + 64, x : x + 64] for i, (y, x) in enumerate(corners)]
+        pieces = [photographs[i % 2][y : y + 64, x : x + 64] for i, (y, x) in enumerate(corners)]
         title = "crops of two photographs"
     else:
-        found = [np.uint8(image * 15.9375) for image in datasets.load_digits().images[:count]]  # 16 is white
+        pieces = [np.uint8(image * 15.9375) for image in datasets.load_digits().images[:count]]  # 16 is white
         title = "handwritten digits"
     mode = "L" if channels == 1 else "RGB"
     resized = [
-        Image.fromarray(one).convert(mode).resize((width, height), Image.Resampling.BILINEAR) for one in found
+        Image.fromarray(one).convert(mode).resize((width, height), Image.Resampling.BILINEAR)
+        for one in pieces
     ]
     return np.stack([np.asarray(one).reshape(height, width, channels) for one in resized]), title
