@@ -4,7 +4,7 @@
 
 Fashion-MNIST from the quick run: each candidate's score is chosen as 07 does, on validation images, and then measured on 1,000
 test images against 1,000 of MNIST's digits and 500 handwritten digits of scikit-learn, which took no part in the choice. `would_have_been_chosen`
-tells what a choice by left-out classes alone, or by made-up images alone, would have taken. In `class_left_out`, the network never saw the
+says what a choice by left-out classes alone, or by made-up images alone, would have taken. In `class_left_out`, the network never saw the
 class: frozen features of EfficientNet-Lite0 at 64 px and a linear head, both of which know nine classes; the mean of ten such. `intervals`
 has the coverage of Newcombe's interval of the AUROC. Writes benchmarks/results/unknown_images.json.
 """

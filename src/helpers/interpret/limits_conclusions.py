@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 
 from helpers import scoring
 from helpers.interpret.unknown import TITLES
 from helpers.interpret.unknown_choice import Learnt
 from helpers.series.conclusions import Conclusion
-from helpers.wording import count, interval, percent
+from helpers.wording import count, interval, percent, signed
 
 
 def unknown(
@@ -97,3 +98,36 @@ def agreement(labels: np.ndarray, predictions: Sequence[np.ndarray]) -> Conclusi
         "by_chance": by_chance,
     }
     return Conclusion("agreement", text, numbers, f"Wilson's interval, {n:,} test images")
+
+
+def robustness(label: str, table: pd.DataFrame | None) -> Conclusion:
+    """Return which changes of the images cost how much accuracy.
+
+    Args:
+        label: the candidate's label.
+        table: from `robustness.measure`; None if it was not measured.
+
+    Example:
+        `run.conclude(limits_conclusions.robustness(chosen.label, table))`
+    """
+    if table is None:
+        text = f"How the {label} does on worse images was not measured in this run (07_evaluation.robustness_images is 0)."
+        return Conclusion("robustness", text)
+    unchanged, changed = table.iloc[0], table.iloc[1:]
+    parts = [
+        f"{row.kind} {row.strength}: {signed(row.points, 1)} ({signed(row.points_low, 1)} to {signed(row.points_high, 1)})"
+        for row in changed.groupby("kind", sort=False).tail(1).itertuples()
+    ]
+    worst = changed.loc[changed["points"].idxmin()]
+    text = (
+        f"On {unchanged.n:,} test images the {label} classifies {percent(unchanged.accuracy)} correctly. The strongest change of each kind "
+        f"costs or gains, in percentage points with the 95% interval: {'; '.join(parts)}. Of all changes that were tried, "
+        f"{worst.kind} {worst.strength} is the worst, with {percent(worst.accuracy)} left."
+    )
+    numbers = {"n": int(unchanged.n), "rows": table.to_dict("records")}
+    return Conclusion(
+        "robustness",
+        text,
+        numbers,
+        f"Agresti and Min's interval of paired proportions, {unchanged.n:,} test images",
+    )

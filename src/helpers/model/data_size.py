@@ -16,7 +16,7 @@ from helpers.obtain.splits import stratified_sample
 from helpers.series.conclusions import Conclusion
 from helpers.wording import percent
 
-HALVINGS = 5  # down to 1/32 of the images, over which a power is told from a straight line
+HALVINGS = 5  # down to 1/32 of the images, over which a power differs from a straight line
 DRAWS = 3  # subsets of each size: the spread between them is part of the interval
 POINT = 0.01  # the gain that is asked for
 _FEWEST_PER_CLASS = 2  # with one image of each class there is no variance within classes
