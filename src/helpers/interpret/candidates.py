@@ -2,7 +2,7 @@
 
 import fnmatch
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,28 +101,42 @@ def validation_probabilities(run: Run, name: str) -> np.ndarray:
 
 
 def compare_with_others(
-    run: Run, metric: Metric, labels: np.ndarray, predicted: np.ndarray, num_classes: int
+    run: Run, metric: Metric, labels: np.ndarray, by_seed: Sequence[np.ndarray], num_classes: int
 ) -> list[dict[str, Any]]:
     """Compare with the candidates that were evaluated before this one, on the same test images.
 
+    Args:
+        run: of 07_evaluation.
+        metric: of the series.
+        labels: `[N] int64`.
+        by_seed: predictions of the candidate, `[N] int64`, and of its networks from other seeds.
+        num_classes: K.
+
     Returns:
         For each: `other`, its `label`, `by_metric` (from `metrics.tested`), and of the accuracy `points`, `ci95` (points), `p_value`,
-        `shown` (significant), `only_this`, `only_other`.
+        `shown` (significant), `only_this`, `only_other`; `methods`, the same by metric over seeds and images together, and `seeds` of
+        both, if both were trained with enough seeds.
 
     Example:
-        `candidates.compare_with_others(run, metric, test.labels, predicted, len(names))`
+        `candidates.compare_with_others(run, metric, test.labels, by_seed, len(names))`
     """
-    rows = []
-    for name, (label, other) in predictions_of_others(run).items():
-        comparison = scoring.compare(labels, predicted, other)
-        by_metric = metrics.tested(metric, labels, predicted, other, num_classes)
+    rows, predicted = [], by_seed[0]
+    for name, (label, others) in predictions_of_others(run).items():
+        comparison = scoring.compare(labels, predicted, others[0])
+        by_metric = metrics.tested(metric, labels, predicted, others[0], num_classes)
         row = {"other": name, "label": label, "by_metric": by_metric, **comparison.as_metrics()}
-        rows.append(row | {"only_this": comparison.only_one, "only_other": comparison.only_other})
+        row |= {"only_this": comparison.only_one, "only_other": comparison.only_other}
+        if min(len(by_seed), len(others)) >= metrics.SEEDS:
+            methods = metrics.compare_methods(metric, labels, np.stack(by_seed), others, num_classes)
+            row |= {"methods": methods.as_metrics(), "seeds": [len(by_seed), len(others)]}
+        rows.append(row)
     return rows
 
 
 def predictions_of_others(run: Run) -> dict[str, tuple[str, np.ndarray]]:
-    """Return label and predictions, `[N] int64`, of the candidates that were evaluated before this one, by name.
+    """Return label and predictions, `[S, N] int64`, of the candidates that were evaluated before this one, by name.
+
+    The first row is the candidate's own, the others are those of networks from other seeds.
 
     Example:
         `others = candidates.predictions_of_others(run)`
@@ -130,7 +144,7 @@ def predictions_of_others(run: Run) -> dict[str, tuple[str, np.ndarray]]:
     predictions = {}
     for stage in [stage for stage in run.stage.may_read if stage in run.upstream]:
         with np.load(run.input(stage, PREDICTIONS), allow_pickle=False) as saved:
-            predictions[stages.find(stage).candidate] = str(saved["label"]), saved["predicted"]
+            predictions[stages.find(stage).candidate] = str(saved["label"]), saved["by_seed"]
     return predictions
 
 

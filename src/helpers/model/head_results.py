@@ -113,6 +113,24 @@ class Extracted:
 
         return data_size.measure(fit_predict, self.examples.labels, self.labels, seed)
 
+    def other_seeds(self, head: Head, seeds: int) -> dict[int, Model]:
+        """Train a dense head again with the next seeds, so that its method can be compared; return the heads by seed.
+
+        A classical head has a single solution, whatever the seed, so there are none.
+
+        Args:
+            head: its kind.
+            seeds: how many in all, with the one of the settings.
+
+        Example:
+            `extracted.other_seeds(choice.head, seeds=3)`
+        """
+        of, heads = self.examples.settings, {}
+        for seed in range(of.seed + 1, of.seed + seeds) if head.name == "dense" else ():
+            examples = replace(self.examples, settings=replace(of, seed=seed))
+            heads[seed] = replace(self, examples=examples).fit(head).top
+        return heads
+
     def fit(self, head: Head) -> HeadResult:
         """Fit a head on the training images and score it on the validation images.
 

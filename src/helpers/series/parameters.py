@@ -150,6 +150,7 @@ class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     few_images: Annotated[int, Field(ge=0, le=100_000)]
     folds: Annotated[int, Field(ge=2, le=20)]
     repeats: Annotated[int, Field(ge=1, le=100)]
+    seeds: Annotated[int, Field(ge=1, le=100)]
 
 
 class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
