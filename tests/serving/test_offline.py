@@ -150,6 +150,17 @@ def test_samples_come_with_their_true_class(home):
     assert lines != call("predict", "--samples", "4", "--seed", "1").stdout.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("above", "unknown"), [(-1e6, "none of the classes: 100%"), (1e6, "none of the classes: 0%")]
+)
+def test_drift_tells_how_many_images_are_of_none_of_the_classes(home, above, unknown):
+    service_support.publish(home / "detecting", drift=True, unknown_above=above)
+    (home / "folder").mkdir()
+    for seed in range(60):
+        (home / "folder" / f"{seed}.png").write_bytes(service_support.png(service_support.pixels(seed)))
+    assert unknown in call("drift", str(home / "folder")).stdout
+
+
 @pytest.mark.parametrize(("above", "unknown"), [(-1e6, "yes"), (1e6, "no"), (None, "")])
 def test_an_image_of_none_of_the_classes_is_called_unknown(home, above, unknown):
     service_support.publish(home / "detecting", unknown_above=above)

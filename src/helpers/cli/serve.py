@@ -136,13 +136,15 @@ def drift(
     from helpers.serving import offline
 
     check_dataset(dataset)
-    finding, bad = offline.folder_drift(offline.current(dataset), folder)
+    finding, unknown, bad = offline.folder_drift(offline.current(dataset), folder)
     for item in bad:
         typer.echo(f"{item.name}: {item.problem}", err=True)
     typer.echo(finding.sentence)
     for name, value in sorted(finding.p_values.items(), key=lambda item: item[1]):
         typer.echo(f"  {name}: p = {value:.3g}")
     typer.echo(f"  smallest, corrected: {finding.smallest:.3g}; alarm below {finding.threshold:.3g}")
+    if unknown is not None:
+        typer.echo(f"  images that seem to show none of the classes: {unknown:.0%}")
     if check and finding.drifted:
         raise OsemnError(
             finding.sentence, "inspect the images, then evaluate the model on a labelled sample of them"

@@ -107,8 +107,12 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[File
     ]
 
 
-def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Sequence[FilePrediction]]:
+def folder_drift(
+    served: Served, folder: Path
+) -> tuple[drift.DriftResult, float | None, Sequence[FilePrediction]]:
     """Return whether the images in a folder (not in its subfolders) have drifted, and the files that could not be read.
+
+    Between them stands the proportion of images that seem to show none of the classes; None for a version that cannot tell.
 
     Raises:
         UsageError: there is no such folder.
@@ -130,7 +134,8 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Seque
     # shuffled, as one of the tests uses the first images only, and file names may be sorted by class
     stacked = np.random.default_rng(0).permutation(np.stack(images))
     sample = drift.sample(*drift_power.in_chunks(served.predict)(stacked), stacked)
-    return drift.DriftReference.load(path).examine(sample), [item for item in items if item.problem]
+    unknown = float(served.detector.rejects(sample.embeddings).mean()) if served.detector else None
+    return drift.DriftReference.load(path).examine(sample), unknown, [item for item in items if item.problem]
 
 
 def check_grid(path: Path) -> None:

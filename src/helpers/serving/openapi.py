@@ -131,7 +131,9 @@ class DriftState(BaseModel):
     window: int = Field(description="Images in a window.")
     collected: int = Field(description="Images in the current window so far.")
     examined: int = Field(description="Windows examined.")
-    last: dict[str, Any] | None = Field(description="The result of the last window.")
+    last: dict[str, Any] | None = Field(
+        description="The result of the last window, and the proportion of its images that are unknown."
+    )
 
 
 _FILE: dict[str, Any] = {"type": "string", "format": "binary"}
