@@ -96,6 +96,12 @@ def test_each_class_is_left_out_once_in_ten_groups_at_most(classes, groups):
         assert min(learnt.left_out["mahalanobis"].values()) > 0.95
 
 
+def test_one_training_image_of_each_class_is_enough_to_go_on():
+    learnt = learn(images_of(12, 0, 12), images_of(60, 1, 12), classes=12)
+    scores = [learnt.detector.score(by_quarters(images_of(20, 2).images)[1], kind) for kind in unknown.TITLES]
+    assert np.isfinite(scores).all()
+
+
 def test_a_file_of_something_else_is_refused(tmp_path):
     np.savez(tmp_path / unknown.FILE, kind="energy")
     with pytest.raises(OsemnError, match="export the model again"):

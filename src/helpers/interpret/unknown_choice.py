@@ -20,6 +20,8 @@ from helpers.scoring import auroc
 MOST_LEARNT, MOST_KNOWN, MOST_MADE_UP = 1_000, 1_000, 200
 AXES = 64  # principal components: those of a network for ten classes hold nearly all of the variance in fewer
 _FOLDS = 10  # left-out groups of classes: each class alone, if there are no more than ten
+_PER_CLASS = 5  # training images at least, for a mean that says where the class lies
+_RIDGE = 1e-6  # of the embeddings' variance: far below what training images vary by
 _TYPICAL = 0.95  # quantile of known images that counts as a score's spread
 
 Scorer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -55,7 +57,10 @@ class Learner:
         present, of_class = np.unique(labels, return_inverse=True)
         means = np.stack([places[of_class == number].mean(axis=0) for number in range(len(present))])
         within = places - means[of_class]
-        whiten = np.linalg.cholesky(LedoitWolf(assume_centered=True).fit(within).precision_)
+        covariance = LedoitWolf(assume_centered=True).fit(within).covariance_
+        # with one image of each class, or embeddings that are all alike, nothing varies within classes
+        ridge = max(_RIDGE * float(places.var(axis=0).mean()), np.finfo(float).tiny ** 0.5)
+        whiten = np.linalg.cholesky(np.linalg.inv(covariance + ridge * np.eye(len(covariance))))
         weights, bias = self.last_layer
         arrays = (weights[:, classes], bias[classes], centre, axes, whiten, means @ whiten)
         fitted = Detector("", np.inf, *arrays, unknown.unit(embeddings), np.array([[0.0], [1.0]]))
@@ -118,17 +123,20 @@ def learn(
     Args:
         scorer: from images, `uint8 [N, H, W, C]`, to probabilities and embeddings, as from `candidates.scorer`.
         last_layer: weights, `[D, K]`, and bias, `[K]`, as from `candidates.last_layer`.
-        train: the training part; at most 1,000 of its images are used.
+        train: the training part; at most 1,000 of its images are used, or five of each class.
         validation: the validation part; at most 1,000 of its images are used.
         known_rejected: proportion of known images that may count as unknown; sets the threshold.
         seed: selects the images.
 
     Example:
-        `learnt = unknown.learn(scorer, candidates.last_layer(chosen.model), train, validation, known_rejected=0.05, seed=seed)`
+        `unknown_choice.learn(scorer, last_layer, train, validation, known_rejected=0.05, seed=seed)`
     """
     train, validation = (
         part.subset(stratified_sample(part.labels, most, seed))
-        for part, most in ((train, MOST_LEARNT), (validation, MOST_KNOWN))
+        for part, most in (
+            (train, max(MOST_LEARNT, _PER_CLASS * train.num_classes)),
+            (validation, MOST_KNOWN),
+        )
     )
     embeddings, known = (np.float64(scorer(part.images)[1]) for part in (train, validation))
     # 1,000 embeddings have at most as many components, and some networks have fewer values
