@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/unknown_images.py
 
 Fashion-MNIST from the quick run: each candidate's score is chosen as 07 does, on validation images, and then measured on 1,000
-test images against 1,000 of MNIST's digits and 500 handwritten digits of scikit-learn, which took no part in the choice. `would_have_been_chosen`
+test images against 500 of MNIST's digits and 500 handwritten digits of scikit-learn, which took no part in the choice. `would_have_been_chosen`
 says what a choice by left-out classes alone, or by made-up images alone, would have taken. In `class_left_out`, the network never saw the
 class: frozen features of EfficientNet-Lite0 at 64 px and a linear head, both of which know nine classes; the mean of ten such. `intervals`
 has the coverage of Newcombe's interval of the AUROC. Writes benchmarks/results/unknown_images.json.
@@ -27,8 +27,8 @@ from helpers.model.backbones import features
 from helpers.obtain import data, sources, splits
 from helpers.series import manifests, runs, stages
 
-TEST, MNIST, DIGITS, TRAIN = 1_000, 1_000, 500, 2_000
-DRAWS = 2_000  # of the simulation of intervals: coverage is then known to half a point
+TEST, MNIST, DIGITS, TRAIN = 1_000, 500, 500, 2_000
+DRAWS = 500  # of the simulation of intervals: coverage is then known to one point
 
 
 def of_candidate(
