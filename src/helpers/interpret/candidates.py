@@ -142,7 +142,8 @@ def predictions_of_others(run: Run) -> dict[str, tuple[str, np.ndarray]]:
         `others = candidates.predictions_of_others(run)`
     """
     predictions = {}
-    for stage in [stage for stage in run.stage.may_read if stage in run.upstream]:
+    may_read = [stage for stage in run.stage.may_read if stages.find(stage).notebook == run.stage.notebook]
+    for stage in [stage for stage in may_read if stage in run.upstream]:
         with np.load(run.input(stage, PREDICTIONS), allow_pickle=False) as saved:
             predictions[stages.find(stage).candidate] = str(saved["label"]), saved["by_seed"]
     return predictions
