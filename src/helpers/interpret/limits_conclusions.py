@@ -61,7 +61,10 @@ def unknown(
         "by_score": learnt.table(),
     }
     return Conclusion(
-        "unknown", text, numbers, f"Newcombe's interval of the AUROC, {n:,} and {len(others):,} images"
+        "unknown",
+        text,
+        numbers,
+        f"Newcombe's interval of the AUROC (too wide near 1), {n:,} and {len(others):,} images",
     )
 
 
