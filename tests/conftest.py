@@ -124,8 +124,6 @@ EXAMPLES = {
     "average_flips": True,
     "candidate": "tuned",
     "grid_images": 6,
-    "known_rejected": 0.1,
-    "robustness_images": 50,
     "method": "grad_cam",
     "layer": "",
     "perturbed_images": 5,
