@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from scipy import special
 
+from conftest import EXAMPLES
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, UsageError
 from helpers.interpret import candidates
 from helpers.model import architectures
 from helpers.obtain.data import Dataset
 from helpers.obtain.images import from_disk
-from helpers.series import manifests, stages
+from helpers.series import manifests, parameters, stages
 from helpers.series.runs import Run
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -101,7 +102,8 @@ def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):
 
 
 def test_candidate_that_was_not_trained_or_does_not_exist_is_refused(project):
-    values = {"dataset": "digits", "profile": "tiny", "seed": 0, "grid_images": 6, "candidate": "tuned"}
+    values = {name: EXAMPLES[name] for name in parameters.MODELS["07_evaluation"].model_fields}
+    values |= {"dataset": "digits", "profile": "tiny", "candidate": "tuned"}
     with pytest.raises(MissingInputError, match="01_acquire has not been run"):
         Run.start("07_evaluation", values)
     with pytest.raises(UsageError, match=r"'candidate' = 'tunned'(?s:.)*baseline_cnn"):
