@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from helpers import scoring
 from helpers.errors import OsemnError
-from helpers.interpret import limits_conclusions, unknown, unknown_choice
+from helpers.interpret import limits_conclusions, plots, unknown, unknown_choice
 from helpers.obtain.data import Dataset
 
 NAMES = ("a", "b", "c", "d")
@@ -114,6 +114,7 @@ def test_made_up_images_differ_from_their_originals_and_keep_their_shape():
     assert changed.shape == images.shape
     assert changed.dtype == np.uint8
     assert all((one != other).any() for one, other in zip(changed, images, strict=True))
+    assert "7 validation images" in plots.made_up(images, changed).get_label()
     np.testing.assert_array_equal(changed[0], 255 - images[0])
     np.testing.assert_array_equal(np.sort(changed[1], axis=None), np.sort(images[1], axis=None))
 
