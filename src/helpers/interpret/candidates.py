@@ -145,7 +145,10 @@ def predictions_of_others(run: Run) -> dict[str, tuple[str, np.ndarray]]:
     may_read = [stage for stage in run.stage.may_read if stages.find(stage).notebook == run.stage.notebook]
     for stage in [stage for stage in may_read if stage in run.upstream]:
         with np.load(run.input(stage, PREDICTIONS), allow_pickle=False) as saved:
-            predictions[stages.find(stage).candidate] = str(saved["label"]), saved["by_seed"]
+            by_seed = (
+                saved["by_seed"] if "by_seed" in saved else saved["predicted"][np.newaxis]
+            )  # of an earlier run
+            predictions[stages.find(stage).candidate] = str(saved["label"]), by_seed
     return predictions
 
 
