@@ -53,8 +53,8 @@ def openings(series: collect.Series) -> list[dict[str, Any]]:
 
     Other copies of the project on this machine have rows of their own, with `other` true.
     """
-    found = ledger.read(ledger.of_manifest(series.by_name["01_acquire"].manifest))
-    entries = pd.DataFrame(found, columns=["stage", "profile", "copy", "models", "opened"])
+    recorded = ledger.read(ledger.of_manifest(series.by_name["01_acquire"].manifest))
+    entries = pd.DataFrame(recorded, columns=["stage", "profile", "copy", "models", "opened"])
     entries["other"] = entries.pop("copy") != ledger.this_copy()
     return [
         {
