@@ -55,6 +55,16 @@ def write_drift_reference(folder: Path, n: int = 600) -> np.ndarray:
     return images
 
 
+def write_detector(folder: Path, threshold: float) -> None:
+    """Add a detector of unknown images to the files of a version: the largest logit, with its sign changed, above a threshold."""
+    from helpers.interpret.unknown import FILE, Detector
+
+    same, none = np.eye(len(CLASSES)), np.zeros(len(CLASSES))
+    Detector("largest_logit", threshold, same, none, none, same, same, same, same, np.ones((2, 2))).save(
+        folder / FILE
+    )
+
+
 def content(folder: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Path:
     """Write the files of a version, without its manifest, into a new folder and return it."""
     folder.mkdir(parents=True)

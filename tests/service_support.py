@@ -11,11 +11,20 @@ from helpers.export.registry import Registry
 from helpers.serving.settings import Settings
 
 
-def publish(folder: Path, seed: int = 0, *, promote: bool = True, drift: bool = False) -> str:
+def publish(
+    folder: Path,
+    seed: int = 0,
+    *,
+    promote: bool = True,
+    drift: bool = False,
+    unknown_above: float | None = None,
+) -> str:
     """Publish a version of digits from a new folder and promote it; return its name."""
     content = registry_versions.content(folder, seed)
     if drift:
         registry_versions.write_drift_reference(content)
+    if unknown_above is not None:
+        registry_versions.write_detector(content, unknown_above)
     registry = Registry("digits")
     name = registry.publish(content, registry_versions.facts()).name
     return registry.promote(name).name if promote else name

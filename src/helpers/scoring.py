@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import optimize, sparse, stats
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from helpers.errors import OsemnError
@@ -291,3 +291,45 @@ def mean_of(values: np.ndarray) -> Mean:
         return Mean(n, mean, None)
     half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values))
     return Mean(n, mean, (mean - half, mean + half))
+
+
+@dataclass(frozen=True)
+class Auroc:
+    """The probability that an image of one kind scores higher than one of another, the area under the ROC curve.
+
+    Attributes:
+        value: 0.5 for scores that say nothing.
+        ci95: its interval.
+    """
+
+    value: float
+    ci95: tuple[float, float]
+
+
+def auroc(lower: np.ndarray, higher: np.ndarray) -> Auroc:
+    """Return how well a score separates images that should have low values, `[M]`, from others, `[N]`.
+
+    Raises:
+        OsemnError: there are no images of one kind.
+
+    Source: J. A. Hanley and B. J. McNeil (1982); the interval is method 5 of R. G. Newcombe (2006), "Confidence intervals
+    for an effect size measure based on the Mann–Whitney statistic, part 2". In simulation it covers 94 to 97%, and 99% where the true
+    area is 0.99 (`benchmarks/unknown_images.py`).
+
+    Example:
+        `scoring.auroc(of_test_images, of_other_images).value`
+    """
+    m, n = len(lower), len(higher)
+    if not m or not n:
+        raise OsemnError(f"Cannot compare {m} scores with {n}.", "score images of both kinds")
+    area = float(stats.mannwhitneyu(higher, lower).statistic) / (m * n)
+    z, size = float(stats.norm.ppf(0.975)), (m + n) / 2 - 1
+
+    def beyond(theta: float) -> float:
+        spread = 1 + size * (1 - theta) / (2 - theta) + size * theta / (1 + theta)
+        return (area - theta) ** 2 - z**2 * theta * (1 - theta) / (m * n) * spread
+
+    inside = float(np.clip(area, 1e-9, 1 - 1e-9))  # at 0 and 1 both the variance and the distance vanish
+    low = optimize.brentq(beyond, 0.0, inside) if area > 0 else 0.0
+    high = optimize.brentq(beyond, inside, 1.0) if area < 1 else 1.0
+    return Auroc(area, (float(low), float(high)))

@@ -93,3 +93,12 @@ def test_the_hub_reads_the_scores_from_the_head_of_the_card():
     assert results["Accuracy"].task_type == "image-classification"
     assert card.data.model_name == "residual CNN, 16 channels"
     assert card.text.startswith("# Model card")
+
+
+def test_card_says_what_the_model_does_with_images_of_none_of_its_classes():
+    without = model_card.render(FACTS)
+    assert "was not tested with images from other sources, of other kinds" in without
+    conclusions = {**FACTS["conclusions"], "unknown": "Of 200 digits, 97.0% are rejected."}
+    card = model_card.render({**FACTS, "conclusions": conclusions})
+    assert "for any image. Of 200 digits, 97.0% are rejected." in card
+    assert "was not tested with images of its classes from other sources" in card

@@ -5,14 +5,16 @@ import json
 import keras
 import numpy as np
 import pytest
+from scipy import special
 
+from conftest import EXAMPLES
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, UsageError
 from helpers.interpret import candidates
 from helpers.model import architectures
 from helpers.obtain.data import Dataset
 from helpers.obtain.images import from_disk
-from helpers.series import manifests, stages
+from helpers.series import manifests, parameters, stages
 from helpers.series.runs import Run
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
@@ -61,7 +63,10 @@ def test_candidate_is_loaded_with_its_history_and_the_hash_of_its_file(tmp_path,
 
 def test_models_of_other_seeds_come_with_it(tmp_path, monkeypatch):
     run = run_for(tmp_path, monkeypatch, "tuned", network(), tuned_seed_1=network(), tuned_seed_2=network())
-    assert len(candidates.load(run, part()).further) == 2
+    loaded = candidates.load(run, part())
+    assert len(loaded.further) == 2
+    files = [run.root / loaded.stage / "models" / f"tuned_seed_{seed}.keras" for seed in (1, 2)]
+    assert loaded.further_sha256 == tuple(map(manifests.sha256, files))
 
 
 def test_model_of_other_classes_or_other_images_is_refused(tmp_path, monkeypatch):
@@ -97,11 +102,19 @@ def test_stage_that_left_no_model_is_named(tmp_path, monkeypatch):
 
 
 def test_candidate_that_was_not_trained_or_does_not_exist_is_refused(project):
-    values = {"dataset": "digits", "profile": "tiny", "seed": 0, "grid_images": 6, "candidate": "tuned"}
+    values = {name: EXAMPLES[name] for name in parameters.MODELS["07_evaluation"].model_fields}
+    values |= {"dataset": "digits", "profile": "tiny", "candidate": "tuned"}
     with pytest.raises(MissingInputError, match="01_acquire has not been run"):
         Run.start("07_evaluation", values)
     with pytest.raises(UsageError, match=r"'candidate' = 'tunned'(?s:.)*baseline_cnn"):
         Run.start("07_evaluation", {**values, "candidate": "tunned"})
+
+
+def test_the_last_layer_turns_embeddings_into_probabilities():
+    model, images = network(), np.random.default_rng(0).integers(0, 256, (6, *SHAPE), dtype=np.uint8)
+    probabilities, embeddings = candidates.scorer(model)(images)
+    weights, bias = candidates.last_layer(model)
+    np.testing.assert_allclose(special.softmax(embeddings @ weights + bias, axis=1), probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("views", [False, True])

@@ -127,7 +127,8 @@ def evaluated(tmp_path, monkeypatch, *others: tuple[str, np.ndarray]) -> Run:
         stage = f"07_evaluation/{candidate}"
         folder = paths.stage_folder("digits", "smoke", stage)
         folder.mkdir(parents=True)
-        np.savez(folder / candidates.PREDICTIONS, label=candidate.replace("_", " "), predicted=predicted)
+        by_seed = np.atleast_2d(predicted)
+        np.savez(folder / candidates.PREDICTIONS, label=candidate.replace("_", " "), by_seed=by_seed)
         upstream[stage] = {"outputs": manifests.describe_files(folder, list(folder.iterdir()))}
     spec = stages.find("07_evaluation/tuned")
     values = {"dataset": "digits", "profile": "smoke", "seed": 0, "candidate": "tuned"}
@@ -138,7 +139,7 @@ def test_others_that_were_evaluated_are_compared_and_missing_ones_skipped(tmp_pa
     labels, predicted, _ = predictions(skill=0.9)
     poor = np.where(np.arange(300) < 120, (labels + 1) % 3, labels)
     run = evaluated(tmp_path, monkeypatch, ("baseline_cnn", poor), ("fine_tuned", predicted))
-    rows = candidates.compare_with_others(run, Metric("accuracy"), labels, predicted, 3)
+    rows = candidates.compare_with_others(run, Metric("accuracy"), labels, [predicted], 3)
     assert [row["other"] for row in rows] == ["baseline_cnn", "fine_tuned"]
     text = conclusions.against_others(NET, rows).text
     assert "the small net differs from the baseline cnn by +32.67 points of accuracy (95% interval +" in text
@@ -148,9 +149,28 @@ def test_others_that_were_evaluated_are_compared_and_missing_ones_skipped(tmp_pa
     )
     assert "not statistically significant; a difference of more than 0." in text
     assert text.endswith(wording.TWO_NETWORKS)
-    balanced = candidates.compare_with_others(run, Metric("balanced_accuracy"), labels, predicted, 3)
+    balanced = candidates.compare_with_others(run, Metric("balanced_accuracy"), labels, [predicted], 3)
     assert "points of balanced accuracy (95% interval +" in conclusions.against_others(NET, balanced).text
     assert "nothing to compare" in conclusions.against_others(NET, []).text
+
+
+def test_methods_are_compared_only_where_both_have_three_seeds(tmp_path, monkeypatch):
+    labels, generator = np.arange(600) % 3, np.random.default_rng(0)
+
+    def seeds_of(accuracy: float, seeds: int) -> np.ndarray:
+        return np.where(generator.random((seeds, 600)) < accuracy, labels, (labels + 1) % 3)
+
+    run = evaluated(tmp_path, monkeypatch, ("transfer", seeds_of(0.8, 3)), ("fine_tuned", seeds_of(0.8, 2)))
+    rows = candidates.compare_with_others(run, Metric("accuracy"), labels, list(seeds_of(0.9, 4)), 3)
+    assert [row.get("seeds") for row in rows] == [[4, 3], None]
+    assert rows[0]["methods"]["shown"]
+    text = conclusions.against_others(NET, rows).text
+    assert (
+        "Over seeds and images together, its method of training differs from that of the transfer by +"
+        in text
+    )
+    assert text.count("its method of training") == 1
+    assert "method of training" not in conclusions.against_others(NET, rows[1:]).text
 
 
 def test_accuracy_and_weakest_class_are_named_with_their_intervals():

@@ -222,3 +222,20 @@ def test_mirroring_that_swaps_classes_is_noticed():
     assert evidence["original"] == 1.0
     assert evidence["mirrored"] == 0.0
     assert not evidence["keeps_labels"]
+
+
+def test_a_dense_head_is_trained_again_with_other_seeds_and_a_classical_one_is_not():
+    extracted = head_results.extract(source(), shades(60), shades(20, 1), SETTINGS)
+    heads = extracted.other_seeds(Head(), seeds=3)
+    assert list(heads) == [SETTINGS.seed + 1, SETTINGS.seed + 2]
+    first, second = (head.get_weights()[0] for head in heads.values())
+    assert not np.array_equal(first, second)
+    assert extracted.other_seeds(Head(), seeds=1) == {}
+    assert extracted.other_seeds(Head("logistic", 0.01), seeds=3) == {}
+
+
+def test_a_linear_head_is_measured_on_fewer_and_fewer_images():
+    sized = head_results.extract(source(), shades(160), shades(40, 1), SETTINGS).by_size(seed=0)
+    assert sized.sizes.tolist() == [5, 10, 20, 40, 80, 160][-len(sized.sizes) :]
+    assert sized.errors[-1] <= sized.errors[0]
+    assert sized.errors[-1] < 0.3

@@ -5,6 +5,7 @@ import pytest
 
 from helpers.errors import MissingInputError, OsemnError, SealedTestSetError
 from helpers.obtain import data
+from helpers.obtain import ledger as openings
 from helpers.series import manifests, seal, stages
 from helpers.series.runs import Run
 
@@ -25,7 +26,8 @@ def make_dataset(per_class=(6, 4), shape=(8, 8, 1)):
 def make_run(tmp_path, monkeypatch, stage, reads=("01_acquire", "03_preprocess"), **parameters):
     """A run of any stage, planned ones too, on a made 01_acquire and 03_preprocess."""
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    folder = tmp_path / "runs" / "digits" / "smoke"
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path / "cache"))
+    folder = tmp_path / "runs" / "digits" / parameters.get("profile", "smoke")
     upstream = {}
     for name in reads:
         (folder / name).mkdir(parents=True)
@@ -43,8 +45,7 @@ def make_run(tmp_path, monkeypatch, stage, reads=("01_acquire", "03_preprocess")
 
 
 def ledger(run):
-    path = run.root / data.LEDGER
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return openings.read(openings.of_manifest(run.upstream["01_acquire"]))
 
 
 def test_saved_data_set_is_read_back_unchanged(tmp_path):
@@ -123,13 +124,28 @@ def test_sealed_test_set_refuses_every_stage_but_the_evaluation(tmp_path, monkey
 def test_sealed_test_set_opens_for_the_evaluation_and_records_each_opening(tmp_path, monkeypatch):
     run = make_run(tmp_path, monkeypatch, EVALUATIONS[-1], candidate="tuned")
     assert data.load_test(run, model_sha256="abc").labels.tolist() == [0, 0, 1, 1, 1]
-    data.load_test(run, model_sha256="def")
+    data.load_test(run, model_sha256="def", further=["seed 1", "seed 2"])
     entries = ledger(run)
     assert entries == data.test_openings(run)
-    assert [entry["candidate"] for entry in entries] == ["tuned", "tuned"]
-    assert [entry["model_sha256"] for entry in entries] == ["abc", "def"]
+    assert [entry["stage"] for entry in entries] == [EVALUATIONS[-1]] * 2
+    assert [entry["models"] for entry in entries] == [["abc"], ["def", "seed 1", "seed 2"]]
     assert entries[0]["called_by"] == "by hand"
-    assert entries[0]["test_sha256"] == manifests.sha256(run.root / "01_acquire" / "test.npz")
+
+
+def test_all_profiles_and_copies_that_share_the_cache_add_to_the_ledger_of_the_same_test_images(
+    tmp_path, monkeypatch
+):
+    data.load_test(make_run(tmp_path, monkeypatch, EVALUATIONS[0]), model_sha256="abc")
+    run = make_run(tmp_path, monkeypatch, EVALUATIONS[0], profile="quick")
+    data.load_test(run, model_sha256="def")
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "copy"))
+    data.load_test(run, model_sha256="ghi")
+    entries = data.test_openings(run)
+    assert sorted(entry["profile"] for entry in entries) == ["quick", "quick", "smoke"]
+    assert len({entry["copy"] for entry in entries}) == 2
+    assert str(tmp_path) not in json.dumps(entries)
+    other = make_run(tmp_path / "other", monkeypatch, EVALUATIONS[0])
+    assert ledger(other) == []
 
 
 def test_an_opening_is_on_record_even_if_reading_fails(tmp_path, monkeypatch):

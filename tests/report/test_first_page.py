@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from markupsafe import escape
 
-from helpers import paths
-from helpers.obtain import data
+from helpers.obtain import ledger
 from helpers.report import collect, conclusions, evidence, first_screen, post_mortem, provenance
 from helpers.report.html import decision, pages
 from helpers.report.html import index as first_page
+from helpers.series import conclusions as conclusions_of_stages
 from helpers.series import stages
+from helpers.series.conclusions import Conclusion
 from report_runs import (
     BUSINESS,
     DATASET,
@@ -233,6 +234,18 @@ def test_the_post_mortem_prints_the_conclusions_on_the_champion(metrics):
     assert lessons["When to retrain"].source == f"{TESTED}/metrics.json, 11_serving/metrics.json"
 
 
+def test_the_post_mortem_says_what_it_does_with_unknown_images_and_which_all_misclassify(metrics):
+    last = [stage for stage in metrics if stage.startswith("07_evaluation")][-1]
+    for stage, name in ((TESTED, "unknown"), (last, "agreement")):
+        metrics[stage]["conclusions"] += conclusions_of_stages.as_metrics(
+            [Conclusion(name, f"About {name}.")]
+        )
+    lessons = {lesson.heading: lesson for lesson in post_mortem.lessons(metrics)}
+    assert lessons["Images of none of the classes"].texts == ("About unknown.",)
+    assert lessons["Images that no candidate classifies correctly"].texts == ("About agreement.",)
+    assert lessons["Images that no candidate classifies correctly"].source == f"{last}/metrics.json"
+
+
 def test_labels_to_check_are_counted(metrics):
     def labels() -> str:
         (lesson,) = [one for one in post_mortem.lessons(metrics) if one.heading == "Labels to check"]
@@ -243,22 +256,45 @@ def test_labels_to_check_are_counted(metrics):
     assert labels().startswith("No test label contradicts")
 
 
-def test_the_ledger_counts_openings_and_models(run: FakeRun):
+def test_the_ledger_counts_openings_and_models(run: FakeRun, tmp_path, monkeypatch):
     assert "The test images have not been opened." in index()
+    monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path))
+    own = ledger.this_copy()
     lines = [
-        {"opened": f"2025-01-31T09:3{minute}:00+00:00", "stage": stage, "model_sha256": model}
-        for minute, (stage, model) in enumerate(
-            (("10_export", "a"), (TESTED, "a"), (TESTED, "b"), (TESTED, "a"))
+        {
+            "opened": f"2025-01-31T09:3{minute}:00+00:00",
+            "stage": stage,
+            "models": models,
+            "profile": profile,
+            "copy": copy,
+        }
+        for minute, (stage, models, profile, copy) in enumerate(
+            (
+                ("10_export", ["a"], PROFILE, own),
+                (TESTED, ["a"], PROFILE, own),
+                (TESTED, ["b", "c"], PROFILE, own),
+                (TESTED, ["d"], "standard", own),
+                (TESTED, ["e"], PROFILE, "elsewhere"),
+            )
         )
     ]
-    ledger = paths.run_folder(DATASET, PROFILE) / data.LEDGER
-    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
     series = collect.collect(DATASET, PROFILE)
-    assert [(one["stage"], one["times"], one["models"]) for one in provenance.openings(series)] == [
-        (TESTED, 3, 2),
-        ("10_export", 1, 1),
+    file = ledger.of_manifest(series.by_name["01_acquire"].manifest)
+    file.parent.mkdir()
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = provenance.openings(series)
+    assert [
+        (one["stage"], one["profile"], one["times"], len(one["models"]), one["other"]) for one in rows
+    ] == [
+        (TESTED, PROFILE, 2, 3, False),
+        ("10_export", PROFILE, 1, 1, False),
+        (TESTED, "standard", 1, 1, False),
+        (TESTED, PROFILE, 1, 1, True),
     ]
-    assert "2025-01-31 09:33 UTC" in index()
+    page = index()
+    assert "2025-01-31 09:33 UTC" in page
+    assert "5 different models were scored" in page
+    assert "cannot know of openings on other machines" in page
 
 
 def test_parameters_of_each_notebook_stand_once(run: FakeRun):

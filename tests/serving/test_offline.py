@@ -145,9 +145,28 @@ def test_samples_come_with_their_true_class(home):
     np.savez(folder / "03_preprocess" / "split.npz", validation_index=np.arange(10, 20))
     lines = call("predict", "--samples", "4", "--grid", str(home / "grid.png")).stdout.splitlines()
     assert len(lines) == 5
-    assert all(line.split(",")[-1] in registry_versions.CLASSES for line in lines[1:])
+    assert all(line.split(",")[-2] in registry_versions.CLASSES for line in lines[1:])
     assert lines == call("predict", "--samples", "4").stdout.splitlines()
     assert lines != call("predict", "--samples", "4", "--seed", "1").stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("above", "unknown"), [(-1e6, "none of the classes: 100%"), (1e6, "none of the classes: 0%")]
+)
+def test_drift_tells_how_many_images_are_of_none_of_the_classes(home, above, unknown):
+    service_support.publish(home / "detecting", drift=True, unknown_above=above)
+    (home / "folder").mkdir()
+    for seed in range(60):
+        (home / "folder" / f"{seed}.png").write_bytes(service_support.png(service_support.pixels(seed)))
+    assert unknown in call("drift", str(home / "folder")).stdout
+
+
+@pytest.mark.parametrize(("above", "unknown"), [(-1e6, "yes"), (1e6, "no"), (None, "")])
+def test_an_image_of_none_of_the_classes_is_called_unknown(home, above, unknown):
+    service_support.publish(home / "detecting", unknown_above=above)
+    (home / "image.png").write_bytes(service_support.png(service_support.pixels()))
+    header, row = call("predict", str(home / "image.png")).stdout.splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["unknown"] == unknown
 
 
 def test_nothing_to_predict_and_samples_of_a_run_that_is_gone_are_errors(home):

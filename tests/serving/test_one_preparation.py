@@ -70,7 +70,7 @@ def test_every_file_has_the_same_pixels_in_training_command_line_and_service(hom
             assert trained.std() > (
                 5 if preparation.window != "full" or name in image_files.colour_files() else 1
             ), name
-            (wanted,) = served.describe(served.predict(trained[np.newaxis])[0])
+            (wanted,) = served.describe(*served.predict(trained[np.newaxis]))
             headers = {"Content-Type": "application/octet-stream"}
             answer = client.post("/v1/predict", content=content, headers=headers)
             assert answer.json()["predictions"] == [wanted], name

@@ -22,10 +22,12 @@ from starlette.testclient import TestClient
 
 import registry_versions
 import service_support
+from helpers.errors import OsemnError
 from helpers.export.registry import Registry
 from helpers.interpret import drift
 from helpers.obtain.images import framing
 from helpers.serving import app, decode, drift_monitor
+from helpers.serving.model import Served
 from helpers.serving.service import Service
 from helpers.serving.settings import API_KEY
 
@@ -104,6 +106,23 @@ def test_picture_is_answered_with_the_models_own_probabilities(client, version):
     )
     assert content["model"] == {"dataset": "digits", "version": version}
     assert content["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(("above", "unknown"), [(-1e6, True), (1e6, False), (None, None)])
+def test_an_image_of_none_of_the_classes_is_called_unknown_and_counted(home, above, unknown):
+    service_support.publish(home / "detecting", unknown_above=above)
+    with TestClient(app.create(service_support.settings())) as client:
+        content = post(client, service_support.png(service_support.pixels())).json()
+        assert content["predictions"][0]["unknown"] is unknown
+        assert f"osemn_unknown_total {float(unknown is True)}" in client.get("/metrics").text
+
+
+def test_a_damaged_detector_is_refused_with_the_way_out(home):
+    content = registry_versions.content(home / "damaged")
+    (content / "unknown.npz").write_bytes(b"no arrays")
+    published = Registry("digits").publish(content, registry_versions.facts())
+    with pytest.raises(OsemnError, match=r"(?s)unknown.npz.*export the model again"):
+        Served.load(published)
 
 
 def test_several_files_and_json_pixels_are_answered_in_order(client):

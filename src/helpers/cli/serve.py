@@ -25,9 +25,9 @@ def predict(
     invert: Annotated[bool, typer.Option(help="Invert colours; framed images need no option.")] = False,
     frame: Annotated[bool, typer.Option(help="Crop, scale and centre as in the data set.")] = True,
 ) -> None:
-    """Classify images and print CSV: file, class, confidence, the next two classes, and the true class if known.
+    """Classify images and print CSV: file, class, confidence, the next two classes, the true class if known, and unknown.
 
-    All three confidences are temperature-scaled probabilities.
+    All three confidences are temperature-scaled probabilities; `unknown` is yes if the image seems to show none of the classes.
     """
     from helpers.obtain.images.pictures import ImageOptions
     from helpers.serving import offline
@@ -47,14 +47,15 @@ def predict(
     if samples:
         predictions += offline.of_samples(served, dataset, samples, seed)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("picture", "class", "confidence", "second", "third", "true_class"))
+    writer.writerow(("picture", "class", "confidence", "second", "third", "true_class", "unknown"))
     for item in predictions:
         if item.problem:
             typer.echo(f"{item.name}: {item.problem}", err=True)
             continue
         others = [f"{entry['class']} {entry['probability']:.3f}" for entry in item.prediction["top"][1:]]
+        unknown = {True: "yes", False: "no", None: ""}[item.prediction["unknown"]]
         row = (item.name, item.prediction["class"], f"{item.prediction['confidence']:.3f}")
-        writer.writerow((*row, *others, *[""] * (2 - len(others)), item.true_class))
+        writer.writerow((*row, *others, *[""] * (2 - len(others)), item.true_class, unknown))
     if grid is not None:
         offline.grid(predictions, grid)
         typer.echo(f"Drawn: {grid}", err=True)
@@ -135,12 +136,14 @@ def drift(
     from helpers.serving import offline
 
     check_dataset(dataset)
-    finding, bad = offline.folder_drift(offline.current(dataset), folder)
+    finding, unknown, bad = offline.folder_drift(offline.current(dataset), folder)
     for item in bad:
         typer.echo(f"{item.name}: {item.problem}", err=True)
     typer.echo(finding.sentence)
     for name, value in sorted(finding.p_values.items(), key=lambda item: item[1]):
         typer.echo(f"  {name}: p = {value:.3g}")
     typer.echo(f"  smallest, corrected: {finding.smallest:.3g}; alarm below {finding.threshold:.3g}")
+    if unknown is not None:
+        typer.echo(f"  images that seem to show none of the classes: {unknown:.0%}")
     if check and finding.drifted:
         raise OsemnError(finding.sentence, "inspect the images, then evaluate the model on a labelled sample")

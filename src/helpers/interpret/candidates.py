@@ -2,7 +2,7 @@
 
 import fnmatch
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Candidate:
         sha256: of the model's file.
         history: loss and accuracy by epoch, from training.
         further: models of the same settings from other seeds, if the stage saved some.
+        further_sha256: of their files.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Candidate:
     sha256: str
     history: dict[str, list[float]]
     further: tuple[Model, ...]
+    further_sha256: tuple[str, ...] = ()
 
     @property
     def side(self) -> int:
@@ -81,6 +83,7 @@ def load(run: Run, part: Dataset, name: str = "") -> Candidate:
         run.inputs[f"{stage}/models/{name}.keras"],
         histories.get(name) or histories[logged["chosen"]],
         tuple(loading.load(run.input(stage, file)) for file in of_seeds),
+        tuple(run.inputs[f"{stage}/{file}"] for file in of_seeds),
     )
 
 
@@ -98,27 +101,55 @@ def validation_probabilities(run: Run, name: str) -> np.ndarray:
 
 
 def compare_with_others(
-    run: Run, metric: Metric, labels: np.ndarray, predicted: np.ndarray, num_classes: int
+    run: Run, metric: Metric, labels: np.ndarray, by_seed: Sequence[np.ndarray], num_classes: int
 ) -> list[dict[str, Any]]:
     """Compare with the candidates that were evaluated before this one, on the same test images.
 
+    Args:
+        run: of 07_evaluation.
+        metric: of the series.
+        labels: `[N] int64`.
+        by_seed: predictions of the candidate, `[N] int64`, and of its networks from other seeds.
+        num_classes: K.
+
     Returns:
         For each: `other`, its `label`, `by_metric` (from `metrics.tested`), and of the accuracy `points`, `ci95` (points), `p_value`,
-        `shown` (significant), `only_this`, `only_other`.
+        `shown` (significant), `only_this`, `only_other`; `methods`, the same by metric over seeds and images together, and `seeds` of
+        both, if both were trained with enough seeds.
 
     Example:
-        `candidates.compare_with_others(run, metric, test.labels, predicted, len(names))`
+        `candidates.compare_with_others(run, metric, test.labels, by_seed, len(names))`
     """
-    rows = []
-    for name in [name for name in run.stage.may_read if name in run.upstream and stages.find(name).candidate]:
-        with np.load(run.input(name, PREDICTIONS), allow_pickle=False) as saved:
-            comparison = scoring.compare(labels, predicted, saved["predicted"])
-            by_metric = metrics.tested(metric, labels, predicted, saved["predicted"], num_classes)
-            row = {"other": stages.find(name).candidate, "label": str(saved["label"])}
-            row["by_metric"] = by_metric
-        row |= comparison.as_metrics()
-        rows.append(row | {"only_this": comparison.only_one, "only_other": comparison.only_other})
+    rows, predicted = [], by_seed[0]
+    for name, (label, others) in predictions_of_others(run).items():
+        comparison = scoring.compare(labels, predicted, others[0])
+        by_metric = metrics.tested(metric, labels, predicted, others[0], num_classes)
+        row = {"other": name, "label": label, "by_metric": by_metric, **comparison.as_metrics()}
+        row |= {"only_this": comparison.only_one, "only_other": comparison.only_other}
+        if min(len(by_seed), len(others)) >= metrics.SEEDS:
+            methods = metrics.compare_methods(metric, labels, np.stack(by_seed), others, num_classes)
+            row |= {"methods": methods.as_metrics(), "seeds": [len(by_seed), len(others)]}
+        rows.append(row)
     return rows
+
+
+def predictions_of_others(run: Run) -> dict[str, tuple[str, np.ndarray]]:
+    """Return label and predictions, `[S, N] int64`, of the candidates that were evaluated before this one, by name.
+
+    The first row is the candidate's own, the others are those of networks from other seeds.
+
+    Example:
+        `others = candidates.predictions_of_others(run)`
+    """
+    predictions = {}
+    may_read = [stage for stage in run.stage.may_read if stages.find(stage).notebook == run.stage.notebook]
+    for stage in [stage for stage in may_read if stage in run.upstream]:
+        with np.load(run.input(stage, PREDICTIONS), allow_pickle=False) as saved:
+            by_seed = (
+                saved["by_seed"] if "by_seed" in saved else saved["predicted"][np.newaxis]
+            )  # of an earlier run
+            predictions[stages.find(stage).candidate] = str(saved["label"]), by_seed
+    return predictions
 
 
 def _check(model: Model, name: str, stage: str, part: Dataset) -> None:
@@ -142,6 +173,18 @@ def forward(model: Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     Raises:
         OsemnError: the model has no such layer.
     """
+    dense = _last_dense(model)
+
+    def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seen: list[tf.Tensor] = []
+        with layer_hooks.watched(dense, lambda inputs, _: seen.append(inputs)):
+            probabilities = model(tf.cast(images, tf.float32), training=False)
+        return probabilities, seen[0]
+
+    return both
+
+
+def _last_dense(model: Model) -> keras.layers.Dense:
     classes = model.outputs[0].shape[-1]
     dense = [layer for layer in layer_hooks.flat_layers(model) if isinstance(layer, keras.layers.Dense)]
     dense = [layer for layer in dense if layer.units == classes]
@@ -150,14 +193,19 @@ def forward(model: Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
             f"The model '{model.name}' does not end in a dense layer of {classes} units.",
             "give it a dense layer with one value per class",
         )
+    return dense[-1]
 
-    def both(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        seen: list[tf.Tensor] = []
-        with layer_hooks.watched(dense[-1], lambda inputs, _: seen.append(inputs)):
-            probabilities = model(tf.cast(images, tf.float32), training=False)
-        return probabilities, seen[0]
 
-    return both
+def last_layer(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights, `float32 [D, K]`, and bias, `float32 [K]`, that turn embeddings into logits.
+
+    Raises:
+        OsemnError: as for `forward`.
+
+    Example:
+        `weights, bias = candidates.last_layer(chosen.model)`
+    """
+    return tuple(_last_dense(model).get_weights())
 
 
 def scorer(model: Model, batch_size: int = 512) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -188,6 +188,13 @@ def against_others(label: str, compared: Sequence[Mapping[str, Any]]) -> Conclus
         return Conclusion("against_others", text)
     parts = [f"from the {row['label']} by {difference(row['by_metric'], 2)}" for row in compared]
     text = f"On the same test images, the {label} differs {'; '.join(parts)}. {TWO_NETWORKS}"
+    methods = [
+        f"from that of the {row['label']} by {difference(row['methods'], 2)}"
+        for row in compared
+        if "methods" in row
+    ]
+    if methods:
+        text += f" Over seeds and images together, its method of training differs {'; '.join(methods)}."
     test = "McNemar's exact test, or a bootstrap over images where the metric is not accuracy"
     return Conclusion("against_others", text, {"compared": list(compared)}, test)
 

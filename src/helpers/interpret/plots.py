@@ -174,6 +174,47 @@ def curves(
     return figures.with_alt(figure, alt.strip())
 
 
+def robustness(table: pd.DataFrame) -> Figure:
+    """Plot the accuracy against the strength of each change, with 95% intervals; the line is that of unchanged images.
+
+    Args:
+        table: from `robustness.measure`.
+
+    Example:
+        `run.show(plots.robustness(table), "robustness")`
+    """
+    unchanged, groups = table.iloc[0], list(table.iloc[1:].groupby("kind", sort=False))
+    figure, axes = figures.subplots(1, len(groups), width=2.1 * len(groups), height=3.2, sharey=True)
+    for axis, (kind, rows) in zip(axes[0], groups, strict=True):
+        ends = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        axis.errorbar(
+            rows["strength"], rows["accuracy"], yerr=ends, fmt="o-", color=figures.COLORS[0], capsize=3
+        )
+        axis.axhline(unchanged["accuracy"], color=figures.COLORS[1], linestyle="--")
+        axis.set_title(kind, fontsize=11)
+        axis.margins(x=0.15)
+    axes[0, 0].set_ylabel("accuracy")
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    rows = [
+        f"{row.kind} {row.strength} {wording.percent(row.accuracy)}" for row in table.iloc[1:].itertuples()
+    ]
+    alt = f"Accuracy on changed test images, unchanged {wording.percent(unchanged['accuracy'])}: {'; '.join(rows)}."
+    return figures.with_alt(figure, alt)
+
+
+def made_up(images: np.ndarray, changed: np.ndarray) -> Figure:
+    """Return images above what was made of them, `uint8 [N, H, W, C]` each.
+
+    Example:
+        `run.show(plots.made_up(examples, unknown_choice.made_up(examples, seed)), "made_up_images")`
+    """
+    titles = [*["known"] * len(images), *["made up"] * len(changed)]
+    grid = figures.image_grid(np.concatenate([images, changed]), titles, columns=len(images))
+    return figures.with_alt(
+        grid, f"{len(images)} validation images, and below each an image unlike it, made from it."
+    )
+
+
 def slices(parts: Sequence[Slice], accuracy: float) -> Figure:
     """Return the accuracy of each slice with its interval, what its classes reach elsewhere, and the overall accuracy.
 

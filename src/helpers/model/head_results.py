@@ -7,7 +7,7 @@ import numpy as np
 from keras import Model
 
 from helpers import scoring
-from helpers.model import training, transfer
+from helpers.model import classical_heads, data_size, training, transfer
 from helpers.model.backbones import features
 from helpers.model.head_choice import Examples, Head
 from helpers.obtain import data, splits
@@ -97,6 +97,39 @@ class Extracted:
     extraction_seconds: float
     examples: Examples
     labels: np.ndarray
+
+    def by_size(self, seed: int) -> data_size.DataSize:
+        """Measure a linear head on a half, a quarter, … of the training images, and on all.
+
+        The head is linear discriminant analysis, which is fitted in seconds also on all of many images.
+
+        Example:
+            `sized = extracted.by_size(seed)`
+        """
+
+        def fit_predict(rows: np.ndarray) -> np.ndarray:
+            chosen = self.train.values[rows], self.examples.labels[rows], self.examples.num_classes
+            return transfer.head_labels(classical_heads.fit("lda", 0.6, *chosen), self.held_out.values)
+
+        return data_size.measure(fit_predict, self.examples.labels, self.labels, seed)
+
+    def other_seeds(self, head: Head, seeds: int) -> dict[int, Model]:
+        """Train a dense head again with the next seeds, so that its method can be compared; return the heads by seed.
+
+        A classical head has a single solution, whatever the seed, so there are none.
+
+        Args:
+            head: its kind.
+            seeds: how many in all, with the one of the settings.
+
+        Example:
+            `extracted.other_seeds(choice.head, seeds=3)`
+        """
+        of, heads = self.examples.settings, {}
+        for seed in range(of.seed + 1, of.seed + seeds) if head.name == "dense" else ():
+            examples = replace(self.examples, settings=replace(of, seed=seed))
+            heads[seed] = replace(self, examples=examples).fit(head).top
+        return heads
 
     def fit(self, head: Head) -> HeadResult:
         """Fit a head on the training images and score it on the validation images.

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from helpers import figures, wording
+from helpers.model.data_size import DataSize, predicted
 from helpers.model.plots import EDGE, FROZEN, TRAINED, WIDTH, add_legend, format_count
 
 if TYPE_CHECKING:  # importing it would load TensorFlow
@@ -137,3 +138,36 @@ def accuracy_by_resolution(table: pd.DataFrame) -> Figure:
     )
     alt = f"Validation accuracy by resolution and against extraction time: {points}."
     return figures.with_alt(figure, alt)
+
+
+def accuracy_by_size(measured: DataSize) -> Figure:
+    """Plot accuracy against the number of training images, with the fitted law and its interval, four times further.
+
+    Example:
+        `run.show(transfer_plots.accuracy_by_size(measured), "accuracy_by_size")`
+    """
+    figure, axes = figures.subplots(width=WIDTH, height=4.2)
+    axis, sizes = axes[0, 0], measured.sizes
+    axis.plot(sizes, 1 - measured.errors, "o", color=figures.COLORS[0], markersize=8, label="measured")
+    if measured.law is not None:
+        places = np.geomspace(sizes[0], 4 * sizes[-1], 60)
+        band = np.quantile([1 - predicted(law, places) for law in measured.laws], (0.025, 0.975), axis=0)
+        axis.plot(
+            places, 1 - predicted(measured.law, places), "--", color=figures.COLORS[1], label="fitted law"
+        )
+        axis.fill_between(
+            places, *band, color=figures.COLORS[1], alpha=0.2, linewidth=0, label="95% interval"
+        )
+    axis.set(xscale="log", xlabel="training images (log scale)", ylabel="validation accuracy")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.xaxis.set_minor_formatter("")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.legend(loc="lower right", frameon=False)
+    pairs = [
+        f"{size:,} images {wording.percent(1 - error)}"
+        for size, error in zip(sizes, measured.errors, strict=True)
+    ]
+    return figures.with_alt(
+        figure, f"Validation accuracy of a linear head by number of training images: {'; '.join(pairs)}."
+    )

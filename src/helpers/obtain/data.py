@@ -1,19 +1,16 @@
 """Labelled images, stratified splits and samples, and the sealed test set."""
 
 import hashlib
-import json
-import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.series import records
+from helpers.obtain import ledger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from helpers.obtain.images.from_disk import DiskImages
     from helpers.series.runs import Run
 
-LEDGER = "test_openings.jsonl"
 _FEWEST_BLOCKS = 32  # along the shorter side: enough detail for simple models
 _IMAGES_AT_ONCE = 256  # converted together, to bound the memory
 _CHUNK_VALUES = 50_000_000  # pixel values converted to floats together: 200 MB
@@ -203,43 +199,31 @@ def load_split(run: "Run", side: int | None = None) -> tuple[Dataset, Dataset]:
         return everything.subset(split["train_index"]), everything.subset(split["validation_index"])
 
 
-def load_test(run: "Run", *, model_sha256: str, side: int | None = None) -> Dataset:
-    """Return the test part, for the stages in `TEST_STAGES` of the seal only; each opening is recorded first.
-
-    The record is a line of JSON in `test_openings.jsonl` in the folder of the data set and profile.
+def load_test(
+    run: "Run", *, model_sha256: str, further: Sequence[str] = (), side: int | None = None
+) -> Dataset:
+    """Return the test part, for the stages in `TEST_STAGES` of the seal only; each opening is recorded first, in the ledger.
 
     Args:
         run: the run of the evaluation, or of a later stage that uses the evaluated champion.
         model_sha256: hash of the model that will be scored.
+        further: hashes of other models that will be scored, such as those of other seeds.
         side: as for `load_training`.
 
     Raises:
         SealedTestSetError: the run is of another stage; the file has not been opened.
 
     Example:
-        `data.load_test(run, model_sha256=sha256)`
+        `data.load_test(run, model_sha256=chosen.sha256, further=chosen.further_sha256)`
     """
     path = run.input("01_acquire", "test.npz")
-    entry = {
-        "opened": records.iso_time(time.time()),
-        "stage": run.stage.name,
-        "candidate": run.parameters.get("candidate"),
-        "model_sha256": model_sha256,
-        "called_by": run.called_by,
-        "test_sha256": run.inputs["01_acquire/test.npz"],
-    }
-    # one write for each line, so that lines of two processes never mix
-    with (run.root / LEDGER).open("ab", buffering=0) as stream:
-        stream.write((json.dumps(entry, sort_keys=True) + "\n").encode())
-        os.fsync(stream.fileno())
+    ledger.record(run, [model_sha256, *further])
     return load(path, side)
 
 
-def test_openings(run: "Run") -> list[dict[str, str]]:
-    """Return the recorded openings of the test part for the run's data set and profile, earliest first."""
-    path = run.root / LEDGER
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
+def test_openings(run: "Run") -> list[dict[str, Any]]:
+    """Return the recorded openings of the run's test images, earliest first; those of other profiles, too."""
+    return ledger.read(ledger.of_manifest(run.upstream["01_acquire"]))
 
 
 def array_sha256(*arrays: "np.ndarray | DiskImages") -> str:

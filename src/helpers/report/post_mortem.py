@@ -34,9 +34,15 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
         return []
     stage = f"{EVALUATION}/{name}"
     logged, source = metrics[stage], metrics_file(stage)
-    confusions, slices = (
-        tuple(conclusion.text for conclusion in read(metrics, (stage, name)))
-        for name in ("confusions", "slices")
+    last = [one for one in metrics if one.startswith(EVALUATION)][
+        -1
+    ]  # it knows the predictions of all others
+    confusions, slices, robustness, unknown, agreement = (
+        tuple(conclusion.text for conclusion in read(metrics, place))
+        for place in (
+            *((stage, name) for name in ("confusions", "slices", "robustness", "unknown")),
+            (last, "agreement"),
+        )
     )
     watch = read(metrics, (SERVING, "drift"), (stage, "retraining"))
     retrain = tuple(conclusion.text for conclusion in watch)
@@ -45,6 +51,9 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
         Lesson("Systematic errors", confusions, source, f"{stage}/figures/misclassified.png"),
         Lesson("Labels to check", _labels(logged), source, f"{stage}/figures/doubtful_labels.png"),
         Lesson("Slices of the test images", slices, source, f"{stage}/figures/slices.png"),
+        Lesson("Worse images", robustness, source),
+        Lesson("Images of none of the classes", unknown, source),
+        Lesson("Images that no candidate classifies correctly", agreement, metrics_file(last)),
         Lesson("When to retrain", retrain, watched),
     ]
     return [lesson for lesson in parts if lesson.texts]

@@ -1,13 +1,11 @@
 """The provenance of the report: machine, versions, seeds, parameters of each stage, and openings of the test set."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from helpers import paths
-from helpers.obtain import data
+from helpers.obtain import ledger
 from helpers.report import collect
 
 COMMON = ("dataset", "profile", "seed", "candidate")
@@ -51,15 +49,20 @@ def parameters(series: collect.Series) -> list[tuple[collect.Record, list[tuple[
 
 
 def openings(series: collect.Series) -> list[dict[str, Any]]:
-    """Return a row for each stage that opened the test set: how often, for how many models, first and last time (ISO 8601)."""
-    path = paths.run_folder(series.dataset, series.profile) / data.LEDGER
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    entries = [json.loads(line) for line in lines if line.strip()]
-    by_stage = pd.DataFrame(entries, columns=["stage", "opened", "model_sha256"]).groupby("stage")
-    rows = by_stage.agg(
-        times=("opened", "size"),
-        models=("model_sha256", "nunique"),
-        first=("opened", "min"),
-        last=("opened", "max"),
-    )
-    return rows.reset_index().to_dict("records")
+    """Return a row for each stage and profile that opened these test images: how often, for which models, first and last time.
+
+    Other copies of the project on this machine have rows of their own, with `other` true.
+    """
+    recorded = ledger.read(ledger.of_manifest(series.by_name["01_acquire"].manifest))
+    entries = pd.DataFrame(recorded, columns=["stage", "profile", "copy", "models", "opened"])
+    entries["other"] = entries.pop("copy") != ledger.this_copy()
+    return [
+        {
+            **dict(zip(("other", "profile", "stage"), key, strict=True)),
+            "times": len(rows),
+            "models": sorted(set(rows["models"].explode())),
+            "first": rows["opened"].min(),
+            "last": rows["opened"].max(),
+        }
+        for key, rows in entries.groupby(["other", "profile", "stage"])
+    ]

@@ -32,6 +32,7 @@ ASKED = {
         (TUNING, "against_baseline"),
         (f"{EVALUATION}/tuned", "against_others"),
     ),
+    "Would more images help?": ((TRANSFER, "data_size"),),
     "Why this model and not the others?": ((EXPORT, "champion"),),
 }
 Answer = tuple[str, str, str]

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.export import browser_page
-from helpers.obtain import data
+from helpers.obtain import ledger
 from helpers.report import collect
 from helpers.report.models import EXPORT
 from helpers.report.regression import reference
@@ -157,8 +157,8 @@ def _made_from(dataset: str, profile: str) -> dict[str, str]:
     for stage in collect.stages.STAGES:
         manifest = paths.stage_folder(dataset, profile, stage.name) / manifests.NAME
         hashes[stage.name] = manifests.sha256(manifest) if manifest.is_file() else "not run"
-    ledger = paths.run_folder(dataset, profile) / data.LEDGER
-    hashes["openings"] = manifests.sha256(ledger) if ledger.is_file() else "none"
+    openings = ledger.of_manifest(manifests.read(paths.stage_folder(dataset, profile, "01_acquire")))
+    hashes["openings"] = manifests.sha256(openings) if openings.is_file() else "none"
     table = repr(collect.stages.STAGES).encode()
     return {**hashes, "stages": hashlib.sha256(table).hexdigest()}
 

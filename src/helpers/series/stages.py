@@ -191,7 +191,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         compares=True,
         writes=(
             *("test_predictions.npz", "per_class.csv", "slices.csv", "doubtful_labels.csv", "explorer.npz"),
-            *("classification_report.txt", "label_map.json", "summary.txt"),
+            *("unknown.npz", "classification_report.txt", "label_map.json", "summary.txt"),
             *_figures("scores_by_class", "confusion_matrix", "precision_recall_and_roc", "reliability"),
             *_figures("misclassified", "near_misses", "doubtful_labels", "slices", "learning_curves"),
         ),

@@ -66,7 +66,14 @@ class DriftMonitor:
             log.error("drift not examined", extra={"facts": {"why": str(error)}})
             return
         self._examined += 1
-        self.last = {**asdict(result), "drifted": result.drifted, "sentence": result.sentence}
+        detector = self.served.detector
+        unknown = float(detector.rejects(embeddings).mean()) if detector else None
+        self.last = {
+            **asdict(result),
+            "drifted": result.drifted,
+            "sentence": result.sentence,
+            "unknown": unknown,
+        }
         for name, value in result.p_values.items():
             self.metrics.drift_p.labels(name).set(value)
         self.metrics.drift_windows.labels("yes" if result.drifted else "no").inc()

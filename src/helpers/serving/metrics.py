@@ -28,6 +28,7 @@ class Metrics:
         self.in_flight = gauge("osemn_requests_in_flight", "Requests in progress")
         self.workers = gauge("osemn_workers", "Workers that serve a version")
         self.pictures = counter("osemn_pictures", "Images classified", ("predicted",))
+        self.unknown = counter("osemn_unknown", "Images that seem to show none of the classes")
         self.refused = counter("osemn_refused", "Requests refused, by reason", ("reason",))
         self.version = gauge(
             "osemn_model_info", "1 for the served version", ("version",), multiprocess_mode="livemax"

@@ -9,6 +9,7 @@ import numpy as np
 
 from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
+from helpers.interpret import unknown
 from helpers.obtain.images.framing import Framing
 from helpers.obtain.images.pictures import Preparation
 
@@ -29,6 +30,7 @@ class Served:
         shape: `(H, W, C)` of an image.
         temperature: divides the logits, so that confidences are calibrated.
         preparation: how the data set's images were prepared.
+        detector: recognises images of none of the classes; None for a version that was exported without one.
     """
 
     version: versions.Version
@@ -37,6 +39,7 @@ class Served:
     shape: tuple[int, int, int]
     temperature: float
     preparation: Preparation = field(default_factory=Preparation)
+    detector: unknown.Detector | None = None
 
     @classmethod
     def load(cls, version: versions.Version) -> "Served":
@@ -48,7 +51,7 @@ class Served:
         versions.verify(version)
         loaded = versions.session(version)
         versions.replay(version, loaded)
-        manifest = version.manifest
+        manifest, detector = version.manifest, version.folder / unknown.FILE
         try:
             framed = Framing(**manifest["framing"]) if manifest.get("framing") else None
             return cls(
@@ -58,6 +61,7 @@ class Served:
                 tuple(manifest["signature"]["input"]["shape"][1:]),
                 float(manifest["metrics"]["test"]["temperature"]),
                 Preparation.of(manifest.get("preparation"), framed),
+                unknown.Detector.load(detector) if detector.is_file() else None,
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise OsemnError(
@@ -69,27 +73,30 @@ class Served:
         names = ("probabilities", "embedding")
         return tuple(self.session.run(names, {"image": images.astype(np.float32, copy=False)}))
 
-    def describe(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
-        """Return the prediction for each image, as plain JSON types.
+    def describe(self, probabilities: np.ndarray, embeddings: np.ndarray) -> list[dict[str, Any]]:
+        """Return the prediction for each image, as plain JSON types, from what `predict` returns.
 
         `probabilities` are the model's own, `calibrated` those after temperature scaling; `top` lists the highest of the latter,
-        and `confidence` is the very highest.
+        and `confidence` is the very highest. `unknown` says whether the image seems to show none of the classes; it is None where
+        the version has no detector.
         """
         scaled = np.log(np.maximum(probabilities, _SMALLEST)) / self.temperature
         scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         scaled = scaled / scaled.sum(axis=1, keepdims=True)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP].tolist()
         own, calibrated = (np.round(rows.astype(np.float64), 6).tolist() for rows in (probabilities, scaled))
+        unlike = self.detector.rejects(embeddings).tolist() if self.detector else [None] * len(order)
         return [
             {
                 "class": self.classes[best[0]],
                 "label": best[0],
                 "confidence": row[best[0]],
+                "unknown": strange,
                 "probabilities": dict(zip(self.classes, own_row, strict=True)),
                 "calibrated": dict(zip(self.classes, row, strict=True)),
                 "top": [{"class": self.classes[place], "probability": row[place]} for place in best],
             }
-            for best, own_row, row in zip(order, own, calibrated, strict=True)
+            for best, own_row, row, strange in zip(order, own, calibrated, unlike, strict=True)
         ]
 
 

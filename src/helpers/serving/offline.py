@@ -69,7 +69,7 @@ def of_files(
     predictions = []
     for item in (read(served, path, options) for path in files):
         if item.image is not None:
-            (prediction,) = served.describe(served.predict(item.image[np.newaxis])[0])
+            (prediction,) = served.describe(*served.predict(item.image[np.newaxis]))
             item = replace(item, prediction=prediction)
         predictions.append(item)
     return predictions
@@ -100,15 +100,19 @@ def of_samples(served: Served, dataset: str, count: int, seed: int) -> list[File
         ) from None
     rows = np.random.default_rng(seed).choice(len(validation), min(count, len(validation)), replace=False)
     images, names = validation.images[rows], validation.class_names
-    predictions = served.describe(served.predict(images)[0])
+    predictions = served.describe(*served.predict(images))
     return [
         FilePrediction(f"validation image {row}", image, prediction, true_class=names[validation.labels[row]])
         for row, image, prediction in zip(rows.tolist(), images, predictions, strict=True)
     ]
 
 
-def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Sequence[FilePrediction]]:
+def folder_drift(
+    served: Served, folder: Path
+) -> tuple[drift.DriftResult, float | None, Sequence[FilePrediction]]:
     """Return whether the images in a folder (not in its subfolders) have drifted, and the files that could not be read.
+
+    Between them stands the proportion of images that seem to show none of the classes; None for a version that cannot tell.
 
     Raises:
         UsageError: there is no such folder.
@@ -130,7 +134,8 @@ def folder_drift(served: Served, folder: Path) -> tuple[drift.DriftResult, Seque
     # shuffled, as one of the tests uses the first images only, and file names may be sorted by class
     stacked = np.random.default_rng(0).permutation(np.stack(images))
     sample = drift.sample(*drift_power.in_chunks(served.predict)(stacked), stacked)
-    return drift.DriftReference.load(path).examine(sample), [item for item in items if item.problem]
+    unknown = float(served.detector.rejects(sample.embeddings).mean()) if served.detector else None
+    return drift.DriftReference.load(path).examine(sample), unknown, [item for item in items if item.problem]
 
 
 def check_grid(path: Path) -> None:
@@ -162,6 +167,7 @@ def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) ->
         title = (
             f"{figures.label(one.prediction['class'], 20)} {wording.percent(one.prediction['confidence'], 0)}"
         )
+        title += ", unknown" if one.prediction["unknown"] else ""
         misclassified = one.true_class and one.true_class != one.prediction["class"]
         titles.append(f"✗ {title}\n(is {figures.label(one.true_class, 20)})" if misclassified else title)
     images = np.stack([one.image for one in shown])

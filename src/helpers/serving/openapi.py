@@ -50,6 +50,9 @@ class Prediction(BaseModel):
     name: str = Field(alias="class")
     label: int
     confidence: float = Field(description="Calibrated probability of the predicted class.")
+    unknown: bool | None = Field(
+        description="Whether the image seems to show none of the classes; null if the version cannot tell."
+    )
     probabilities: dict[str, float] = Field(description="The model's own output.")
     calibrated: dict[str, float] = Field(description="Probabilities after temperature scaling.")
     top: list[ClassProbability] = Field(description="The most probable classes; the first is the prediction.")
@@ -128,7 +131,9 @@ class DriftState(BaseModel):
     window: int = Field(description="Images in a window.")
     collected: int = Field(description="Images in the current window so far.")
     examined: int = Field(description="Windows examined.")
-    last: dict[str, Any] | None = Field(description="The result of the last window.")
+    last: dict[str, Any] | None = Field(
+        description="The result of the last window, and the proportion of its images that are unknown."
+    )
 
 
 _FILE: dict[str, Any] = {"type": "string", "format": "binary"}

@@ -69,9 +69,10 @@ class Service:
         monitor = self.monitor
         if monitor.served is served:  # a swap may have come in between
             monitor.add(images, probabilities, embeddings)
-        predictions = served.describe(probabilities)
+        predictions = served.describe(probabilities, embeddings)
         for prediction in predictions:
             self.metrics.pictures.labels(prediction["class"]).inc()
+            self.metrics.unknown.inc(bool(prediction["unknown"]))
         return predictions
 
     def predict_image(

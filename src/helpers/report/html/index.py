@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.export import browser_page
+from helpers.obtain import ledger
 from helpers.report import collect, conclusions, evidence, provenance
 from helpers.report.html import cells, decision, pages
 from helpers.report.html.notebook import as_webp
@@ -87,6 +88,7 @@ def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str
         "facts": provenance.facts(series),
         "parameters": provenance.parameters(series),
         "openings": provenance.openings(series),
+        "ledger_cannot_know": ledger.CANNOT_KNOW,
         "accept_command": reference.command(series.dataset, series.profile),
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
