@@ -26,7 +26,7 @@ from helpers.scoring import wilson_interval
 from helpers.series import manifests, runs, seeds
 from label_errors import CLASSES, RATE, SETTINGS, flipped
 
-FOLDS = 5  # as in 05
+FOLDS, REPEATS = 5, 3  # as in 05
 
 
 def measured(values: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, object]:
@@ -34,7 +34,7 @@ def measured(values: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, obj
     noisy = flipped(labels, None, np.random.default_rng(seed))
     train = transfer.fold_trainer([values], noisy, CLASSES, SETTINGS)
     apart = np.arange(len(labels))
-    judged = out_of_fold.cross_validated(train, noisy, apart, folds=FOLDS, repeats=1, seed=seed)
+    judged = out_of_fold.cross_validated(train, noisy, apart, folds=FOLDS, repeats=REPEATS, seed=seed)
     files = pd.DataFrame({"part": "train", "row": apart, "path": ""})
     errors = possible_label_errors(judged.probabilities, noisy, files)
     wrong = (noisy != labels)[errors["index"]]
@@ -67,7 +67,14 @@ def main() -> None:
     trials = [measured(values, part.labels, seed) for seed in options.seeds]
     for trial in trials:
         print(trial)
-    result = {"rate": RATE, "images": options.images, "folds": FOLDS, "cpu": runs.cpu_name(), "trials": trials}
+    result = {
+        "rate": RATE,
+        "images": options.images,
+        "folds": FOLDS,
+        "repeats": REPEATS,
+        "cpu": runs.cpu_name(),
+        "trials": trials,
+    }
     manifests.write_json(paths.project_root() / "benchmarks" / "results" / "flipped_labels.json", result)
 
 
