@@ -6,7 +6,6 @@
   const find = (id) => document.getElementById(id);
   const digits = (value) =>
     value == null ? "–" : Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
-  const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // uPlot sets labels as markup
 
   // --- Charts ------------------------------------------------------------------------------------------------------------
 
@@ -39,9 +38,9 @@
         scales: { x: { time: false, ...scale("x"), log: 2 }, y: scale("y") },
         axes: [title(across.name), { ...title(vertical), size: 64 }],
         series: [
-          { label: escaped(across.name), value: (_, value) => digits(value) },
+          { label: across.name, value: (_, value) => digits(value) },
           ...curves.map(({ name, values }, place) => ({
-            label: escaped(name),
+            label: name,
             stroke: COLORS[place % COLORS.length],
             width: 2,
             spanGaps: true,
@@ -60,7 +59,7 @@
   // --- Prices ------------------------------------------------------------------------------------------------------------
 
   const IMAGES = 1000; // amounts are per 1,000 images
-  const NORMAL = 1.96;
+  const DRAWS = 4000; // as in report/business
   const POINTS = 200; // of the curve: more cannot be seen
 
   function unpacked([confidence, wrong]) {
@@ -81,16 +80,44 @@
     return low;
   }
 
-  // Return the mean gain of some kinds of images, and an interval: that of the Bayesian bootstrap, as a normal distribution.
-  function amount(kinds) {
+  // Return a random number of a gamma distribution: Marsaglia and Tsang (2000), "A simple method for generating gamma variables".
+  function gamma(shape, random) {
+    if (shape < 1) return gamma(shape + 1, random) * random() ** (1 / shape);
+    const base = shape - 1 / 3;
+    for (;;) {
+      const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+      const cube = (1 + normal / Math.sqrt(9 * base)) ** 3;
+      if (cube > 0 && Math.log(1 - random()) < normal ** 2 / 2 + base * (1 - cube + Math.log(cube))) return base * cube;
+    }
+  }
+
+  // Return numbers from 0 to 1 that are the same each time, so that an interval does not tremble: "mulberry32".
+  function seeded() {
+    let state = 1;
+    return () => {
+      state = (state + 0x6d2b79f5) | 0;
+      let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    };
+  }
+
+  // Return the mean gain of some kinds of images: their number, the gain of each, and whether the kind is possible.
+  function mean(kinds) {
     const total = kinds.reduce((sum, [count]) => sum + count, 0);
-    const value = (IMAGES * kinds.reduce((sum, [count, gain]) => sum + count * gain, 0)) / total;
+    return (IMAGES * kinds.reduce((sum, [count, gain]) => sum + count * gain, 0)) / total;
+  }
+
+  // Return the mean gain with its interval, by the Bayesian bootstrap of report/business.
+  function amount(kinds, paid = 0) {
     const possible = kinds.filter(([, , may]) => may);
-    const weight = total + possible.length / 2;
-    const mean = possible.reduce((sum, [count, gain]) => sum + (count + 0.5) * gain, 0) / weight;
-    const square = possible.reduce((sum, [count, gain]) => sum + (count + 0.5) * gain * gain, 0) / weight;
-    const reach = IMAGES * NORMAL * Math.sqrt(Math.max(square - mean * mean, 0) / (weight + 1));
-    return { value, low: Math.min(value, IMAGES * mean - reach), high: Math.max(value, IMAGES * mean + reach) };
+    const random = seeded();
+    const draws = Float64Array.from({ length: DRAWS }, () =>
+      mean(possible.map(([count, gain]) => [gamma(count + 0.5, random), gain])),
+    ).sort();
+    const value = mean(kinds);
+    const [low, high] = [0.025, 0.975].map((share) => draws[Math.round(share * (DRAWS - 1))]);
+    return { value: value - paid, low: Math.min(low, value) - paid, high: Math.max(high, value) - paid };
   }
 
   function costsOf(values) {
@@ -98,19 +125,21 @@
     return { ...values, stake, gain: values.cost_check + (1 - values.person_accuracy) * stake };
   }
 
-  function saving(part, costs, threshold) {
-    const { length } = part.confidence;
+  function split(part, costs, threshold) {
     const count = automated(part, threshold);
     const wrong = part.wrong[count];
     const some = threshold <= 1; // above, nothing can be automated
     const kinds = [
-      [length - count, 0, threshold > 0],
+      [part.confidence.length - count, 0, threshold > 0],
       [count - wrong, costs.gain, some],
       [wrong, costs.gain - costs.stake, some],
     ];
-    const paid = IMAGES * costs.cost_prediction;
-    const { value, low, high } = amount(kinds);
-    return { threshold, count, wrong, value: value - paid, low: low - paid, high: high - paid };
+    return { count, wrong, kinds, paid: IMAGES * costs.cost_prediction };
+  }
+
+  function saving(part, costs, threshold) {
+    const { kinds, paid } = split(part, costs, threshold);
+    return mean(kinds) - paid;
   }
 
   function overMachine(part, costs, threshold) {
@@ -118,12 +147,11 @@
     const count = automated(part, threshold);
     const wrong = part.wrong[length] - part.wrong[count];
     const some = threshold > 0;
-    const { value, low, high } = amount([
+    return amount([
       [count, 0, threshold <= 1],
       [length - count - wrong, -costs.gain, some],
       [wrong, costs.stake - costs.gain, some],
     ]);
-    return { value, low, high };
   }
 
   // Return the confidence of the least confident validation image that is worth automating: 0 for all, 2 for none.
@@ -147,20 +175,22 @@
       ["machine", 0],
       ["threshold", threshold],
     ];
-    const worth = policies.map(([name, end]) => (name === "person" ? 0 : saving(validation, costs, end).value));
+    const worth = policies.map(([name, end]) => (name === "person" ? 0 : saving(validation, costs, end)));
     const [policy, end] = policies[worth.indexOf(Math.max(...worth))];
     const curve = Array.from({ length: POINTS + 1 }, (_, place) => {
       const last = test.confidence.length - 1;
       return test.confidence[Math.round((last * (POINTS - place)) / POINTS)];
     });
     const places = [...new Set(threshold <= 1 ? [...curve, threshold] : curve)].sort((one, other) => one - other);
-    const nothing = { value: 0, low: 0, high: 0, count: 0, wrong: 0 };
+    const { count, wrong, kinds, paid } = split(test, costs, end);
     return {
       policy,
       threshold,
-      saving: policy === "person" ? nothing : saving(test, costs, end),
+      count,
+      wrong,
+      saving: policy === "person" ? { value: 0, low: 0, high: 0 } : amount(kinds, paid),
       over: overMachine(test, costs, end),
-      curve: places.map((place) => [place, saving(test, costs, place).value]),
+      curve: places.map((place) => [place, saving(test, costs, place)]),
     };
   }
 
@@ -171,7 +201,7 @@
     const slider = (name) => form.querySelector(`[data-of=${name}]`);
     const percent = (share) => `${(100 * share).toFixed(1)}%`;
     const signed = (value) => value.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
-    const money = ({ value, low, high }) => `${signed(value)} ${content.unit} (about ${signed(low)} to ${signed(high)})`;
+    const money = ({ value, low, high }) => `${signed(value)} ${content.unit} (95% interval ${signed(low)} to ${signed(high)})`;
     const table = find("curve");
     let chart;
 
@@ -205,7 +235,7 @@
       }
       for (const name of names) slider(name).value = values[name];
       const plan = planned(values, validation, test);
-      const { count, wrong } = plan.saving;
+      const { count, wrong } = plan;
       const below = plan.policy === "threshold" ? ` ${plan.threshold.toFixed(3)}` : "";
       show("policy", `${content.policies[plan.policy]}${below}`, [plan.policy, plan.threshold]);
       show("automated", `${percent(count / test.confidence.length)}`, [count]);

@@ -193,8 +193,8 @@ def test_other_prices_give_the_plan_of_python(page, run: ChartedRun, prices):
         number, low, high = numbers(page, name)
         assert number == pytest.approx(amount.value, abs=1e-9)
         width = amount.ci95[1] - amount.ci95[0]
-        # the page takes a normal distribution, Python 4,000 draws
-        assert (low, high) == pytest.approx(amount.ci95, abs=0.12 * width + 1e-9)
+        # 4,000 draws each, with other random numbers: the ends differ by a few percent of the width
+        assert (low, high) == pytest.approx(amount.ci95, abs=0.08 * width + 1e-9)
     best = page.locator("#curve tbody tr").evaluate_all(
         "rows => Math.max(...rows.map(row => parseFloat(row.cells[1].textContent)))"
     )
@@ -255,11 +255,12 @@ def test_on_paper_and_without_script_the_stored_figures_stand_in(browser, file: 
     assert page.locator(".chart").count() >= 5
     page.emulate_media(media="print")
     assert not page.locator(".chart").first.is_visible()
+    assert page.locator(".still img").first.is_visible()
     context = browser.new_context(java_script_enabled=False)
     plain = context.new_page()
     plain.goto(file.as_uri())
     assert not plain.locator("#prices").is_visible()
-    assert plain.get_by_text("Trying other prices needs JavaScript").is_visible()
+    assert plain.locator(".still img").first.is_visible()
     plain.locator("summary", has_text="Values").last.click()
     assert plain.locator("table").last.is_visible()
     context.close()
