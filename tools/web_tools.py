@@ -1,4 +1,4 @@
-"""Installs the tools that check the page in `web/` and the report's explorer (Biome, axe-core: pinned in web/package.json), and lints both.
+"""Installs the tools that check the page in `web/` and the report's explorer and charts (Biome, axe-core: pinned in web/package.json), and lints both.
 
     python tools/web_tools.py [--fix]
 
@@ -45,10 +45,10 @@ def main() -> int:
         return 0
     options = ["--write"] if "--fix" in sys.argv[1:] else []
     command = [package_registries.node(), BIOME, "check", "--error-on-warnings", *options]
-    of_explorer = [*command, "--config-path=../../web", "explorer.js"]
+    of_report = [*command, "--config-path=../../web", "explorer.js", "charts.js"]
     runs = (
         subprocess.run(call, cwd=folder, check=False)
-        for call, folder in ((command, WEB), (of_explorer, TEMPLATE))
+        for call, folder in ((command, WEB), (of_report, TEMPLATE))
     )
     return max(run.returncode for run in runs)
 

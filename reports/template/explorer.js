@@ -1,7 +1,7 @@
 // The explorer: filters, a gallery that draws only what is visible, a confusion matrix, a map, and one image in large.
 // Names of classes, groups and files come from the data, so they are only ever set as text.
 const content = JSON.parse(document.getElementById("content").textContent);
-const { classes, paths, groups, side, cell, columns, tests } = content;
+const { classes, paths, groups, side, columns, tests } = content;
 const SCALE = 65535; // of probabilities and places, which are saved in two bytes
 const TILE = side <= 32 ? 56 : 112; // pixels: images of 28 pixels at twice their size, photographs four to a phone's width
 const GAP = 6;
@@ -43,6 +43,9 @@ const models = content.candidates.map((given) => {
   for (const key of ["top", "probabilities", "ofLabel", "places", "alike"]) made[key] = numbers(given[key], Uint16Array);
   made.errors = new Map(Object.entries(given.labelErrors).map(([place, error]) => [Number(place), error]));
   made.count = made.top.length / rows.length;
+  made.unknown = given.unknown && numbers(given.unknown, Float32Array);
+  made.maps = given.maps && { ...given.maps, values: numbers(given.maps.values, Uint8Array) };
+  made.mapOf = new Map(given.maps ? Array.from(numbers(given.maps.images, Uint16Array), (image, place) => [image, place]) : []);
   return made;
 });
 const predicted = (model, image) => model.top[image * model.count];
@@ -93,6 +96,7 @@ function inOrder(list, order) {
     high: (image) => -model.probabilities[image * model.count],
     low: (image) => model.probabilities[image * model.count],
     error: plausible,
+    unknown: (image) => -(model.unknown?.[image] ?? Number.NEGATIVE_INFINITY), // training images last
   }[order];
   return key ? list.sort((one, other) => key(one) - key(other) || one - other) : list;
 }
@@ -153,6 +157,7 @@ function recall() {
 
 const bitmaps = new Map(); // decoded sheets, the most recently used last
 const loading = new Set();
+const sheets = content.near ? [...content.sheets, ...content.near.sheets] : content.sheets;
 
 function bitmap(sheet) {
   const known = bitmaps.get(sheet);
@@ -162,7 +167,7 @@ function bitmap(sheet) {
   } else if (!loading.has(sheet)) {
     loading.add(sheet);
     const image = new Image();
-    image.src = `data:image/jpeg;base64,${content.sheets[sheet]}`;
+    image.src = `data:image/jpeg;base64,${sheets[sheet]}`;
     image
       .decode()
       .then(() => createImageBitmap(image))
@@ -179,13 +184,18 @@ function bitmap(sheet) {
 function paint(context, image, left, top, size) {
   const perSheet = columns * columns;
   const among = image < tests ? image : image - tests + Math.ceil(tests / perSheet) * perSheet; // training starts a sheet
-  const place = among % perSheet;
-  const sheet = bitmap(Math.floor(among / perSheet));
-  context.imageSmoothingEnabled = side > size;
+  return paintFrom(content, 0, among, context, left, top, size);
+}
+
+// Draw a thumbnail of sheets of one kind, the first of which is named; return whether it was decoded already.
+function paintFrom(kind, first, among, context, left, top, size) {
+  const place = among % kind.columns ** 2;
+  const sheet = bitmap(first + Math.floor(among / kind.columns ** 2));
+  context.imageSmoothingEnabled = kind.side > size;
   context.fillStyle = "#808080";
   context.fillRect(left, top, size, size);
-  const across = (place % columns) * cell;
-  if (sheet) context.drawImage(sheet, across, Math.floor(place / columns) * cell, side, side, left, top, size, size);
+  const [across, down] = [(place % kind.columns) * kind.cell, Math.floor(place / kind.columns) * kind.cell];
+  if (sheet) context.drawImage(sheet, across, down, kind.side, kind.side, left, top, size, size);
   return Boolean(sheet);
 }
 
@@ -538,10 +548,53 @@ const dialog = find("image");
 function drawLarge() {
   if (opened < 0) return;
   const size = Math.min(320, dialog.clientWidth - 40);
-  paint(fitted(find("large"), size, size), opened, 0, 0, size);
+  const context = fitted(find("large"), size, size);
+  paint(context, opened, 0, 0, size);
+  if (find("mapped").checked && model.mapOf.has(opened)) drawOver(context, size);
   for (const canvas of find("alike").querySelectorAll("canvas")) {
     paint(fitted(canvas, TILE, TILE), Number(canvas.dataset.image), 0, 0, TILE);
   }
+  for (const canvas of find("near").querySelectorAll("canvas")) {
+    paintFrom(content.near, content.sheets.length, Number(canvas.dataset.image), fitted(canvas, TILE, TILE), 0, 0, TILE);
+  }
+}
+
+// Draw the Grad-CAM map of the open image over it: the stronger, the more orange.
+function drawOver(context, size) {
+  const { width, height, values } = model.maps;
+  const pixels = new ImageData(width, height);
+  const first = model.mapOf.get(opened) * width * height;
+  for (let place = 0; place < width * height; place++) {
+    pixels.data.set([230, 85, 0, 0.7 * values[first + place]], 4 * place); // the image stays visible below
+  }
+  const small = new OffscreenCanvas(width, height);
+  small.getContext("2d").putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(small, 0, 0, size, size);
+}
+
+const near = content.near && {
+  rows: numbers(content.near.rows, Uint32Array),
+  labels: numbers(content.near.labels, Uint16Array),
+};
+const nearOf = new Map(); // by misclassified image of the model that is shown first: places of training images
+if (near) {
+  const [images, places] = [content.near.images, content.near.near].map((text) => numbers(text, Uint16Array));
+  const amount = places.length / images.length;
+  images.forEach((image, at) => {
+    nearOf.set(image, places.subarray(at * amount, (at + 1) * amount));
+  });
+}
+
+function showNear(image) {
+  const places = model.name === content.model ? (nearOf.get(image) ?? []) : [];
+  find("near-title").hidden = places.length === 0;
+  const drawn = Array.from(places, (place) => {
+    const name = `${classes[near.labels[place]]}, training image ${near.rows[place]}`;
+    const canvas = tag("canvas", "", { "data-image": place, role: "img", "aria-label": name });
+    return tag("figure", "", { title: content.near.paths[place] ?? name }, canvas, tag("figcaption", name));
+  });
+  find("near").replaceChildren(...drawn);
 }
 
 function table(head, lines) {
@@ -571,6 +624,7 @@ function open(image) {
   if (copied[image]) facts.push(["Copy", "the training part has a copy, or another image of its group"]);
   if (groups[image]) facts.push(["Group", groups[image]]);
   if (paths[image]) facts.push(["Path", paths[image]]);
+  if (model.unknown && image < tests) facts.push(["Unlike the training images", model.unknown[image].toPrecision(3)]);
   const top = Array.from({ length: model.count }, (_, place) => image * model.count + place);
   const by = image < tests ? model.label : "cross-validated heads that were not trained on this image";
   find("image-title").textContent = `Image ${rows[image]} of the ${image < tests ? "test" : "training"} part`;
@@ -593,6 +647,8 @@ function open(image) {
     return made;
   });
   find("alike").replaceChildren(...alike);
+  find("of-map").hidden = !model.mapOf.has(image);
+  showNear(image);
   showDecision(image);
   if (!dialog.open) dialog.showModal();
   moveTo(at);
@@ -607,6 +663,7 @@ function turn(by) {
 find("previous").addEventListener("click", () => turn(-1));
 find("next").addEventListener("click", () => turn(1));
 find("close").addEventListener("click", () => dialog.close());
+find("mapped").addEventListener("change", drawSoon);
 dialog.addEventListener("keydown", (event) => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (by) turn(by);
@@ -709,6 +766,7 @@ find("new-label").append(...classes.map((name, label) => tag("option", name, { v
 showDecisions();
 find("of-part").hidden = rows.length === tests;
 find("of-group").hidden = groups.length === 0;
+form.elements.s.querySelector("[value=unknown]").hidden = !models.some((one) => one.unknown);
 find("groups").append(...[...new Set(groups)].sort().map((name) => tag("option", "", { value: name })));
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("input", refresh);

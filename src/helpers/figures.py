@@ -11,8 +11,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-# Okabe & Ito (2008), "Color Universal Design", with a brown and a grey so that ten classes have ten colours.
-_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
+# Okabe & Ito (2008), "Color Universal Design", with a brown and a grey so that ten classes have ten colours, and with a darker
+# yellow: theirs has a contrast of 1.3 on white, and a thin line of it cannot be seen.
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#B8A800", "#000000")
 COLORS = (*_OKABE_ITO, "#8C6D31", "#999999")
 MOST_ROWS = 40  # rows of a figure that can be read on one page
 MOST_SQUARE = 30  # rows and columns of a matrix with names on both sides

@@ -1,6 +1,7 @@
 """What the explorer shows is a bounded sample, whose thumbnails and facts belong to the same images."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def part(
     return Dataset(np.array(images), labels, tuple("abcdefg"[:classes])), features, index
 
 
-def thumbnail(shown: explored.Explored, place: int) -> np.ndarray:
+def thumbnail(shown: explored.Explored | explored.Mistakes, place: int) -> np.ndarray:
     """Return a thumbnail as the page cuts it out of its sheet."""
     sheet, within = divmod(place, shown.columns**2)
     row, column = divmod(within, shown.columns)
@@ -66,12 +67,38 @@ def test_training_images_with_possible_label_errors_follow_in_sheets_of_their_ow
         )
 
 
+@pytest.mark.parametrize("side", [28, 200])
+def test_the_training_images_beside_mistakes_are_saved_once(side: int) -> None:
+    test, features, index = part(30, side)
+    training, _, of_training = part(50, side)
+    near = np.array([[40, 7], [7, 12]])
+    shown = explored.of_test(test, features, index, np.array([], int), seed=0)
+    mistakes = shown.with_mistakes(
+        np.array([4, 9]), np.full((2, 3, 3), 0.5, np.float32), near, training, of_training
+    ).mistakes
+    assert mistakes.rows[mistakes.near].tolist() == near.tolist()
+    assert mistakes.rows.tolist() == [7, 12, 40]
+    assert mistakes.paths == ("a/7.png", "a/12.png", "a/40.png")
+    assert (mistakes.maps == 128).all()
+    assert mistakes.side == min(side, explored.NEAR_SIDE)
+    for place, row in enumerate(mistakes.rows):
+        cut = thumbnail(mistakes, place).astype(int)
+        assert np.abs(cut - int(training.images[row, 0, 0, 0])).max() <= 2
+
+
 def test_the_file_gives_back_what_was_saved(tmp_path) -> None:
     test, features, index = part(40)
     shown = explored.of_test(test, features, index, np.array([3, 5]), seed=0)
     shown.save(tmp_path / explored.FILE)
+    assert explored.load(tmp_path / explored.FILE).mistakes is None
+    maps = np.linspace(0, 1, 18, dtype=np.float32).reshape(2, 3, 3)
+    shown = shown.with_mistakes(np.array([4, 9]), maps, np.array([[1, 2], [2, 7]]), test, index)
+    shown = replace(shown, unknown=np.arange(40, dtype=np.float32))
+    shown.save(tmp_path / explored.FILE)
     again = explored.load(tmp_path / explored.FILE)
-    for name, value in vars(shown).items():
+    for name, value in vars(shown.mistakes).items():
+        assert np.array_equal(getattr(again.mistakes, name), value)
+    for name, value in vars(replace(shown, mistakes=again.mistakes)).items():
         assert (
             np.array_equal(getattr(again, name), value)
             if isinstance(value, np.ndarray)

@@ -1,8 +1,12 @@
 """Model card and data card of the report: read by the Hugging Face hub's own library, and pages of their own."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from huggingface_hub import DatasetCard
 
@@ -44,7 +48,7 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake
 
 
 def test_the_hub_reads_the_data_card():
-    card = DatasetCard(cards.data_card(CARD, ["It has 1,800 images."]))
+    card = DatasetCard(cards.data_card(CARD, ["It has 1,800 images."], "runs/garments"))
     assert card.data.pretty_name == "Garments"
     assert card.data.size_categories == ["1K<n<10K"]
     assert card.data.task_categories == ["image-classification"]
@@ -53,9 +57,9 @@ def test_the_hub_reads_the_data_card():
 
 @pytest.mark.parametrize(("count", "size"), [(999, "n<1K"), (70_000, "10K<n<100K"), (2_000_000, "n>1M")])
 def test_the_size_category_follows_the_number_of_images(count, size):
-    assert DatasetCard(cards.data_card({**CARD, "counts": {"train": count}}, [])).data.size_categories == [
-        size
-    ]
+    assert DatasetCard(
+        cards.data_card({**CARD, "counts": {"train": count}}, [], "runs")
+    ).data.size_categories == [size]
 
 
 def test_names_and_texts_are_never_markup_in_a_card(run: FakeRun):
@@ -82,6 +86,14 @@ def test_the_report_holds_both_cards_as_pages_and_as_files(run: FakeRun):
     )
     page = (folder / "model_card.html").read_text(encoding="utf-8")
     assert "<code>license: mit</code>" in page
+
+
+def test_the_code_of_the_data_card_reads_the_index(tmp_path: Path):
+    index = pd.DataFrame({"part": ["train", "train", "test"], "label": ["a", "b", "a"]})
+    index.to_parquet(tmp_path / "index.parquet")
+    code = re.search(r"```python\n(.*?)```", cards.data_card(CARD, [], str(tmp_path)), re.DOTALL).group(1)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"train +a +1\n +b +1", printed)
 
 
 def test_a_run_without_cards_has_no_pages_of_them(finished: Path, tmp_path: Path, monkeypatch):

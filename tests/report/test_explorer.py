@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from helpers.obtain import corrections
 from helpers.obtain.data import Dataset
 from helpers.report import collect, render
 from helpers.report.html import explorer, pages
+from helpers.series import stages
 from report_runs import DATASET, PROFILE
 
 AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -57,7 +59,13 @@ class ExploredRun(EvaluatedRun):
             training = index.assign(sha256=[f"{row + 10_000:064x}" for row in range(IMAGES)])
             probabilities = np.eye(10)[(self.labels + 6) % 10]
             shown = shown.with_training(test, training, table[table["part"] == "train"], probabilities)
-            shown.save(folder / explored.FILE)
+            wrong = np.flatnonzero(self.predicted[stages.find(stage).candidate] != self.labels)
+            near = np.stack([wrong, (wrong + 10) % IMAGES], axis=1)
+            maps = np.zeros((len(wrong), 2, 2), np.float32)
+            maps[:, 0, 0] = 1  # it looks at the top left corner
+            shown = shown.with_mistakes(wrong, maps, near, test, index)
+            unknown = np.arange(IMAGES, dtype=np.float32)
+            replace(shown, unknown=unknown).save(folder / explored.FILE)
         super().seal(stage, **changes)
 
     def correct(self, name: str) -> np.ndarray:
@@ -316,6 +324,52 @@ def test_the_open_image_names_everything_as_text(reader: Reader) -> None:
     assert dialog.locator("#alike button").count() == explored.ALIKE
     dialog.locator("#alike button").first.click()
     assert reader.title() != "Image 11 of the test part"
+
+
+@pytest.mark.browser
+def test_a_mistake_has_a_map_and_training_images_like_it(reader: Reader, run: ExploredRun) -> None:
+    image = int(np.flatnonzero(~run.correct("tuned"))[0])
+    reader.open(f"#i={image}")
+    named = reader.page.locator("#near canvas").evaluate_all(
+        "drawn => drawn.map(canvas => canvas.getAttribute('aria-label'))"
+    )
+    rows = [image, (image + 10) % IMAGES]
+    assert named == [f"{NAMES[run.labels[row]]}, training image {row}" for row in rows]
+    corners = """() => { const canvas = document.getElementById("large");
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const at = (x, y) => Array.from(copy.getImageData(x, y, 1, 1).data);
+        return [at(2, 2), at(canvas.width - 3, canvas.height - 3)]; }"""
+    settled = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    reader.page.evaluate(settled)
+    with_map = reader.page.evaluate(corners)
+    assert with_map[0][0] > with_map[0][2]  # orange, on a grey image
+    reader.page.get_by_label("Where the model looked").uncheck()
+    reader.page.evaluate(settled)
+    without = reader.page.evaluate(corners)
+    assert max(without[0][:3]) - min(without[0][:3]) <= 2
+    assert without[1] == with_map[1]
+
+
+@pytest.mark.browser
+def test_a_correct_prediction_and_another_model_have_no_training_images(
+    reader: Reader, run: ExploredRun
+) -> None:
+    reader.open(f"#i={int(np.flatnonzero(run.correct('tuned'))[0])}")
+    assert reader.page.locator("#near canvas").count() == 0
+    assert not reader.page.get_by_label("Where the model looked").is_visible()
+    wrong = int(np.flatnonzero(~run.correct("baseline_cnn"))[0])
+    reader.open(f"#c=baseline_cnn&i={wrong}")
+    assert reader.page.get_by_label("Where the model looked").is_visible()
+    assert not reader.page.locator("#near-title").is_visible()
+
+
+@pytest.mark.browser
+def test_images_sort_by_how_unlike_the_training_images_they_are(reader: Reader) -> None:
+    reader.choose("Sort by", "unlike the training images, most first")
+    assert reader.chosen().startswith(f"Image {IMAGES - 1}:")
+    reader.page.locator("#gallery").press("Enter")
+    assert "Unlike the training images" in reader.page.locator("dialog").inner_text()
 
 
 @pytest.mark.browser

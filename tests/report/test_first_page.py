@@ -15,6 +15,7 @@ from helpers.report.html import index as first_page
 from helpers.series import conclusions as conclusions_of_stages
 from helpers.series import stages
 from helpers.series.conclusions import Conclusion
+from helpers.series.metrics import Metric
 from report_runs import (
     BUSINESS,
     DATASET,
@@ -153,7 +154,7 @@ def test_no_conclusion_is_printed_twice(run: FakeRun):
 def test_the_axis_shows_all_intervals_seeds_and_references(metrics):
     known = [decision.Reference("people", 0.8, "a study")]
     listed = first_screen.candidates(metrics)
-    axis = decision.axis(listed, known)
+    axis = decision.forest(listed, Metric("accuracy"), known).axis
     shown = [value for row in listed for value in (row["low"], row["high"], *row["seeds"])] + [0.8]
     assert all(0 < float(axis.at(value).rstrip("%")) < 100 for value in shown)
     assert axis.at(axis.low) == "0.00%"
@@ -164,10 +165,38 @@ def test_the_axis_shows_all_intervals_seeds_and_references(metrics):
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 0.9), (0.9991, 0.9996), (0.0, 1.0)])
 def test_an_axis_has_a_few_ticks_whatever_its_length(low, high):
-    axis = decision.axis([{"low": low, "high": high, "seeds": []}], [])
+    row = {"candidate": "a", "accuracy": low, "low": low, "high": high, "seeds": []}
+    axis = decision.forest([row], Metric("accuracy"), []).axis
     labels = [label for _, label in axis.ticks]
     assert 2 <= len(labels) <= 8
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "shown", "tick"),
+    [
+        ("balanced_accuracy", "Balanced accuracy", ("71.0%", "66.0% to 75.0%"), ">70%<"),
+        ("macro_f1", "Macro-F1", ("0.710", "0.660 to 0.750"), ">0.70<"),
+    ],
+)
+def test_the_forest_plot_shows_the_metric_of_the_series(run: FakeRun, name, title, shown, tick):
+    chosen = Conclusion("metric", f"Models are chosen by {name}.", Metric(name).facts())
+    run.metrics["03_preprocess"]["conclusions"] = conclusions_of_stages.as_metrics(
+        [chosen.from_file("03_preprocess/metrics.json")]
+    )
+    for candidate in stages.CANDIDATES:
+        run.metrics[f"07_evaluation/{candidate}"] |= {name: 0.71, f"{name}_ci95": [0.66, 0.75]}
+    for stage in run.metrics:
+        run.write(stage)
+    page = index()
+    assert f"{title} on 360 test images" in page
+    assert f"{title}, 95% interval" in page
+    assert f"<strong>{shown[0]}</strong> <span>{shown[1]}</span>" in page
+    assert tick in page
+    del run.metrics[TESTED][f"{name}_ci95"]
+    run.write(TESTED)
+    run.write("12_report")
+    assert "Accuracy on 360 test images" in index()
 
 
 def test_people_and_published_results_are_lines_where_they_are_known(run: FakeRun, monkeypatch):

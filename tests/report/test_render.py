@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -113,7 +114,7 @@ def beside() -> set[str]:
 
 
 def test_every_stage_with_a_notebook_gets_a_page(run: FakeRun) -> None:
-    assert set(render()) == {"index", *(stage.slug for stage in stages.STAGES)}
+    assert set(render()) == {"index", "charts", *(stage.slug for stage in stages.STAGES)}
 
 
 def test_no_page_refers_to_anything_outside_the_report(run: FakeRun) -> None:
@@ -481,9 +482,7 @@ def test_a_report_is_not_current_once_the_style_has_changed(
     run: FakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     style = tmp_path / "template"
-    style.mkdir()
-    for file in collect.template_folder().iterdir():
-        (style / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(collect.template_folder(), style)
     monkeypatch.setattr(collect, "template_folder", lambda: style)
     render()
     assert report.is_current(DATASET, PROFILE)

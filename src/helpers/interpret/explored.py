@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,49 @@ from helpers.obtain.splits import stratified_sample
 FILE = "explorer.npz"
 SMALL_SIDE = 64  # pixels: smaller images share sheets, because a file of their own would mostly be its header
 MOST_SMALL, MOST_LARGE = 10_000, 2_000  # images: pages of 8 MB with 28 px, and of 40 MB with 224 px
+MOST_MISTAKES = 300  # with a map and training images each: 0.5 MB with 28 px, and 4 MB with photographs
 MOST_DOUBTFUL = 500  # training images with possible label errors: an hour's work
 LARGEST_SIDE = 224  # pixels of a thumbnail
+NEAR_SIDE = 112  # pixels of a training image beside a mistake, as the page shows it
 SHEET_SIDE = 4_096  # pixels: the largest image that all phones decode without reducing it
 QUALITY = 85  # of JPEG: traces of it cannot be seen on images of 28 px
 ALIKE = 6  # images shown as the most similar ones, a row on a phone
+_MISTAKES = "mistakes/"  # before the names of their arrays in the file
 _FEWEST = 4  # images: with fewer, t-SNE has no perplexity of one neighbour
 _ANCHORS = 1_000  # images that t-SNE places, in 2 s; 10,000 take 30 s. The others are put between them
 _ITERATIONS = 500  # of t-SNE: half of scikit-learn's, after which features of trained networks hardly move
 _COMPONENTS = 50  # before t-SNE, as its authors do
 _READ = 64  # images read from disk together, by one thread for each core
 _BLOCK = 8  # pixels: JPEG compresses such blocks, so that images in whole blocks do not blur into each other
+
+
+@dataclass(frozen=True, eq=False)
+class Mistakes:
+    """Misclassified test images, each with a Grad-CAM map and the most similar training images.
+
+    Attributes:
+        images: their places in the arrays of `Explored`, `[E] int64`.
+        maps: of the predicted class, `uint8 [E, h, w]`; 0 × 0 pixels for a model without convolutions.
+        near: places of the training images with the most similar features in the arrays below, nearest first, `[E, A] int64`.
+        rows: of these U training images, rising, `[U] int64`.
+        labels: their labels, `[U] int64`.
+        paths: relative to the data's folder; empty texts for images from arrays.
+        sheets: their thumbnails, as in `Explored`, with the next three.
+        side: of a thumbnail, in pixels.
+        cell: pixels from one thumbnail to the next in a sheet.
+        columns: thumbnails in a row of a sheet, and rows in a sheet.
+    """
+
+    images: np.ndarray
+    maps: np.ndarray
+    near: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+    paths: tuple[str, ...]
+    sheets: tuple[bytes, ...]
+    side: int
+    cell: int
+    columns: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +84,8 @@ class Explored:
             paths, groups and sha256.
         suspect_labels: their labels, `[T] int64`.
         suspect_probabilities: by models that were not trained on them, `float32 [T, K]`.
+        unknown: how unlike the training images an image is, `[M] float32`; None if that was not measured.
+        mistakes: what may explain the mistakes; None if it was not looked for.
     """
 
     rows: np.ndarray
@@ -68,6 +103,43 @@ class Explored:
     suspects: np.ndarray
     suspect_labels: np.ndarray
     suspect_probabilities: np.ndarray
+    unknown: np.ndarray | None = None
+    mistakes: Mistakes | None = None
+
+    def with_mistakes(
+        self,
+        images: np.ndarray,
+        maps: np.ndarray,
+        near: np.ndarray,
+        training: Dataset,
+        index: pd.DataFrame,
+    ) -> "Explored":
+        """Return the same with what may explain its mistakes.
+
+        Args:
+            images: places of the mistakes in these arrays, `[E] int64`.
+            maps: Grad-CAM maps of the predicted classes, 0–1, `float32 [E, h, w]`.
+            near: rows of the most similar training images, nearest first, `[E, A] int64`.
+            training: the training part.
+            index: its rows of the index, in its order.
+        """
+        rows, places = np.unique(near, return_inverse=True)
+        sheets, side, cell, columns = _sheets(training, rows, NEAR_SIDE)
+        return replace(
+            self,
+            mistakes=Mistakes(
+                images=images,
+                maps=np.round(255 * maps).astype(np.uint8),
+                near=places.reshape(near.shape),
+                rows=rows,
+                labels=training.labels[rows].astype(np.int64),
+                paths=tuple(index["path"].iloc[rows]),
+                sheets=sheets,
+                side=side,
+                cell=cell,
+                columns=columns,
+            ),
+        )
 
     def with_training(
         self, training: Dataset, index: pd.DataFrame, errors: pd.DataFrame, probabilities: np.ndarray
@@ -99,13 +171,12 @@ class Explored:
 
     def save(self, path: Path) -> None:
         """Write the file that `load` reads."""
-        facts = {name: value for name, value in vars(self).items() if isinstance(value, int | tuple)}
-        facts["sheets"] = [len(sheet) for sheet in self.sheets]
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        sheets = np.frombuffer(b"".join(self.sheets), np.uint8)
+        of_mistakes = _as_arrays(self.mistakes) if self.mistakes else {}
         with path.open("wb") as stream:
             np.savez(
-                stream, **arrays, sheets=sheets, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8)
+                stream,
+                **_as_arrays(self),
+                **{f"{_MISTAKES}{name}": array for name, array in of_mistakes.items()},
             )
 
 
@@ -113,11 +184,27 @@ def load(path: Path) -> Explored:
     """Return what `Explored.save` wrote."""
     with np.load(path, allow_pickle=False) as content:
         arrays = dict(content)
+    own = {name: arrays.pop(name) for name in list(arrays) if not name.startswith(_MISTAKES)}
+    rest = {name.removeprefix(_MISTAKES): array for name, array in arrays.items()}
+    return Explored(**_from_arrays(own), mistakes=Mistakes(**_from_arrays(rest)) if rest else None)
+
+
+def _as_arrays(given: Explored | Mistakes) -> dict[str, np.ndarray]:
+    """Return the arrays of a record, its sheets one after the other, and its numbers and texts as JSON."""
+    facts = {name: value for name, value in vars(given).items() if isinstance(value, int | tuple)}
+    facts["sheets"] = [len(sheet) for sheet in given.sheets]
+    arrays = {name: value for name, value in vars(given).items() if isinstance(value, np.ndarray)}
+    arrays["sheets"] = np.frombuffer(b"".join(given.sheets), np.uint8)
+    return {**arrays, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+
+
+def _from_arrays(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the attributes of a record from `_as_arrays`."""
     facts = json.loads(arrays.pop("facts").tobytes())
-    ends = np.cumsum(facts.pop("sheets"))[:-1]
-    sheets = tuple(part.tobytes() for part in np.split(arrays.pop("sheets"), ends))
+    ends = np.cumsum(facts.pop("sheets"))
+    parts = np.split(arrays.pop("sheets"), ends)[: len(ends)]
     facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-    return Explored(**arrays, **facts, sheets=sheets)
+    return {**arrays, **facts, "sheets": tuple(part.tobytes() for part in parts)}
 
 
 def of_test(
@@ -188,9 +275,11 @@ def _map(features: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return ((places - low) / np.maximum(high - low, 1e-9)).astype(np.float32), alike
 
 
-def _sheets(test: Dataset, rows: np.ndarray) -> tuple[tuple[bytes, ...], int, int, int]:
+def _sheets(
+    test: Dataset, rows: np.ndarray, largest: int = LARGEST_SIDE
+) -> tuple[tuple[bytes, ...], int, int, int]:
     """Return JPEG sheets of some images, the side of a thumbnail, the pixels between two, and the columns of a sheet."""
-    side = min(max(test.image_shape[:2]), LARGEST_SIDE)
+    side = min(max(test.image_shape[:2]), largest)
     cell = -(-side // _BLOCK) * _BLOCK
     columns = SHEET_SIDE // cell if side <= SMALL_SIDE else 1
     step = columns**2

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from helpers import figures, wording
@@ -15,7 +16,7 @@ from helpers.scoring import mean_of
 
 
 def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -> Figure:
-    """Return, for each image, the image, its map, and the map over the image.
+    """Return, for each image, the image, its map, and the map over the image, with the scale of the maps.
 
     Args:
         explained: the model's predictions and maps.
@@ -45,7 +46,8 @@ def panel(explained: Explained, rows: np.ndarray, *, true_class: bool = False) -
         mine[0].set_title(names[labels[row]], fontsize=8.5)
         for kind, label in enumerate((predicted[row], labels[row])[: len(maps)]):
             title = f"{'for' if kind else '→'} {names[label]} {wording.percent(explained.probabilities[row, label], 0)}"
-            _draw_map(mine[1 + 2 * kind : 3 + 2 * kind], images[number], maps[kind][number], title)
+            drawn = _draw_map(mine[1 + 2 * kind : 3 + 2 * kind], images[number], maps[kind][number], title)
+    _color_bar(figure, axes, drawn)
     which = "the predicted and the true class" if true_class else "the predicted class"
     names = explained.part.class_names
     shown = (
@@ -85,14 +87,21 @@ def maps_of_one(
     return figures.with_alt(figure, f"Grad-CAM maps of one image: {', '.join(shown) or 'none'}.")
 
 
-def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> None:
-    """Draw a map, and the same map over its image."""
-    options = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": 1, "interpolation": "nearest"}
-    axes[0].imshow(values, **options)
+def _color_bar(figure: Figure, axes: np.ndarray, drawn: AxesImage) -> None:
+    """Draw what the colours of maps mean."""
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.5, aspect=40, ticks=[0, 1])
+    bar.set_ticklabels(["nothing here supports the class", "supports it most"], fontsize=8.5)
+
+
+def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> AxesImage:
+    """Draw a map, and the same map over its image; return the map's drawing."""
+    # smooth, because a map is coarser than its image: blocks would look like measurements
+    options = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+    drawn = axes[0].imshow(values, **options)
     axes[0].set_title(title, fontsize=8.5)
     axes[1].imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes[1].imshow(values, alpha=0.55, **options)
-    axes[1].set_title("over the image", fontsize=8.5)
+    return drawn
 
 
 def energy(measured: Energy | Unmeasured) -> Figure:

@@ -147,12 +147,15 @@ def curves(
     """
     figure, axes = figures.subplots(1, 2, width=10, height=5.6)
     areas = table.dropna().astype(float)
-    lowest = set(areas.index[np.argsort(areas["average_precision"], kind="stable")[:MOST_NAMED]])
-    shown = [index for index, name in enumerate(class_names) if name in lowest]
+    order = np.argsort(areas["average_precision"], kind="stable")[:MOST_NAMED]
+    shown = [
+        class_names.index(name) for name in areas.index[order]
+    ]  # the weakest first, in the strongest colours
     for place, index in enumerate(shown):
         mine, name = labels == index, class_names[index]
         turn, color = divmod(place, len(figures.COLORS))
         style = {"color": figures.COLORS[color], "linestyle": ("-", "--", ":")[turn % 3]}
+        style |= {"linewidth": 2.4 if place < 3 else 1.2, "zorder": 3 - place / len(shown)}
         displays = {"average_precision": PrecisionRecallDisplay, "roc_auc": RocCurveDisplay}
         for axis, (area, display) in zip(axes[0], displays.items(), strict=True):
             drawn = display.from_predictions(mine, probabilities[:, index], ax=axis, curve_kwargs=style)
@@ -162,8 +165,9 @@ def curves(
             )  # four digits: many are above 0.99
     axes[0, 0].set(xlabel="recall", ylabel="precision", ylim=(0, 1.02), aspect="auto")
     axes[0, 1].set(xlabel="false positive rate (log scale)", ylabel="true positive rate")
-    # from 1e-4: the rate of one false positive among 10,000 images
-    axes[0, 1].set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.02), aspect="auto")
+    # from ten false positives on: a curve of fewer is a matter of single images
+    start = min(10 / max(len(labels) - np.bincount(labels).min(), 1), 0.1)
+    axes[0, 1].set(xscale="log", xlim=(start, 1), ylim=(0, 1.02), aspect="auto")
     for axis, area in zip(axes[0], ("average precision", "area under ROC"), strict=True):
         axis.legend(fontsize=9, title=area)
     ends = ", ".join(f"{areas[name].min():.3f} ({areas[name].idxmin()})" for name in areas if len(areas))
@@ -256,7 +260,11 @@ def mistakes(part: data.Dataset, rows: np.ndarray, probabilities: np.ndarray, or
     ]
     nothing = "No image is misclassified."
     figure = figures.image_grid(part.images[rows], titles, columns=6, cell=1.7, nothing=nothing)
-    alt = f"The {len(rows)} {order} mistakes, with index, true and predicted class, and confidence."
+    listed = [
+        f"{row}, {part.class_names[part.labels[row]]} as {part.class_names[probabilities[row].argmax()]}"
+        for row in rows[: figures.MOST_IMAGES].tolist()
+    ]
+    alt = f"The {len(rows)} {order} mistakes, by index: {'; '.join(listed)}."
     return figures.with_alt(figure, alt) if len(rows) else figure
 
 
@@ -312,5 +320,12 @@ def possible_label_errors(train: data.Dataset, test: data.Dataset, errors: pd.Da
     ]
     nothing = "No label contradicts the predictions."
     figure = figures.image_grid(np.array(images), titles, columns=6, cell=1.7, nothing=nothing)
-    alt = f"{len(drawn)} of {len(errors)} images whose label contradicts the predictions, least probable label first."
+    listed = [
+        f"{index}, {test.class_names[label]} or {test.class_names[suggested]}"
+        for index, label, suggested in drawn[["index", "label", "suggested"]].to_numpy()
+    ]
+    alt = (
+        f"{len(drawn)} of {len(errors)} images whose label contradicts the predictions, least probable label first, each with its "
+        f"label and the suggested class: {'; '.join(listed)}."
+    )
     return figures.with_alt(figure, alt) if len(drawn) else figure

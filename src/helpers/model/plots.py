@@ -18,14 +18,15 @@ EDGE = "#444444"
 WIDTH = 11.0  # inches: the width of a page
 
 
-def return_on_complexity(table: pd.DataFrame) -> Figure:
-    """Plot accuracy against fit time and against the number of parameters, with intervals.
+def return_on_complexity(table: pd.DataFrame, champion: str = "") -> Figure:
+    """Plot accuracy against fit time and against the number of parameters, with intervals and names at the points.
 
     A model far below all others, such as the majority class, would squeeze the others together, so it is named in the
     corner instead of drawn.
 
     Args:
         table: one row per model; columns `label`, `fit_seconds`, `parameters`, `accuracy`, `low`, `high`.
+        champion: the label of the model to mark; empty for none.
 
     Example:
         `run.show(plots.return_on_complexity(table), "return_on_complexity")`
@@ -40,18 +41,46 @@ def return_on_complexity(table: pd.DataFrame) -> Figure:
         for (color, marker), (_, row) in zip(looks, drawn.iterrows(), strict=False):
             interval = [[row.accuracy - row.low], [row.high - row.accuracy]]
             look = {"color": color, "fmt": marker, "ms": 9, "mec": "#333333", "mew": 0.6, "capsize": 4}
-            axis.errorbar(row[column], row.accuracy, yerr=interval, label=row.label, **look)
+            axis.errorbar(row[column], row.accuracy, yerr=interval, **look)
         _set_log_scale(axis, drawn[column])
         axis.set_xlabel(title)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for axis, (column, _) in zip(axes[0], costs, strict=True):
+        _name_points(axis, drawn, column, champion)
     axes[0, 0].set_ylabel("validation accuracy (95% interval)")
     note = "\n".join(f"not drawn: {row.label}, {wording.percent(row.accuracy)}" for row in below.itertuples())
     corner = {"transform": axes[0, 1].transAxes, "ha": "right", "va": "bottom", "color": "#555555"}
     axes[0, 1].text(0.98, 0.03, note, **corner)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     best_first = describe_accuracies(table.sort_values("accuracy", ascending=False))
     alt = f"Validation accuracy against seconds to fit and against parameters, best first: {best_first}."
     return figures.with_alt(figure, alt)
+
+
+def _name_points(axis: Axes, table: pd.DataFrame, column: str, champion: str) -> None:
+    """Write the models' names beside their points, on the side and the line where they overlap no other name or point."""
+    axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())  # names must not move the limits
+    to_axes = axis.transScale + axis.transLimits
+    points = to_axes.transform(table[[column, "accuracy"]].to_numpy(float)).tolist()
+    wide, high, gap = 0.0155, 0.055, 0.02  # of a letter, a line and a marker, as fractions of a panel
+    taken = [(x - gap, x + gap, y) for x, y in points]
+
+    def overlap(left: float, right: float, middle: float) -> int:
+        outside = left < 0 or right > 1 or not 0 < middle < 1
+        return outside + sum(
+            left < end and start < right and abs(y - middle) < high for start, end, y in taken
+        )
+
+    for (x, y), (_, row) in sorted(zip(points, table.iterrows(), strict=True), key=lambda one: -one[0][1]):
+        text = f"★ {row.label}" if row.label == champion else row.label
+        length = wide * len(text)
+        ends = {1: (x + gap, x + gap + length), -1: (x - gap - length, x - gap)}
+        places = [(side, line) for line in (0, 1, -1, 2, -2) for side in ends]
+        side, line = min(places, key=lambda place: overlap(*ends[place[0]], y + high * place[1]))
+        taken.append((*ends[side], y + high * line))
+        look = {"va": "center", "fontsize": 10, "fontweight": "bold" if row.label == champion else "normal"}
+        look |= {"ha": "left" if side > 0 else "right", "textcoords": "offset points"}
+        place = (9 * side, 14 * line)  # points: beside the marker, and a line
+        axis.annotate(text, (row[column], row.accuracy), place, **look).set_in_layout(False)
 
 
 def _set_log_scale(axis: Axes, costs: pd.Series) -> None:

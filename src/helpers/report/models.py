@@ -122,7 +122,7 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
 
     `low` and `high` are the ends of the 95% interval of the accuracy, `ece` is the expected calibration error after temperature
     scaling, `latency_ms` is the prediction time for one image in the served format, and `value` the metric of the series; both are
-    None where they were not measured. `seeds` holds the accuracies of all seeds.
+    None where they were not measured. `value_ci95` is the interval of the latter, or None. `seeds` holds the accuracies of all seeds.
 
     Example:
         `pd.DataFrame(models.list_tested(metrics))`
@@ -138,6 +138,7 @@ def list_tested(metrics: MetricsByStage) -> list[dict[str, Any]]:
             "latency_ms": latency.get(candidate),
             "seeds": logged.get("test_accuracy_by_seed") or [],
             "value": logged.get(metric.name),
+            "value_ci95": logged.get(f"{metric.name}_ci95"),
             "source": metrics_file(f"{EVALUATION}/{candidate}"),
         }
         for candidate in stages.CANDIDATES

@@ -98,7 +98,7 @@ def _lock(folder: Path) -> FileLock:
 
 def _write(series: collect.Series, partial: Path) -> None:
     """Write the pages, the index and a copy of each stage's metrics."""
-    from helpers.report.html import cards, explorer, index, pages
+    from helpers.report.html import cards, charts, explorer, index, pages
     from helpers.report.regression import changes
 
     renderer = pages.Renderer(series)
@@ -109,6 +109,8 @@ def _write(series: collect.Series, partial: Path) -> None:
             shutil.copyfile(record.metrics_file, partial / record.metrics_copy)
     if evaluated := explorer.sources(series):
         (partial / explorer.NAME).write_text(explorer.render(renderer, evaluated), encoding="utf-8")
+    if drawn := charts.render(renderer):
+        (partial / charts.NAME).write_text(drawn, encoding="utf-8")
     for name, text in cards.markdown(series).items():
         (partial / f"{name}.md").write_text(text, encoding="utf-8")
         (partial / f"{name}.html").write_text(cards.page(renderer, name, text), encoding="utf-8")

@@ -118,22 +118,27 @@ class Metric:
         """The metric's name in a sentence."""
         return TITLES[self.name]
 
+    @property
+    def in_percent(self) -> bool:
+        """Whether a value of it is written as a percentage."""
+        return self.name in _IN_PERCENT
+
     def words(self, value: float) -> str:
         """Return a value of the metric in words: `93.2%`, `0.912`, or a cost without its minus sign."""
-        if self.name in _IN_PERCENT:
+        if self.in_percent:
             return wording.percent(value)
         return wording.number(-value if self.costs else value, 3)
 
     def difference_words(self, value: float) -> str:
         """Return a difference of two values in words: `1.3 points`, `0.013`."""
-        if self.name in _IN_PERCENT:
+        if self.in_percent:
             return f"{wording.points(100 * value)} points"
         return wording.number(value, 3)
 
     @property
     def unit(self) -> str:
         """The unit of a hundredth of it, with its space, for `wording.difference`."""
-        return f" {'points' if self.name in _IN_PERCENT else 'hundredths'} of {self.title}"
+        return f" {'points' if self.in_percent else 'hundredths'} of {self.title}"
 
     def facts(self) -> dict[str, Any]:
         """Return the metric as plain JSON; `of_facts` reads it."""

@@ -89,7 +89,7 @@ def drift_power(power: pd.DataFrame) -> Figure:
         axis.set_visible(False)
     for axis, (kind, rows_of_kind) in zip(axes.flat, kinds, strict=False):
         _draw_power(axis, rows_of_kind)
-        axis.set_title(kind, fontsize=11)
+        axis.set_title({"noise": "noise (sd: of the pixels, 0–255)"}.get(kind, kind), fontsize=11)
     for row in axes:
         row[0].set_ylabel("windows with an alarm")
     largest = power["window"].max()
@@ -109,7 +109,9 @@ def _draw_power(axis: Axes, power: pd.DataFrame) -> None:
         counts = zip(rows["detected"], rows["windows"], strict=True)
         ends = np.transpose([wilson_interval(*both) for both in counts])
         errors = np.abs(ends - rows["rate"].to_numpy())
-        axis.errorbar(rows["window"], rows["rate"], errors, fmt=line, capsize=3, color=color, label=strength)
+        look = {"fmt": line, "capsize": 3, "color": color, "label": strength}
+        # thin: between the sizes of windows, nothing was measured
+        axis.errorbar(rows["window"], rows["rate"], errors, linewidth=0.8, elinewidth=1.8, **look)
     sizes = sorted(power["window"].unique())
     axis.set_xscale("log")
     axis.set_xticks(sizes, sizes)

@@ -1,6 +1,7 @@
 """The champion's business value: its predictions, and the cost model's results as the report prints them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,12 +58,20 @@ def load_predictions(
     Example:
         `validation, test = value.load_predictions(run, "tuned", metrics)`
     """
-    stage, temperature = f"{EVALUATION}/{candidate}", metrics[f"{EVALUATION}/{candidate}"]["temperature"]
-    with np.load(run.input(stages.CANDIDATES[candidate], "validation_predictions.npz")) as arrays:
-        validation = arrays[f"probabilities_{candidate}"], arrays["labels"]
-    with np.load(run.input(stage, "test_predictions.npz")) as arrays:
-        test = arrays["probabilities"], arrays["labels"]
-    return cost_model.calibrate(*validation, temperature), cost_model.calibrate(*test, temperature)
+    stage = f"{EVALUATION}/{candidate}"
+    validation = run.input(stages.CANDIDATES[candidate], "validation_predictions.npz")
+    test = run.input(stage, "test_predictions.npz")
+    return read_predictions(validation, test, candidate, metrics[stage]["temperature"])
+
+
+def read_predictions(
+    validation: Path, test: Path, candidate: str, temperature: float
+) -> tuple[cost_model.Predictions, cost_model.Predictions]:
+    """Return a candidate's predictions for validation and test images, from the files of its stages."""
+    with np.load(validation) as one, np.load(test) as other:
+        parts = (one[f"probabilities_{candidate}"], one["labels"]), (other["probabilities"], other["labels"])
+        first, second = (cost_model.calibrate(*part, temperature) for part in parts)
+    return first, second
 
 
 def summarise(plan: Plan, others: Sequence[Mapping[str, Any]], currency: str) -> dict[str, Any]:

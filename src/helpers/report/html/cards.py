@@ -29,16 +29,18 @@ def markdown(series: collect.Series) -> dict[str, str]:
         cards[MODEL_CARD] = (exported.folder / f"{MODEL_CARD}.md").read_text(encoding="utf-8")
     if acquired.holds(f"{DATA_CARD}.json"):
         card = json.loads((acquired.folder / f"{DATA_CARD}.json").read_text(encoding="utf-8"))
-        cards[DATA_CARD] = data_card(card, [one.text for one in conclusions.read(acquired.metrics).values()])
+        concluded = [one.text for one in conclusions.read(acquired.metrics).values()]
+        cards[DATA_CARD] = data_card(card, concluded, paths.shown(acquired.folder))
     return cards
 
 
-def data_card(card: dict[str, Any], concluded: list[str]) -> str:
+def data_card(card: dict[str, Any], concluded: list[str], folder: str) -> str:
     """Return a data card as Markdown, with the metadata of a data set on the Hugging Face hub.
 
     Args:
         card: the content of `data_card.json`.
         concluded: the conclusions of 01_acquire.
+        folder: where its index lies, as a reader would name it.
 
     Source: https://huggingface.co/docs/hub/datasets-cards
     """
@@ -56,7 +58,7 @@ def data_card(card: dict[str, Any], concluded: list[str]) -> str:
         trim_blocks=True,
     )
     environment.filters["plain"] = wording.escape_markdown
-    body = environment.get_template("data_card.md.j2").render(card=card, concluded=concluded)
+    body = environment.get_template("data_card.md.j2").render(card=card, concluded=concluded, folder=folder)
     return f"---\n{yaml.safe_dump(head, allow_unicode=True, sort_keys=False)}---\n{body}"
 
 

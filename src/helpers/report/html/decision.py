@@ -1,4 +1,4 @@
-"""What the first screen draws: the axis of the candidates' intervals, the accuracies to compare with, the map of the series."""
+"""What the first screen draws: the forest plot of the candidates, the accuracies to compare with, the map of the series."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from helpers import paths
 from helpers.report import collect
 from helpers.report.data_facts import ACQUIRE
 from helpers.series import stages
+from helpers.series.metrics import Metric
 from helpers.wording import percent
 
 CARD = "data_card.json"
@@ -43,15 +44,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Axis:
-    """A horizontal axis for accuracies.
+    """A horizontal axis for values of a metric.
 
     Attributes:
         low: its left end.
         high: its right end.
+        in_percent: whether its labels are percentages.
     """
 
     low: float
     high: float
+    in_percent: bool = True
 
     def at(self, value: float) -> str:
         """Return the place of a value, as a percentage of the axis's length."""
@@ -62,7 +65,30 @@ class Axis:
         """Place and label of each tick."""
         step = next((step for step in _STEPS if (self.high - self.low) / step <= _MOST_TICKS), _STEPS[-1])
         places = range(math.ceil(self.low / step), math.floor(min(self.high, 1.0) / step) + 1)
-        return [(self.at(place * step), percent(place * step, 0 if step >= 0.01 else 1)) for place in places]
+        digits = 0 if step >= 0.01 else 1
+        label = (
+            (lambda value: percent(value, digits))
+            if self.in_percent
+            else (lambda value: f"{value:.{digits + 2}f}")
+        )
+        return [(self.at(place * step), label(place * step)) for place in places]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The forest plot of the candidates, by the metric of the series as far as 07 measured its interval, or else by accuracy.
+
+    Attributes:
+        title: of the metric.
+        axis: its axis.
+        rows: by candidate: `value`, `low`, `high`, `seeds` and `words`.
+        references: accuracies to compare with; none for another metric.
+    """
+
+    title: str
+    axis: Axis
+    rows: dict[str, dict[str, Any]]
+    references: list[Reference]
 
 
 def references(series: collect.Series) -> list[Reference]:
@@ -77,13 +103,40 @@ def references(series: collect.Series) -> list[Reference]:
     return [*known, Reference("published", *published)] if published else known
 
 
-def axis(rows: Sequence[Mapping[str, Any]], known: Sequence[Reference]) -> Axis:
-    """Return an axis that shows all intervals and seeds of some candidates, and the accuracies to compare with."""
-    values = [value for row in rows for value in (row["low"], row["high"], *row["seeds"])]
+def forest(candidates: Sequence[Mapping[str, Any]], metric: Metric, known: list[Reference]) -> Forest:
+    """Return the forest plot of some candidates, at least one, with all intervals and seeds on its axis.
+
+    Args:
+        candidates: rows of `models.list_tested`.
+        metric: of the series.
+        known: accuracies to compare with.
+    """
+    if metric.name == "accuracy" or not all(row.get("value_ci95") for row in candidates):
+        metric = Metric("accuracy")
+        rows = {
+            row["candidate"]: {
+                "value": row["accuracy"],
+                "low": row["low"],
+                "high": row["high"],
+                "seeds": row["seeds"],
+            }
+            for row in candidates
+        }
+    else:  # seeds, people and published results are accuracies
+        known = []
+        rows = {
+            row["candidate"]: {"value": row["value"], "seeds": []}
+            | dict(zip(("low", "high"), row["value_ci95"], strict=True))
+            for row in candidates
+        }
+    for row in rows.values():
+        row["words"] = [metric.words(row[name]) for name in ("value", "low", "high")]
+    values = [value for row in rows.values() for value in (row["low"], row["high"], *row["seeds"])]
     values += [one.accuracy for one in known]
     length = max(values) - min(values)
     margin = max(_MARGIN * length, (_SHORTEST - length) / 2)
-    return Axis(min(values) - margin, max(values) + margin)
+    drawn = Axis(min(values) - margin, max(values) + margin, metric.in_percent)
+    return Forest(metric.title, drawn, rows, known)
 
 
 def series_map(series: collect.Series) -> list[list[list[collect.Record]]]:

@@ -45,8 +45,9 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
         labels = np.concatenate([saved["labels"][rows], sharpest.suspect_labels])
     names = [records[place].stage.candidate for place in same]
     champion = renderer.series.by_name[EXPORT].metrics.get("candidate")
+    model = champion if champion in names else names[-1]
     content = {
-        "model": champion if champion in names else names[-1],
+        "model": model,
         "classes": records[0].metrics["class_names"],
         "side": sharpest.side,
         "cell": sharpest.cell,
@@ -60,6 +61,7 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
         "earlier": _applied(renderer.series.by_name[ACQUIRE]),
         "paths": sharpest.paths if any(sharpest.paths) else [],
         "groups": sharpest.groups if any(sharpest.groups) else [],
+        "near": _near(shown[same[names.index(model)]].mistakes),
         "candidates": [_candidate(records[place], shown[place], labels, sharpest) for place in same],
     }
     script, style = (
@@ -104,11 +106,43 @@ def _candidate(
         "ofLabel": _packed(SCALE * np.take_along_axis(probabilities, labels[:, None], 1) + 0.5, np.uint16),
         "places": _packed(SCALE * shown.places + 0.5, np.uint16),
         "alike": _packed(shown.alike, np.uint16),
+        "unknown": None if shown.unknown is None else _packed(shown.unknown, np.float32),
+        "maps": _maps(shown.mistakes),
         "labelErrors": {
             places[image]: [int(line["suggested"]), float(line["quality"])]
             for image, line in errors
             if image in places
         },
+    }
+
+
+def _maps(mistakes: explored.Mistakes | None) -> dict[str, Any] | None:
+    """Return the Grad-CAM maps of a candidate's mistakes; None if it has none."""
+    if mistakes is None or mistakes.maps.size == 0:
+        return None
+    height, width = mistakes.maps.shape[1:]
+    return {
+        "images": _packed(mistakes.images, np.uint16),
+        "height": height,
+        "width": width,
+        "values": _packed(mistakes.maps, np.uint8),
+    }
+
+
+def _near(mistakes: explored.Mistakes | None) -> dict[str, Any] | None:
+    """Return the training images most like the mistakes of the candidate that is shown first; for all, they would be too many."""
+    if mistakes is None:
+        return None
+    return {
+        "images": _packed(mistakes.images, np.uint16),
+        "near": _packed(mistakes.near, np.uint16),
+        "rows": _packed(mistakes.rows, np.uint32),
+        "labels": _packed(mistakes.labels, np.uint16),
+        "paths": mistakes.paths if any(mistakes.paths) else [],
+        "sheets": [base64.b64encode(sheet).decode() for sheet in mistakes.sheets],
+        "side": mistakes.side,
+        "cell": mistakes.cell,
+        "columns": mistakes.columns,
     }
 
 

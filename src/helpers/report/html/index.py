@@ -15,10 +15,12 @@ from helpers.obtain import ledger
 from helpers.report import collect, conclusions, evidence, provenance
 from helpers.report.html import cells, decision, pages
 from helpers.report.html.notebook import as_webp
+from helpers.report.models import series_metric
 from helpers.report.regression import reference
 
 EXTRAS = {
     "explorer.html": "Explore every test image",
+    "charts.html": "Charts with values, and prices to try",
     "model_card.html": "Model card",
     "data_card.html": "Data card",
 }
@@ -61,15 +63,17 @@ def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str
     last = series.by_name[SUMMARY_STAGE]
     summary = _summary(last, series.title)
     cost_figures = (load_figure(series, place) for place in COST_FIGURES)
-    known = decision.references(series) if summary["candidates"] else []
+    metrics = {record.stage.name: record.metrics for record in series.records if record.intact}
+    compared = summary["candidates"] and decision.forest(
+        summary["candidates"], series_metric(metrics), decision.references(series)
+    )
     exhibits = [
         (one, series.by_name[one.stage], load_figure(series, one.figure)) for one in evidence.exhibits(series)
     ]
     said = {summary["why"], *(one.text for one, _, _ in exhibits)}  # nothing is printed twice
     context: dict[str, Any] = {
         "summary": summary,
-        "references": known,
-        "axis": decision.axis(summary["candidates"], known) if summary["candidates"] else None,
+        "forest": compared,
         "series_map": decision.series_map(series),
         "reads": decision.reads,
         "value_figure": load_figure(series, VALUE_FIGURE),

@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import functools
 import io
 import json
 import re
@@ -208,6 +209,7 @@ def _shrink(image: dict[str, Any]) -> None:
         image |= {"kind": "image/webp", "content": webp}
 
 
+@functools.lru_cache(maxsize=64)  # a figure is on several pages; the first page and the charts have about 20
 def as_webp(png: bytes) -> str:
     """Return a PNG image as WebP of high quality, base64."""
     from PIL import Image

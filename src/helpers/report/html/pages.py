@@ -29,6 +29,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.environment.filters["anchor"] = cells.slug
         words = (percent, interval, duration, microseconds, moment, capital, points)
         self.environment.globals |= {
             **{word.__name__: word for word in words},
