@@ -76,9 +76,7 @@ def main() -> None:
                     continue
                 fraction, points = len(held) / len(labels), splits.class_deviation(labels, held)
                 missing = sum(len(np.unique(labels)) - len(np.unique(labels[part])) for part in (rest, held))
-                numbers.append(
-                    [fraction, points, missing, np.isin(groups[held], groups[rest]).sum()]
-                )
+                numbers.append([fraction, points, missing, np.isin(groups[held], groups[rest]).sum()])
             if numbers:
                 mean = np.mean(numbers, axis=0)
                 values = dict(

@@ -124,6 +124,8 @@ EXAMPLES = {
     "early_pooling": True,
     "average_flips": True,
     "candidate": "tuned",
+    "known_rejected": 0.1,
+    "robustness_images": 50,
     "grid_images": 6,
     "method": "grad_cam",
     "layer": "",

@@ -151,6 +151,7 @@ class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     few_images: Annotated[int, Field(ge=0, le=100_000)]
     folds: Annotated[int, Field(ge=2, le=20)]
     repeats: Annotated[int, Field(ge=1, le=100)]
+    seeds: Annotated[int, Field(ge=1, le=100)]
     follow_image: FollowedImage
 
 
@@ -207,6 +208,8 @@ class EvaluationParameters(Parameters, notebook="07_evaluation"):
     candidate: Literal[tuple(stages.CANDIDATES)]
     grid_images: Annotated[int, Field(ge=1, le=100)]
     follow_image: FollowedImage
+    known_rejected: Annotated[float, Field(gt=0.0, lt=0.5)]
+    robustness_images: Annotated[int, Field(ge=0, le=100_000)]
 
 
 class GradCamParameters(Parameters, notebook="08_grad_cam"):
