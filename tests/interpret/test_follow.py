@@ -1,4 +1,4 @@
-"""One hard validation image is found and drawn with the answers of the models that a stage may read."""
+"""One hard validation image is found and drawn with the predictions of the models that a stage may read."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ ANSWERS = np.array([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.0, 0.8, 0.2], [0.4, 0.3
 
 
 def run_for(stage: str, tmp_path, monkeypatch, **answers: np.ndarray) -> Run:
-    """Return a run of a stage after those that saved the answers of the candidates named."""
+    """Return a run of a stage after those that saved the predictions of the candidates named."""
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
     upstream = {}
     for name, probabilities in answers.items():
@@ -65,7 +65,7 @@ def test_figure_has_a_row_for_each_model_and_the_true_class_among_its_columns(tm
     assert [text.get_text() for text in drawn.axes[1].get_yticklabels()] == ["three-layer CNN (04)", "mine"]
     alt = figures.alt_text(drawn)
     assert alt == (
-        r"Validation image 2: \$hirt; the three-layer CNN (04) predicts dress with 80%; the mine predicts bag with 60%."
+        r"Validation image 2, labelled \$hirt; the three-layer CNN (04) predicts dress with 80%; the mine predicts bag with 60%."
     )
 
 

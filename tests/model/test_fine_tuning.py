@@ -10,13 +10,14 @@ from pathlib import Path
 
 import h5py
 import keras
+import notebook_code
 import numpy as np
 import pytest
 from keras import layers
 
 from conftest import TESTS
 from helpers.errors import OsemnError, UsageError
-from helpers.model import fine_tuning, transfer
+from helpers.model import epoch_plan, fine_tuning, transfer, tuning_batches
 from helpers.model.backbones import blocks, networks
 from helpers.obtain import data
 from helpers.scrub import augment
@@ -87,6 +88,21 @@ def test_all_blocks_change_when_none_is_named_but_batch_normalisation_never_does
     moved = changed(before, weights(model))
     assert {"stem_conv/kernel", "block0_conv/kernel"} <= moved
     assert not [path for path in moved if "_bn/" in path or "classifier_norm" in path]
+
+
+@pytest.mark.parametrize("unfrozen", [2, None])
+def test_fine_tuning_written_out_in_notebook_06_ends_with_the_weights_of_the_package(tmp_path, unfrozen):
+    plain = {"label_smoothing": 0.0, "weight_decay": 0.05}
+    packaged, _ = tune(tmp_path, epochs=1, unfrozen=unfrozen, **plain)
+    settings = fine_tuning.FineTuningSettings(1, **SETTINGS, **plain)
+    rows, steps = tuning_batches.batches(halves(), settings, None)
+    of_notebook = {"train_depthwise": True, "weight_decay": 0.05, "batches": rows}
+    written, before = network(), weights(network())
+    schedule = epoch_plan.OneCycle(settings.learning_rate, steps, settings.warmup_fraction)
+    notebook_code.functions("06_fine_tuning", **of_notebook)["fine_tune"](written, unfrozen, schedule, steps)
+    assert changed(before, weights(written)) == changed(before, weights(packaged)) != set()
+    for path, values in weights(packaged).items():
+        np.testing.assert_allclose(weights(written)[path], values, rtol=1e-5, atol=1e-6)
 
 
 def test_training_improves_the_loss_and_keeps_its_history(tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 
 import keras
+import notebook_code
 import numpy as np
 import pytest
 from keras import layers
@@ -8,7 +9,7 @@ from keras import layers
 from helpers.errors import OsemnError, UsageError
 from helpers.model import head_results, transfer
 from helpers.model.backbones import blocks, features
-from helpers.model.head_choice import Head
+from helpers.model.head_choice import DENSE, Head
 from helpers.obtain import data
 
 SETTINGS = transfer.HeadSettings(units=16, dropout=0.1, epochs=20, batch_size=32, learning_rate=0.02, seed=0)
@@ -119,6 +120,21 @@ def test_joined_model_gives_from_pixels_what_the_head_gives_from_features():
     assert np.allclose(from_pixels, result.top.predict(result.held_out.values, verbose=0), atol=1e-4)
     assert np.array_equal(from_pixels.argmax(1), result.predicted)
     assert result.score.accuracy > 0.9, "dark and bright are easy to tell apart"
+
+
+def test_the_head_written_out_in_notebook_05_is_the_one_that_the_package_trains():
+    train, held_out = shades(128), shades(60, 1)
+    extracted = head_results.extract(source(), train, held_out, SETTINGS)
+    of_run = dataclasses.asdict(SETTINGS) | {"head_units": SETTINGS.units}
+    code = notebook_code.functions("05_transfer_learning", **of_run, subset=train, extracted=extracted)
+    head = code["dense_head"](extracted.source.num_features, train.num_classes)
+    written, packaged = extracted.result(DENSE, head, code["train_head"](head)), extracted.fit(DENSE)
+    kinds = [[type(layer).__name__ for layer in result.top.layers] for result in (written, packaged)]
+    assert kinds[0] == kinds[1]
+    weights = zip(written.top.get_weights(), packaged.top.get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in weights)
+    assert written.fit.history == packaged.fit.history
+    assert written.score == packaged.score
 
 
 def test_training_the_head_leaves_the_backbone_as_it_is():

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures
 from helpers.model import fine_tuning_plots, plots, transfer_plots
+from helpers.series.metrics import Metric
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -301,6 +302,22 @@ def test_schedules_draw_each_rate_by_step_on_linear_axes():
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["head", "stem"]
     assert "0.0002" in [label.get_text() for label in axis.get_yticklabels()]
     assert "head peaks at 0.001 at step 1 and ends at 0" in figures.alt_text(axis.figure)
+
+
+def test_mixtures_have_a_line_for_each_variant_and_a_ring_at_the_fraction_taken():
+    mixed = {
+        "top 2 blocks": SimpleNamespace(fraction=0.5, scores={0.0: 0.8, 0.5: 0.9, 1.0: 0.85}),
+        "all blocks": SimpleNamespace(fraction=1.0, scores={0.0: 0.8, 0.5: 0.7, 1.0: 0.95}),
+    }
+    figure = fine_tuning_plots.mixtures(mixed, Metric("accuracy"))
+    line, ring, _, other = figure.axes[0].lines
+    assert np.array_equal(line.get_ydata(), [0.8, 0.9, 0.85])
+    assert (*ring.get_xdata(), *ring.get_ydata()) == (0.5, 0.9)
+    assert (*other.get_xdata(), *other.get_ydata()) == (1.0, 0.95)
+    assert {"top 2 blocks", "all blocks"} <= set(texts(figure))
+    assert figures.alt_text(figure).endswith(
+        "top 2 blocks: 50% of the way, 0.900; all blocks: 100% of the way, 0.950."
+    )
 
 
 def test_comparison_draws_one_interval_a_row_with_its_numbers_beside_it():

@@ -15,7 +15,7 @@ from helpers.series import stages
 from helpers.series.runs import Run
 
 FILE = "followed.npz"  # of 10_export
-MOST_CLASSES = 6  # columns of the figure; the other classes have next to no probability
+MOST_CLASSES = 5  # columns of the figure; the other classes have next to no probability
 MODELS = {
     "baseline_cnn": "three-layer CNN (04)",
     "transfer": "frozen network (05)",
@@ -27,14 +27,15 @@ MODELS = {
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """A validation image with the answers of the models so far.
+    """An image, usually of the validation part, with the predictions of the models so far.
 
     Attributes:
         image: `[H, W, C] uint8`.
-        index: its place among the validation images.
+        index: its place among the images of its part.
         label: its label, an index into `class_names`.
         class_names: names by label.
         answers: by the name of each model in a figure, the probabilities that it predicts, `[K]`.
+        part: the part of the data that it belongs to.
     """
 
     image: np.ndarray
@@ -42,9 +43,10 @@ class Followed:
     label: int
     class_names: tuple[str, ...]
     answers: Mapping[str, np.ndarray]
+    part: str = "validation"
 
     def with_answer(self, model: str, probabilities: np.ndarray) -> "Followed":
-        """Return it with the answer of one more model: its probabilities for this image, `[K]`.
+        """Return it with the prediction of one more model: its probabilities for this image, `[K]`.
 
         Example:
             `followed.with_answer(follow.MODELS["transfer"], probabilities[followed.index])`
@@ -53,7 +55,7 @@ class Followed:
 
 
 def find(run: Run, validation: Dataset, index: int = -1) -> Followed:
-    """Return the image that the series follows, with the answers of those models that the run's stage may read.
+    """Return the image that the series follows, with the predictions of those models that the run's stage may read.
 
     Args:
         run: of a stage that may read from 04_baseline.
@@ -130,7 +132,7 @@ def figure(followed: Followed) -> Figure:
         f"the {model} predicts {names[answer.argmax()]} with {wording.percent(answer.max(), 0)}"
         for model, answer in followed.answers.items()
     ]
-    title = f"validation image {followed.index:,}: {names[followed.label]}"
+    title = f"{followed.part} image {followed.index:,}, labelled {names[followed.label]}"
     table = pd.DataFrame(followed.answers.values(), list(followed.answers), names)
     columns = np.argsort(-table.to_numpy().max(axis=0, initial=0.0), kind="stable")[:MOST_CLASSES]
     columns = np.unique([followed.label, *columns])
@@ -138,7 +140,7 @@ def figure(followed: Followed) -> Figure:
         1, 2, width=9.0, height=1.5 + 0.35 * max(len(table), 3), width_ratios=[1, 3]
     )
     figures.draw_image(left, followed.image)
-    left.set_title(title, fontsize=10)
+    left.set_title(title.replace(", ", ",\n"), fontsize=10)
     if len(table):
         sns.heatmap(
             table.iloc[:, columns], ax=right, annot=True, fmt=".0%", cmap="Blues", vmin=0, vmax=1, cbar=False

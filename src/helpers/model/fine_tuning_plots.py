@@ -17,6 +17,8 @@ from helpers.model.plots import EDGE, FROZEN, TRAINED, WIDTH, add_legend, format
 
 if TYPE_CHECKING:  # importing it would load TensorFlow
     from helpers.model.backbones.blocks import Block
+    from helpers.model.interpolation import Mixture
+    from helpers.series.metrics import Metric
 
 BROKEN = figures.COLORS[3]
 _EMPTY = "#EFEFEF"
@@ -135,6 +137,35 @@ def schedules(rates: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Fig
         for title, (steps, values) in rates.items()
     )
     return figures.with_alt(figure, f"Learning rate by training step: {words}.")
+
+
+def mixtures(mixed: Mapping[str, "Mixture"], metric: "Metric") -> Figure:
+    """Plot the metric on the way from the weights before fine-tuning to those after it; a ring marks the mixture taken.
+
+    Args:
+        mixed: by the title of each variant, from `interpolation.choose`.
+        metric: of the series.
+
+    Example:
+        `run.show(fine_tuning_plots.mixtures({"all blocks": mixture}, metric), "mixtures")`
+    """
+    figure, [[axis]] = figures.subplots(width=WIDTH, height=3.6)
+    for number, (title, mixture) in enumerate(mixed.items()):
+        color, best = figures.COLORS[number], mixture.fraction
+        axis.plot(list(mixture.scores), list(mixture.scores.values()), "o-", color=color, label=title)
+        axis.plot(best, mixture.scores[best], "o", markersize=16, markerfacecolor="none", color=color)
+    axis.set(xlabel="fraction of the way from the old to the new weights", ylabel=metric.title)
+    axis.set_xticks(list(mixture.scores))
+    axis.margins(y=0.2)
+    axis.legend()
+    taken = "; ".join(
+        f"{title}: {wording.percent(one.fraction, 0)} of the way, {one.scores[one.fraction]:.3f}"
+        for title, one in mixed.items()
+    )
+    alt = (
+        f"{metric.title} on validation images by the fraction of the way to the fine-tuned weights. {taken}."
+    )
+    return figures.with_alt(figure, wording.capital(alt))
 
 
 def comparison(table: pd.DataFrame) -> Figure:

@@ -108,7 +108,19 @@ class Extracted:
         Example:
             `result = extracted.fit(choice.head)`
         """
-        top, fit = self.examples.fit(head, (self.held_out.values, self.labels))
+        return self.result(head, *self.examples.fit(head, (self.held_out.values, self.labels)))
+
+    def result(self, head: Head, top: Model, fit: training.Fit) -> HeadResult:
+        """Score a trained head on the validation images.
+
+        Args:
+            head: its kind.
+            top: the head, from features to probabilities.
+            fit: its training.
+
+        Example:
+            `dense = extracted.result(head_choice.DENSE, top, train_head(top))`
+        """
         predicted = transfer.head_labels(top, self.held_out.values)
         score = scoring.score(self.labels, predicted, self.examples.num_classes)
         seconds = self.extraction_seconds

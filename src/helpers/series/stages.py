@@ -73,7 +73,7 @@ def _figures(*names: str) -> tuple[str, ...]:
 def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tuple[str, ...]) -> list[Stage]:
     """Return a notebook's stages, one per candidate; with `compares`, each may read those of earlier candidates.
 
-    Each may read the stages that train earlier candidates, too, for their answers to the image that the series follows.
+    Each may read the stages that train earlier candidates, too, for their predictions of the image that the series follows.
     """
     rows: list[Stage] = []
     trained: list[str] = []
