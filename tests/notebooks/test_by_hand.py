@@ -1,7 +1,7 @@
 """What a reader does by hand, at the smoke profile: each notebook from top to bottom, its try-it cell, the exercises.
 
-The notebooks run in this process, one after the other, so that TensorFlow starts only once. Those that read nearly all others run
-in `tests/series/test_series.py`, which has the series.
+The notebooks run in this process, one after the other, so that TensorFlow starts only once. Those that need a backbone, or
+nearly all others, run in `tests/series/test_series.py`, which has the series.
 """
 
 import re
@@ -14,7 +14,15 @@ from helpers import paths
 from helpers.series import notebook_cells, stages
 
 NOTEBOOKS = ["00_warm_up", "01_acquire", "02_explore", "03_preprocess", "04_baseline", "09_tuning"]
-LATE = ["08_grad_cam", "10_export", "11_serving", "12_report"]
+LATE = [
+    "05_transfer_learning",
+    "06_fine_tuning",
+    "07_evaluation",
+    "08_grad_cam",
+    "10_export",
+    "11_serving",
+    "12_report",
+]
 TAGS = {
     "try-it",
     "skip-execution",

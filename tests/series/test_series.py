@@ -296,6 +296,12 @@ def copied(series, tmp_path_factory):
         yield
 
 
-@pytest.mark.parametrize("stage", ["08_grad_cam/tuned", "10_export", "11_serving", "12_report"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        *("05_transfer_learning", "06_fine_tuning", "07_evaluation/fine_tuned", "08_grad_cam/tuned"),
+        *("10_export", "11_serving", "12_report"),
+    ],
+)
 def test_notebook_by_hand_with_its_try_it_cell_and_solutions(copied, weights, stage):
     by_hand.try_and_solve(stage, by_hand.run(stage))
