@@ -216,10 +216,6 @@ def test_images_from_disk_are_trained_and_scored_like_an_array(on_disk):
             strict=True,
         )
         assert all(np.array_equal(one, other) for both in pairs for one, other in zip(*both, strict=True))
-    for mine, array in zip(
-        training.validation_batches(on_disk, 16), training.validation_batches(part, 16), strict=True
-    ):
-        assert all(np.array_equal(one, other) for one, other in zip(mine, array, strict=True))
     cnn = NETWORKS["baseline_cnn"](part.image_shape, 2, mean=[90.0], standard_deviation=[80.0], filters=4)
     fit(cnn, on_disk, on_disk.subset(range(9)), epochs=1, batch_size=64)
     for predict in (training.predict, lambda model, images: training.predictor(model, 16)(images)):

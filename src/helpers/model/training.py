@@ -121,13 +121,6 @@ def batch_size_for(image_shape: tuple[int, ...], most: int = 512) -> int:
     return max(1, min(most, most * 64**2 // (image_shape[0] * image_shape[1])))
 
 
-def validation_batches(validation: Dataset, batch_size: int = 256) -> tf.data.Dataset:
-    """Return the validation part in order as batches of `float32` images and one-hot targets, smaller ones for large images."""
-    rows = tf.data.Dataset.range(len(validation)).batch(batch_size_for(validation.image_shape, batch_size))
-    read = rows.map(lambda chosen: _read(chosen, validation.images, validation.labels))
-    return read.map(one_hot(validation.num_classes)).prefetch(2)
-
-
 def one_cycle(peak: float, steps: int, warmup_fraction: float = 0.2) -> LearningRateSchedule:
     """Return a schedule that rises linearly from a tenth of `peak` to `peak`, then falls to zero along a cosine.
 
