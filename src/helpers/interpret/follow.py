@@ -87,7 +87,7 @@ def find(run: Run, validation: Dataset, index: int = -1) -> Followed:
 
 
 def save(run: Run, followed: Followed) -> None:
-    """Save the image and the answers for the stages that see no validation images: 11_serving and 12_report.
+    """Save the image and the predictions for the stages that see no validation images: 11_serving and 12_report.
 
     Example:
         `follow.save(run, followed)`
@@ -103,7 +103,7 @@ def save(run: Run, followed: Followed) -> None:
 
 
 def load(run: Run) -> Followed:
-    """Return the image with the answers that 10_export saved: those of all models, and of the champion in its formats.
+    """Return the image with the predictions that 10_export saved: those of all models, and of the champion in its formats.
 
     Example:
         `followed = follow.load(run)`
