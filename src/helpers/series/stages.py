@@ -73,7 +73,8 @@ def _figures(*names: str) -> tuple[str, ...]:
 def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tuple[str, ...]) -> list[Stage]:
     """Return a notebook's stages, one per candidate; with `compares`, each may read those of earlier candidates.
 
-    Each may read the stages that train earlier candidates, too, for their predictions of the image that the series follows.
+    For the image that the series follows, each may read the first stage that trains one, too, and with `compares` those of all
+    earlier candidates.
     """
     rows: list[Stage] = []
     trained: list[str] = []
@@ -84,7 +85,7 @@ def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tu
                 f"{title}: {candidate}",
                 "iNterpret",
                 reads=("01_acquire", "03_preprocess", trained_by),
-                may_read=(*trained, *(row.name for row in rows if compares)),
+                may_read=(*trained, *(row.name for row in rows)) if compares else tuple(trained[:1]),
                 writes=writes,
                 tensorflow=True,
             )
