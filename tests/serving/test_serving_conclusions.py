@@ -59,7 +59,7 @@ def test_naive_service_is_compared_by_the_ratios_of_rounds():
     rates = pd.DataFrame({"service": [500.0, 400.0, 600.0], "model(x)": [100.0, 100.0, 100.0]})
     conclusion = conclusions.naive_service(rates, 16)
     assert (
-        "answers 5.0 times as many as an endpoint that calls model(x) for each request (4.0 to 6.0 in 3 rounds)."
+        "answers 5.0 times as many requests as an endpoint that calls model(x) for each (4.0 to 6.0 in 3 rounds)."
         in conclusion.text
     )
     assert conclusion.numbers == {"times": {"model(x)": [5.0, 4.0, 6.0]}}

@@ -110,7 +110,7 @@ def naive_service(rates: pd.DataFrame, connections: int) -> Conclusion:
     service, *others = rates
     times = {name: (rates[service] / rates[name]).tolist() for name in others}
     compared = [
-        f"{np.median(values):.1f} times as many as an endpoint that calls {name} for each request "
+        f"{np.median(values):.1f} times as many requests as an endpoint that calls {name} for each "
         f"({min(values):.1f} to {max(values):.1f} in {count(len(values), 'round')})"
         for name, values in times.items()
     ]
