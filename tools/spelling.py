@@ -71,7 +71,16 @@ ALLOWED = (
     ("tools/spelling.py", r".", "the list itself"),
     ("tests/project/test_spelling.py", r".", "tests of the list"),
 )
-_SKIPPED = ("reports/sample/*", "reports/accepted/*", "reports/template/vendor/*", "*.json", "*.lock", "*.png", "*.svg", "*.ico")
+_SKIPPED = (
+    "reports/sample/*",
+    "reports/accepted/*",
+    "reports/template/vendor/*",
+    "*.json",
+    "*.lock",
+    "*.png",
+    "*.svg",
+    "*.ico",
+)
 
 
 def all_files() -> list[str]:
