@@ -16,7 +16,7 @@ MOST_SMALL, MOST_LARGE = (
     10_000,
     400,
 )  # training images searched: a few seconds for a backbone at 64 px, half a minute at 224
-MAP_SIDE = 14  # pixels of a saved map: last feature maps have 4 to 14
+MAP_SIDE = 12  # pixels of a saved map: last feature maps have 4 to 14, and four candidates then take 0.3 MB
 
 
 def explain(
