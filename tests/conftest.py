@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TESTS = REPOSITORY / "tests"
 WITHOUT_TENSORFLOW = TESTS / "without_tensorflow"
 
-KEPT = ("OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_FUZZ_CASES")
+KEPT = ("OSEMN_CACHE_DIR", "OSEMN_DATA_DIR", "OSEMN_FUZZ_CASES", "OSEMN_HOSTILE")
 
 
 # no deadline, because nbval and training run at the same time; derandomised, so that each run has the same examples

@@ -1,6 +1,8 @@
 """Image files of every format for tests, written by Pillow, pillow-heif and pydicom."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pillow_heif
@@ -108,3 +110,13 @@ def deep_files(pixels: np.ndarray = DEEP) -> dict[str, bytes]:
         "scan.dcm": dicom(pixels),
         "frames.dcm": dicom(np.stack([pixels, pixels[::-1]])),
     }
+
+
+def chunk(name: bytes, content: bytes, checksum: bytes = b"") -> bytes:
+    """Return a chunk of a PNG file."""
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + (checksum or struct.pack(">I", zlib.crc32(name + content)))
+    )

@@ -16,5 +16,14 @@ if ONEDNN not in os.environ and "tensorflow" in sys.modules:
         stacklevel=2,
     )
 os.environ.setdefault(ONEDNN, "1")
+# Settings that a user made for other work would change results or figures without a word: see helpers/series/seeds.py for
+# those of Keras that can be set later.
+os.environ.update(
+    KERAS_BACKEND="tensorflow",
+    MATPLOTLIBRC=os.devnull,  # no file of settings, so matplotlib's own
+    ONEDNN_DEFAULT_FPMATH_MODE="STRICT",  # others compute in 16 bits
+    TF_XLA_FLAGS="",  # automatic compilation gives other bits
+    TF_USE_LEGACY_KERAS="0",
+)
 # ONNX Runtime counts its use and sends that to its maker unless told otherwise; nothing here is sent anywhere.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

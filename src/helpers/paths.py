@@ -1,9 +1,13 @@
 """The layout of the project's folders; no other module knows it."""
 
+import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, urlsplit
+
+from filelock import FileLock
 
 from helpers.errors import OsemnError, UsageError, nearest
 
@@ -113,14 +117,86 @@ def is_address(dataset: str) -> bool:
 
 def file_kind(dataset: str) -> str:
     """Return "archive" or "table" by the ending of a path or an address; `""` for anything else."""
-    name = (_address_path(dataset) if is_address(dataset) else dataset).lower()
+    return _kind(_address_path(dataset) if is_address(dataset) else local_path(dataset).name)
+
+
+def _kind(name: str) -> str:
+    name = name.lower()
     return "archive" if name.endswith(ARCHIVES) else "table" if name.endswith(TABLES) else ""
 
 
 def local_path(dataset: str) -> Path:
-    """Return the path of one's own images on this machine; a relative one starts at the project's root."""
-    path = Path(dataset).expanduser()
-    return path if path.is_absolute() else project_root() / path
+    """Return the path of one's own images on this machine.
+
+    Args:
+        dataset: a path, relative to the project's root if not absolute; or the name that `claim` gave a place, or a path
+            that begins with that name.
+    """
+    path = project_root() / Path(dataset).expanduser()
+    name, _, rest = dataset.partition("/")
+    place = "" if path.exists() else _claimed().get(name, "")
+    return Path(os.path.normpath(project_root() / place / rest)) if place and not is_address(place) else path
+
+
+def claim(dataset: str) -> None:
+    """Remember that the name of one's own images, `dataset_slug`, belongs to their place, until that is gone.
+
+    Only this file holds the place; runs, reports and versions hold the name.
+
+    Raises:
+        OsemnError: the folder of the runs cannot be written to.
+    """
+    slug, record = dataset_slug(dataset), _claims()
+    if not is_own(dataset) or _claimed().get(slug) == _place(dataset):
+        return
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(record.with_suffix(".lock")):
+            places = {**_claimed(), dataset_slug(dataset): _place(dataset)}
+            temporary = record.with_suffix(".tmp")
+            temporary.write_text(json.dumps(places, indent=2), encoding="utf-8", errors="surrogateescape")
+            temporary.replace(record)
+    except OSError as error:
+        raise OsemnError(
+            f"The folder {shown(record.parent)} cannot be created or written to: {(error.strerror or str(error)).lower()}.",
+            "set OSEMN_OUTPUT_DIR to a folder that you may write to",
+        ) from None
+
+
+def recorded_dataset(dataset: str) -> str:
+    """Return a data set as runs, reports and versions write it down: by its name if it lies outside the project."""
+    outside = is_own(dataset) and not is_address(dataset) and Path(_place(dataset)).is_absolute()
+    return dataset_slug(dataset) if outside else dataset
+
+
+def recorded_folder(folder: Path, dataset: str) -> str:
+    """Return a folder with images of a data set so that `local_path` finds it, also after the data set was moved."""
+    name = recorded_dataset(dataset)
+    if name == dataset or _kind(_place(dataset)) == "archive":
+        return project_path(str(folder))
+    return f"{name}/{Path(os.path.relpath(folder, _place(dataset))).as_posix()}"
+
+
+def _claims() -> Path:
+    return output_root() / "runs" / ".places.json"
+
+
+def _claimed() -> dict[str, str]:
+    """Return the places that have a name: absolute, relative to the project, or an address."""
+    try:
+        return json.loads(_claims().read_text(encoding="utf-8", errors="surrogateescape"))
+    except FileNotFoundError:
+        return {}
+
+
+def _place(dataset: str) -> str:
+    return shown_dataset(dataset) if is_address(dataset) else project_path(str(local_path(dataset)))
+
+
+def project_path(typed: str) -> str:
+    """Return a path relative to the project's root if it is inside, else absolute."""
+    path, root = Path(typed).expanduser().resolve(), project_root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def project_dataset(dataset: str) -> str:
@@ -139,8 +215,7 @@ def project_dataset(dataset: str) -> str:
     path = Path(dataset).expanduser()
     if not dataset or not is_own(dataset) or not (path.is_absolute() or _is_place(path)):
         return dataset
-    path, root = path.resolve(), project_root()
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return project_path(dataset)
 
 
 def check_dataset(dataset: str) -> None:
@@ -166,7 +241,7 @@ def check_dataset(dataset: str) -> None:
 
 
 def _is_place(path: Path) -> bool:
-    return path.is_dir() or (bool(file_kind(path.name)) and path.is_file())
+    return path.is_dir() or (bool(_kind(path.name)) and path.is_file())
 
 
 def _check_address(dataset: str) -> None:
@@ -215,8 +290,7 @@ def own_title(dataset: str) -> str:
         shown_dataset(dataset).partition("://")[2] if is_address(dataset) else local_path(dataset).as_posix()
     )
     *folders, last = PurePosixPath(place).parts or ("",)
-    kind = file_kind(dataset)
-    if not kind:
+    if not _kind(last):
         return last
     ending = next(ending for ending in (*ARCHIVES, *TABLES) if last.lower().endswith(ending))
     names = [last[: -len(ending)], *reversed(folders)]
@@ -224,21 +298,38 @@ def own_title(dataset: str) -> str:
 
 
 def dataset_slug(dataset: str) -> str:
-    """Return the name under which a data set's runs and reports are filed.
+    """Return the name under which a data set's runs and reports are filed: its own, with folders above it if that is taken.
 
     Raises:
         UsageError: the name has no letters or digits, or is that of a built-in data set.
     """
     if not is_own(dataset):
         return dataset
-    title = own_title(dataset)
-    slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
-    if not slug or slug in BUILT_IN_DATASETS:
-        raise UsageError(
-            f"The name '{title}' cannot name a run.",
-            f"rename the folder or file; it needs letters or digits and must not be one of: {', '.join(BUILT_IN_DATASETS)}",
-        )
-    return slug
+    claimed, place = _claimed(), _place(dataset)
+    names = list(_names(dataset))
+    mine = [name for name in names if claimed.get(name) == place]
+    free = (name for name in names if name not in claimed or not _exists(claimed[name]))
+    return next(iter(mine), None) or next(free, names[-1])
+
+
+def _names(dataset: str) -> Iterator[str]:
+    """Yield the names that a data set may have: `pets`, `b_pets`, `a_b_pets`, and so on."""
+    title, place = own_title(dataset), _place(dataset)
+    folders = PurePosixPath(place.partition("://")[2] if is_address(dataset) else place).parts
+    above = folders[: folders.index(title)] if title in folders else folders[:-1]
+    for start in range(len(above), -1, -1):
+        slug = re.sub(r"[^a-z0-9]+", "_", "_".join([*above[start:], title]).lower()).strip("_")
+        if start == len(above) and (not slug or slug in BUILT_IN_DATASETS):
+            raise UsageError(
+                f"The name '{title}' cannot name a run.",
+                "rename the folder or file; it needs letters or digits and must not be one of: "
+                f"{', '.join(BUILT_IN_DATASETS)}",
+            )
+        yield slug
+
+
+def _exists(place: str) -> bool:
+    return is_address(place) or (project_root() / place).exists()
 
 
 def shown(path: Path) -> str:

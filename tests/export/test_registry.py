@@ -247,6 +247,20 @@ def test_better_version_is_not_replaced_unasked(registry, content):
     assert "other images" in reason
 
 
+def test_same_network_is_recognised_by_its_weights_whatever_its_files(registry, content):
+    def publish(accuracy, weights):
+        facts = registry_versions.facts(accuracy=accuracy)
+        return registry.publish(content, facts | {"hashes": facts["hashes"] | {"weights": weights}}).name
+
+    served = publish(0.95, "w" * 64)
+    registry.promote(served)
+    assert registry.worth_promoting(publish(0.90, "w" * 64)) == (
+        True,
+        f"it has the same weights as {served}, which was served",
+    )
+    assert not registry.worth_promoting(publish(0.90, "v" * 64))[0]
+
+
 def test_new_version_is_promoted_unless_worse_and_says_why(registry, content):
     good = registry.publish(content, registry_versions.facts(accuracy=0.95)).name
     first = registry.promote_new(good, "unless_worse")

@@ -16,6 +16,7 @@ import image_files
 from helpers.errors import UsageError
 from helpers.obtain.images import formats, framing, pictures
 from helpers.obtain.images.pictures import ImageOptions, Preparation
+from image_files import chunk
 
 COLOURS, DEEP = image_files.colour_files(), image_files.deep_files()
 LOSS = {"jpg": 3, "mpo": 3, "avif": 3, "heic": 2, "gif": 12}
@@ -78,15 +79,6 @@ def test_every_orientation_is_turned_upright_once(kind, orientation):
 
 
 # Damaged metadata around sound pixels
-
-
-def chunk(name: bytes, content: bytes, checksum: bytes = b"") -> bytes:
-    return (
-        struct.pack(">I", len(content))
-        + name
-        + content
-        + (checksum or struct.pack(">I", zlib.crc32(name + content)))
-    )
 
 
 def png_with(extra: bytes, *, late: bool = False) -> bytes:

@@ -36,7 +36,7 @@ def as_rgb(image: Image.Image, background: str) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
-        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+        image = Image.fromarray((values >> 8).astype(np.uint8))
     elif image.has_transparency_data:
         layered = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layered.size, background), layered)

@@ -2,6 +2,8 @@
 
 import io
 import math
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import image_files
 from helpers.errors import UsageError
 from helpers.obtain.images import formats, pixel_window
 from helpers.obtain.images.pictures import Preparation
+from image_files import chunk
 
 RAMP = np.arange(2_000).reshape(40, 50)
 
@@ -60,11 +63,25 @@ def test_eight_bits_times_257_come_back_as_they_were(dtype):
     assert pixel_window.ends(opened(almost), "auto") != (0, 65_535)
 
 
-def test_full_range_divides_sixteen_bits_by_257():
+def test_full_range_takes_the_high_byte_of_sixteen_bits():
     values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
-    np.testing.assert_array_equal(shown(opened(values), "full"), np.rint(values / 257))
+    np.testing.assert_array_equal(shown(opened(values), "full"), values >> 8)
     big_endian = Image.frombytes("I;16B", (256, 256), values.astype(">u2").tobytes())
-    np.testing.assert_array_equal(shown(big_endian, "full"), np.rint(values / 257))
+    np.testing.assert_array_equal(shown(big_endian, "full"), values >> 8)
+    np.testing.assert_array_equal(pixel_window.as_bytes(values, 65_535, 0), 255 - (values >> 8))
+
+
+def test_sixteen_bits_are_the_same_pixels_in_grey_and_in_colour():
+    """The kind of D4: of a grey scan, one copy was saved as colour."""
+    values = np.random.default_rng(0).integers(0, 65_536, (30, 40), dtype=np.uint16)
+    rows = np.repeat(values[..., np.newaxis], 3, axis=2).astype(">u2")
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 16, 2, 0, 0, 0))
+    colour = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    files = image_files.encoded(values, "PNG"), colour
+    grey, coloured = (formats.decode(io.BytesIO(file), 30, Preparation(window="full")) for file in files)
+    np.testing.assert_array_equal(grey, coloured)
+    assert grey.std() > 50
 
 
 @pytest.mark.parametrize(("highest", "white"), [(1, 1), (0.2, 1), (1.5, 255), (255, 255)])

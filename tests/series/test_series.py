@@ -16,6 +16,7 @@ import contradictions
 from conftest import REPOSITORY, osemn
 from helpers.cli import graph
 from helpers.series import manifests, profiles, seal, stages
+from private_places import named
 
 SECONDS = 2_400  # for the complete series, on a slow machine that runs other tests too
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 100)]  # the first test waits for the series
@@ -103,6 +104,10 @@ def test_last_line_printed_is_the_path_of_the_report(series, weights):
 def test_conclusions_of_the_series_do_not_contradict_each_other(series, weights):
     logged = {stage.name: metrics(series, stage.name) for stage in stages.STAGES}
     assert contradictions.find(logged) == []
+
+
+def test_nothing_that_is_shared_names_this_machine(series):
+    assert list(named(series[1])) == []
 
 
 def test_report_has_a_page_to_try_the_champion(series, weights):

@@ -86,7 +86,7 @@ def test_preparations_differ_so_that_the_test_above_can_fail(home):
 
 
 @pytest.mark.parametrize("preparation", [None, {"fit": "pad", "window": "auto"}])
-def test_version_from_before_crops_and_divides_by_257(home, preparation):
+def test_version_from_before_crops_and_takes_all_sixteen_bits(home, preparation):
     served = exported(home / "version", preparation)
     assert served.preparation == (Preparation("pad") if preparation else Preparation("crop", "full"))
 

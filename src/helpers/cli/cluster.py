@@ -115,6 +115,9 @@ def run_snakemake(
     os.environ["OSEMN_STARTED"] = str(time.time())
     if executor == LOCAL:
         os.environ[processes.VARIABLE] = processes.token()
+        os.environ.pop(
+            "SNAKEMAKE_PROFILE", None
+        )  # made for other work; `-- --profile NAME` names one for this
     options = [
         "--snakefile", str(paths.project_root() / "Snakefile"),
         "--directory", str(folder),

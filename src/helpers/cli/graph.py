@@ -291,6 +291,7 @@ def run(
     """
     cluster.check(executor)
     with _lock_of_run(request):
+        paths.claim(request.dataset)
         for stage in request.stages:
             locks.sweep(request.folder / stage.name)
         pending = [state for state in states(request) if not state.done]
@@ -301,13 +302,18 @@ def run(
             return
         waiting = sum(state.word == "waiting" for state in pending)
         more = f"; {waiting} more if their inputs change" if waiting else ""
-        print(f"{len(pending) - waiting} of {len(request.stages)} stages to run{more}", flush=True)
+        named = paths.dataset_slug(request.dataset)
+        print(f"{len(pending) - waiting} of {len(request.stages)} stages of {named} to run{more}", flush=True)
         if not cluster.run_snakemake(request.graph_folder, asdict(request), executor, cores, extra):
             unfinished = [step for step in steps(request, refresh=False) if not Path(step.marker).exists()]
             logs = {step.name: Path(step.log) for step in unfinished if executor != cluster.LOCAL}
-            named = f"{paths.dataset_slug(request.dataset)} at profile {request.profile}"
             raise OsemnError(
-                "\n\n".join([f"The run of {named} did not complete.", *cluster.last_messages(logs)]),
+                "\n\n".join(
+                    [
+                        f"The run of {named} at profile {request.profile} did not complete.",
+                        *cluster.last_messages(logs),
+                    ]
+                ),
                 "see the message above; the same command resumes the run",
             )
 

@@ -75,7 +75,7 @@ def run(
     if snakemake and not snakemake[0].startswith("-"):
         raise UsageError(f"'{snakemake[0]}' is not an option.", "name stages with --until and --from")
     if labels:
-        named = json.dumps(paths.project_dataset(labels))
+        named = json.dumps(paths.project_path(labels))
         settings = [*(settings or []), f"01_acquire.labels={named}"]
     request = _request(dataset, profile, settings, until, from_stage)
     started = time.monotonic()
@@ -242,6 +242,7 @@ def fix_folders() -> None:
 def main() -> None:
     """Run the command line; show errors that a user can act on without a traceback."""
     fix_folders()
+    os.environ["MPLBACKEND"] = "agg"  # figures become files
     try:
         app()
     except OsemnError as error:

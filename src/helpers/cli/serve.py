@@ -85,7 +85,7 @@ def serve(
     check_dataset(dataset)
     version = Registry(dataset).current()
     settings = Settings(
-        dataset=dataset,
+        dataset=paths.recorded_dataset(dataset),  # no path of this machine in a response
         host=host,
         port=port,
         workers=workers,

@@ -144,7 +144,7 @@ class Registry(VersionStore):
     def worth_promoting(self, name: str) -> tuple[bool, str]:
         """Return whether a version may replace the current one without being asked for, and why.
 
-        It may unless the current one is significantly better on the same test images, by McNemar's paired test. If a manifest
+        The same network, by the hash of its weights, may: the hashes of files differ from export to export. Another one may unless the current one is significantly better on the same test images, by McNemar's paired test. If a manifest
         does not record which images were classified correctly, two independent samples are compared, which misses smaller
         losses; the reason then says so. A current version that cannot be read may always be replaced.
 
@@ -165,6 +165,9 @@ class Registry(VersionStore):
         except (KeyError, IndexError, TypeError, ValueError):
             return True, f"the manifest of {served.name}, which was served, cannot be read"
         mine = version.manifest["metrics"]["test"]
+        weights = [one.manifest["hashes"].get("weights") for one in (served, version)]
+        if weights[0] and weights[0] == weights[1]:
+            return True, f"it has the same weights as {served.name}, which was served"
         compared = (
             f"{wording.percent(accuracy)} against {wording.percent(mine['accuracy'])} of the test images"
         )

@@ -15,6 +15,7 @@ from helpers.export import versions
 from helpers.export.champion import Choice
 from helpers.interpret import candidates, drift
 from helpers.interpret.candidates import Candidate
+from helpers.model import loading
 from helpers.obtain import data, splits
 from helpers.obtain.images import framing
 from helpers.series import conclusions, runs, stages
@@ -141,6 +142,7 @@ def collect(
         "seed": trained["seed"],
         "hashes": {
             "model": chosen.sha256,
+            "weights": loading.weights_sha256(chosen.model),
             **{part: origin["sha256"][part] for part in ("train", "test")},
             "trained_source": trained["source_sha256"],
             "source": run.source_sha256,

@@ -97,7 +97,7 @@ class VersionStore:
         now = datetime.now(UTC)
         content = {
             "schema": SCHEMA,
-            "dataset": self.dataset,
+            "dataset": paths.recorded_dataset(self.dataset),
             "created": now.isoformat(timespec="microseconds"),
             "draft": draft.name.removeprefix(_DRAFT),
             **facts,

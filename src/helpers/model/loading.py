@@ -1,5 +1,6 @@
 """Loads models from untrusted sources: only Keras's own format, in safe mode, without code inside."""
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
@@ -34,6 +35,14 @@ def load(path: Path) -> "keras.Model":
     except Exception as error:  # Keras raises many kinds of errors for damaged files
         problem = f"{paths.shown(path)} cannot be loaded: {str(error).strip()[:200]}"
         raise OsemnError(problem, _REMEDY) from None
+
+
+def weights_sha256(model: "keras.Model") -> str:
+    """Return the hash of a model's weights, in their order: the same for one network, whenever and in whatever format it is saved."""
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(f"{weights.dtype.str} {weights.shape}".encode() + weights.tobytes())
+    return digest.hexdigest()
 
 
 def check(path: Path) -> None:

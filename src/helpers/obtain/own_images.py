@@ -57,7 +57,8 @@ class OwnImages(Source):
         table, near = _with_copies(table, listing, options)
         table, labels = _split(table, listing, options)
         in_test = (table["part"] == "test").to_numpy()
-        train, test = (_part(listing, table, labels, rows, options) for rows in (~in_test, in_test))
+        root = paths.recorded_folder(listing.root, self.dataset)
+        train, test = (_part(listing, table, labels, rows, options, root) for rows in (~in_test, in_test))
         train = replace(train, images=train.images.cached())  # the stages that may see the test part cache it
         table["row"] = np.where(in_test, np.cumsum(in_test), np.cumsum(~in_test)) - 1
         origin = {
@@ -146,16 +147,16 @@ def _described_split(listing: Listing, labels: np.ndarray, in_test: np.ndarray, 
 
 
 def _part(
-    listing: Listing, table: pd.DataFrame, labels: np.ndarray, rows: np.ndarray, options: Options
+    listing: Listing, table: pd.DataFrame, labels: np.ndarray, rows: np.ndarray, options: Options, root: str
 ) -> data.Dataset:
-    """Return the images of a part, `rows` `[N] bool`, on disk."""
+    """Return the images of a part, `rows` `[N] bool`, on disk below `root`."""
     colours, weights = (table[name].to_numpy() for name in (["red", "green", "blue"], "weight"))
     # the sums of a grey image's three channels are equal to the last digit
     grey = options.color_mode == "auto" and bool((colours[:, :1] == colours[:, 1:]).all())
     files = from_disk.ImageFiles.listed(
         table["path"].to_numpy()[rows],
         table["sha256"].to_numpy()[rows],
-        root=paths.project_dataset(str(listing.root)),
+        root=root,
         fit=options.fit,
         window=options.window,
         channels=1 if grey or options.color_mode == "grayscale" else 3,

@@ -128,6 +128,7 @@ def collect(dataset: str, profile: str) -> Series:
         OsemnError: no stage has been run.
         MissingInputError: an executed notebook was changed after it was written.
     """
+    dataset = paths.recorded_dataset(dataset)
     run = Series(dataset, profile, ()).command
     folders = {stage.name: paths.stage_folder(dataset, profile, stage.name) for stage in stages.STAGES}
     manifest_by_stage = {name: manifests.read(folder) for name, folder in folders.items()}

@@ -4,9 +4,7 @@ papermill writes its output in place and, when a kernel dies, marks cells that n
 goes to a temporary file, every code cell must have run, and the stage's folder is replaced only by a complete one.
 """
 
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +18,7 @@ import psutil
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.series import locks, manifests, notebook_cells, runs
+from helpers.series import isolation, locks, manifests, notebook_cells, runs
 from helpers.series.resolve import ResolvedStage, resolve
 
 NOTEBOOK = "notebook.ipynb"
@@ -87,27 +85,21 @@ def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: st
     stage = resolved.stage
     defaults = notebook_cells.defaults(stage.notebook)
     injected = {name: value for name, value in resolved.parameters.items() if value != defaults[name]}
-    os.environ[runs.EXECUTOR_VARIABLE] = stage.name
     interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file would get a new line each time
     bar = {"desc": label or stage.name, "mininterval": interval, "leave": False} if progress else False
-    try:
-        with tempfile.TemporaryDirectory(prefix="osemn-") as sockets:
-            # Unix sockets in a private folder, where the system has them, open no ports.
-            private = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
-            return papermill.execute_notebook(
-                _escaped(paths.notebook(stage.notebook)),
-                _escaped(working),
-                parameters=injected,
-                progress_bar=bar,
-                kernel_name="python3",
-                cwd=paths.project_root() / "notebooks",
-                autosave_cell_every=0,
-                config=Config(KernelManager=private),
-                shutdown_kernel="immediate",  # everything is written, and TensorFlow takes seconds to exit
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-            )
-    finally:
-        os.environ.pop(runs.EXECUTOR_VARIABLE, None)
+    with isolation.kernel({runs.EXECUTOR_VARIABLE: stage.name}) as manager:
+        return papermill.execute_notebook(
+            _escaped(paths.notebook(stage.notebook)),
+            _escaped(working),
+            parameters=injected,
+            progress_bar=bar,
+            kernel_name="python3",
+            cwd=paths.project_root() / "notebooks",
+            autosave_cell_every=0,
+            config=Config(KernelManager=manager),
+            shutdown_kernel="immediate",  # everything is written, and TensorFlow takes seconds to exit
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
 
 
 def _escaped(path: Path) -> str:

@@ -59,7 +59,7 @@ def resolve(
     for given in (profiles.load(profile), overrides or {}):
         for name in dict.fromkeys((spec.notebook, spec.name)):
             values.update(given.get(name, {}))
-    values.update(dataset=dataset, profile=profile)
+    values.update(dataset=paths.recorded_dataset(dataset), profile=profile)
     if spec.candidate:
         values.update(candidate=spec.candidate)
     return ResolvedStage(spec, parameters.check(stage, values))
@@ -82,6 +82,8 @@ def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage
     }
     values = parameters.check(stage, given)
     paths.check_dataset(values["dataset"])
+    paths.claim(values["dataset"])
+    values["dataset"] = paths.recorded_dataset(values["dataset"])
     profiles.load(values["profile"])
     spec = stages.find(f"{notebook}/{values['candidate']}" if "candidate" in values else stage)
     return ResolvedStage(spec, values)

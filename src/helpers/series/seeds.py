@@ -6,6 +6,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
+
+from helpers.errors import OsemnError
 
 
 @contextlib.contextmanager
@@ -32,10 +35,28 @@ def _is_not_about_retracing(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
+def _reset_settings(config: Any) -> None:
+    """Set what a user's `keras.json` or environment may have changed to Keras's defaults."""
+    if config.backend() != "tensorflow":
+        raise OsemnError(
+            f"Keras runs on '{config.backend()}' here, and the series needs TensorFlow.",
+            "import helpers before keras, or unset KERAS_BACKEND, and restart the kernel",
+        )
+    config.set_floatx("float32")
+    config.set_dtype_policy("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
+    config.set_max_epochs(None)
+    config.set_max_steps_per_epoch(None)
+
+
 def seed_tensorflow(seed: int) -> None:
-    """Seed Python, NumPy and TensorFlow, and require deterministic operations.
+    """Seed Python, NumPy and TensorFlow, and require deterministic operations in 32 bits, whatever Keras's settings say.
 
     TensorFlow's start-up messages are hidden; Python errors are not.
+
+    Raises:
+        OsemnError: Keras was imported before the helpers, with another backend.
 
     Source: `keras.utils.set_random_seed` and `tf.config.experimental.enable_op_determinism`.
     """
@@ -44,6 +65,7 @@ def seed_tensorflow(seed: int) -> None:
         import keras
         import tensorflow as tf
 
+        _reset_settings(keras.config)
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
         tf.get_logger().addFilter(_is_not_about_retracing)

@@ -101,6 +101,10 @@ class ImageFiles:
                 pool.shutdown(cancel_futures=True)
 
     @cached_property
+    def _folder(self) -> Path:
+        return paths.local_path(self.root)
+
+    @cached_property
     def _ends(self) -> np.ndarray:
         return np.concatenate([[-1], np.flatnonzero(self.names == 0)])
 
@@ -112,7 +116,7 @@ class ImageFiles:
 
     def _decode(self, row: int, pixels: np.ndarray) -> None:
         name = self.names[self._ends[row] + 1 : self._ends[row + 1]].tobytes().decode()
-        path = folder_scan.real_name(paths.local_path(self.root), name)
+        path = folder_scan.real_name(self._folder, name)
         try:
             content, _ = image_facts.read(path)
         except (OSError, ValueError) as error:

@@ -49,7 +49,7 @@ class Preparation:
         """Return the preparation that a data card or a version's manifest records.
 
         Args:
-            facts: from `facts`; None for versions from before it was recorded: these cropped, and divided 16 bits by 257.
+            facts: from `facts`; None for versions from before it was recorded: these cropped, and took all 16 bits.
             framed: how the data set's images were framed; None for photographs.
 
         Raises:

@@ -72,7 +72,16 @@ def ends(image: "Image.Image", window: str) -> tuple[float, float]:
 
 
 def as_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    """Return values of any type as `uint8`, linear from black to white; not-a-number becomes black."""
+    """Return values of any type as `uint8`, linear from black to white; not-a-number becomes black.
+
+    Of all 16 bits the high byte, as Pillow and browsers take it of 16-bit colour: the same image in grey and in colour has the
+    same pixels.
+    """
+    if {black, white} == set(_SIXTEEN_BITS):
+        high = (np.clip(np.nan_to_num(values, nan=0.0), *_SIXTEEN_BITS).astype(np.uint16) >> 8).astype(
+            np.uint8
+        )
+        return high if black < white else 255 - high
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = (values.astype(np.float64) - black) * (255 / (white - black) if white != black else 0.0)
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
