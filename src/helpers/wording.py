@@ -105,9 +105,10 @@ def listing(words: Sequence[str], joint: str = "and") -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
 
 
-def escape_markdown(text: str) -> str:
-    """Return text with Markdown's special characters escaped, because class and file names may contain them."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", text)
+def escape_markdown(text: object) -> str:
+    """Return text on one line, without meaning to Markdown: class and file names may hold anything."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"^(\d*)([-+=.)]+)(?= |$)", r"\1\\\2", escaped)  # would begin a list or a heading
 
 
 def capital(sentence: str) -> str:

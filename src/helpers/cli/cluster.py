@@ -20,6 +20,8 @@ CORES_OF_A_JOB = 4
 _PLUGIN = "snakemake_executor_plugin_"
 _FAILED = ("Failed: ", "Wrong call: ")
 _SILENT = "its job ended without an error message; it was refused, cancelled, or exceeded its time or memory"
+_SHARED = ("persistence", "input-output", "sources", "software-deployment", "storage-local-copies")
+"""All but the cache of sources, so that the home folder need not be writable."""
 _EXTRAS = {"slurm": "sbatch"}
 """Plug-ins that are extras of this package, each with a command of its cluster."""
 
@@ -66,7 +68,9 @@ def arguments(executor: str, cores: int | None, extra: tuple[str, ...] = ()) -> 
     quiet = ["all"] if executor == LOCAL and not extra else ["progress", "host", "reason"]
     cores = cores or (records.usable_cores() if executor == LOCAL else CORES_OF_A_JOB)
     options = ["--executor", executor, "--cores", str(cores), "--quiet", *quiet]
-    if executor != LOCAL:
+    if executor == LOCAL:
+        options += ["--shared-fs-usage", *_SHARED]
+    else:
         # The scheduler limits the number of jobs; a network file system may show files with some delay.
         options += ["--jobs", "unlimited", "--latency-wait", "60"]
     if executor == "slurm" and not _slurm_accounting_responds():

@@ -243,6 +243,8 @@ def main() -> None:
     """Run the command line; show errors that a user can act on without a traceback."""
     fix_folders()
     os.environ["MPLBACKEND"] = "agg"  # figures become files
+    for stream in (sys.stdout, sys.stderr):  # a name need not be valid in the terminal's encoding, or in any
+        stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except OsemnError as error:

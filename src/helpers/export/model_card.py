@@ -61,7 +61,7 @@ def render(facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"plain": _plain, "percent": wording.percent}
+    environment.filters |= {"plain": wording.escape_markdown, "percent": wording.percent}
     test, by_name = facts["metrics"]["test"], {row["format"]: row for row in facts["formats"]}
     card = environment.get_template("model_card.md.j2").render(
         facts,
@@ -71,8 +71,3 @@ def render(facts: Mapping[str, Any]) -> str:
         score=wording.score,
     )
     return re.sub(r"\n{3,}", "\n\n", card)  # where a conclusion is absent
-
-
-def _plain(text: object) -> str:
-    """Return text on one line, without meaning to Markdown: class names come from folders that anyone may name."""
-    return wording.escape_markdown(" ".join(str(text).split()))

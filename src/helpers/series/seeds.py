@@ -1,4 +1,4 @@
-"""Makes TensorFlow deterministic: the same seed gives the same bits on the same machine."""
+"""Makes TensorFlow deterministic: the same seed gives the same bits on the same machine, with as many threads."""
 
 import contextlib
 import logging
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from helpers.errors import OsemnError
+from helpers.series import records
 
 
 @contextlib.contextmanager
@@ -68,5 +69,9 @@ def seed_tensorflow(seed: int) -> None:
         _reset_settings(keras.config)
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
+        with contextlib.suppress(RuntimeError):  # TensorFlow computes already
+            # it knows the affinity, but not the limit of a container
+            threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or records.usable_cores())
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.get_logger().addFilter(_is_not_about_retracing)
         tf.zeros(1)

@@ -55,7 +55,7 @@ def data_card(card: dict[str, Any], concluded: list[str]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters["plain"] = lambda text: wording.escape_markdown(" ".join(str(text).split()))
+    environment.filters["plain"] = wording.escape_markdown
     body = environment.get_template("data_card.md.j2").render(card=card, concluded=concluded)
     return f"---\n{yaml.safe_dump(head, allow_unicode=True, sort_keys=False)}---\n{body}"
 
