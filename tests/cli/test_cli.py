@@ -197,12 +197,12 @@ def test_home_folder_and_unset_variables_are_understood(monkeypatch):
 
 
 def test_prediction_of_a_file_whose_name_is_not_valid_text_is_printed_like_the_others(home):
-    """The kind of F7: the first name stopped the answers after it."""
-    files = [home / os.fsdecode(b"caf\xe9.png"), home / "b.png"]
+    """The kind of F7: the first name stopped the predictions after it."""
+    files = [home / os.fsdecode(b"a\xe9.png"), home / "b.png"]
     for file in files:
         file.write_bytes(service_support.png(service_support.pixels()))
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = osemn("predict", *map(str, files), "--dataset", "digits", env=strict)
     assert done.returncode == 0, done.stderr
     _, *rows = done.stdout.splitlines()
-    assert [row.partition(",")[0].rpartition("/")[2] for row in rows] == [r"caf\udce9.png", "b.png"]
+    assert [row.partition(",")[0].rpartition("/")[2] for row in rows] == [r"a\udce9.png", "b.png"]
