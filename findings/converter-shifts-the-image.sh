@@ -31,7 +31,7 @@ def resizing(mode, factor):
     scales = numpy_helper.from_array(np.array([1, 1, 1, factor], np.float32), "scales")
     node = helper.make_node("Resize", ["image", "scales"], ["resized"], mode=mode)
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 1, SIDE])
-    resized = helper.make_tensor_value_info("resized", TensorProto.FLOAT, None)
+    resized = helper.make_tensor_value_info("resized", TensorProto.FLOAT, [1, 1, 1, factor * SIDE])
     graph = helper.make_graph([node], "resizing", [image], [resized], [scales])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=8)
 

@@ -5,8 +5,8 @@
 # A good guess: PCA centres the data first, so a constant added to all values changes nothing.
 # What is true: with at least ten rows for each column (and up to 1,000 columns), svd_solver="auto" chooses
 #   "covariance_eigh", which computes X'X - n m'm without centring X. In float32 the two large terms do not cancel: with a
-#   mean of 30,000 and a standard deviation of 10, as in 16-bit scans, the first variances are a hundred times too large,
-#   and the order of the components is that of the rounding errors. With svd_solver="full" the same data give the right
+#   mean of 30,000 and a standard deviation of 10, as in 16-bit scans, the second variance is some thirty times too large,
+#   and the components are those of the rounding errors. With svd_solver="full" the same data give the right
 #   ones.
 # Why it matters: memory is saved by float32, the number of images crosses ten per feature one day, and the plot of the
 #   first two components shows noise that looks like structure. Centre the data, use float64, or name the solver.

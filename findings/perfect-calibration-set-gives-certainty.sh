@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# scikit-learn's temperature scaling multiplies the logits by about a thousand if no calibration image is misclassified.
+# scikit-learn's temperature scaling makes nearly every probability certain if no calibration image is misclassified.
 #
 # Versions: scikit-learn 1.9.1, numpy 2.4.6. Seen: 2026-11-28.
 # A good guess: the single parameter cannot be far off with 300 images; if all of them are classified correctly, the
 #   model is somewhat underconfident.
 # What is true: without an error the likelihood grows with every increase of the factor, so the fit runs until the loss is
-#   zero in floating point. Afterwards nearly every probability is above 0.9999, those of errors too. One
+#   zero in floating point: here by a factor of about a thousand. Afterwards nearly every probability is above 0.9999, those of errors too. One
 #   misclassified image in the calibration set is enough for a factor of the usual size.
 # Why it matters: small calibration sets of good models have no errors. The calibration that was to make probabilities
 #   honest makes all of them certain, and the log loss on new images rises. Count the errors in the calibration set before
