@@ -5,8 +5,8 @@
 # A good guess: the single parameter cannot be far off with 300 images; if all of them are classified correctly, the
 #   model is somewhat underconfident.
 # What is true: without an error the likelihood grows with every increase of the factor, so the fit runs until the loss is
-#   zero in floating point: here by a factor of about a thousand. Afterwards nearly every probability is above 0.9999, those of errors too. One
-#   misclassified image in the calibration set is enough for a factor of the usual size.
+#   zero in floating point: here by a factor above 3,000. Afterwards nearly every probability is above 0.9999, those of
+#   errors too. One misclassified image in the calibration set is enough for a factor of the usual size.
 # Why it matters: small calibration sets of good models have no errors. The calibration that was to make probabilities
 #   honest makes all of them certain, and the log loss on new images rises. Count the errors in the calibration set before
 #   trusting the result, or add half an image's worth of error.
