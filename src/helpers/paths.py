@@ -24,6 +24,7 @@ _GENERIC = {
     *("annotations", "archive", "data", "dataset", "images", "index", "labels", "metadata", "test", "train"),
     *("training", "val", "valid", "validation"),
 }
+_CACHE = "(cache)"
 _SECRET = re.compile(r"\bsig\b|signature|token|key|secret|pass|credential|auth", re.IGNORECASE)
 
 
@@ -134,6 +135,8 @@ def local_path(dataset: str) -> Path:
     """
     path = project_root() / Path(dataset).expanduser()
     name, _, rest = dataset.partition("/")
+    if name == _CACHE:
+        return cache_root() / rest
     place = "" if path.exists() else _claimed().get(name, "")
     return Path(os.path.normpath(project_root() / place / rest)) if place and not is_address(place) else path
 
@@ -172,7 +175,9 @@ def recorded_dataset(dataset: str) -> str:
 def recorded_folder(folder: Path, dataset: str) -> str:
     """Return a folder with images of a data set so that `local_path` finds it, also after the data set was moved."""
     name = recorded_dataset(dataset)
-    if name == dataset or _kind(_place(dataset)) == "archive":
+    if is_address(dataset) or file_kind(dataset) == "archive":
+        return f"{_CACHE}/{folder.relative_to(cache_root()).as_posix()}"
+    if name == dataset:
         return project_path(str(folder))
     return f"{name}/{Path(os.path.relpath(folder, _place(dataset))).as_posix()}"
 

@@ -74,6 +74,16 @@ def test_table_outside_the_project_keeps_its_kind_and_finds_its_images(places):
         assert paths.local_path(paths.recorded_folder(folder, str(table))) == folder
 
 
+def test_unpacked_archive_is_found_in_the_cache_wherever_that_is(places, monkeypatch):
+    (places / "pets.zip").touch()
+    for cache in ("here", "there"):
+        monkeypatch.setenv("OSEMN_CACHE_DIR", str(places / cache))
+        unpacked = paths.cache_root() / "images/pets-1234/unpacked"
+        recorded = paths.recorded_folder(unpacked, str(places / "pets.zip"))
+        assert recorded == "(cache)/images/pets-1234/unpacked"
+        assert paths.local_path(recorded) == unpacked
+
+
 def test_addresses_of_one_name_do_not_clash(places):
     paths.claim("s3://a/pets")
     assert paths.dataset_slug("s3://a/pets") == "pets"
