@@ -173,13 +173,13 @@ def recorded_dataset(dataset: str) -> str:
 
 
 def recorded_folder(folder: Path, dataset: str) -> str:
-    """Return a folder with images of a data set so that `local_path` finds it, also after the data set was moved."""
-    name = recorded_dataset(dataset)
+    """Return a folder with images of a data set so that `local_path` finds it, also after a claimed data set was moved."""
     if is_address(dataset) or file_kind(dataset) == "archive":
         return f"{_CACHE}/{folder.relative_to(cache_root()).as_posix()}"
-    if name == dataset:
+    name, place = dataset_slug(dataset), _place(dataset)
+    if not Path(place).is_absolute() or _claimed().get(name) != place:
         return project_path(str(folder))
-    return f"{name}/{Path(os.path.relpath(folder, _place(dataset))).as_posix()}"
+    return f"{name}/{Path(os.path.relpath(folder, place)).as_posix()}"
 
 
 def _claims() -> Path:

@@ -51,6 +51,7 @@ def test_place_outside_the_project_is_known_by_its_name(places):
 def test_place_inside_the_project_is_written_down_as_its_path(places):
     paths.claim("data/pets")
     assert paths.recorded_dataset("data/pets") == "data/pets"
+    assert paths.recorded_folder(paths.project_root() / "data/pets/cat", "data/pets") == "data/pets/cat"
     assert paths.local_path("pets") == paths.project_root() / "data/pets"
 
 
@@ -70,6 +71,7 @@ def test_table_outside_the_project_keeps_its_kind_and_finds_its_images(places):
     paths.claim(str(table))
     assert paths.recorded_dataset(str(table)) == "birds"
     assert paths.file_kind("birds") == "table"
+    assert paths.recorded_folder(table.parent, "elsewhere") == str(table.parent)
     for folder in (table.parent, table.parent / "images"):
         assert paths.local_path(paths.recorded_folder(folder, str(table))) == folder
 
