@@ -1,9 +1,8 @@
 # The graph of the series: one rule for each stage of helpers/series/stages.py, and one for the report.
 # `osemn run` calls this; by hand:
 #   snakemake --cores 2 --nolock --rerun-incomplete --config dataset=mnist profile=quick
-import os
-
 from helpers.cli import graph
+from helpers.series import records
 
 request = graph.Request.from_config(config)
 # A job on another machine must not repair the stages that run beside it.
@@ -29,7 +28,7 @@ for step in steps:
             touch(step.marker),
         log:
             step.log,
-        threads: step.threads or workflow.cores or os.cpu_count()
+        threads: step.threads or workflow.cores or records.usable_cores()
         resources:
             mem_mb=step.memory_mb,
         params:
