@@ -144,26 +144,17 @@ def local_path(dataset: str) -> Path:
 def claim(dataset: str) -> None:
     """Remember that the name of one's own images, `dataset_slug`, belongs to their place, until that is gone.
 
-    Only this file holds the place; runs, reports and versions hold the name.
-
-    Raises:
-        OsemnError: the folder of the runs cannot be written to.
+    Only the file of the claims holds the place; runs, reports and versions hold the name.
     """
-    slug, record = dataset_slug(dataset), _claims()
-    if not is_own(dataset) or _claimed().get(slug) == _place(dataset):
+    record = _claims()
+    if not is_own(dataset) or _claimed().get(dataset_slug(dataset)) == _place(dataset):
         return
-    try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(record.with_suffix(".lock")):
-            places = {**_claimed(), dataset_slug(dataset): _place(dataset)}
-            temporary = record.with_suffix(".tmp")
-            temporary.write_text(json.dumps(places, indent=2), encoding="utf-8", errors="surrogateescape")
-            temporary.replace(record)
-    except OSError as error:
-        raise OsemnError(
-            f"The folder {shown(record.parent)} cannot be created or written to: {(error.strerror or str(error)).lower()}.",
-            "set OSEMN_OUTPUT_DIR to a folder that you may write to",
-        ) from None
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(record.with_suffix(".lock")):
+        places = {**_claimed(), dataset_slug(dataset): _place(dataset)}
+        temporary = record.with_suffix(".tmp")
+        temporary.write_text(json.dumps(places, indent=2), encoding="utf-8")
+        temporary.replace(record)
 
 
 def recorded_dataset(dataset: str) -> str:
@@ -189,7 +180,7 @@ def _claims() -> Path:
 def _claimed() -> dict[str, str]:
     """Return the places that have a name: absolute, relative to the project, or an address."""
     try:
-        return json.loads(_claims().read_text(encoding="utf-8", errors="surrogateescape"))
+        return json.loads(_claims().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
 
