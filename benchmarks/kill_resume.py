@@ -79,7 +79,7 @@ def fill(file: Path) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a file system of 400 MB on a folder, which only root may do; a smoke series takes about 100."""
+    """Mount a file system of 400 MB on a folder, which only root may do; a smoke series takes some 150."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(folder)], check=True)
     try:
