@@ -27,6 +27,17 @@ def saved(path: Path, layer: layers.Layer) -> Path:
     return path
 
 
+def test_weights_have_one_hash_whatever_their_file(tmp_path):
+    model = architectures.residual_cnn((12, 12, 1), 3, mean=[80.0], standard_deviation=[60.0], width=8)
+    known = loading.weights_sha256(model)
+    for name in ("first", "second"):
+        model.save(tmp_path / f"{name}.keras")
+        assert loading.weights_sha256(loading.load(tmp_path / f"{name}.keras")) == known
+    weights = model.get_weights()
+    model.set_weights([*weights[:-1], weights[-1] + 1e-6])
+    assert loading.weights_sha256(model) != known
+
+
 def test_model_of_this_project_is_loaded_and_predicts_the_same(tmp_path):
     model = architectures.averaging_views(
         architectures.residual_cnn((12, 12, 1), 3, mean=[80.0], standard_deviation=[60.0], width=8),
