@@ -180,7 +180,7 @@ def test_output_folder_that_cannot_be_created_is_reported_in_a_sentence(project,
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(project.root / "file" / "out"))
     done = project.osemn("run", "--until", "01_acquire")
     assert done.returncode == 1
-    assert "cannot be created or written to: not a directory" in done.stderr
+    assert "cannot be written to: not a directory" in done.stderr
     assert "OSEMN_OUTPUT_DIR" in done.stderr
     assert "Traceback" not in done.stderr
 

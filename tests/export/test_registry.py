@@ -17,9 +17,9 @@ import registry_versions
 from conftest import TESTS
 from helpers import scoring
 from helpers.errors import OsemnError, UsageError
-from helpers.export import registry as store
 from helpers.export import versions as checks
 from helpers.export.registry import NAME, Registry
+from helpers.series import disk
 
 FILES = (
     "golden.npz",
@@ -416,7 +416,7 @@ def test_promotion_on_a_full_disk_leaves_the_served_version(registry, content, s
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store, "write_whole", full)
+    monkeypatch.setattr(disk, "write", full)
     with pytest.raises(OsemnError, match="no space left"):
         registry.promote(second)
     assert registry.current().name == served

@@ -15,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from helpers import paths
 from helpers.cli import cluster
 from helpers.errors import OsemnError, UsageError
 from helpers.obtain import sources
-from helpers.series import execute, locks, manifests, stages
+from helpers.series import disk, execute, locks, manifests, stages
 from helpers.series.resolve import ResolvedStage, resolve
 
 DONE = "done"
@@ -320,16 +320,8 @@ def _lock_of_run(request: Request) -> AbstractContextManager[FileLock]:
             f"The folder {folder} has braces in its name, which Snakemake takes for wildcards.",
             "set OSEMN_OUTPUT_DIR to a folder without them",
         )
-    lock = FileLock(folder / ".run.lock")
-    try:
+    shown = paths.shown(folder)
+    busy = OsemnError(f"Another 'osemn run' is in progress in {shown}.", "wait until it has ended")
+    with disk.report_write_errors(f"The folder {shown}", "OSEMN_OUTPUT_DIR"):
         folder.mkdir(parents=True, exist_ok=True)
-        return lock.acquire(timeout=0)
-    except Timeout:
-        raise OsemnError(
-            f"Another 'osemn run' is in progress in {paths.shown(folder)}.", "wait until it has ended"
-        ) from None
-    except OSError as error:
-        raise OsemnError(
-            f"The folder {paths.shown(folder)} cannot be created or written to: {(error.strerror or str(error)).lower()}.",
-            "set OSEMN_OUTPUT_DIR to a folder that you may write to",
-        ) from None
+        return disk.locked(folder / ".run.lock", 0, busy)

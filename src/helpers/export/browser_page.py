@@ -24,7 +24,7 @@ from helpers.errors import OsemnError, UsageError
 from helpers.export import browser_runtime, registry, versions
 from helpers.export.versions import Version
 from helpers.obtain.images.pictures import Preparation
-from helpers.series import output_paths, stages
+from helpers.series import disk, output_paths, stages
 
 NAME = "try_it.html"
 SCRIPTS = ("framing.js", "files.js", "pad.js", "model.js", "main.js")
@@ -58,7 +58,7 @@ def write(version: Version, path: Path, report: Path | None = None) -> Path:
         scripts=[_inline(content) for content in (*scripts, script())],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    registry.write_whole(path, page.encode())
+    disk.write(path, page.encode())
     return path
 
 
@@ -85,7 +85,7 @@ def write_folder(version: Version, folder: Path, report: Path | None = None) -> 
         shutil.copyfile(runtime / file.name, folder / file.name)
     (folder / "demo.js").write_text(script(), encoding="utf-8")
     (folder / "demo.css").write_text(_file("demo.css"), encoding="utf-8")
-    registry.write_whole(folder / "index.html", page.encode())
+    disk.write(folder / "index.html", page.encode())
     return folder / "index.html"
 
 

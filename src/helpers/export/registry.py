@@ -10,8 +10,9 @@ import numpy as np
 from helpers import paths, wording
 from helpers.errors import OsemnError, UsageError
 from helpers.export import versions
-from helpers.export.version_store import HOW_TO_EXPORT, NAME, VersionStore, report_write_errors, write_whole
+from helpers.export.version_store import HOW_TO_EXPORT, NAME, VersionStore
 from helpers.export.versions import Version
+from helpers.series import disk
 from helpers.series.conclusions import Conclusion
 
 CURRENT = "current"
@@ -188,8 +189,7 @@ class Registry(VersionStore):
         return version
 
     def _set_current(self, names: list[str]) -> None:
-        with report_write_errors(self.folder):
-            write_whole(self.folder / CURRENT, "".join(f"{name}\n" for name in names).encode())
+        disk.write(self.folder / CURRENT, "".join(f"{name}\n" for name in names).encode())
 
 
 def _compare(one: np.ndarray, other: np.ndarray) -> tuple[bool, str]:

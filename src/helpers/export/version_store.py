@@ -7,7 +7,6 @@ with the start of the manifest's own sha256.
 """
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -17,12 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from helpers import paths
 from helpers.errors import OsemnError, UsageError, nearest
 from helpers.export.versions import Version
-from helpers.series import manifests
+from helpers.series import disk, manifests
 
 NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 SCHEMA = 1
@@ -75,21 +72,13 @@ class VersionStore:
             `made = Registry(dataset).publish(version, facts)`
         """
         draft = self.folder / f"{_DRAFT}{uuid.uuid4().hex}"
-        lock = FileLock(f"{draft}.lock")
-        with self._locked():  # so that no other export clears this draft before its own lock is held
+        with self._locked():
             self._clear()
-            lock.acquire()
-            draft.mkdir()
-        try:
-            with report_write_errors(self.folder):
-                for path in sorted(folder.rglob("*")):  # folders come before their files
-                    copy = draft / path.relative_to(folder)
-                    copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+            try:
+                shutil.copytree(folder, draft, copy_function=shutil.copyfile)
                 return self.find(self._complete(draft, facts))
-        finally:
-            lock.release()
-            shutil.rmtree(draft, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
 
     def _complete(self, draft: Path, facts: Mapping[str, Any]) -> str:
         """Write a draft's manifest, put everything on the disk, and rename the draft to a version; return its name."""
@@ -119,46 +108,23 @@ class VersionStore:
 
     def _version(self, name: str) -> Version:
         folder = self.folder / name
-        try:
-            content = json.loads((folder / manifests.NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            content = {}
-        return Version(name, folder, content if isinstance(content, dict) else {})
+        return Version(name, folder, disk.read_json(folder / manifests.NAME))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with report_write_errors(self.folder):
+        shown = paths.shown(self.folder)
+        busy = OsemnError(f"Another process is changing {shown}.", "try again when it has finished")
+        with disk.report_write_errors(
+            f"The registry {shown}", "OSEMN_OUTPUT_DIR", more="; nothing was changed"
+        ):
             self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with FileLock(self.folder / ".lock", timeout=_LOCK_SECONDS):
-                    yield
-            except Timeout:
-                raise OsemnError(
-                    f"Another process is changing {paths.shown(self.folder)}.",
-                    "try again when it has finished",
-                ) from None
+            with disk.locked(self.folder / ".lock", _LOCK_SECONDS, busy):
+                yield
 
     def _clear(self) -> None:
-        """Remove the leftovers of killed exports and removals; the system frees the lock of a process that dies."""
-        for lock_file in self.folder.glob(f"{_DRAFT}*.lock"):
-            with contextlib.suppress(Timeout, OSError), FileLock(lock_file, timeout=0):
-                shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
-                lock_file.unlink(missing_ok=True)
-        for trash in self.folder.glob(f"{_TRASH}*"):
-            shutil.rmtree(trash, ignore_errors=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the complete new one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        """Remove the leftovers of killed exports and removals, while no other process may export."""
+        for leftover in (*self.folder.glob(f"{_DRAFT}*"), *self.folder.glob(f"{_TRASH}*")):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _synchronise(path: Path) -> None:
@@ -168,15 +134,3 @@ def _synchronise(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-@contextlib.contextmanager
-def report_write_errors(folder: Path) -> Iterator[None]:
-    """Turn a failure to write into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise OsemnError(
-            f"The registry {paths.shown(folder)} cannot be written to: {(error.strerror or str(error)).lower()}.",
-            "free some space or set OSEMN_OUTPUT_DIR to a folder that you may write to; nothing was changed",
-        ) from None

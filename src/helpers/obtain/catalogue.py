@@ -27,6 +27,7 @@ from filelock import FileLock
 from helpers.obtain import image_facts
 from helpers.obtain.layouts import folder_scan
 from helpers.obtain.layouts.listing import COLUMNS, Listing
+from helpers.series import disk
 
 _FILES = ("path", "bytes", "mtime_ns", "sha256")
 _TEXT = pa.large_string()  # the type of pandas; an empty record has none
@@ -108,12 +109,8 @@ class Record:
     def _write(self, table: pa.Table) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         last = int(self._parts[-1].stem.rpartition("-")[2]) if self._parts else 0
-        temporary = self.folder / f".{self.name}.tmp"
-        with temporary.open("wb") as stream:
+        with disk.replacing(self.folder / f"{self.name}-{last + 1:08}.parquet") as stream:
             pq.write_table(table, stream, row_group_size=_ROWS)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.folder / f"{self.name}-{last + 1:08}.parquet")
 
 
 class Catalogue:

@@ -1,7 +1,6 @@
 """One's own images: located, listed, indexed, and split with copies and groups together. They stay where they are."""
 
 import hashlib
-import os
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -19,7 +18,7 @@ from helpers.obtain.layouts import folder_scan, recognise
 from helpers.obtain.layouts.listing import PARTS, Listing
 from helpers.obtain.options import Options
 from helpers.obtain.places import locations
-from helpers.series import manifests
+from helpers.series import disk, manifests
 
 DEFAULT_SIZE = 64  # pixels; small enough to train on a laptop
 BURST_SECONDS = 2.0  # cameras take several images a second in a burst; a new subject takes longer
@@ -109,9 +108,8 @@ def _near_copies(table: pd.DataFrame, files: list[Path], window: str, folder: Pa
     pairs = copies.near(table["phash"], lambda row: image_facts.thumbnail_of(files[row], window))
     for old in folder.glob("near-*.npz"):
         old.unlink(missing_ok=True)
-    temporary = folder / f".near.{os.getpid()}.npz"
-    np.savez(temporary, **asdict(pairs))
-    temporary.replace(record)
+    with disk.replacing(record) as stream:
+        np.savez(stream, **asdict(pairs))
     return pairs
 
 

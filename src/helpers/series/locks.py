@@ -5,14 +5,14 @@ The operating system releases the locks of a process that dies.
 
 import os
 import shutil
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.series import manifests
+from helpers.series import disk, manifests
 
 EXECUTING = ".executing"
 """Purpose of the lock of a process that executes a stage's notebook; the notebook's run takes the other lock."""
@@ -33,13 +33,13 @@ def of_run(final: Path, is_executed: bool) -> ExitStack:
     """
     with ExitStack() as stack:
         if not is_executed:
-            stack.callback(of_stage(final, EXECUTING).release)
-        stack.callback(of_stage(final).release)
+            stack.enter_context(of_stage(final, EXECUTING))
+        stack.enter_context(of_stage(final))
         return stack.pop_all()
 
 
-def of_stage(final: Path, purpose: str = "") -> FileLock:
-    """Lock a stage's folder for this process.
+def of_stage(final: Path, purpose: str = "") -> AbstractContextManager[FileLock]:
+    """Lock a stage's folder for this process, until the end of a `with` block.
 
     Args:
         final: the stage's folder.
@@ -48,22 +48,17 @@ def of_stage(final: Path, purpose: str = "") -> FileLock:
     Raises:
         OsemnError: another process holds the lock and did not release it within `OSEMN_LOCK_SECONDS` (30).
     """
-    seconds = float(os.environ.get("OSEMN_LOCK_SECONDS", SECONDS))
-    lock = _lock(final, seconds, purpose)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise OsemnError(
-            f"Another run of {final.name} is in progress in {paths.shown(final.parent)}.",
-            "wait until it has finished, or shut down the other kernel that runs this notebook",
-        ) from None
-    return lock
+    busy = OsemnError(
+        f"Another run of {final.name} is in progress in {paths.shown(final.parent)}.",
+        "wait until it has finished, or shut down the other kernel that runs this notebook",
+    )
+    return disk.locked(_file(final, purpose), float(os.environ.get("OSEMN_LOCK_SECONDS", SECONDS)), busy)
 
 
 def recover(final: Path) -> None:
     """Undo a publish that was killed, unless it is still in progress: then its process holds the lock."""
     if final.with_name(f"{final.name}.old").exists():
-        with suppress(Timeout), _lock(final, seconds=0):
+        with suppress(Timeout), FileLock(_file(final), timeout=0):
             manifests.recover(final)
 
 
@@ -74,10 +69,10 @@ def sweep(final: Path) -> None:
     working = final.with_name(f".{final.name}.executing.ipynb")
     if partial.exists() or working.exists():
         # A kernel whose executor was killed notices within a second or two, and holds its lock until then.
-        with suppress(Timeout), _lock(final, seconds=5):
+        with suppress(Timeout), FileLock(_file(final), timeout=5):
             shutil.rmtree(partial, ignore_errors=True)
             working.unlink(missing_ok=True)
 
 
-def _lock(final: Path, seconds: float, purpose: str = "") -> FileLock:
-    return FileLock(final.with_name(f".{final.name}{purpose}.lock"), timeout=seconds)
+def _file(final: Path, purpose: str = "") -> Path:
+    return final.with_name(f".{final.name}{purpose}.lock")

@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from functools import cache
@@ -13,7 +12,7 @@ from typing import Any
 import helpers
 from helpers import paths
 from helpers.errors import MissingInputError
-from helpers.series import notebook_cells, stages
+from helpers.series import disk, notebook_cells, stages
 
 NAME = "manifest.json"
 ABSENT = "absent"  # in place of the hash of an optional input that did not exist
@@ -28,16 +27,8 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, so that a reader sees either the old file or the complete new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    disk.write(path, f"{text}\n".encode())
 
 
 def describe_files(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
@@ -50,13 +41,8 @@ def describe_files(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, A
 
 def read(folder: Path) -> dict[str, Any] | None:
     """Return a folder's manifest, or None if it does not exist or cannot be read."""
-    try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        return None
-    return content
+    content = disk.read_json(folder / NAME)
+    return content if content.get("schema") == SCHEMA else None
 
 
 def output_sha256(manifest: dict[str, Any] | None, file: str) -> str | None:

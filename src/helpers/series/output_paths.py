@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from helpers.errors import UsageError
+from helpers.series import disk
 
 
 def check_file(path: Path) -> None:
@@ -28,5 +29,5 @@ def check_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"Nothing can be written to {folder}: {reason}.", "name another place") from None
+        problem = f"Nothing can be written to {folder}: {disk.reason(error)}."
+        raise UsageError(problem, "name another place") from None

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
-from helpers.series import manifests
+from helpers.series import disk, manifests
 
 _AT_ONCE = 2**24  # bytes that are read together to hash an array
 
@@ -42,7 +42,9 @@ def made(
     array = folder / f"{key}.npy"
     if needed > cache_gb * 1e9:
         return None
-    try:
+    what = f"The cache of decoded images {paths.shown(folder)}"
+    instead = ", or decode the images whenever they are read: --set 01_acquire.cache_gb=0"
+    with disk.report_write_errors(what, "OSEMN_CACHE_DIR", AcquisitionError, instead):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not _is_complete(array):
@@ -50,13 +52,7 @@ def made(
                     return None
                 _write(array, shape, decode)
             array.with_suffix(".json").touch()  # used now
-        return array
-    except OSError as error:
-        raise AcquisitionError(
-            f"The decoded images cannot be stored in {paths.shown(folder)}: {error.strerror or error}.",
-            "free some disk space, set OSEMN_CACHE_DIR to another folder, or decode the images whenever they are read: "
-            "--set 01_acquire.cache_gb=0",
-        ) from None
+    return array
 
 
 def read(array: Path, total: int, rows: np.ndarray, images: np.ndarray) -> None:

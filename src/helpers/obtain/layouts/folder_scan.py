@@ -9,6 +9,7 @@ from helpers import paths
 from helpers.errors import UsageError
 from helpers.obtain.images import formats
 from helpers.obtain.images.formats import SUFFIXES
+from helpers.series import disk
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,9 @@ def scan(root: Path) -> Scan:
             _read_folder(place, f"{folder}/" if folder else "", result, pending, links)
         except OSError as error:
             if not folder:
-                reason = (error.strerror or str(error)).lower()
-                raise UsageError(
-                    f"The folder {paths.shown(root)} cannot be read ({reason}).", "check the path"
-                ) from None
-            result.skipped.append(
-                (folder, f"the folder cannot be read: {(error.strerror or str(error)).lower()}")
-            )
+                problem = f"The folder {paths.shown(root)} cannot be read ({disk.reason(error)})."
+                raise UsageError(problem, "check the path") from None
+            result.skipped.append((folder, f"the folder cannot be read: {disk.reason(error)}"))
             continue
         if folder:
             result.folders.append(folder)
@@ -117,7 +114,7 @@ def _read_folder(place: Path, prefix: str, result: Scan, pending: list[str], lin
                     reason = f"not an image by its name: {ending(entry.name) or 'no ending'}"
                     result.skipped.append((path, reason))
             except OSError as error:  # of a link that leads to itself, for example
-                result.skipped.append((path, (error.strerror or str(error)).lower()))
+                result.skipped.append((path, disk.reason(error)))
 
 
 def _valid(path: str) -> str:

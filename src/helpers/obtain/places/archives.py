@@ -23,6 +23,7 @@ from helpers import paths
 from helpers.errors import AcquisitionError
 from helpers.obtain.images import formats
 from helpers.obtain.places import web
+from helpers.series import disk
 
 MAX_MEMBERS = 2_000_000  # ImageNet has 1.4 million images
 _MAX_READ = 16 * 2**20  # bytes at once; only a forged tar header asks for more
@@ -96,7 +97,7 @@ def unpack(archive: Path, target: Path, workspace: Path, unpack_gb: float) -> No
         if error.errno in web.DISK_FULL:
             raise no_room(archive.name) from None
         raise AcquisitionError(
-            f"The archive {archive.name} cannot be unpacked: {(error.strerror or str(error)).lower()}.",
+            f"The archive {archive.name} cannot be unpacked: {disk.reason(error)}.",
             "check that the file can be read, that no member is both a file and a folder, and that "
             f"{paths.shown(workspace)} can be written to",
         ) from None

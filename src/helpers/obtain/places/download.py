@@ -21,7 +21,9 @@ from helpers.errors import AcquisitionError
 from helpers.obtain.places import web
 from helpers.obtain.places.files import Download, File, Reader, find_in_folders
 from helpers.obtain.places.package_registries import AbsentError, SourceFailedError
+from helpers.series import disk
 
+_ROOM = 3  # times the size: a download, its decoded copy, and what a package unpacks beside it
 INCOMING = ".incoming"
 LOCK = ".lock"
 
@@ -87,7 +89,12 @@ def fetch(item: Download, network: Network | None = None) -> Fetched:
         `download.fetch(idx.DATASETS["mnist"])`
     """
     network = network or Network()
-    with _cache_trouble(item):
+    with disk.report_write_errors(
+        f"The cache folder {paths.shown(item.folder)}",
+        "OSEMN_CACHE_DIR",
+        AcquisitionError,
+        f", with {item.size * _ROOM / 1e6:,.0f} MB free",
+    ):
         fetched, _ = _look_in_cache(item)
         if not fetched.missing(item):
             _tidy(item.folder)
@@ -174,41 +181,21 @@ def _tidy(folder: Path) -> None:
 def locked(folder: Path, network: Network) -> Iterator[None]:
     """Hold the lock of a cache folder; the system frees the lock of a process that dies."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+    writer = f"nother process that writes to {paths.shown(folder)}"
+    busy = AcquisitionError(
+        f"A{writer} has not finished in {network.lock_seconds:g} s.",
+        "wait for it, or end it; then run this again",
+    )
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:
-        network.tell(f"waiting for another process that writes to {paths.shown(folder)}")
+        network.tell(f"waiting for a{writer}")
+        lock = disk.locked(folder / LOCK, network.lock_seconds, busy)
+    with lock:
         try:
-            lock.acquire(timeout=network.lock_seconds)
-        except Timeout:
-            raise AcquisitionError(
-                f"Another process that writes to {paths.shown(folder)} has not finished in {network.lock_seconds:g} s.",
-                "wait for it, or end it; then run this again",
-            ) from None
-    try:
-        yield
-    finally:
-        _clear(folder)
-        lock.release()
-
-
-_ROOM = 3  # times the size: a download, its decoded copy, and what a package unpacks beside it
-
-
-@contextlib.contextmanager
-def _cache_trouble(item: Download) -> Iterator[None]:
-    """Turn a failure to write into the cache into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in web.DISK_FULL
-        reason = "the disk is full" if full else (error.strerror or str(error)).lower()
-        raise AcquisitionError(
-            f"{item.title} cannot be written to the cache folder {paths.shown(item.folder)}: {reason}.",
-            f"{'free disk space, or set' if full else 'set'} OSEMN_CACHE_DIR to a folder that you may write to, "
-            f"with {item.size * _ROOM / 1e6:,.0f} MB free",
-        ) from None
+            yield
+        finally:
+            _clear(folder)
 
 
 def _no_source_left(item: Download, fetched: Fetched) -> AcquisitionError:

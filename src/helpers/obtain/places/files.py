@@ -2,8 +2,6 @@
 
 import gzip
 import hashlib
-import json
-import os
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from helpers import paths
 from helpers.obtain.places.package_registries import AbsentError, SourceFailedError
-from helpers.series import manifests
+from helpers.series import disk, manifests
 
 ORIGINS = "origins.json"
 
@@ -100,7 +98,8 @@ class File:
 
     def store(self, content: bytes, folder: Path, workspace: Path, source: str) -> bytes:
         """Write verified content into the cache folder, note its source, and return what `load` will return."""
-        write(content, folder / self.name, workspace)
+        with disk.replacing(folder / self.name, workspace) as stream:
+            stream.write(content)
         manifests.write_json(folder / ORIGINS, {**first_sources(folder), self.name: source})
         return content
 
@@ -174,20 +173,6 @@ def find_in_folders(places: Sequence[Path], file: File) -> bytes:
     raise next((reason for reason in reasons if not isinstance(reason, AbsentError)), reasons[0])
 
 
-def write(content: bytes, final: Path, workspace: Path) -> None:
-    """Write `final` by a synchronised file in `workspace` and a rename: never half, never in place."""
-    temporary = workspace / f"{final.name}.verified"
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(final)
-
-
 def first_sources(folder: Path) -> dict[str, str]:
     """Return the source from which each file of a cache folder was first fetched, as far as it is on record."""
-    try:
-        content = json.loads((folder / ORIGINS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return disk.read_json(folder / ORIGINS)

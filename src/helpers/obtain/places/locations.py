@@ -5,7 +5,6 @@ last: without it, nothing in the folder is taken for complete. An unchanged arch
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError
-from helpers.obtain.places import archives, download, remote, remote_files, stores, web
+from helpers.obtain.places import archives, download, remote, remote_files, stores
+from helpers.series import disk, manifests
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -148,7 +148,7 @@ class _Copy:
         try:
             files = remote_files.listing(self.dataset, self.store, self.options.image_folder)
         except AcquisitionError as error:
-            record = _read(self.record)
+            record = disk.read_json(self.record)
             if not record:
                 raise
             when = wording.moment(record["completed"])
@@ -163,61 +163,45 @@ class _Copy:
         try:
             status = archive.stat()
             facts = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-            noted = _read(record)
+            noted = disk.read_json(record)
             if {name: noted.get(name) for name in facts} == facts:
                 return noted["sha256"]
             with archive.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise AcquisitionError(
-                f"The archive {archive.name} cannot be read: {(error.strerror or str(error)).lower()}.",
+                f"The archive {archive.name} cannot be read: {disk.reason(error)}.",
                 "check the file and its permissions",
             ) from None
         with suppress(OSError):  # without the record, the next call hashes again
-            _write(record, {**facts, "sha256": digest})
+            self.folder.mkdir(parents=True, exist_ok=True)
+            manifests.write_json(record, {**facts, "sha256": digest})
         return digest
 
     def _unpack(self, archive: Path) -> None:
         archives.unpack(archive, self.data, self.folder / download.INCOMING, self.options.unpack_gb)
 
     def _holds(self, digest: str) -> bool:
-        record = _read(self.record)
+        record = disk.read_json(self.record)
         return record.get("fingerprint") == digest and record.get("files") == _count(self.data)
 
     def _complete(self, digest: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        _write(self.record, {"fingerprint": digest, "files": _count(self.data), "completed": now})
+        manifests.write_json(
+            self.record, {"fingerprint": digest, "files": _count(self.data), "completed": now}
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            with download.locked(self.folder, self.options.network):
-                yield
-        except OSError as error:
-            if error.errno in web.DISK_FULL:
-                raise archives.no_room(self.shown) from None
-            raise AcquisitionError(
-                f"The cache folder {paths.shown(self.folder)} cannot be written to: "
-                f"{(error.strerror or str(error)).lower()}.",
-                "set OSEMN_CACHE_DIR to a folder that you may write to",
-            ) from None
+        shown = f"The cache folder {paths.shown(self.folder)}"
+        with (
+            disk.report_write_errors(shown, "OSEMN_CACHE_DIR", AcquisitionError),
+            download.locked(self.folder, self.options.network),
+        ):
+            yield
 
 
 def _count(folder: Path) -> list[int]:
     """Return the number of files in a folder and their total size."""
     sizes = [(Path(here) / name).stat().st_size for here, _, names in os.walk(folder) for name in names]
     return [len(sizes), sum(sizes)]
-
-
-def _read(record: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        return json.loads(record.read_text(encoding="utf-8"))
-    return {}
-
-
-def _write(record: Path, content: dict[str, Any]) -> None:
-    """Write a record complete or not at all."""
-    record.parent.mkdir(parents=True, exist_ok=True)
-    temporary = record.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(record)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.obtain.places import archives, web
+from helpers.series import disk
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -125,8 +126,7 @@ def failure(address: str, error: Exception, done: str = "") -> OsemnError:
         return archives.no_room(shown)
     if isinstance(error, OSError) and error.filename and not _is(error, _MISSING):
         return AcquisitionError(
-            f"{shown} cannot be written to the cache folder {paths.shown(paths.cache_root())}: "
-            f"{(error.strerror or type(error).__name__).lower()}.",
+            f"{shown} cannot be written to the cache folder {paths.shown(paths.cache_root())}: {disk.reason(error)}.",
             "set OSEMN_CACHE_DIR to a folder that you may write to",
         )
     if _is(error, _MISSING):
