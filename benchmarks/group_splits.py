@@ -74,10 +74,10 @@ def main() -> None:
                 except (OsemnError, ValueError) as error:
                     print(name, way, error)
                     continue
-                apart = splits.deviation(labels, held)
+                fraction, points = len(held) / len(labels), splits.class_deviation(labels, held)
                 missing = sum(len(np.unique(labels)) - len(np.unique(labels[part])) for part in (rest, held))
                 numbers.append(
-                    [apart.fraction, apart.points, missing, np.isin(groups[held], groups[rest]).sum()]
+                    [fraction, points, missing, np.isin(groups[held], groups[rest]).sum()]
                 )
             if numbers:
                 mean = np.mean(numbers, axis=0)

@@ -90,6 +90,12 @@ def count(number: float, noun: str, plural: str = "") -> str:
     return f"{f'{number:,.0f}' if number else 'no'} {noun if number < 2 else plural or f'{noun}s'}"
 
 
+def rows(values: Iterable[object], most: int = 5) -> str:
+    """Return how many rows of a table hold such values, and the first different ones: `2 rows: 'cat', ''`."""
+    values = list(values)
+    return f"{count(len(values), 'row')}: {', '.join(map(repr, list(dict.fromkeys(values))[:most]))}"
+
+
 def moment(iso: str) -> str:
     """Return an ISO time as `2025-01-31 09:30 UTC`."""
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -40,11 +40,9 @@ LEAKS = {
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Grow small forests, and leave out the importance, which decides nothing here."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grow small forests."""
     monkeypatch.setattr(shortcuts, "_TREES", 5)
-    if "importance" not in request.node.name:
-        monkeypatch.setattr(shortcuts, "_importance", lambda values, *_: pd.Series(0.0, values.columns))
 
 
 @pytest.mark.parametrize("name", LEAKS)
@@ -135,12 +133,6 @@ def test_large_sets_are_sampled_and_rare_classes_left_out(monkeypatch: pytest.Mo
     leaks = shortcuts.search(index, 0)
     assert (leaks.images, leaks.classes, leaks.all_classes) == (200, 3, 4)
     assert "3 of 4 classes" in conclusions.shortcuts(leaks).text
-
-
-def test_importance_is_highest_for_the_property_that_tells() -> None:
-    table = shortcuts.search(leak(made_index(), {"format": "TIFF"}), 0).table
-    single = table[~table["property"].str.startswith("all of")]
-    assert single.set_index("property")["importance"].idxmax() == "format"
 
 
 def test_search_is_repeatable_and_leaves_its_input_alone() -> None:

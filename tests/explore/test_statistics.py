@@ -1,6 +1,7 @@
 """The numbers of the exploration agree with what can be worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
@@ -8,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from helpers.errors import OsemnError
 from helpers.explore import conclusions, similarity, statistics
 from helpers.interpret import error_analysis
-from helpers.obtain import data, duplicates
+from helpers.obtain import data, duplicates, measures
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_constant_and_nearly_blank_images_are_found() -> None:
     images[2] = 7
     images[4] = 100
     images[4, 0, 0] = 103
-    constant, blank = statistics.flat_images(images)
+    constant, blank = statistics.flat_images(pd.DataFrame(measures.of_images(images)))
     assert constant.tolist() == [2]
     assert blank.tolist() == [4]
 
@@ -292,7 +293,6 @@ def test_results_do_not_depend_on_how_many_images_are_read_together(monkeypatch)
         return [
             *statistics.class_moments(images, labels, 3),
             *(intensities.histogram, intensities.by_class, intensities.mean, intensities.deviation),
-            *statistics.flat_images(images),
             *data.brightness_and_contrast(images),
             *error_analysis.properties(images).values(),
             error_analysis.has_black_background(images),

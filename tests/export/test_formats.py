@@ -16,6 +16,7 @@ from helpers.errors import AcquisitionError, OsemnError
 from helpers.export import browser_runtime, formats, parity, score, tfjs
 from helpers.model import architectures
 from helpers.obtain.places import idx
+from helpers.series import quiet
 
 pytestmark = pytest.mark.usefixtures("seeded_tensorflow")
 
@@ -259,7 +260,7 @@ def test_process_that_fails_says_why(tmp_path):
 def test_output_of_converters_is_discarded(capfd):
     import os
 
-    with formats.quiet():
+    with quiet.discarded_output():
         print("by Python")
         os.write(1, b"by C\n")
         os.write(2, b"by C, too\n")

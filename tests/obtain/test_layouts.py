@@ -198,12 +198,10 @@ def test_bursts_are_left_to_the_index(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_by": "folders"}, "label_by is 'folders'"),
         ({"label_by": "pattern:("}, "not a regular expression"),
         ({"label_by": "pattern:cat"}, "has no group"),
         ({"label_by": "pattern:^(x)"}, "No image is left"),
         ({"label_by": "pattern:^(x)", "group_by": "folder"}, "No image is left"),
-        ({"group_by": "patient"}, "group_by is 'patient'"),
         ({"group_by": "folder"}, "no image has a group"),
         ({"group_by": "pattern:(png)"}, "all images are in one group"),
         ({"group_by": "column:patient"}, "group_by is for a table"),

@@ -64,6 +64,10 @@ def parameters_source(stage: str) -> str:
     )
 
 
+def acquire(**values):
+    return resolve("01_acquire", "digits", "quick", {"01_acquire": values})
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -76,6 +80,8 @@ def parameters_source(stage: str) -> str:
         (lambda: profiles.parse_overrides(["04_basline.cnn_epochs=3"]), "did you mean '04_baseline'"),
         (lambda: profiles.parse_overrides(["04_baseline.dataset=mnist"]), "use --dataset"),
         (lambda: profiles.parse_overrides(["04_baseline.seed=[1"]), "cannot be read"),
+        (lambda: acquire(label_by="folders"), "'label_by' = 'folders' is not valid"),
+        (lambda: acquire(group_by="patient"), "'group_by' = 'patient' is not valid"),
     ],
 )
 def test_wrong_name_is_refused_with_the_nearest_right_one(call, said):

@@ -127,9 +127,8 @@ def run_snakemake(
     code, interrupts = 0, []
 
     def interrupt(number: int, frame: object) -> None:
-        interrupts.append(
-            number
-        )  # Snakemake handles interrupts itself, and reports them like any other failure
+        # Snakemake handles interrupts itself, and reports them like any other failure
+        interrupts.append(number)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)

@@ -13,9 +13,8 @@ from helpers.explore.statistics import Balance, Embedding, Intensities
 from helpers.series.conclusions import Conclusion
 from helpers.wording import capital, interval, listing, p_value, percent, points
 
-_UNEQUAL = (
-    3.0  # times the images: then always predicting the larger of two classes is correct for three in four
-)
+# times the images: then always predicting the larger of two classes is correct for three in four
+_UNEQUAL = 3.0
 LARGE_GROUP = 0.2  # of a class; a split can then no longer keep the proportions of classes
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.inspection import permutation_importance
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
@@ -33,8 +32,7 @@ _MOST_CLASSES = 50  # the largest; a forest's memory grows with them
 _FEWEST = 10  # images and groups of a class: five in each half
 _GAIN = 0.1  # of the way from guessing to certainty: less gives a model no reason to look nowhere else
 _ONE_CLASS = 0.5  # the same for a single class, which hardly raises the mean over many
-_TREES = 40  # enough for a ranking of columns
-_REPEATS = 3  # permutations of a column in each half
+_TREES = 40  # enough for a forest on a dozen columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +42,8 @@ class Shortcuts:
     Attributes:
         table: a row for each property that varies, and one for each kind's properties together (`"all of the file"`), best
             first: `property`, `kind` (`FILE` or `PIXELS`), `accuracy` (balanced: the mean over classes), `low`, `high` (95%
-            interval), `p_value` (of guessing, corrected for the number of rows), `importance` (accuracy that a forest on all
-            columns loses without it), `telling` (whether it tells classes apart), `example`.
+            interval), `p_value` (of guessing, corrected for the number of rows), `telling` (whether it tells classes apart),
+            `example`.
         constant: the properties that are the same for all images.
         images: number of images used, a sample of large data sets.
         classes: number of classes used, the largest ones with at least ten images in ten groups.
@@ -97,7 +95,6 @@ def search(index: pd.DataFrame, seed: int) -> Shortcuts:
     if classes < 2 or not chosen:
         return Shortcuts(_table([]), constant, len(rows), classes, int(index["label"].nunique()))
     folds = list(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(values, labels, groups))
-    importance = _importance(values, labels, folds, seed)
     measured, ranks = [], values.rank(pct=True, na_option="top")
     for name, (kind, columns) in chosen.items():
         model = _forest(classes, seed) if name.startswith("all of") else _tree(classes, seed)
@@ -107,8 +104,7 @@ def search(index: pd.DataFrame, seed: int) -> Shortcuts:
                 values[columns].iloc[test]
             )
             chances.append(_chance(labels[test], predicted[test], groups[test]))
-        score = {"importance": float(importance[columns].sum()), **_score(labels, predicted, groups)}
-        score["p_value"] = min(1.0, 2 * min(chances))
+        score = {**_score(labels, predicted, groups), "p_value": min(1.0, 2 * min(chances))}
         mine = labels == score.pop("best")
         gaps = ranks.loc[mine, columns].mean() - ranks.loc[~mine, columns].mean()
         example = _example(rows, gaps.abs().idxmax(), rows["label"][mine].iloc[0])
@@ -158,18 +154,6 @@ def _forest(classes: int, seed: int) -> RandomForestClassifier:
     )
 
 
-def _importance(values: pd.DataFrame, labels: np.ndarray, folds: list, seed: int) -> pd.Series:
-    """Return the balanced accuracy that a forest on all columns loses if a column is permuted, mean over the halves."""
-    drops = []
-    for train, test in folds:
-        model = _forest(len(np.unique(labels)), seed).fit(values.iloc[train], labels[train])
-        options = {"scoring": "balanced_accuracy", "n_repeats": _REPEATS, "random_state": seed}
-        drops.append(
-            permutation_importance(model, values.iloc[test], labels[test], **options).importances_mean
-        )
-    return pd.Series(np.mean(drops, axis=0), values.columns)
-
-
 def _deviation(weights: np.ndarray, groups: np.ndarray) -> float:
     """Return the standard deviation of a sum over images, where those of a group count as one observation."""
     return float(np.sqrt(pd.Series(weights).groupby(groups).sum().pow(2).sum()))
@@ -179,9 +163,8 @@ def _chance(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> fl
     """Return the one-sided p-value of the mean recall of predictions that saw none of these labels, against guessing."""
     present, labels = np.unique(labels, return_inverse=True)
     support, hits = np.bincount(labels), predicted == present[labels]
-    guessed = np.array(
-        [np.mean(predicted == label) for label in present]
-    )  # the recall of guesses as frequent as these
+    # the recall of guesses as frequent as these
+    guessed = np.array([np.mean(predicted == label) for label in present])
     weights = (hits - guessed[labels]) / support[labels]
     return float(stats.norm.sf(weights.sum() / max(_deviation(weights, groups), 1e-9)))
 
@@ -204,7 +187,7 @@ def _score(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> dic
 
 
 def _table(measured: list[dict], classes: int = 2) -> pd.DataFrame:
-    names = ["property", "kind", "accuracy", "low", "high", "p_value", "importance", "telling", "example"]
+    names = ["property", "kind", "accuracy", "low", "high", "p_value", "telling", "example"]
     if not measured:
         return pd.DataFrame(columns=names)
     table = pd.DataFrame(measured).sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from helpers.errors import OsemnError
 from helpers.obtain import data
 
+_CONSTANT = 1e-3  # standard deviation of an image of one value, after rounding in float32
 _NEARLY_BLANK = 5.0  # standard deviation of an image's values; below this, nothing is to be seen
 
 
@@ -175,18 +177,22 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(variance)
 
 
-def flat_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of images of a single value, and of other nearly blank images.
+def flat_images(index: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of images of a single value, and of other nearly blank images.
 
     Args:
-        images: `[N, H, W, C] uint8`.
+        index: the index of the images, of which `contrast` is used.
+
+    Returns:
+        Two arrays of rows, `int64`.
+
+    Example:
+        `constant, blank = statistics.flat_images(index_table)`
     """
-    constant, deviation = np.empty(len(images), bool), np.empty(len(images), np.float32)
-    for part in data.chunks(images):
-        pixels = images[part].reshape(-1, int(np.prod(images.shape[1:])))
-        constant[part] = pixels.max(axis=1) == pixels.min(axis=1)
-        deviation[part] = pixels.std(axis=1, dtype=np.float32)
-    return np.flatnonzero(constant), np.flatnonzero(~constant & (deviation < _NEARLY_BLANK))
+    contrast = index["contrast"].to_numpy()
+    return np.flatnonzero(contrast < _CONSTANT), np.flatnonzero(
+        (contrast >= _CONSTANT) & (contrast < _NEARLY_BLANK)
+    )
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,7 @@
 """Write a model in every format; each takes raw pixels, any number of images, and returns probabilities."""
 
-import contextlib
-import logging
-import os
 import shutil
-import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +13,7 @@ from helpers.errors import OsemnError
 from helpers.export import class_maps, tfjs
 from helpers.interpret import candidates
 from helpers.model import frozen_graph
+from helpers.series import quiet
 
 ONNX_OPSET = 18  # the newest that tf2onnx writes
 
@@ -89,7 +85,7 @@ def write_all(
     folder.mkdir(parents=True)
     for number, item in enumerate(FORMATS, start=1):
         try:
-            with quiet():
+            with quiet.discarded_output():
                 writers[item.name](folder / item.file)
         except (OsemnError, OSError):
             raise
@@ -155,23 +151,3 @@ def _without_names(content: bytes) -> bytes:
             if index not in ends:
                 tensor.name = None
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Discard what converters print and log below errors, from Python and from C++."""
-    disabled = logging.root.manager.disable
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with contextlib.ExitStack() as stack, Path(os.devnull).open("w") as nowhere:
-        for stream in (1, 2):
-            saved = os.dup(stream)
-            stack.callback(os.close, saved)
-            stack.callback(os.dup2, saved, stream)
-            os.dup2(nowhere.fileno(), stream)
-        stack.enter_context(contextlib.redirect_stdout(nowhere))
-        stack.enter_context(contextlib.redirect_stderr(nowhere))
-        stack.enter_context(warnings.catch_warnings(action="ignore"))
-        stack.callback(logging.disable, disabled)
-        logging.disable(max(disabled, logging.WARNING))
-        yield

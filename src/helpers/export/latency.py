@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from helpers.export import formats, versions
+from helpers.series import quiet
 
 BLOCK = 20  # calls of a model in a row: a single call would find the caches full of the other models
 WARM_UP = 5  # calls before each block that are not timed, so that the caches hold this model
@@ -33,7 +34,7 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
         sessions, batches = {}, {}
         for name, model in models.items():
             path = Path(folder) / f"{name}.onnx"
-            with formats.quiet():
+            with quiet.discarded_output():
                 formats.write_onnx(model, path)
             sessions[name] = versions.open_session(path)
             batches[name] = np.resize(image, (1, *model.inputs[0].shape[1:])).astype(np.float32)

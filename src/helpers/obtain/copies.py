@@ -18,9 +18,8 @@ from threadpoolctl import threadpool_limits
 from helpers.obtain import duplicates, signatures
 from helpers.obtain.signatures import SIDE
 
-LIKENESS = (
-    0.5  # correlation of detail: made copies of photographs have more, different photographs at most 0.45
-)
+# correlation of detail: made copies of photographs have more, different photographs at most 0.45
+LIKENESS = 0.5
 CLOSE = 0.99  # of images that look like many others, such as solar cells: different ones reach 0.987
 MANY = 50  # images joined by likeness: more are a kind of image rather than copies of one
 _COMPARED, _MOST_COMPARED = 10, 100_000  # pairs per image and in all, to be compared by their pixels
@@ -168,9 +167,8 @@ def _correlation(one: np.ndarray, other: np.ndarray, steps: np.ndarray) -> np.nd
     for images in (one, moved):
         detail = images - _BLUR @ images @ _BLUR.T
         contrast = np.sqrt(_BLUR @ np.square(detail) @ _BLUR.T)
-        details.append(
-            (inside * detail / (contrast + 3)).reshape(len(one), -1)
-        )  # 3 grey values: noise of JPEG
+        # 3 grey values: noise of JPEG
+        details.append((inside * detail / (contrast + 3)).reshape(len(one), -1))
     squares = np.linalg.norm(details[0], axis=1) * np.linalg.norm(details[1], axis=1)
     return np.einsum("pi,pi->p", *details) / np.maximum(squares, 1e-6)
 

@@ -30,11 +30,7 @@ def fingerprint(of_source: str, labels: str) -> str:
     Raises:
         UsageError: there is no such file, or it lies outside the project.
     """
-    return (
-        hashlib.sha256(f"{of_source} {manifests.sha256(_file(labels))}".encode()).hexdigest()
-        if labels
-        else of_source
-    )
+    return hashlib.sha256(f"{of_source} {manifests.sha256(_file(labels))}".encode()).hexdigest()
 
 
 def read(labels: str) -> pd.DataFrame:

@@ -137,28 +137,12 @@ def of_arrays(train: data.Dataset, test: data.Dataset) -> pd.DataFrame:
     parts = [_of_part(dataset).assign(part=part) for part, dataset in (("train", train), ("test", test))]
     table = pd.concat(parts, ignore_index=True)
     height, width, channels = train.image_shape
-    same = {
-        "path": "",
-        "group": "",
-        "weight": 1.0,
-        "format": "IDX",
-        "time": "",
-        "camera": "",
-        "orientation": 1,
-        "damaged_metadata": False,
-        "phash": b"",
-    }
-    mode = "L" if channels == 1 else "RGB"
-    return _typed(
-        table.assign(
-            **same,
-            id=np.arange(len(table)),
-            width=width,
-            height=height,
-            mode=mode,
-            bytes=height * width * channels,
-        )
-    )
+    same = image_facts.EMPTY | {
+        "path": "", "group": "", "weight": 1.0, "width": width, "height": height, "bytes": height * width * channels,
+        "format": "IDX", "mode": "L" if channels == 1 else "RGB",
+    }  # fmt: skip
+    same = {name: value for name, value in same.items() if name not in table}
+    return _typed(table.assign(**same, id=np.arange(len(table))))
 
 
 def _of_part(dataset: data.Dataset) -> pd.DataFrame:

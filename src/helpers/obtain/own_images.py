@@ -139,7 +139,7 @@ def _described_split(listing: Listing, labels: np.ndarray, in_test: np.ndarray, 
     if "test" in ready:
         return f"the data set's own: {', '.join(name for name in PARTS if name in ready)}"
     made = f"{options.test_fraction:g} held out for the test by class, copies and groups together, seed {options.seed}"
-    points = splits.deviation(labels, np.flatnonzero(in_test)).points
+    points = splits.class_deviation(labels, np.flatnonzero(in_test))
     return f"{made}; class proportions differ by at most {points:.1f} points"
 
 

@@ -23,9 +23,8 @@ def find(dataset: str) -> Source:
     kinds = {"digits": Digits, **dict.fromkeys(idx.DATASETS, IdxFiles)}
     if dataset in kinds:
         return kinds[dataset](dataset)
-    from helpers.obtain.own_images import (
-        OwnImages,  # imports pandas and SciPy, which built-in sets need later
-    )
+    # imports pandas and SciPy, which built-in sets need later
+    from helpers.obtain.own_images import OwnImages
 
     return OwnImages(dataset)
 
@@ -58,11 +57,12 @@ def fingerprint(dataset: str, options: Options = DEFAULTS) -> str:
 
 def with_corrections(source: Source, options: Options) -> str:
     """Return the hash of what a source and the corrections of its labels would give now."""
+    of_source = source.fingerprint(options)
     if not options.labels:
-        return source.fingerprint(options)
+        return of_source
     from helpers.obtain import corrections
 
-    return corrections.fingerprint(source.fingerprint(options), options.labels)
+    return corrections.fingerprint(of_source, options.labels)
 
 
 def acquire(dataset: str, options: Options = DEFAULTS) -> Acquired:

@@ -1,7 +1,6 @@
 """Stratified splits that keep groups together, stratified samples, and what crosses a ready-made split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -43,21 +42,6 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np
         held_out.append(members[:count])
         rest.append(members[count:])
     return _sorted(rest), _sorted(held_out)
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """How far a split differs from the proportions asked for.
-
-    Attributes:
-        fraction: proportion of the images that is held out.
-        points: the largest difference of a class's proportion in the part held out and in all images, in percentage points.
-        label: the class with that difference.
-    """
-
-    fraction: float
-    points: float
-    label: object
 
 
 def hold_out(
@@ -149,31 +133,24 @@ def _check_fraction(fraction: float) -> None:
 
 def _check_groups(members: sparse.csr_array, counts: np.ndarray, names: list[object]) -> None:
     """Raise an OsemnError if one group holds a whole class."""
-    by_class = members.tocsc()
-    for label, name in enumerate(names):
-        holders = by_class.indices[by_class.indptr[label] : by_class.indptr[label + 1]]
-        if len(holders) < 2:
-            raise OsemnError(
-                f"Class {name} cannot be split: all of its {counts[label]} images belong together, as copies or members of one group.",
-                "add images of the class from other groups, group by something else (group_by), or leave the class out",
-            )
+    for label in np.flatnonzero(members.count_nonzero(axis=0) < 2):
+        raise OsemnError(
+            f"Class {names[label]} cannot be split: all of its {counts[label]} images belong together, as copies or members of one "
+            "group.",
+            "add images of the class from other groups, group by something else (group_by), or leave the class out",
+        )
 
 
-def deviation(labels: np.ndarray, held_out: np.ndarray) -> Deviation:
-    """Return how far the class proportions of the part held out differ from those of all images.
+def class_deviation(labels: np.ndarray, held_out: np.ndarray) -> float:
+    """Return by how many percentage points the proportion of a class in the part held out differs from all images, at most.
 
     Args:
         labels: `[N]` integers or text.
         held_out: `[M] int64`, rows.
-
-    Example:
-        `splits.deviation(train.labels, validation_index)`
     """
     present, classes = np.unique(labels, return_inverse=True)
     everything, part = (np.bincount(rows, minlength=len(present)) for rows in (classes, classes[held_out]))
-    points = 100 * np.abs(part / max(len(held_out), 1) - everything / len(labels))
-    worst = int(points.argmax())
-    return Deviation(len(held_out) / len(labels), float(points[worst]), present[worst].item())
+    return float(100 * np.abs(part / max(len(held_out), 1) - everything / len(labels)).max())
 
 
 def assign(table: pd.DataFrame, labels: np.ndarray, options: Options) -> pd.DataFrame:

@@ -229,9 +229,8 @@ class Difference:
         }
 
 
-_DRAWS = (
-    4_000  # of a bootstrap: its 97.5th percentile is then exact to a hundredth of a point at 1,000 images
-)
+# of a bootstrap: its 97.5th percentile is then exact to a hundredth of a point at 1,000 images
+_DRAWS = 4_000
 
 
 def compare(
@@ -290,9 +289,8 @@ def _usual_error(label: int, labels: np.ndarray, one: np.ndarray, other: np.ndar
 
 
 _DRAWS_OF_VARIANCE = 1_000  # a standard deviation is then known to 2%
-SEEDS = (
-    3  # of each method at least: with two, an interval over seeds is 12.7 standard errors wide to each side
-)
+# of each method at least: with two, an interval over seeds is 12.7 standard errors wide to each side
+SEEDS = 3
 
 
 def compare_methods(

@@ -26,9 +26,8 @@ def end_with() -> None:
     def watch() -> None:
         with contextlib.suppress(psutil.Error):
             parent = psutil.Process(int(pid))
-            if (
-                abs(parent.create_time() - float(created)) < 1.0
-            ):  # otherwise another process has its number now
+            # otherwise another process has its number now
+            if abs(parent.create_time() - float(created)) < 1.0:
                 parent.wait()
         for child in psutil.Process().children(recursive=True):
             child.kill()

@@ -99,11 +99,8 @@ def versions() -> dict[str, str]:
     return {package: installed_version(package) for package in PACKAGES}
 
 
-_INSTRUCTIONS = {
-    "amx_tile": "AMX",
-    "avx512f": "AVX-512",
-    "avx2": "AVX2",
-}  # by flag, fastest first: each about halves a time
+# by flag, fastest first: each about halves a time
+_INSTRUCTIONS = {"amx_tile": "AMX", "avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 def cpu_name() -> str:

@@ -1,30 +1,9 @@
 """Makes TensorFlow deterministic: the same seed gives the same bits on the same machine."""
 
-import contextlib
 import logging
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 
-
-@contextlib.contextmanager
-def _silent_startup() -> Iterator[None]:
-    """Hide what TensorFlow's C++ code prints during import, unless the import fails."""
-    sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(original, 2)
-            hidden.seek(0)
-            sys.stderr.write(hidden.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
+from helpers.series import quiet
 
 
 def _is_not_about_retracing(record: logging.LogRecord) -> bool:
@@ -40,7 +19,7 @@ def seed_tensorflow(seed: int) -> None:
     Source: `keras.utils.set_random_seed` and `tf.config.experimental.enable_op_determinism`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_startup():
+    with quiet.discarded_output():
         import keras
         import tensorflow as tf
 

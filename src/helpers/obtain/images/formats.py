@@ -25,40 +25,16 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000  # 300 MB once decoded
 PLAIN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """Pillow's names of the formats that it recognises alone; HEIF, AVIF and DICOM are added for files that begin like them."""
-SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".dcm",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".j2k",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
+SUFFIXES = frozenset({
+    ".avif", ".bmp", ".dcm", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm",
+    ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 _HEAD = 132  # bytes: up to the end of DICOM's signature
-_AV1 = re.compile(
-    rb"ftyp(?:....)*?avi[fs]", re.DOTALL
-)  # among the brands of a file in the container of AVIF and HEIC
+# among the brands of a file in the container of AVIF and HEIC
+_AV1 = re.compile(rb"ftyp(?:....)*?avi[fs]", re.DOTALL)
 _PNG = b"\x89PNG\r\n\x1a\n"
-_EXIF_ITEM = re.compile(
-    rb"(infe\x02.{7}|infe\x03.{9})Exif", re.DOTALL
-)  # ISO 23008-12, an entry of the table of items
+# an entry of the table of items (ISO 23008-12)
+_EXIF_ITEM = re.compile(rb"(infe\x02.{7}|infe\x03.{9})Exif", re.DOTALL)
 _DAMAGED = "damaged metadata"  # a key of Pillow's `info`
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
 

@@ -39,7 +39,6 @@ def read(path: Path, options: Options) -> Listing:
     Example:
         `layouts.read(Path("my_photos"), Options(label_by="path"))`
     """
-    _check(options)
     shown = paths.shown(path)
     if path.is_file():
         if path.suffix.lower() not in table_files.SUFFIXES:
@@ -101,18 +100,3 @@ def _table(path: Path, scan: folder_scan.Scan, names: list[str]) -> Path | None:
                 f"name one as the data set: {paths.shown(path / here[0])}",
             )
     return None
-
-
-def _check(options: Options) -> None:
-    """Refuse values of `label_by` and `group_by` of no known form."""
-    if options.label_by not in ("folder", "path") and not options.label_by.startswith("pattern:"):
-        raise UsageError(
-            f"label_by is '{options.label_by}'.",
-            "use 'folder', 'path', or 'pattern:REGEX' as in 'pattern:^([A-Z])'",
-        )
-    if options.group_by not in ("", "folder", "burst") and not options.group_by.startswith(
-        ("pattern:", "column:")
-    ):
-        raise UsageError(
-            f"group_by is '{options.group_by}'.", "use 'folder', 'burst', 'pattern:REGEX' or 'column:NAME'"
-        )

@@ -161,8 +161,7 @@ def weights(column: pd.Series, path: Path) -> pd.Series:
     bad = column[~numbers.between(0, float("inf"), inclusive="left")]
     if len(bad):
         raise AcquisitionError(
-            f"The weights in {paths.shown(path)} must be numbers from 0 on. Invalid in {wording.count(len(bad), 'row')}: "
-            f"{', '.join(map(repr, bad.head(5)))}.",
+            f"The weights in {paths.shown(path)} must be numbers from 0 on. Invalid in {wording.rows(bad)}.",
             "correct them, or rename the column if it does not hold the weights of images in training",
         )
     return numbers

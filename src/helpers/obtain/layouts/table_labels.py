@@ -87,8 +87,7 @@ def _between(filled: pd.Series, numbers: pd.Series, path: Path, options: Options
     bad = filled[numbers.isna()]
     if len(bad):
         raise AcquisitionError(
-            f"The labels in {paths.shown(path)} must be numbers for label_thresholds. Invalid in "
-            f"{wording.count(len(bad), 'row')}: {', '.join(map(repr, bad.head(5)))}.",
+            f"The labels in {paths.shown(path)} must be numbers for label_thresholds. Invalid in {wording.rows(bad)}.",
             "correct them, remove label_thresholds, or name another label_column",
         )
     classes = np.array(_names(options), dtype=object)[np.digitize(numbers, options.label_thresholds)]

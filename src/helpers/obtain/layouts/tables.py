@@ -91,8 +91,7 @@ def _located(names: Sequence[str], scan: folder_scan.Scan, root: Path, folder: P
         candidates = _candidates(relative, files, deep=True)
     if not any(candidates):
         raise AcquisitionError(
-            f"{paths.shown(path)} lists no file that exists below {paths.shown(folder)}. The first of "
-            f"{wording.count(len(names), 'row')}: {', '.join(map(repr, names[:5]))}.",
+            f"{paths.shown(path)} lists no file that exists below {paths.shown(folder)}, in {wording.rows(names)}.",
             "say where the images are, relative to the table: --set 01_acquire.image_folder=FOLDER",
         )
     several = {name: matches for name, matches in zip(names, candidates, strict=True) if len(matches) > 1}
@@ -167,8 +166,7 @@ def _with_parts(
         return rows.assign(part=""), f"; the column {name} does not name parts and is not used"
     if len(bad):
         raise AcquisitionError(
-            f"The column {name} of {paths.shown(path)} has values that are not parts, in "
-            f"{wording.count(len(bad), 'row')}: {', '.join(map(repr, bad.unique()[:5]))}.",
+            f"The column {name} of {paths.shown(path)} has values that are not parts, in {wording.rows(bad)}.",
             "use train, validation and test, or rename the column if it does not hold parts",
         )
     return rows.assign(part=parts), ""

@@ -84,11 +84,9 @@ def fingerprint(dataset: str, options: "Options") -> str:
     local = paths.local_path(dataset)
     if paths.is_address(dataset):
         return _Copy(dataset, options).listed()[1]
-    return (
-        _Copy(dataset, options).hashed(local)
-        if paths.file_kind(dataset) == "archive" and local.is_file()
-        else ""
-    )
+    if paths.file_kind(dataset) == "archive" and local.is_file():
+        return _Copy(dataset, options).hashed(local)
+    return ""
 
 
 class _Copy:

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from helpers.obtain.options import Options
 
-BLOCK = (
-    8 * 2**20
-)  # bytes of one request: little to repeat after a kill, and one for each thread fits any memory
+# bytes of one request: little to repeat after a kill, and one for each thread fits any memory
+BLOCK = 8 * 2**20
 _ROUNDS = 3  # listings after which a place that still changes is given up
 
 
@@ -99,9 +98,7 @@ class _Download:
             try:
                 for job in jobs:
                     job.result()
-            except (
-                Exception
-            ) as error:  # perhaps only because the file has changed, which the next listing shows
+            except Exception as error:  # perhaps the file has changed, which the next listing shows
                 pool.shutdown(cancel_futures=True)
                 complete = f" {len(self._done()):,} of {len(files):,} files are complete."
                 return stores.failure(self.address, error, complete)
@@ -156,9 +153,8 @@ class _Download:
         final.parent.mkdir(parents=True, exist_ok=True)
         part.replace(final)
         with self.lock, self.journal.open("a") as stream:
-            stream.write(
-                f"\n{json.dumps([file.name, file.size, file.version])}\n"
-            )  # a line cut off spoils no other
+            # a line cut off spoils no other
+            stream.write(f"\n{json.dumps([file.name, file.size, file.version])}\n")
 
     def _continue(self, file: RemoteFile, part: Path) -> None:
         part.touch()
