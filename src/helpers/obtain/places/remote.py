@@ -1,7 +1,8 @@
 """Download the files behind an address in parallel, so that a killed download is continued and nothing half is used.
 
 A file arrives in a part, which a later call continues; it gets its name when its size, and its checksum where the store
-has one, are verified. A journal notes size and version of each complete file.
+has one, are verified. The listing is recorded once all files of other versions are removed, so that a file which is there is
+of the version that is listed.
 """
 
 import hashlib
@@ -13,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.obtain.places import archives, remote_files, stores
 from helpers.obtain.places.remote_files import RemoteFile
+from helpers.series import disk, manifests
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -75,7 +77,7 @@ class _Download:
 
     def __init__(self, address: str, store: "AbstractFileSystem", folder: Path, options: "Options") -> None:
         self.address, self.store, self.options = address, store, options
-        self.files, self.parts, self.journal = folder / "files", folder / "parts", folder / "journal.jsonl"
+        self.files, self.parts, self.listing = folder / "files", folder / "parts", folder / "listing.json"
         self.lock = threading.Lock()
         self.streamed = 0  # bytes of files that arrived without their size in the listing
 
@@ -83,9 +85,8 @@ class _Download:
         """Fetch what is missing; return the error of the first file that could not be fetched."""
         from tqdm import tqdm
 
-        self._tidy(files)
-        done = self._done()
-        todo = [file for file in files if done.get(file.name) != [file.size, file.version]]
+        self._begin(files)
+        todo = [file for file in files if not self._is_there(file)]
         rest, silent = sum(file.size or 0 for file in todo), not self.options.network.progress
         self._demand_room(sum(file.size or 0 for file in files), rest)
         with (
@@ -100,23 +101,30 @@ class _Download:
                     job.result()
             except Exception as error:  # perhaps the file has changed, which the next listing shows
                 pool.shutdown(cancel_futures=True)
-                complete = f" {len(self._done()):,} of {len(files):,} files are complete."
-                return stores.failure(self.address, error, complete)
+                complete = sum(map(self._is_there, files))
+                done = f" {complete:,} of {len(files):,} files are complete."
+                return stores.failure(self.address, error, done)
             finally:
                 pool.shutdown(cancel_futures=True)
         return None
 
-    def _tidy(self, files: list[RemoteFile]) -> None:
-        """Create the folders, and remove files and folders that the listing does not have."""
+    def _begin(self, files: list[RemoteFile]) -> None:
+        """Remove what is not listed in the same size and version, then record the listing: what is there is now complete."""
         self.files.mkdir(parents=True, exist_ok=True)
         self.parts.mkdir(exist_ok=True)
-        wanted = {file.name for file in files}
+        known, wanted = disk.read_json(self.listing), {file.name: [file.size, file.version] for file in files}
         for path in sorted(self.files.rglob("*"), reverse=True):
+            name = path.relative_to(self.files).as_posix()
+            size, version = wanted.get(name, (-1, ""))
             if path.is_dir():
                 with suppress(OSError):  # it is not empty
                     path.rmdir()
-            elif path.relative_to(self.files).as_posix() not in wanted:
+            elif known.get(name) != [size, version] or size not in (None, path.stat().st_size):
                 path.unlink()
+        manifests.write_json(self.listing, wanted)
+
+    def _is_there(self, file: RemoteFile) -> bool:
+        return (self.files / file.name).is_file()
 
     def _demand_room(self, size: int, rest: int) -> None:
         if size > self.options.unpack_gb * 1e9:
@@ -124,21 +132,6 @@ class _Download:
         partly = sum(part.stat().st_size for part in self.parts.iterdir())
         if rest - partly > shutil.disk_usage(self.files).free:
             raise archives.no_room(paths.shown_dataset(self.address), rest - partly)
-
-    def _done(self) -> dict[str, list[Any]]:
-        """Return size and version of each complete file; a line that a kill cut off counts as absent."""
-        done = {}
-        with suppress(FileNotFoundError):
-            for line in self.journal.read_text().splitlines():
-                with suppress(ValueError):
-                    name, *facts = json.loads(line)
-                    done[name] = facts
-        paths_of = {name: self.files / name for name in done}
-        return {
-            name: facts
-            for name, facts in done.items()
-            if paths_of[name].is_file() and facts[0] in (None, paths_of[name].stat().st_size)
-        }
 
     def _fetch(self, file: RemoteFile) -> None:
         part = self.parts / hashlib.sha256(f"{file.name}\0{file.version}".encode()).hexdigest()
@@ -152,9 +145,6 @@ class _Download:
         final = self.files / file.name
         final.parent.mkdir(parents=True, exist_ok=True)
         part.replace(final)
-        with self.lock, self.journal.open("a") as stream:
-            # a line cut off spoils no other
-            stream.write(f"\n{json.dumps([file.name, file.size, file.version])}\n")
 
     def _continue(self, file: RemoteFile, part: Path) -> None:
         part.touch()
