@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from helpers.errors import OsemnError
 from helpers.explore import conclusions, similarity, statistics
 from helpers.interpret import error_analysis
-from helpers.obtain import data, duplicates, measures
+from helpers.obtain import data, measures
 
 
 @pytest.fixture(scope="module")
@@ -174,70 +174,6 @@ def test_embedding_is_the_same_however_many_threads_there_are() -> None:
 def test_embedding_works_on_a_dozen_images() -> None:
     _, tsne, _ = statistics.embed(random_images(12), np.arange(12) % 2, seed=0)
     assert np.isfinite(tsne.points).all()
-
-
-def test_exact_copies_are_grouped_with_all_their_members() -> None:
-    images = random_images(10)
-    images[7] = images[1]
-    images[9] = images[1]
-    images[4] = images[3]
-    assert [group.tolist() for group in duplicates.exact_groups(images)] == [[1, 7, 9], [3, 4]]
-
-
-def test_near_duplicates_are_found_despite_brightness_and_contrast() -> None:
-    images = random_images(200, (16, 16, 1)) // 2
-    images[150] = np.clip(images[20] * 1.5 + 30, 0, 255).astype(np.uint8)
-    pairs = duplicates.near_pairs(images, 0.05)
-    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(20, 150)]
-    assert 0 < pairs.distance[0] < 0.05
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (70, 66, 3)])
-def test_near_search_misses_nothing_that_brute_force_finds(shape: tuple[int, int, int]) -> None:
-    generator = np.random.default_rng(1)
-    base = generator.integers(0, 200, (60, *shape))
-    noise = generator.normal(0, 1, (600, *shape)) * generator.uniform(1, 25, (600, 1, 1, 1))
-    images = np.clip(base[np.arange(600) % 60] + noise, 0, 255).astype(np.uint8)
-    flat = images.reshape(600, -1).astype(np.float64)
-    flat -= flat.mean(axis=1, keepdims=True)
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
-    distances = np.sqrt(np.maximum(2 - 2 * flat @ flat.T, 0))
-    wanted = {(a, b) for a, b in zip(*np.nonzero(distances <= 0.2), strict=True) if a < b}
-    pairs = duplicates.near_pairs(images, 0.2)
-    assert len(wanted) > 50
-    assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == wanted
-    assert np.all(np.diff(pairs.distance) >= 0)
-
-
-def test_the_limit_keeps_the_closest_pairs_and_says_so(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    everything = duplicates.near_pairs(digits[0], 0.3)
-    capped = duplicates.near_pairs(digits[0], 0.3, limit=20)
-    assert len(everything) > 100
-    assert not everything.capped
-    assert capped.capped
-    np.testing.assert_allclose(capped.distance, everything.distance[:20])
-
-
-def test_flat_images_and_exact_copies_are_no_near_duplicates() -> None:
-    images = random_images(20)
-    images[3], images[4] = 0, 255
-    images[9] = images[8]
-    assert len(duplicates.near_pairs(images, 0.1)) == 0
-
-
-def test_a_thousand_copies_of_one_image_are_not_compared_with_one_another(monkeypatch) -> None:
-    images = random_images(1_100)
-    images[100:] = images[0]
-    images[1] = np.clip(images[0].astype(int) + 1, 0, 255)
-    measured, distances = [], duplicates._distances
-    monkeypatch.setattr(
-        duplicates,
-        "_distances",
-        lambda pixels, pairs: measured.append(len(pairs)) or distances(pixels, pairs),
-    )
-    pairs = duplicates.near_pairs(images, 0.2)
-    assert (pairs.first.tolist(), pairs.second.tolist()) == ([0], [1])
-    assert sum(measured) < 1_100
 
 
 def test_two_images_of_each_class_are_too_few_for_a_classifier_and_say_so() -> None:

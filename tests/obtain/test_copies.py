@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from scipy import sparse
 from sklearn.datasets import load_sample_images
 
-from helpers.obtain import copies, duplicates, signatures
+from helpers.obtain import copies, signatures
 
 TILES = [
     Image.fromarray(photograph[top : top + 140, left : left + 160])
@@ -18,7 +19,7 @@ TILES = [
     for left in range(0, 640, 160)
     if photograph[top : top + 140, left : left + 160].std() > 40  # no sky and no blurred background
 ]
-NO_PAIRS = duplicates.Pairs(*np.zeros((3, 0), np.int64))
+NO_PAIRS = copies.NearCopies(*np.zeros((3, 0), np.int64))
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
@@ -131,7 +132,7 @@ def test_the_number_of_compared_pairs_is_bounded(monkeypatch):
 def test_groups_exact_copies_and_near_copies_are_joined():
     groups = pd.Series(["", "x", "x", "", "", "", ""])
     exact = pd.Series(["a", "b", "c", "d", "a", "e", "f"])
-    pairs = duplicates.Pairs(np.array([2]), np.array([3]), np.array([0.1]))
+    pairs = copies.NearCopies(np.array([2]), np.array([3]), np.array([0.1]))
     numbers = copies.together(groups, exact, pairs)
     assert numbers.dtype == np.int64
     assert numbers.tolist() == [0, 1, 1, 1, 0, 2, 3]
@@ -143,3 +144,37 @@ def test_arrays_are_joined_by_exact_and_near_copies():
     images[4] = images[1]
     images[5] = np.clip(images[2].astype(int) + 3, 0, 255)
     assert copies.together_of_arrays(images, 0.08).tolist() == [0, 1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (30, 28, 3)])
+def test_arrays_are_joined_as_brute_force_joins_them(shape):
+    generator = np.random.default_rng(1)
+    base = generator.integers(0, 200, (60, *shape))
+    noise = generator.normal(0, 1, (600, *shape)) * generator.uniform(1, 25, (600, 1, 1, 1))
+    images = np.clip(base[np.arange(600) % 60] + noise, 0, 255).astype(np.uint8)
+    flat = images.reshape(600, -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    near = np.maximum(2 - 2 * flat @ flat.T, 0) <= 0.2**2
+    wanted = sparse.csgraph.connected_components(near, directed=False)[1]
+    assert 60 < wanted.max() + 1 < 550
+    assert copies.together_of_arrays(images, 0.2).tolist() == wanted.tolist()
+
+
+def test_arrays_are_joined_despite_brightness_and_contrast_but_flat_images_are_not():
+    images = np.random.default_rng(0).integers(0, 128, (200, 16, 16, 1)).astype(np.uint8)
+    images[150] = np.clip(images[20] * 1.5 + 30, 0, 255).astype(np.uint8)
+    images[3], images[4] = 0, 255
+    numbers = copies.together_of_arrays(images, 0.05)
+    assert numbers[150] == numbers[20]
+    assert len(np.unique(numbers)) == 199
+    assert len(np.unique(copies.together_of_arrays(images, 0))) == 200
+
+
+def test_a_thousand_copies_of_one_image_do_not_hide_its_near_copies():
+    images = np.random.default_rng(0).integers(0, 256, (1_100, 8, 8, 1)).astype(np.uint8)
+    images[100:] = images[0]
+    images[1] = np.clip(images[0].astype(int) + 1, 0, 255)
+    numbers = copies.together_of_arrays(images, 0.2)
+    assert set(numbers[[0, 1, *range(100, 1_100)]]) == {0}
+    assert numbers[:100].max() == 98

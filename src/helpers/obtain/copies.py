@@ -4,6 +4,7 @@ A near copy is the same photograph mirrored, resized, compressed, cropped by a f
 found by their signatures, then compared pixel by pixel.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
-from helpers.obtain import duplicates, signatures
+from helpers.obtain import data, signatures
 from helpers.obtain.signatures import SIDE
 
 # correlation of detail: made copies of photographs have more, different photographs at most 0.45
@@ -23,6 +25,8 @@ LIKENESS = 0.5
 CLOSE = 0.99  # of images that look like many others, such as solar cells: different ones reach 0.987
 MANY = 50  # images joined by likeness: more are a kind of image rather than copies of one
 _COMPARED, _MOST_COMPARED = 10, 100_000  # pairs per image and in all, to be compared by their pixels
+_NEAREST = 12  # of an array, itself included: enough to connect what belongs together
+_COMPONENTS = 48  # principal components in which they are searched
 _BLOCK = 64  # pairs at a time: their pixels fit into the processor's cache
 _SHIFT = 0.07  # of the side: the largest displacement looked for; a crop by 5% shifts an edge by 5%
 _BLUR = gaussian_filter1d(np.eye(SIDE, dtype=np.float32), 1.5, axis=0)  # by 1.5 pixels, of a column
@@ -30,7 +34,7 @@ _TURNS = tuple(np.s_[:, ::vertical, ::horizontal] for vertical in (1, -1) for ho
 
 
 @dataclass(frozen=True)
-class NearCopies(duplicates.Pairs):
+class NearCopies:
     """Pairs of near copies.
 
     Attributes:
@@ -41,6 +45,10 @@ class NearCopies(duplicates.Pairs):
         alike: number of images in groups of more than `MANY` joined by likeness, where only closer likeness counted.
     """
 
+    first: np.ndarray
+    second: np.ndarray
+    distance: np.ndarray
+    capped: bool = False
     alike: int = 0
 
 
@@ -75,7 +83,7 @@ def near(phashes: Sequence[bytes], read_thumbnail: Callable[[int], np.ndarray]) 
     return NearCopies(pairs["first"].to_numpy(), pairs["second"].to_numpy(), distance, bool(capped), alike)
 
 
-def together(groups: pd.Series, exact: pd.Series, pairs: duplicates.Pairs) -> np.ndarray:
+def together(groups: pd.Series, exact: pd.Series, pairs: NearCopies) -> np.ndarray:
     """Return a number for each image, `[N] int64`; images with the same number must not be split from each other.
 
     Args:
@@ -97,17 +105,50 @@ def together(groups: pd.Series, exact: pd.Series, pairs: duplicates.Pairs) -> np
 def together_of_arrays(images: np.ndarray, distance: float) -> np.ndarray:
     """Return a number for each image of an array as `together` does, for exact copies and near copies within a distance.
 
+    Each image becomes a vector of mean 0 and length 1 (see `data.as_rows`), so that brightness and contrast do not matter. The
+    distance of two is d = √(2 (1 − r)) with Pearson's correlation r of their pixels: 0 for the same image, √2 for unrelated
+    ones. Flat images have no direction, and no near copies.
+
     Args:
         images: `[N, H, W, C] uint8`.
-        distance: the largest distance of a pair, as of `duplicates.near_pairs`.
+        distance: the largest distance of near copies.
 
     Example:
         `copies.together_of_arrays(train.images, 0.08)`
     """
-    near_copies = duplicates.near_pairs(images, distance)
-    edges = [(group[:-1], group[1:]) for group in duplicates.exact_groups(images)]
-    edges.append((near_copies.first, near_copies.second))
-    return _components(*map(np.concatenate, zip(*edges, strict=True)), len(images))
+    digests = [hashlib.sha256(image).hexdigest() for image in np.ascontiguousarray(images)]
+    _, different, exact = np.unique(digests, return_index=True, return_inverse=True)
+    first, second = different[_close_rows(data.as_rows(images[different]), distance)].T
+    everyone = np.arange(len(images))
+    return _components(
+        np.concatenate([everyone, first]), np.concatenate([different[exact], second]), len(images)
+    )
+
+
+def _close_rows(rows: np.ndarray, distance: float) -> np.ndarray:
+    """Return pairs of rows `[N, D]` within a distance, `[P, 2]`: each row with its nearest ones.
+
+    They are searched among principal components, which can only shorten distances, and measured again in full.
+    """
+    from sklearn.decomposition import PCA
+
+    varied = np.flatnonzero(np.ptp(rows, axis=1) > 0)
+    if len(varied) < 2 or distance <= 0:
+        return np.zeros((0, 2), np.int64)
+    points = rows[varied] - rows[varied].mean(axis=1, keepdims=True)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    projected = PCA(min(_COMPONENTS, *points.shape), random_state=0).fit_transform(points)
+    count, reach = min(_NEAREST, len(points)), distance + 1e-5  # for rounding in float32
+    nearest = cKDTree(projected).query(
+        projected, count, distance_upper_bound=reach, workers=joblib.cpu_count()
+    )[1]
+    row, rank = np.nonzero((nearest < len(points)) & (nearest != np.arange(len(points))[:, np.newaxis]))
+    pairs = np.column_stack([row, nearest[row, rank]])
+    gaps = [
+        np.linalg.norm(points[pairs[part, 0]] - points[pairs[part, 1]], axis=1)
+        for part in data.chunks(points, len(pairs))
+    ]
+    return varied[pairs[np.concatenate([np.zeros(0), *gaps]) <= distance]]
 
 
 def _components(first: np.ndarray, second: np.ndarray, images: int) -> np.ndarray:

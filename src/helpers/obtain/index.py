@@ -129,7 +129,7 @@ def _workers(files: int) -> Executor:
 def of_arrays(train: data.Dataset, test: data.Dataset) -> pd.DataFrame:
     """Return the index of images from arrays, without `together`; `row` is an image's row in its part.
 
-    Copies among them are recognised by their pixels (`helpers.obtain.duplicates`), so `phash` is empty.
+    Copies among them are recognised by their pixels (`copies.together_of_arrays`), so `phash` is empty.
 
     Example:
         `index.of_arrays(acquired.train, acquired.test)`

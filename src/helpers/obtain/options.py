@@ -35,7 +35,7 @@ class Options:
         cache_gb: the most that decoded images may take in the cache, in GB; without room for them, they are decoded when read.
         test_fraction: proportion to hold out for the test where the data set has no test part.
         near_duplicate_distance: largest distance of near duplicates among a built-in set's images; see
-            `duplicates.near_pairs`. Copies of files are recognised by `copies`, whatever this value.
+            `copies.together_of_arrays`. Copies of files are recognised by `copies`, whatever this value.
         labels: a file with corrections of labels, relative to the project; see `corrections`. Empty for none.
         seed: decides which images are held out.
         network: time limits and progress of downloads.
