@@ -1,14 +1,13 @@
 """The cache of decoded images: one array on disk for each part and side, which is read without keeping it in memory.
 
-An array `<key>.npy` is complete if its record `<key>.json` exists, which is written last. It is made in `<key>.partial`, in order:
-after a kill the next call goes on from there. The key is a hash of all that the pixels depend on.
+An array is made in `<key>.partial`, in order: after a kill the next call goes on from there. Complete, it becomes `<key>.npy`. The
+key is a hash of all that the pixels depend on.
 """
 
-import hashlib
 import io
-import json
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +18,11 @@ from tqdm import tqdm
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
-from helpers.series import disk, manifests
+from helpers.series import disk
 
-_AT_ONCE = 2**24  # bytes that are read together to hash an array
+_UNALTERED = (
+    1e9  # time of change, in seconds since 1970, of an array that nobody has written to since it was made
+)
 
 
 def made(
@@ -51,7 +52,7 @@ def made(
                 if not _make_room(array, needed, cache_gb * 1e9):
                     return None
                 _write(array, shape, decode)
-            array.with_suffix(".json").touch()  # used now
+            os.utime(array, (time.time(), _UNALTERED))  # used now
     return array
 
 
@@ -83,22 +84,15 @@ def read(array: Path, total: int, rows: np.ndarray, images: np.ndarray) -> None:
 
 def _is_complete(array: Path) -> bool:
     """Return whether an array is as it was written; one that was altered is removed."""
-    try:
-        status = array.stat()
-        record = json.loads(array.with_suffix(".json").read_text(encoding="utf-8"))
-        now = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-        if record == record | now:
-            return True
-        if record["bytes"] == status.st_size and record["sha256"] == manifests.sha256(array):
-            manifests.write_json(array.with_suffix(".json"), record | now)
-            return True
-        warnings.warn(
-            f"{paths.shown(array)} was altered after it was written; it is made again from the images.",
-            stacklevel=2,
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass  # not there, or without a complete record
-    _remove(array)
+    if not array.exists():
+        return False
+    if array.stat().st_mtime == _UNALTERED:
+        return True
+    warnings.warn(
+        f"{paths.shown(array)} was altered after it was written; it is made again from the images.",
+        stacklevel=2,
+    )
+    array.unlink()
     return False
 
 
@@ -114,22 +108,12 @@ def _make_room(array: Path, needed: int, limit: float) -> bool:
     free = shutil.disk_usage(array.parent).free + (partial.stat().st_size if partial.exists() else 0)
     if needed > free + sum(sizes.values()):
         return False
-    for path in sorted(others, key=_last_use):
+    for path in sorted(others, key=lambda path: path.stat().st_atime):
         if sum(sizes.values()) + needed <= limit and needed <= free:
             break
         free += sizes.pop(path)
-        _remove(path)
+        path.unlink()
     return True
-
-
-def _last_use(array: Path) -> float:
-    record = array.with_suffix(".json")
-    return (record if record.exists() else array).stat().st_mtime
-
-
-def _remove(array: Path) -> None:
-    array.unlink(missing_ok=True)
-    array.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _write(array: Path, shape: tuple[int, ...], decode: Callable[[int], Iterator[np.ndarray]]) -> None:
@@ -137,28 +121,21 @@ def _write(array: Path, shape: tuple[int, ...], decode: Callable[[int], Iterator
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     start, size = header.tell(), int(np.prod(shape[1:]))
-    partial, digest = array.with_suffix(".partial"), hashlib.sha256()
+    partial = array.with_suffix(".partial")
     try:
         with partial.open("a+b") as stream:
             done = max(0, stream.tell() - start) // size
             stream.truncate(start + done * size if done else 0)
-            stream.seek(0)
-            while content := stream.read(_AT_ONCE):
-                digest.update(content)
             if not done:
                 stream.write(header.getvalue())
-                digest.update(header.getvalue())
             with tqdm(total=shape[0], initial=done, desc=f"images at {shape[1]} px", delay=2.0) as bar:
                 for piece in decode(done):
                     stream.write(piece)
-                    digest.update(piece)
                     bar.update(len(piece))
             stream.flush()
             os.fsync(stream.fileno())
+        os.utime(partial, (time.time(), _UNALTERED))
         partial.replace(array)
     except (OSError, OsemnError):  # a full disk, or an image that has changed: what there is cannot be used
         partial.unlink(missing_ok=True)
         raise
-    status = array.stat()
-    record = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": digest.hexdigest()}
-    manifests.write_json(array.with_suffix(".json"), record)
