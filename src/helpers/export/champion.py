@@ -151,9 +151,8 @@ class Choice:
     def _loss(self, row: Row) -> str:
         """Return what a candidate loses against the best, and at most, in words."""
         words = self.metric.difference_words
-        return (
-            f"{words(row.loss.value)} on these images, with 95% confidence at most {words(row.loss.upper95)}"
-        )
+        lost, most = words(row.loss.value), words(row.loss.upper95)
+        return f"{lost} on these images, with 95% confidence at most {most}"
 
 
 def choose(

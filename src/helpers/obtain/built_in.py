@@ -105,9 +105,8 @@ class IdxFiles(Source):
         }
         from helpers.obtain import copies
 
-        together = copies.together_of_arrays(
-            np.concatenate([train.images, test.images]), options.near_duplicate_distance
-        )
+        images = np.concatenate([train.images, test.images])
+        together = copies.together_of_arrays(images, options.near_duplicate_distance)
         return _acquired(train, test, together, origin)
 
 

@@ -93,8 +93,7 @@ class Record:
 
     def has(self, keys: pd.Series) -> np.ndarray:
         """Return whether each key is on record, `[N] bool`."""
-        known = self.read(self.columns[:1])[self.columns[0]].cast(_TEXT)
-        return pc.is_in(pa.array(keys, _TEXT), known).to_numpy(zero_copy_only=False)
+        return self.find(keys, self.read(self.columns[:1])).is_valid().to_numpy(zero_copy_only=False)
 
     def joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the record's columns added, by its key; each key of the table is on record."""

@@ -79,9 +79,8 @@ def apply(acquired: Acquired, labels: str) -> Acquired:
         return acquired
     decided, table, names = read(labels), acquired.index, acquired.train.class_names
     _check(decided, table, names, labels)
-    matched = table.merge(
-        decided[["sha256", "label", "decision", "new_label"]], how="left", on=["sha256", "label"]
-    )
+    decisions = decided[["sha256", "label", "decision", "new_label"]]
+    matched = table.merge(decisions, how="left", on=["sha256", "label"])
     changed, dropped = ((matched["decision"] == kind).to_numpy() for kind in (RELABEL, DROP))
     in_test = (table["part"] == "test").to_numpy()
     left = ~dropped

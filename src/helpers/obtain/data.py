@@ -182,11 +182,7 @@ def load_index(run: "Run") -> "pd.DataFrame":
     from helpers.obtain import index
 
     table = index.read(run.input("01_acquire", "index.parquet"))
-    return (
-        table.assign(of_test=table["part"] == "test")
-        .sort_values(["of_test", "row"], ignore_index=True)
-        .drop(columns="of_test")
-    )
+    return table.iloc[np.lexsort((table["row"], table["part"] == "test"))].reset_index(drop=True)
 
 
 def load_split(run: "Run", side: int | None = None) -> tuple[Dataset, Dataset]:

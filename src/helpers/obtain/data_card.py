@@ -75,17 +75,17 @@ def _copies(table: pd.DataFrame) -> dict[str, int]:
     """Count the images that belong together, and those of the test part that have a copy or a group member in training."""
     in_test = table["part"] == "test"
     sizes = table.groupby("together")["id"].transform("size")
+
+    def also_in_training(column: str) -> int:
+        return int(table.loc[in_test, column].isin(set(table.loc[~in_test, column])).sum())
+
     return {
         "images_with_copies": int((sizes > 1).sum()),
         "groups_of_copies": int(table.loc[sizes > 1, "together"].nunique()),
         "exact_copies": int(table["sha256"].duplicated().sum()),
         "largest_group": int(sizes.max()),
-        "test_images_also_in_training": int(
-            table.loc[in_test, "sha256"].isin(set(table.loc[~in_test, "sha256"])).sum()
-        ),
-        "test_images_related_to_training": int(
-            table.loc[in_test, "together"].isin(set(table.loc[~in_test, "together"])).sum()
-        ),
+        "test_images_also_in_training": also_in_training("sha256"),
+        "test_images_related_to_training": also_in_training("together"),
     }
 
 
@@ -244,11 +244,8 @@ def conclude_corrections(card: dict[str, Any]) -> Conclusion:
         )
     else:
         text += " The test part is unchanged."
-    return Conclusion(
-        "corrections",
-        text,
-        {f"{part}_{what}": count for part in counts for what, count in counts[part].items()},
-    )
+    numbers = {f"{part}_{what}": count for part in counts for what, count in counts[part].items()}
+    return Conclusion("corrections", text, numbers)
 
 
 def _image_size(card: dict[str, Any]) -> str:

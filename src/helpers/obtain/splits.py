@@ -80,9 +80,8 @@ def hold_out(
     wanted = np.clip(np.rint(counts * fraction), 1, counts - 1)
     generator = np.random.default_rng(seed)
     order = [generator.permutation(np.flatnonzero(classes == label)) for label in range(len(present))]
-    order = groups[
-        np.concatenate([order[label] for label in np.argsort(counts, kind="stable")])
-    ]  # rare classes first
+    rarest_first = np.argsort(counts, kind="stable")
+    order = groups[np.concatenate([order[label] for label in rarest_first])]
     order = order[np.sort(np.unique(order, return_index=True)[1])]
     ends = zip(members.indptr[order], members.indptr[order + 1], strict=True)
     parts = [(members.indices[start:end], members.data[start:end]) for start, end in ends]
@@ -245,9 +244,8 @@ def shared_with_training(table: pd.DataFrame) -> pd.DataFrame:
     test = table["part"] == "test"
     others = table[~test].drop_duplicates("together").set_index("together")["row"]
     shared = table[test & table["together"].isin(others.index)]
-    return pd.DataFrame({"row": shared["row"], "training_row": shared["together"].map(others)}).reset_index(
-        drop=True
-    )
+    pairs = pd.DataFrame({"row": shared["row"], "training_row": shared["together"].map(others)})
+    return pairs.reset_index(drop=True)
 
 
 def random_split_leak(table: pd.DataFrame, fraction: float, seeds: int = 20) -> np.ndarray:

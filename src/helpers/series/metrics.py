@@ -107,7 +107,11 @@ class Metric:
             scoring.by_class(classes, np.ones(len(classes)), counts, num_classes)
             for classes in (labels, predicted)
         )
-        return _FORMULAS[self.name](right, true, guessed)
+        if self.name == "macro_f1":
+            return (2 * right / np.maximum(true + guessed, 1)).mean(axis=1)
+        if self.name == "mcc":
+            return _matthews(right, true, guessed)
+        return getattr(scoring.score_counts(right, true, guessed), self.name)
 
     @property
     def title(self) -> str:
@@ -175,32 +179,11 @@ def load(path: Path) -> Metric:
     return Metric.of_facts(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _accuracy(right: np.ndarray, true: np.ndarray, guessed: np.ndarray) -> np.ndarray:
-    return right.sum(axis=1) / true.sum(axis=1)
-
-
-def _balanced_accuracy(right: np.ndarray, true: np.ndarray, guessed: np.ndarray) -> np.ndarray:
-    recalls = right / np.maximum(true, 1)
-    return recalls.sum(axis=1) / (true > 0).sum(axis=1)
-
-
-def _macro_f1(right: np.ndarray, true: np.ndarray, guessed: np.ndarray) -> np.ndarray:
-    return (2 * right / np.maximum(true + guessed, 1)).mean(axis=1)
-
-
 def _matthews(right: np.ndarray, true: np.ndarray, guessed: np.ndarray) -> np.ndarray:
     n = true.sum(axis=1)
     covariance = right.sum(axis=1) * n - (true * guessed).sum(axis=1)
     spread = (n**2 - (true**2).sum(axis=1)) * (n**2 - (guessed**2).sum(axis=1))
     return covariance / np.sqrt(np.where(spread > 0, spread, np.inf))
-
-
-_FORMULAS = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "macro_f1": _macro_f1,
-    "mcc": _matthews,
-}
 
 
 @dataclass(frozen=True)

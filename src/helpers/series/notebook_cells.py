@@ -56,9 +56,7 @@ def literals(source: str, where: str) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for statement in ast.parse(source).body:
-        target = (
-            statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        )
+        target = getattr(statement, "target", None) or getattr(statement, "targets", [None])[0]
         if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
             raise OsemnError(
                 f"The parameters cell of {where} holds more than 'name: type = literal' (line {statement.lineno}).",

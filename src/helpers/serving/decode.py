@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 # Pillow and pydicom warn of large images and odd files; sizes are checked here
 warnings.filterwarnings("ignore", module="PIL|pydicom")
 
+_NAMED = ("png", "jpeg", "webp", "avif", "heic", "heif", "jp2", "tiff", "gif", "bmp")
 IMAGE_TYPES = (
-    *(
-        f"image/{name}"
-        for name in ("png", "jpeg", "webp", "avif", "heic", "heif", "jp2", "tiff", "gif", "bmp")
-    ),
+    *(f"image/{name}" for name in _NAMED),
     *(f"image/x-portable-{name}" for name in ("anymap", "graymap", "pixmap", "bitmap")),
     "application/dicom",
     "application/octet-stream",

@@ -20,9 +20,8 @@ from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.series import disk
 
-_UNALTERED = (
-    1e9  # time of change, in seconds since 1970, of an array that nobody has written to since it was made
-)
+# time of change, in seconds since 1970, of an array that nobody has written to since it was made
+_UNALTERED = 1e9
 
 
 def made(

@@ -28,11 +28,9 @@ def read(root: Path, scan: Scan, options: Options) -> listing.Listing:
         AcquisitionError: fewer than two classes, or a class that is missing in the training part.
     """
     start = base(scan)
-    pattern = (
-        path_rules.by_pattern(options.label_by, "label_by")
-        if options.label_by.startswith("pattern:")
-        else None
-    )
+    pattern = None
+    if options.label_by.startswith("pattern:"):
+        pattern = path_rules.by_pattern(options.label_by, "label_by")
     parts = _parts(root / start, scan, start, by_pattern=pattern is not None)
     rows = defaultdict(list)
     skipped = list(scan.skipped)

@@ -39,9 +39,8 @@ class Listing:
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes in their own order, or sorted; numbers in the order of their values."""
         names = set(self.files["label"])
-        return tuple(name for name in self.order if name in names) or tuple(
-            sorted(names, key=_by_number_or_name)
-        )
+        own = tuple(name for name in self.order if name in names)
+        return own or tuple(sorted(names, key=_by_number_or_name))
 
 
 def build(
@@ -61,11 +60,8 @@ def build(
     skipped = sorted(skipped)
     files = pd.DataFrame({name: columns[name] for name in COLUMNS}).astype({"weight": "float64"})
     files = files.sort_values("path", ignore_index=True)
-    left_out = pd.DataFrame(
-        [(path, reason, ending(path)) for path, reason in skipped],
-        columns=["path", "reason", "ending"],
-        dtype="str",
-    )
+    left_out = pd.DataFrame(skipped, columns=["path", "reason"], dtype="str")
+    left_out["ending"] = left_out["path"].map(ending).astype("str")
     shown = paths.shown(root)
     if files.empty:
         first = "; ".join(f"{path}: {reason}" for path, reason in skipped[:5])

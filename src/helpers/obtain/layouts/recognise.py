@@ -14,14 +14,8 @@ from helpers.obtain.layouts.listing import Listing
 from helpers.obtain.options import Options
 
 _TABLE_OPTIONS = (
-    "image_folder",
-    "file_column",
-    "label_column",
-    "split_column",
-    "weight_column",
-    "label_thresholds",
-    "label_names",
-)
+    "image_folder", "file_column", "label_column", "split_column", "weight_column", "label_thresholds", "label_names",
+)  # fmt: skip
 _MAIN_TABLES = ("labels", "metadata", "annotations", "train")  # where several tables lie in a folder
 
 

@@ -58,9 +58,8 @@ def _parquet(path: Path, options: Options) -> pd.DataFrame:
     if twice:
         raise ValueError(f"it has the column '{twice[0]}' twice")
     # without what pandas noted, by which a column becomes the table's index
-    return _as_text(
-        parquet.read_table(path, columns=names, partitioning=None).to_pandas(ignore_metadata=True)
-    )
+    table = parquet.read_table(path, columns=names, partitioning=None)
+    return _as_text(table.to_pandas(ignore_metadata=True))
 
 
 def _json_lines(path: Path, options: Options) -> pd.DataFrame:
@@ -84,14 +83,8 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
 
 def _delimited(path: Path, options: Options) -> pd.DataFrame:
     text = _text(path)
-    table = pd.read_csv(
-        io.StringIO(text),
-        sep=_delimiter(text),
-        header=None,
-        dtype="str",
-        keep_default_na=False,
-        skipinitialspace=True,
-    ).fillna("")
+    as_text = {"header": None, "dtype": "str", "keep_default_na": False, "skipinitialspace": True}
+    table = pd.read_csv(io.StringIO(text), sep=_delimiter(text), **as_text).fillna("")
     first = [str(value).strip() for value in table.iloc[0]]
     if _is_header(first, options):
         table = table.iloc[1:].reset_index(drop=True)

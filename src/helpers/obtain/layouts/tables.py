@@ -182,12 +182,8 @@ def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str,
     kinds = rows[rows["path"].duplicated(keep=False)].drop_duplicates(["path", "label", "part"])
     differing = kinds[kinds["path"].duplicated(keep=False)]
     if len(differing):
-        texts = (
-            (differing["label"] + " " + differing["part"])
-            .str.strip()
-            .groupby(differing["path"])
-            .agg(" and ".join)
-        )
+        labels = (differing["label"] + " " + differing["part"]).str.strip()
+        texts = labels.groupby(differing["path"]).agg(" and ".join)
         first = "; ".join(f"{name}: {text}" for name, text in texts.head(5).items())
         raise AcquisitionError(
             f"{paths.shown(path)} lists {wording.count(len(texts), 'file')} with different labels or parts: {first}.",

@@ -108,11 +108,9 @@ def _checksum(method: str, path: Path) -> str:
 
 def file_name(address: str) -> str:
     """Return the name of the archive or table at an address."""
-    return (
-        unquote(paths.shown_dataset(address).rpartition("/")[2])
-        if address.startswith("http")
-        else address.rpartition("/")[2]
-    )
+    if address.startswith("http"):
+        return unquote(paths.shown_dataset(address).rpartition("/")[2])
+    return address.rpartition("/")[2]
 
 
 def _files(store: "AbstractFileSystem", address: str, image_folder: str) -> Iterator[RemoteFile]:
@@ -153,10 +151,8 @@ def _described(name: str, entry: dict[str, Any]) -> RemoteFile:
         checksum = f"sha256:{lfs['sha256']}"
     elif "blob_id" in entry:
         checksum = f"git:{entry['blob_id']}"
-    version = (
-        checksum or etag or str(entry.get("xet_hash") or entry.get("mtime") or entry.get("LastModified"))
-    )
-    return RemoteFile(name, entry["name"], entry["size"], version, checksum)
+    changed = entry.get("xet_hash") or entry.get("mtime") or entry.get("LastModified")
+    return RemoteFile(name, entry["name"], entry["size"], checksum or etag or str(changed), checksum)
 
 
 def _web_files(

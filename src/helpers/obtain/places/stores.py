@@ -33,14 +33,8 @@ _CREDENTIALS = {
 }
 _MISSING = (FileNotFoundError, "RepositoryNotFoundError", "RevisionNotFoundError", "NoSuchBucket", 404)
 _REFUSED = (
-    PermissionError,
-    "NoCredentialsError",
-    "ProfileNotFound",
-    "DefaultCredentialsError",
-    "GatedRepoError",
-    401,
-    403,
-)
+    PermissionError, "NoCredentialsError", "ProfileNotFound", "DefaultCredentialsError", "GatedRepoError", 401, 403,
+)  # fmt: skip
 
 
 def opened(address: str, options: "Options") -> "AbstractFileSystem":
@@ -74,14 +68,11 @@ def _opened(address: str, options: "Options") -> "AbstractFileSystem":
         limit = aiohttp.ClientTimeout(sock_connect=network.connect_seconds, sock_read=network.read_seconds)
         if scheme.startswith("http"):
             # trust_env: proxies, and ~/.netrc; identity: sizes and ranges are those of the file
-            given = {
-                "client_kwargs": {"trust_env": True, "timeout": limit},
-                "headers": {"Accept-Encoding": "identity"},
-            }
+            client = {"trust_env": True, "timeout": limit}
+            given = {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}
         elif scheme == "gs":
-            given = {
-                "requests_timeout": limit
-            }  # of each of six attempts; their number and pauses cannot be set
+            # of each of six attempts; their number and pauses cannot be set
+            given = {"requests_timeout": limit}
             logging.getLogger("gcsfs").addHandler(logging.NullHandler())  # else each retry prints a traceback
     return fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **given)
 
@@ -93,9 +84,8 @@ def retried(address: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except Exception as error:
-            lasting = isinstance(error, OsemnError | archives.UnsafeError | ImportError) or _is(
-                error, _MISSING + _REFUSED
-            )
+            lasting = isinstance(error, OsemnError | archives.UnsafeError | ImportError)
+            lasting = lasting or _is(error, _MISSING + _REFUSED)
             if lasting or attempt == last or getattr(error, "errno", None) in web.DISK_FULL:
                 raise
             time.sleep(WAIT * 2**attempt)
