@@ -360,6 +360,8 @@ PUBLISHING = """
 
 @pytest.mark.parametrize("what", ["kill", "ENOSPC", "EROFS"])
 def test_export_that_is_killed_or_cannot_write_leaves_no_partial_version(registry, content, served, what):
+    for number in range(5):
+        (content / f"more_{number}.bin").write_bytes(b"one of many files")
     program = textwrap.dedent(PUBLISHING).format(
         tests=str(TESTS),
         inside=str(registry.folder),

@@ -75,7 +75,10 @@ class VersionStore:
         with self._locked():
             self._clear()
             try:
-                shutil.copytree(folder, draft, copy_function=shutil.copyfile)
+                draft.mkdir()
+                for path in sorted(folder.rglob("*")):  # folders come before their files
+                    copy = draft / path.relative_to(folder)
+                    copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
                 return self.find(self._complete(draft, facts))
             finally:
                 shutil.rmtree(draft, ignore_errors=True)

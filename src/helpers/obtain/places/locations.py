@@ -164,8 +164,7 @@ class _Copy:
             noted = disk.read_json(record)
             if {name: noted.get(name) for name in facts} == facts:
                 return noted["sha256"]
-            with archive.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = manifests.sha256(archive)
         except OSError as error:
             raise AcquisitionError(
                 f"The archive {archive.name} cannot be read: {disk.reason(error)}.",
