@@ -15,17 +15,15 @@ import threading
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from helpers.obtain import measures, signatures
 from helpers.obtain.images import formats, pictures, pixel_window
 from helpers.obtain.layouts import folder_scan
 from helpers.obtain.signatures import SIDE
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 MAX_BYTES = 2**30  # of a file, which is read in one piece: 100 million pixels of 16-bit colour are 600 MB
 CHANGING = "it is changed while it is read"
@@ -145,7 +143,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def thumbnail(image: "Image.Image", window: str) -> np.ndarray:
+def thumbnail(image: Image.Image, window: str) -> np.ndarray:
     """Return an image upright and squashed to a small square, `[64, 64, 3] uint8`.
 
     Args:
@@ -156,8 +154,6 @@ def thumbnail(image: "Image.Image", window: str) -> np.ndarray:
         ValueError: its kind of pixels is not supported.
         OSError: it is damaged or cut short.
     """
-    from PIL.Image import Resampling
-
     if min(image.size) >= 4 * SIDE:
         # lets JPEG decode at a fraction of its size; it is still read to its end
         image.draft(None, (2 * SIDE, 2 * SIDE))
@@ -166,7 +162,7 @@ def thumbnail(image: "Image.Image", window: str) -> np.ndarray:
     if not plain or (_may_have_exif(image) and pictures.orientation(image) != 1):
         return pictures.prepare(image, SIDE, SIDE, 3, preparation=pictures.Preparation("squash", window))
     # the same but for the filter, which takes less time, as does its division into two steps for a large image
-    small = image.resize((SIDE, SIDE), Resampling.BILINEAR, reducing_gap=2.0)
+    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     pixels = np.frombuffer(small.tobytes(), np.uint8).reshape(SIDE, SIDE, -1)
     return pixels if image.mode == "RGB" else np.broadcast_to(pixels, (SIDE, SIDE, 3))
 
@@ -182,15 +178,13 @@ def thumbnail_of(path: Path, window: str) -> np.ndarray:
         return thumbnail(image, window)
 
 
-def _may_have_exif(image: "Image.Image") -> bool:
+def _may_have_exif(image: Image.Image) -> bool:
     """Return whether an image has metadata that Pillow would look into for EXIF data, which takes it a while."""
     return hasattr(image, "tag_v2") or any(name in image.info for name in pictures.ORIENTATIONS)
 
 
-def _exif(image: "Image.Image") -> tuple[str, str, int]:
+def _exif(image: Image.Image) -> tuple[str, str, int]:
     """Return time (ISO 8601), camera and orientation from an image's EXIF data; damaged tags count as absent."""
-    from PIL import ExifTags
-
     if not _may_have_exif(image):
         return "", "", 1
     time = camera = ""

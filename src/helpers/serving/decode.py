@@ -7,17 +7,15 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
+from PIL import Image
 
 from helpers.obtain.images import formats, pictures
 from helpers.obtain.images.framing import BlankError
 from helpers.obtain.images.pictures import ImageOptions, Preparation
 from helpers.serving.settings import Settings
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 # Pillow and pydicom warn of large images and odd files; sizes are checked here
 warnings.filterwarnings("ignore", module="PIL|pydicom")
@@ -83,7 +81,7 @@ class _Limited(io.BytesIO):
         return super().read(size)
 
 
-def open_image(content: bytes, settings: Settings) -> "Image.Image":
+def open_image(content: bytes, settings: Settings) -> Image.Image:
     """Open an image file; format and size are read from its header, and nothing is decoded.
 
     This takes milliseconds, or tenths of a second for a file of many parts, so large files are opened off the event loop.
@@ -95,8 +93,6 @@ def open_image(content: bytes, settings: Settings) -> "Image.Image":
     Raises:
         RefusedError: the file is empty, of another format, too large, or has too many parts.
     """
-    from PIL import Image
-
     if not content:
         raise RefusedError(400, "empty", f"The body is empty; send an image: {KINDS}.")
     check_parts(content)
@@ -135,7 +131,7 @@ def check_parts(content: bytes) -> None:
         _check_jpeg(content)
 
 
-def _check_dicom(image: "Image.Image") -> None:
+def _check_dicom(image: Image.Image) -> None:
     """Check the compressed pixels inside a DICOM file like a file of their own."""
     from helpers.obtain.images import dicom
 
@@ -193,7 +189,7 @@ def name_file(number: int, name: str) -> Iterator[None]:
         raise RefusedError(error.status, error.reason, f"{which}: {error.message}") from None
 
 
-def check_total_pixels(images: Iterable["Image.Image"], settings: Settings) -> None:
+def check_total_pixels(images: Iterable[Image.Image], settings: Settings) -> None:
     """Check that the opened images of one request, taken one after the other, are not too large together.
 
     Raises:
@@ -208,7 +204,7 @@ def check_total_pixels(images: Iterable["Image.Image"], settings: Settings) -> N
 
 
 def prepare(
-    image: "Image.Image",
+    image: Image.Image,
     shape: tuple[int, int, int],
     options: ImageOptions | None = None,
     preparation: Preparation | None = None,

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from helpers.obtain.images.pictures import ImageOptions
 from helpers.serving import decode
@@ -15,9 +16,6 @@ from helpers.serving.metrics import Metrics
 from helpers.serving.model import Holder, Served
 from helpers.serving.pool import Pool
 from helpers.serving.settings import API_KEY, Settings
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 log = logging.getLogger("osemn.serving")
 
@@ -77,7 +75,7 @@ class Service:
         return predictions
 
     def predict_image(
-        self, served: Served, image: "Image.Image", options: ImageOptions
+        self, served: Served, image: Image.Image, options: ImageOptions
     ) -> list[dict[str, Any]]:
         """Decode an opened image and classify it; runs in the pool, or at once for a small one."""
         pixels = decode.prepare(image, served.shape, options, served.preparation)
@@ -95,7 +93,7 @@ class Service:
         All headers are checked before anything is decoded. Then one image at a time is held decoded.
         """
 
-        def open_file(number: int, file: tuple[str, bytes]) -> "Image.Image":
+        def open_file(number: int, file: tuple[str, bytes]) -> Image.Image:
             with decode.name_file(number, file[0]):
                 return decode.open_image(file[1], self.settings)
 

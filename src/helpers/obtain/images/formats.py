@@ -13,14 +13,12 @@ import stat
 import weakref
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from helpers.obtain.images import pictures
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 MAX_PIXELS = 100_000_000  # 300 MB once decoded
 PLAIN = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
@@ -79,7 +77,7 @@ def special(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else f"it is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file"
 
 
-def opened(source: Path | BinaryIO) -> "Image.Image":
+def opened(source: Path | BinaryIO) -> Image.Image:
     """Open an image; only its header is read.
 
     Args:
@@ -90,8 +88,6 @@ def opened(source: Path | BinaryIO) -> "Image.Image":
         UnsupportedError: it is DICOM, and pydicom is not installed, or its header is compressed.
         OSError: it is not an image, is damaged, or is not a regular file, which is not opened.
     """
-    from PIL import Image
-
     if isinstance(source, Path) and (problem := special(source)):
         raise OSError(problem)
     head = _head(source)
@@ -131,8 +127,6 @@ def decode(source: Path | BinaryIO, size: int, preparation: pictures.Preparation
 
 def reason(error: Exception, path: Path) -> str:
     """Return the reason why an image file is unreadable, in words, from the error that `opened` or Pillow raised."""
-    from PIL import UnidentifiedImageError
-
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image" if path.stat().st_size else "the file is empty"
     if isinstance(error, OSError):
@@ -140,14 +134,12 @@ def reason(error: Exception, path: Path) -> str:
     return str(error).partition("\n")[0].rstrip(":") or type(error).__name__
 
 
-def has_damaged_metadata(image: "Image.Image") -> bool:
+def has_damaged_metadata(image: Image.Image) -> bool:
     """Return whether an image's EXIF data are damaged, or other metadata so much that they had to be left out.
 
     Args:
         image: from `opened`, with its pixels decoded, as some metadata follow them.
     """
-    from PIL import Image
-
     try:
         Image.Exif().load(image.info.get("exif"))
     except Exception:  # Pillow raises almost any exception on damaged EXIF data
@@ -189,8 +181,6 @@ def _is_dicom(head: bytes) -> bool:
 
 def _formats(head: bytes) -> tuple[str, ...]:
     """Return the formats that a file may have by its first bytes; registers HEIF and DICOM when they are needed."""
-    from PIL import Image
-
     if _is_dicom(head):
         from helpers.obtain.images import dicom
 
@@ -207,7 +197,7 @@ def _formats(head: bytes) -> tuple[str, ...]:
     return ("HEIF",)
 
 
-def _read_end(held: "weakref.ref[Image.Image]") -> None:
+def _read_end(held: weakref.ref[Image.Image]) -> None:
     """Read what follows the pixels of a PNG, which Pillow does when it decodes them; damaged texts do not matter."""
     image = held()
     try:

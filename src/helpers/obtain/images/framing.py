@@ -4,12 +4,9 @@ The browser page does the same in `web/framing.js`; both give the same bytes for
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from PIL import Image
+from PIL import Image
 
 INK = 25
 """Grey values above this, of 255, count as ink on black."""
@@ -59,8 +56,6 @@ def frame(grey: np.ndarray, framing: Framing, side: int) -> np.ndarray:
     Raises:
         BlankError: there is no ink.
     """
-    from PIL import Image
-
     light = _on_black(grey)
     ink = light > INK
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
@@ -78,11 +73,11 @@ def frame(grey: np.ndarray, framing: Framing, side: int) -> np.ndarray:
 
 
 def resized(
-    image: "Image.Image",
+    image: Image.Image,
     size: tuple[int, int],
     box: tuple[float, float, float, float],
-    resampling: "Image.Resampling",
-) -> "Image.Image":
+    resampling: Image.Resampling,
+) -> Image.Image:
     """Return a box of an image, resized: across first, then down.
 
     Pillow chooses the order by the image's shape, differently in some releases, and rounding depends on the order.

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from helpers.errors import UsageError, nearest
 from helpers.obtain.images import framing, pixel_window
 from helpers.obtain.images.framing import Framing
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 BACKGROUNDS = ("white", "black")
 FITS = ("crop", "pad", "squash")
@@ -83,7 +80,7 @@ class ImageOptions:
 
 
 def prepare(
-    image: "Image.Image",
+    image: Image.Image,
     height: int,
     width: int,
     channels: int,
@@ -134,10 +131,8 @@ def lost_to_crop(width: np.ndarray | int, height: np.ndarray | int) -> np.ndarra
     return 1 - np.minimum(width, height) / np.maximum(width, height)
 
 
-def orientation(image: "Image.Image") -> int:
+def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation by which an image has yet to be turned, 1 to 8; 1 if its metadata are damaged."""
-    from PIL import ExifTags
-
     if image.format in _TURNED_BY_READER:
         return 1
     try:
@@ -146,22 +141,19 @@ def orientation(image: "Image.Image") -> int:
         return 1
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
+def _upright(image: Image.Image) -> Image.Image:
     """Return an image turned by its EXIF orientation, itself if it is upright."""
-    from PIL.Image import Transpose
-
+    by = Image.Transpose
     turns = {
-        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+        2: by.FLIP_LEFT_RIGHT, 3: by.ROTATE_180, 4: by.FLIP_TOP_BOTTOM, 5: by.TRANSPOSE, 6: by.ROTATE_270, 7: by.TRANSVERSE,
+        8: by.ROTATE_90,
     }  # fmt: skip
     turn = turns.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
-def _fitted(image: "Image.Image", size: tuple[int, int], fit: str) -> "Image.Image":
+def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
     """Return an RGB image of another width and height, by one of `FITS`."""
-    from PIL import Image
-
     bicubic, complete = Image.Resampling.BICUBIC, (0, 0, *image.size)
     if fit == "crop":
         return framing.resized(image, size, _middle(image.size, size[0] / size[1]), bicubic)
@@ -178,7 +170,7 @@ def _fitted(image: "Image.Image", size: tuple[int, int], fit: str) -> "Image.Ima
     return padded
 
 
-def _edge_colour(image: "Image.Image") -> tuple[int, ...]:
+def _edge_colour(image: Image.Image) -> tuple[int, ...]:
     """Return the median of an RGB image's outermost pixels, channel by channel."""
     width, height = image.size
     lines = [
@@ -210,7 +202,7 @@ def to_grey(images: np.ndarray) -> np.ndarray:
     return luma
 
 
-def _grey(image: "Image.Image", background: str, ends: tuple[float, float] | None) -> np.ndarray:
+def _grey(image: Image.Image, background: str, ends: tuple[float, float] | None) -> np.ndarray:
     """Return the luma of a Pillow image, `uint8 [H, W]`, without a copy of all its colours in memory."""
     luma = np.empty((image.height, image.width), np.uint8)
     for top, strip in _strips(image):
@@ -219,14 +211,12 @@ def _grey(image: "Image.Image", background: str, ends: tuple[float, float] | Non
     return luma
 
 
-def _turned(image: "Image.Image") -> bool:
+def _turned(image: Image.Image) -> bool:
     return any(image.info.get(name) for name in ORIENTATIONS) or "transparency" in image.info
 
 
-def _as_rgb(image: "Image.Image", background: str, ends: tuple[float, float] | None) -> "Image.Image":
+def _as_rgb(image: Image.Image, background: str, ends: tuple[float, float] | None) -> Image.Image:
     """Return a Pillow image in RGB, converted in strips by `_converted`."""
-    from PIL import Image
-
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     coloured = Image.new("RGB", image.size)
@@ -235,14 +225,14 @@ def _as_rgb(image: "Image.Image", background: str, ends: tuple[float, float] | N
     return coloured
 
 
-def _strips(image: "Image.Image") -> Iterator[tuple[int, "Image.Image"]]:
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Yield strips of complete rows of an image, each with its first row."""
     rows = max(1, _STRIP // image.width)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _converted(image: "Image.Image", background: str, ends: tuple[float, float] | None) -> "Image.Image":
+def _converted(image: Image.Image, background: str, ends: tuple[float, float] | None) -> Image.Image:
     """Return a Pillow image in RGB, laid on a background; each pixel on its own.
 
     Args:
@@ -250,8 +240,6 @@ def _converted(image: "Image.Image", background: str, ends: tuple[float, float] 
         background: colour behind transparent pixels.
         ends: the values that become black and white, for an image of more than 8 bits.
     """
-    from PIL import Image
-
     if ends:
         return Image.fromarray(pixel_window.as_bytes(np.asarray(image), *ends)).convert("RGB")
     if image.has_transparency_data:

@@ -12,14 +12,11 @@ data set. The windows are:
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from helpers.errors import UsageError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 NAMES = ("auto", "percentiles", "full")
 # they leave out dead pixels and burnt-in text, and saturate only one pixel in a hundred
@@ -49,12 +46,12 @@ def parse(window: str) -> tuple[float, float] | None:
     return low, high
 
 
-def is_deep(image: "Image.Image") -> bool:
+def is_deep(image: Image.Image) -> bool:
     """Return whether a Pillow image has more than 8 bits in its one channel."""
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def ends(image: "Image.Image", window: str) -> tuple[float, float]:
+def ends(image: Image.Image, window: str) -> tuple[float, float]:
     """Return the values that become black and white in a deep image; black is the higher one if the file says so.
 
     Args:
@@ -78,7 +75,7 @@ def as_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
 
 
-def value_range(image: "Image.Image") -> tuple[float, float]:
+def value_range(image: Image.Image) -> tuple[float, float]:
     """Return the lowest and the highest finite value of an image, over all channels; not-a-number if there is none."""
     image.load()
     if image.mode == "F":
@@ -89,7 +86,7 @@ def value_range(image: "Image.Image") -> tuple[float, float]:
     return float(extremes.min()), float(extremes.max())
 
 
-def _named(image: "Image.Image", window: str) -> tuple[float, float]:
+def _named(image: Image.Image, window: str) -> tuple[float, float]:
     """Return the lowest and the highest value of a window by its name."""
     if window == "full":
         return _full(image)
@@ -102,7 +99,7 @@ def _named(image: "Image.Image", window: str) -> tuple[float, float]:
     return _percentiles(image)
 
 
-def _own(image: "Image.Image") -> tuple[float, float] | None:
+def _own(image: Image.Image) -> tuple[float, float] | None:
     """Return the window that a file names, if it makes sense."""
     own = getattr(image, "own", None)
     if own is None:
@@ -116,7 +113,7 @@ def _is_eight_bit(values: np.ndarray) -> bool:
     return all(bool(((row % 257 == 0) & (row >= 0) & (row < 65_536)).all()) for row in values)
 
 
-def _full(image: "Image.Image") -> tuple[float, float]:
+def _full(image: Image.Image) -> tuple[float, float]:
     if full := getattr(image, "full", None):
         return full
     if image.mode != "F":
@@ -129,7 +126,7 @@ def _full(image: "Image.Image") -> tuple[float, float]:
     return (0.0, 1.0) if high <= 1 else (0.0, 255.0)
 
 
-def _percentiles(image: "Image.Image") -> tuple[float, float]:
+def _percentiles(image: Image.Image) -> tuple[float, float]:
     """Return the two percentiles as values that occur; the extremes where they are equal, as in a mask of few pixels."""
     values = np.asarray(image).ravel()
     values = values[np.isfinite(values)] if image.mode == "F" else values

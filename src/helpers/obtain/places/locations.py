@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from fsspec import AbstractFileSystem
 
 from helpers import paths, wording
 from helpers.errors import AcquisitionError
+from helpers.obtain.options import Options
 from helpers.obtain.places import archives, download, remote, remote_files, stores
 from helpers.series import disk, manifests
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-    from helpers.obtain.options import Options
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Place:
     note: str = ""
 
 
-def locate(dataset: str, options: "Options") -> Place:
+def locate(dataset: str, options: Options) -> Place:
     """Return where one's own images are on this machine, after unpacking or downloading them if necessary.
 
     Args:
@@ -70,7 +67,7 @@ def locate(dataset: str, options: "Options") -> Place:
     return Place(local, title, f"{'table' if local.is_file() else 'folder'} {local.name}")
 
 
-def fingerprint(dataset: str, options: "Options") -> str:
+def fingerprint(dataset: str, options: Options) -> str:
     """Return `Place.fingerprint` without unpacking or downloading.
 
     An archive is hashed again only if its size or time has changed. If an address is unreachable, `options.network.tell`
@@ -92,7 +89,7 @@ def fingerprint(dataset: str, options: "Options") -> str:
 class _Copy:
     """The folder of the cache for an archive or an address."""
 
-    def __init__(self, dataset: str, options: "Options") -> None:
+    def __init__(self, dataset: str, options: Options) -> None:
         self.dataset, self.options, self.kind = dataset, options, paths.file_kind(dataset)
         self.shown, self.title = paths.shown_dataset(dataset), paths.own_title(dataset)
         name = dataset if paths.is_address(dataset) else paths.local_path(dataset).resolve().as_posix()
@@ -102,7 +99,7 @@ class _Copy:
         self.data = self.folder / "unpacked" if self.kind == "archive" else self.files
 
     @cached_property
-    def store(self) -> "AbstractFileSystem":
+    def store(self) -> AbstractFileSystem:
         """The address's store."""
         return stores.opened(self.dataset, self.options)
 

@@ -14,18 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from fsspec import AbstractFileSystem
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
+from helpers.obtain.options import Options
 from helpers.obtain.places import archives, remote_files, stores
 from helpers.obtain.places.remote_files import RemoteFile
 from helpers.series import disk, manifests
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-    from helpers.obtain.options import Options
 
 # bytes of one request: little to repeat after a kill, and one for each thread fits any memory
 BLOCK = 8 * 2**20
@@ -39,7 +36,7 @@ def digest(files: Iterable[RemoteFile]) -> str:
 
 
 def download(
-    address: str, store: "AbstractFileSystem", files: list[RemoteFile], folder: Path, options: "Options"
+    address: str, store: AbstractFileSystem, files: list[RemoteFile], folder: Path, options: Options
 ) -> str:
     """Download what is missing or changed into `folder / "files"`, remove what is gone, and return the files' digest.
 
@@ -75,7 +72,7 @@ def download(
 class _Download:
     """One round: every file of a listing that the folder does not hold yet."""
 
-    def __init__(self, address: str, store: "AbstractFileSystem", folder: Path, options: "Options") -> None:
+    def __init__(self, address: str, store: AbstractFileSystem, folder: Path, options: Options) -> None:
         self.address, self.store, self.options = address, store, options
         self.files, self.parts, self.listing = folder / "files", folder / "parts", folder / "listing.json"
         self.lock = threading.Lock()

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
+
+from fsspec import AbstractFileSystem
 
 from helpers import paths
 from helpers.errors import AcquisitionError
 from helpers.obtain.places import archives, stores
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
 
 _MAX_DEPTH = 32  # of folders on a web server, where a link may lead back to a folder above
 
@@ -45,7 +44,7 @@ class RemoteFile:
     ranges: bool = True
 
 
-def listing(address: str, store: "AbstractFileSystem", image_folder: str = "") -> list[RemoteFile]:
+def listing(address: str, store: AbstractFileSystem, image_folder: str = "") -> list[RemoteFile]:
     """Return the files behind an address, sorted by name: an archive, or all files of a folder or of a table's folder.
 
     Hidden files are skipped. On a web server a folder is a page of links; where there is none beside a table, the files
@@ -77,7 +76,7 @@ def listing(address: str, store: "AbstractFileSystem", image_folder: str = "") -
     return files
 
 
-def is_verified(file: RemoteFile, path: Path, store: "AbstractFileSystem") -> bool:
+def is_verified(file: RemoteFile, path: Path, store: AbstractFileSystem) -> bool:
     """Return True if a downloaded file has the size and, where the store has one, the checksum of its listing."""
     if file.size is not None and path.stat().st_size != file.size:
         return False
@@ -113,7 +112,7 @@ def file_name(address: str) -> str:
     return address.rpartition("/")[2]
 
 
-def _files(store: "AbstractFileSystem", address: str, image_folder: str) -> Iterator[RemoteFile]:
+def _files(store: AbstractFileSystem, address: str, image_folder: str) -> Iterator[RemoteFile]:
     kind = paths.file_kind(address)
     parent, name = paths.shown_dataset(address).rpartition("/")[0], file_name(address)
     if address.startswith("http"):
@@ -155,9 +154,7 @@ def _described(name: str, entry: dict[str, Any]) -> RemoteFile:
     return RemoteFile(name, entry["name"], entry["size"], checksum or etag or str(changed), checksum)
 
 
-def _web_files(
-    store: "AbstractFileSystem", folder: str, table: str, image_folder: str
-) -> Iterator[RemoteFile]:
+def _web_files(store: AbstractFileSystem, folder: str, table: str, image_folder: str) -> Iterator[RemoteFile]:
     """Yield the files that a page links to, with those of its sub-folders; else a table and the files that it names."""
     root = f"{folder.rstrip('/')}/"
     try:
@@ -175,7 +172,7 @@ def _web_files(
         yield from (file for file in facts if file)
 
 
-def _links(store: "AbstractFileSystem", root: str) -> Iterator[tuple[str, str]]:
+def _links(store: AbstractFileSystem, root: str) -> Iterator[tuple[str, str]]:
     """Yield name and address of each file below a page; fsspec's `find` drops a folder whose page is absent or unreachable."""
     folders = [root]
     while folders:
@@ -194,7 +191,7 @@ def _links(store: "AbstractFileSystem", root: str) -> Iterator[tuple[str, str]]:
                 yield inner.as_posix(), plain
 
 
-def _named_files(store: "AbstractFileSystem", root: str, table: str, image_folder: str) -> dict[str, str]:
+def _named_files(store: AbstractFileSystem, root: str, table: str, image_folder: str) -> dict[str, str]:
     """Return name and address of a table and of everything in it that looks like the name of a file."""
     content = stores.retried(root, lambda: store.cat_file(root + table))
     if table.endswith(".parquet"):
@@ -213,7 +210,7 @@ def _named_files(store: "AbstractFileSystem", root: str, table: str, image_folde
 
 
 def _web_file(
-    store: "AbstractFileSystem", address: str, name: str, may_lack: bool = False
+    store: AbstractFileSystem, address: str, name: str, may_lack: bool = False
 ) -> RemoteFile | None:
     """Return a file with the size and version that a web server states; None if it may be absent and is."""
 

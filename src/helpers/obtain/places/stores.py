@@ -9,17 +9,16 @@ import logging
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import fsspec
+from fsspec import AbstractFileSystem
 
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
+from helpers.obtain.options import Options
 from helpers.obtain.places import archives, web
 from helpers.series import disk
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-    from helpers.obtain.options import Options
 
 THREADS = 16  # enough to hide the latency of small files
 WAIT = 0.5  # seconds, doubled twice: a server that restarts is back by then; the libraries of gs and hf wait themselves
@@ -37,7 +36,7 @@ _REFUSED = (
 )  # fmt: skip
 
 
-def opened(address: str, options: "Options") -> "AbstractFileSystem":
+def opened(address: str, options: Options) -> AbstractFileSystem:
     """Return the store of an address, with time limits and without caches.
 
     Raises:
@@ -49,9 +48,7 @@ def opened(address: str, options: "Options") -> "AbstractFileSystem":
         raise failure(address, error) from None
 
 
-def _opened(address: str, options: "Options") -> "AbstractFileSystem":
-    import fsspec
-
+def _opened(address: str, options: Options) -> AbstractFileSystem:
     scheme, network = address.partition("://")[0], options.network
     given: dict[str, Any] = {}
     if scheme == "s3":
