@@ -122,12 +122,5 @@ def _is_header(first: list[str], options: Options) -> bool:
         return False
     if any(table_columns.is_usual(value) or value in given for value in first):
         return True
-    return not any(value.isdecimal() for value in given) and not any(_is_number(value) for value in first)
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+    no_numbers = pd.to_numeric(pd.Series(first), errors="coerce").isna().all()
+    return no_numbers and not any(value.isdecimal() for value in given)

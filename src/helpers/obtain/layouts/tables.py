@@ -137,15 +137,10 @@ def _candidates(names: Sequence[str], files: Iterable[str], *, deep: bool) -> li
     by_name: dict[str, list[str]] = {name: [] for name in names}
     for file in files:
         whole = unicodedata.normalize("NFC", file)  # macOS writes é as two characters
-        stem = folder_scan.without_ending(whole)
-        start = 0
-        while True:
-            for key in {whole[start:], stem[start:]}:
-                if key in by_name:
-                    by_name[key].append(file)
-            start = whole.find("/", start) + 1
-            if not (deep and start):
-                break
+        folders = whole.split("/")
+        tails = ["/".join(folders[start:]) for start in range(len(folders))] if deep else [whole]
+        for key in {*tails, *map(folder_scan.without_ending, tails)} & by_name.keys():
+            by_name[key].append(file)
     return [[name] if name in by_name[name] else by_name[name] for name in names]
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from helpers import paths
 from helpers.errors import AcquisitionError
 from helpers.obtain.images import formats
 from helpers.obtain.places import web
@@ -84,25 +83,20 @@ def unpack(archive: Path, target: Path, workspace: Path, unpack_gb: float) -> No
     incoming.mkdir(parents=True)
     try:
         _extract(archive, incoming, unpack_gb)
-    except (UnsafeError, *_DAMAGE) as error:
-        unsafe = isinstance(error, UnsafeError)
-        problem = str(error) if unsafe else f"it is damaged or incomplete ({type(error).__name__})"
-        raise AcquisitionError(
-            f"The archive {archive.name} cannot be unpacked: {problem}.",
-            "unpack it yourself and name the folder, or pack the images again, without links and passwords"
-            if unsafe
-            else "download or copy it again",
-        ) from None
+    except UnsafeError as error:
+        problem, remedy = str(error), "unpack it yourself, without links and passwords, and name the folder"
+    except _DAMAGE as error:
+        problem, remedy = f"it is damaged or incomplete ({type(error).__name__})", "download or copy it again"
     except OSError as error:
         if error.errno in web.DISK_FULL:
             raise no_room(archive.name) from None
-        raise AcquisitionError(
-            f"The archive {archive.name} cannot be unpacked: {disk.reason(error)}.",
-            "check that the file can be read, that no member is both a file and a folder, and that "
-            f"{paths.shown(workspace)} can be written to",
-        ) from None
-    shutil.rmtree(target, ignore_errors=True)
-    incoming.replace(target)
+        problem = disk.reason(error)
+        remedy = "check that the file can be read, and that no member is both a file and a folder"
+    else:
+        shutil.rmtree(target, ignore_errors=True)
+        incoming.replace(target)
+        return
+    raise AcquisitionError(f"The archive {archive.name} cannot be unpacked: {problem}.", remedy)
 
 
 def content(folder: Path) -> Path:

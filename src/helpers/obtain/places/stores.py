@@ -97,36 +97,30 @@ def failure(address: str, error: Exception, done: str = "") -> OsemnError:
         done: a sentence on what is complete already.
     """
     shown, scheme = paths.shown_dataset(address), address.partition("://")[0]
-    again = f"run the same command again{': it continues from there' if done else ''}"
     if isinstance(error, OsemnError):
         return error
-    if isinstance(error, ImportError):
-        return AcquisitionError(
-            f"Addresses that begin with {scheme}:// need another package.",
-            'pip install "osemn-vision[cloud]"',
-        )
-    if isinstance(error, archives.UnsafeError):
-        return AcquisitionError(
-            f"{shown} cannot be downloaded: {error}.", "rename or remove it there, or name another folder"
-        )
     if isinstance(error, OSError) and error.errno in web.DISK_FULL:
         return archives.no_room(shown)
-    if isinstance(error, OSError) and error.filename and not _is(error, _MISSING):
-        return AcquisitionError(
-            f"{shown} cannot be written to the cache folder {paths.shown(paths.cache_root())}: {disk.reason(error)}.",
-            "set OSEMN_CACHE_DIR to a folder that you may write to",
-        )
-    if _is(error, _MISSING):
+    if isinstance(error, ImportError):
+        problem, remedy = f"{scheme}:// needs another package", 'pip install "osemn-vision[cloud]"'
+    elif isinstance(error, archives.UnsafeError):
+        problem, remedy = str(error), "rename or remove it there, or name another folder"
+    elif _is(error, _MISSING):
         problem, remedy = "it does not exist, or these credentials may not see it", "check the address"
+    elif isinstance(error, OSError) and error.filename:
+        problem = (
+            f"the cache folder {paths.shown(paths.cache_root())} cannot be written to: {disk.reason(error)}"
+        )
+        remedy = "set OSEMN_CACHE_DIR to a folder that you may write to"
     elif _is(error, _REFUSED):
         problem, remedy = "access was refused", f"set credentials in the environment: {_CREDENTIALS[scheme]}"
     else:
         late = isinstance(error, asyncio.TimeoutError | TimeoutError)
-        kind = "it did not respond in time" if late else f"the connection failed ({type(error).__name__})"
-        problem, remedy = kind, f"check the network; then {again}"
-    return AcquisitionError(
-        f"{shown} could not be {'downloaded' if done else 'listed'}: {problem}.{done}", remedy
-    )
+        problem = "it did not respond in time" if late else f"the connection failed ({type(error).__name__})"
+        again = f"run the same command again{': it continues from there' if done else ''}"
+        remedy = f"check the network; then {again}"
+    verb = "downloaded" if done else "listed"
+    return AcquisitionError(f"{shown} could not be {verb}: {problem}.{done}", remedy)
 
 
 def is_missing(error: BaseException) -> bool:
