@@ -102,7 +102,8 @@ def failure(address: str, error: Exception, done: str = "") -> OsemnError:
     if isinstance(error, OSError) and error.errno in web.DISK_FULL:
         return archives.no_room(shown)
     if isinstance(error, ImportError):
-        problem, remedy = f"{scheme}:// needs another package", 'pip install "osemn-vision[cloud]"'
+        problem = f"addresses that begin with {scheme}:// need another package"
+        remedy = 'pip install "osemn-vision[cloud]"'
     elif isinstance(error, archives.UnsafeError):
         problem, remedy = str(error), "rename or remove it there, or name another folder"
     elif _is(error, _MISSING):
