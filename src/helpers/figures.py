@@ -7,7 +7,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 # Okabe & Ito (2008), "Color Universal Design", with a brown and a grey so that ten classes have ten colours.
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
@@ -92,6 +94,14 @@ def both_ends(values: np.ndarray, most: int) -> np.ndarray:
 def selection(shown: int, total: int, which: str) -> str:
     """Return a sentence that says which classes a figure shows, such as `The 40 largest of 200 classes.`; empty if all are shown."""
     return "" if shown == total else f"The {shown} {which} of {total:,} classes."
+
+
+def log_scale(axis: Axis, steps: Sequence[float] = (1.0, 2.0, 5.0), text: str = "{x:g}") -> None:
+    """Give an axis (`axes.xaxis` or `axes.yaxis`) a logarithmic scale, with plain numbers at these steps of each decade."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(text)
+    axis.set_minor_formatter("")
 
 
 def no_axes(axes: Axes) -> None:

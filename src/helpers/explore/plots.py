@@ -125,10 +125,7 @@ def intensities(pixels: Intensities, class_names: Sequence[str]) -> Figure:
         left.stairs(percentage, edges, color=color, linewidth=2, label=name, fill=alone)
     if not alone:
         left.legend()
-    left.set_yscale("log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_formatter("")
+    figures.log_scale(left.yaxis, (1.0, 3.0))
     left.set(xlabel="pixel value", ylabel="% of the pixels (log scale)", title="All images")
     names = [figures.label(class_names[index]) for index in shown]
     percentages = pd.DataFrame(100 * pixels.by_class[shown], names, np.arange(0, 256, 16))

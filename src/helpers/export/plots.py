@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from helpers import figures, wording
 from helpers.export.champion import Choice
@@ -34,10 +34,7 @@ def accuracy_and_latency(choice: Choice) -> Figure:
         )
         name = f"   {row.option.name}{' (champion)' if chosen else ''}"
         axis.text(row.option.latency_ms, row.score.accuracy, name, va="bottom")
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter("{x:,.10g}")
-    axis.xaxis.set_minor_formatter("")
+    figures.log_scale(axis.xaxis, text="{x:,.10g}")
     axis.margins(x=0.3)  # room for the names
     axis.set_xlabel("milliseconds for one image (ONNX Runtime, one thread, log scale)")
     axis.set_ylabel("validation accuracy (95% interval)")

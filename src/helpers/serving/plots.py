@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import PercentFormatter
 
 from helpers import figures, wording
 from helpers.scoring import wilson_interval
@@ -33,10 +33,7 @@ def latency_and_throughput(table: pd.DataFrame) -> Figure:
     batch = table[(table["workers"] == 1) & (table["connections"] == table["connections"].min())]
     batch = batch.assign(images=batch["pictures"] * batch["per_second"])
     sns.lineplot(batch, x="pictures", y="images", marker="o", color=figures.COLORS[2], ax=batches)
-    latency.set_yscale("log")
-    latency.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    latency.yaxis.set_major_formatter(ScalarFormatter())
-    latency.yaxis.set_minor_formatter(NullFormatter())
+    figures.log_scale(latency.yaxis)
     latency.set_ylabel("milliseconds (log scale)")
     for axis, column in ((latency, "connections"), (throughput, "connections"), (batches, "pictures")):
         rows = batch if axis is batches else single
