@@ -161,8 +161,9 @@ def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) ->
         raise OsemnError("There is no image to draw.", "name images that can be read")
     shown, titles = drawn[: figures.MOST_IMAGES], []
     for one in shown:
-        confidence = wording.percent(one.prediction["confidence"], 0)
-        title = f"{figures.label(one.prediction['class'], 20)} {confidence}"
+        title = (
+            f"{figures.label(one.prediction['class'], 20)} {wording.percent(one.prediction['confidence'], 0)}"
+        )
         misclassified = one.true_class and one.true_class != one.prediction["class"]
         titles.append(f"✗ {title}\n(is {figures.label(one.true_class, 20)})" if misclassified else title)
     images = np.stack([one.image for one in shown])
