@@ -419,6 +419,6 @@ def test_promotion_on_a_full_disk_leaves_the_served_version(registry, content, s
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(disk, "write", full)
-    with pytest.raises(OsemnError, match="no space left"):
+    with pytest.raises(OsemnError, match="the disk is full"):
         registry.promote(second)
     assert registry.current().name == served

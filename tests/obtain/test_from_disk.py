@@ -207,7 +207,7 @@ def test_a_disk_that_takes_no_more_says_what_to_do_and_leaves_nothing_half(pets,
     before, limits = sorted(cache.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20 * 32 * 32 * 3, limits[1]))  # of 32 images
-        with pytest.raises(AcquisitionError, match=r"file too large(?s:.)*cache_gb=0"):
+        with pytest.raises(AcquisitionError, match=r"the disk is full(?s:.)*cache_gb=0"):
             data.load(train, 32)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,5 +1,6 @@
 """Files and folders on disk: written complete or not at all, read if they are intact, locked, and failures in words."""
 
+import errno
 import json
 import os
 import uuid
@@ -11,6 +12,9 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from helpers.errors import OsemnError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Numbers of errors for lack of room: of the disk, of a user's quota, of a limit on a file's size."""
 
 
 @contextmanager
@@ -45,7 +49,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def reason(error: OSError) -> str:
-    """Return why the system refused something, in words: `no space left on device`."""
+    """Return why the system refused something, in words: `the disk is full`, `permission denied`."""
+    if error.errno in FULL:
+        return "the disk is full"
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 

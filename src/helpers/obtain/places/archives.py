@@ -21,7 +21,6 @@ from typing import IO
 
 from helpers.errors import AcquisitionError
 from helpers.obtain.images import formats
-from helpers.obtain.places import web
 from helpers.series import disk
 
 MAX_MEMBERS = 2_000_000  # ImageNet has 1.4 million images
@@ -88,7 +87,7 @@ def unpack(archive: Path, target: Path, workspace: Path, unpack_gb: float) -> No
     except _DAMAGE as error:
         problem, remedy = f"it is damaged or incomplete ({type(error).__name__})", "download or copy it again"
     except OSError as error:
-        if error.errno in web.DISK_FULL:
+        if error.errno in disk.FULL:
             raise no_room(archive.name) from None
         problem = disk.reason(error)
         remedy = "check that the file can be read, and that no member is both a file and a folder"

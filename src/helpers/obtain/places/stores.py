@@ -17,7 +17,7 @@ from fsspec import AbstractFileSystem
 from helpers import paths
 from helpers.errors import AcquisitionError, OsemnError
 from helpers.obtain.options import Options
-from helpers.obtain.places import archives, web
+from helpers.obtain.places import archives
 from helpers.series import disk
 
 THREADS = 16  # enough to hide the latency of small files
@@ -83,7 +83,7 @@ def retried(address: str, call: Callable[[], Any]) -> Any:
         except Exception as error:
             lasting = isinstance(error, OsemnError | archives.UnsafeError | ImportError)
             lasting = lasting or _is(error, _MISSING + _REFUSED)
-            if lasting or attempt == last or getattr(error, "errno", None) in web.DISK_FULL:
+            if lasting or attempt == last or getattr(error, "errno", None) in disk.FULL:
                 raise
             time.sleep(WAIT * 2**attempt)
 
@@ -99,7 +99,7 @@ def failure(address: str, error: Exception, done: str = "") -> OsemnError:
     shown, scheme = paths.shown_dataset(address), address.partition("://")[0]
     if isinstance(error, OsemnError):
         return error
-    if isinstance(error, OSError) and error.errno in web.DISK_FULL:
+    if isinstance(error, OSError) and error.errno in disk.FULL:
         return archives.no_room(shown)
     if isinstance(error, ImportError):
         problem = f"addresses that begin with {scheme}:// need another package"

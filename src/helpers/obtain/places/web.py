@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.obtain.places.package_registries import SourceFailedError
+from helpers.series import disk
 
 if TYPE_CHECKING:
     from helpers.obtain.places.download import Network
     from helpers.obtain.places.files import File, Reader
 
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_WRITE_TROUBLE = DISK_FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}
+_WRITE_TROUBLE = disk.FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}
 
 
 def open_address(address: str, network: "Network", workspace: Path) -> "Reader":
