@@ -150,7 +150,7 @@ def growth(folders: list[Path], count: int) -> dict[str, float]:
         "microseconds_a_signature": 1e6 * signed / count,
         "seconds": perf_counter() - started - signed,
         "added_memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
-        "pairs": len(near),
+        "pairs": len(near.first),
         "capped": near.capped,
     }
 
