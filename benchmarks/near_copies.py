@@ -99,8 +99,8 @@ def measured(name: str, folder: Path, made: int) -> dict[str, object]:
     result = {
         "images": n,
         "seconds": seconds,
-        "pairs_in_the_set": len(inside),
-        "of_all_pairs": len(inside) / (n * (n - 1) / 2),
+        "pairs_in_the_set": len(inside.first),
+        "of_all_pairs": len(inside.first) / (n * (n - 1) / 2),
         "images_in_them": int(sizes[sizes > 1].sum()),
         "largest_group": int(sizes.max()),
         "alike": inside.alike,
