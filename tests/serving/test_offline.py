@@ -170,7 +170,7 @@ def test_grid_that_cannot_be_written_is_refused_before_anything_is_predicted(hom
     with pytest.raises(UsageError, match="is a folder"):
         call("predict", "x.png", "--grid", str(home))
     for name in ("grid", "grid.xyz", "grid.png.jpg"):
-        with pytest.raises(UsageError, match=rf"{name} is not the name of a PNG file"):
+        with pytest.raises(UsageError, match=rf"{name} is not the name of a .png file"):
             call("predict", "x.png", "--grid", str(home / name))
     with pytest.raises(UsageError, match="Nothing can be written to /proc"):
         call("predict", "x.png", "--grid", "/proc/out.png")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from helpers import scoring, wording
@@ -96,14 +96,14 @@ def search(index: pd.DataFrame, seed: int) -> Shortcuts:
         return Shortcuts(_table([]), constant, len(rows), classes, int(index["label"].nunique()))
     folds = list(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(values, labels, groups))
     measured, ranks = [], values.rank(pct=True, na_option="top")
+    # leaves of five images and a bounded number of them: one column needs no more
+    bounds = {"min_samples_leaf": 5, "max_leaf_nodes": 32 + 4 * classes, "class_weight": "balanced"}
+    tree = DecisionTreeClassifier(random_state=seed, **bounds)
+    forest = RandomForestClassifier(_TREES, random_state=seed, **bounds)
     for name, (kind, columns) in chosen.items():
-        model = _forest(classes, seed) if name.startswith("all of") else _tree(classes, seed)
-        predicted, chances = np.empty_like(labels), []
-        for train, test in folds:
-            predicted[test] = model.fit(values[columns].iloc[train], labels[train]).predict(
-                values[columns].iloc[test]
-            )
-            chances.append(_chance(labels[test], predicted[test], groups[test]))
+        model = forest if name.startswith("all of") else tree
+        predicted = cross_val_predict(model, values[columns], labels, cv=folds)
+        chances = [_chance(labels[test], predicted[test], groups[test]) for _, test in folds]
         score = {**_score(labels, predicted, groups), "p_value": min(1.0, 2 * min(chances))}
         mine = labels == score.pop("best")
         gaps = ranks.loc[mine, columns].mean() - ranks.loc[~mine, columns].mean()
@@ -135,23 +135,6 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
         else:
             values[column] = given.map(given.value_counts().rank(method="first"))
     return values
-
-
-def _tree(classes: int, seed: int) -> DecisionTreeClassifier:
-    # leaves of five images and a bounded number of them: a tree on one column needs no more
-    return DecisionTreeClassifier(
-        min_samples_leaf=5, max_leaf_nodes=32 + 4 * classes, class_weight="balanced", random_state=seed
-    )
-
-
-def _forest(classes: int, seed: int) -> RandomForestClassifier:
-    return RandomForestClassifier(
-        _TREES,
-        min_samples_leaf=5,
-        max_leaf_nodes=32 + 4 * classes,
-        class_weight="balanced",
-        random_state=seed,
-    )
 
 
 def _deviation(weights: np.ndarray, groups: np.ndarray) -> float:

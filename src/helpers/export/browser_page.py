@@ -157,9 +157,7 @@ def check_target(page: Path | None, folder: Path | None) -> None:
     if page is not None and folder is not None:
         raise UsageError("Choose one page or a folder of files, not both.", "leave out --output or --files")
     if page is not None:
-        if page.suffix.lower() != ".html":
-            raise UsageError(f"{page} is not the name of a page.", "choose a name that ends in .html")
-        output_paths.check_file(page)
+        output_paths.check_file(page, ".html")
     if folder is not None:
         output_paths.check_folder(folder)
 

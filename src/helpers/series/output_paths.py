@@ -7,14 +7,16 @@ from helpers.errors import UsageError
 from helpers.series import disk
 
 
-def check_file(path: Path) -> None:
-    """Check that a file can be written; missing folders above it are fine.
+def check_file(path: Path, ending: str) -> None:
+    """Check that a file's name has an ending, such as `.png`, and that it can be written; missing folders above it are fine.
 
     Raises:
-        UsageError: it is a folder, or its folder cannot be written to.
+        UsageError: it is a folder or has another ending, or its folder cannot be written to.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder.", "name a file")
+    if path.suffix.lower() != ending:
+        raise UsageError(f"{path} is not the name of a {ending} file.", f"use a name that ends in {ending}")
     check_folder(path.parent)
 
 

@@ -141,9 +141,7 @@ def check_grid(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent} for {path.name}.", "create it, or name another")
-    output_paths.check_file(path)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} is not the name of a PNG file.", "use a name that ends in .png")
+    output_paths.check_file(path, ".png")
 
 
 def grid(predictions: Sequence[FilePrediction], path: Path, columns: int = 6) -> None:
