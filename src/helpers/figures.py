@@ -196,9 +196,8 @@ def class_rows(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str
         `figures.class_rows(sample.images, sample.labels, sample.class_names, 8)`
     """
     figure, [[axes]] = subplots(width=1.6 + 0.75 * per_class, height=0.8 * len(class_names))
-    figure.set_layout_engine(
-        "compressed"
-    )  # the usual one lets long names stick out of axes of fixed proportions
+    # the usual one lets long names stick out of axes of fixed proportions
+    figure.set_layout_engine("compressed")
     for place in range(len(class_names)):
         for column, image in enumerate(images[labels == place][:per_class]):
             _draw_tile(axes, image, column, place, 1, 1)

@@ -33,9 +33,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
         `scoring.wilson_interval(902, 1_000)`
     """
     if n <= 0 or not 0 <= successes <= n:
-        raise OsemnError(
-            f"{successes} of {n} is not a proportion.", "give 0 ≤ successes ≤ n with at least one trial"
-        )
+        raise OsemnError(f"{successes} of {n} is not a proportion.", "give 0 ≤ successes ≤ n, and n > 0")
     interval = stats.binomtest(int(successes), int(n)).proportion_ci(confidence_level=level, method="wilson")
     return float(interval.low), float(interval.high)
 

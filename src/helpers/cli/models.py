@@ -50,9 +50,7 @@ def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
     served = registry.promoted()[:1]
     versions = registry.versions()
     if served and served[0] not in [version.name for version in versions]:
-        typer.echo(
-            f"The served version, {served[0]}, is missing; 'osemn models promote VERSION' chooses another"
-        )
+        typer.echo(f"The served version, {served[0]}, is missing; 'osemn models promote' chooses another")
     if not versions:
         typer.echo(f"{dataset} has no versions yet; 'osemn run --until 10_export' creates one")
         return
@@ -110,8 +108,6 @@ def check(
     registry = _registry(dataset)
     checked = registry.find(version) if version else registry.current()
     versions.verify(checked)
-    difference = versions.replay(checked)
+    worst = versions.replay(checked)
     files = len(checked.manifest["files"])
-    typer.echo(
-        f"{checked.name} is complete: {files} files; golden outputs within {wording.bound(difference)}"
-    )
+    typer.echo(f"{checked.name} is complete: {files} files; golden outputs within {wording.bound(worst)}")

@@ -143,6 +143,4 @@ def drift(
         typer.echo(f"  {name}: p = {value:.3g}")
     typer.echo(f"  smallest, corrected: {finding.smallest:.3g}; alarm below {finding.threshold:.3g}")
     if check and finding.drifted:
-        raise OsemnError(
-            finding.sentence, "inspect the images, then evaluate the model on a labelled sample of them"
-        )
+        raise OsemnError(finding.sentence, "inspect the images, then evaluate the model on a labelled sample")

@@ -60,9 +60,7 @@ def balance(counts: np.ndarray) -> Balance:
     """
     counts = np.asarray(counts)
     if len(counts) < 2 or counts.min() < 1:
-        raise OsemnError(
-            f"Class counts are {counts.tolist()}.", "give at least two classes, each with an image"
-        )
+        raise OsemnError(f"Class counts are {counts.tolist()}.", "give at least two classes with images")
     statistic, p_value = map(float, stats.chisquare(counts))
     effect_size, ratio = np.sqrt(statistic / counts.sum()), counts.max() / counts.min()
     return Balance(counts, statistic, p_value, float(effect_size), float(ratio))
@@ -190,9 +188,8 @@ def flat_images(index: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         `constant, blank = statistics.flat_images(index_table)`
     """
     contrast = index["contrast"].to_numpy()
-    return np.flatnonzero(contrast < _CONSTANT), np.flatnonzero(
-        (contrast >= _CONSTANT) & (contrast < _NEARLY_BLANK)
-    )
+    constant = contrast < _CONSTANT
+    return np.flatnonzero(constant), np.flatnonzero(~constant & (contrast < _NEARLY_BLANK))
 
 
 @dataclass(frozen=True)

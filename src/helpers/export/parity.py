@@ -129,9 +129,7 @@ def _call(command: Sequence[str | Path], title: str) -> dict[str, Any]:
         ) from None
     if done.returncode:
         last = " ".join((done.stderr or done.stdout).strip().splitlines()[-3:])[-400:]
-        raise OsemnError(
-            f"Scoring {title} in its own process failed: {last}", "fix the export of this format"
-        )
+        raise OsemnError(f"Scoring {title} in its own process failed: {last}", "fix its export")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

@@ -68,9 +68,8 @@ def formats(rows: Sequence[Mapping[str, Any]]) -> Figure:
     titles = [row["title"] for row in rows]
     for place, (axis, (key, factor, title)) in enumerate(zip(axes[0], panels, strict=True)):
         values = [row[key] * factor for row in rows]
-        axis.bar_label(
-            axis.barh(titles, values, color=figures.COLORS[place]), fmt="{:.2g}", padding=4, fontsize=9
-        )
+        bars = axis.barh(titles, values, color=figures.COLORS[place])
+        axis.bar_label(bars, fmt="{:.2g}", padding=4, fontsize=9)
         axis.set_xlabel(title, fontsize=10)
         axis.set_xlim(0, max(values) * 1.3)  # room for the numbers
         axis.grid(axis="y", visible=False)

@@ -119,10 +119,8 @@ def together_of_arrays(images: np.ndarray, distance: float) -> np.ndarray:
     digests = [hashlib.sha256(image).hexdigest() for image in np.ascontiguousarray(images)]
     _, different, exact = np.unique(digests, return_index=True, return_inverse=True)
     first, second = different[_close_rows(data.as_rows(images[different]), distance)].T
-    everyone = np.arange(len(images))
-    return _components(
-        np.concatenate([everyone, first]), np.concatenate([different[exact], second]), len(images)
-    )
+    edges = np.concatenate([np.arange(len(images)), first]), np.concatenate([different[exact], second])
+    return _components(*edges, len(images))
 
 
 def _close_rows(rows: np.ndarray, distance: float) -> np.ndarray:
@@ -139,9 +137,8 @@ def _close_rows(rows: np.ndarray, distance: float) -> np.ndarray:
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     projected = PCA(min(_COMPONENTS, *points.shape), random_state=0).fit_transform(points)
     count, reach = min(_NEAREST, len(points)), distance + 1e-5  # for rounding in float32
-    nearest = cKDTree(projected).query(
-        projected, count, distance_upper_bound=reach, workers=joblib.cpu_count()
-    )[1]
+    tree = cKDTree(projected)
+    nearest = tree.query(projected, count, distance_upper_bound=reach, workers=joblib.cpu_count())[1]
     row, rank = np.nonzero((nearest < len(points)) & (nearest != np.arange(len(points))[:, np.newaxis]))
     pairs = np.column_stack([row, nearest[row, rank]])
     gaps = [

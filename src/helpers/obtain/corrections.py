@@ -55,9 +55,7 @@ def read(labels: str) -> pd.DataFrame:
         )
     twice = table[table.duplicated(["sha256", "label"], keep=False)]
     if len(twice):
-        raise UsageError(
-            f"{labels} decides twice about one image, in {_lines(twice)}.", "remove one of the rows"
-        )
+        raise UsageError(f"{labels} decides twice about one image, in {_lines(twice)}.", "remove one row")
     return table
 
 

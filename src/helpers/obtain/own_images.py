@@ -92,9 +92,8 @@ def _with_copies(
         table = table.assign(group=index.bursts(table, BURST_SECONDS))
     files = [folder_scan.real_path(listing.root, path) for path in table["path"]]
     table = table.assign(group=_patients(table, files))
-    pairs = _near_copies(
-        table, files, options.window, catalogue.Catalogue(_catalogues(), listing.root).folder
-    )
+    record = catalogue.Catalogue(_catalogues(), listing.root).folder
+    pairs = _near_copies(table, files, options.window, record)
     return table.assign(together=copies.together(table["group"], table["sha256"], pairs)), pairs
 
 

@@ -23,9 +23,8 @@ def raw_images(dataset: data.Dataset, title: str, count: int, seed: int) -> Figu
     sample = sample[np.argsort(dataset.labels[sample], kind="stable")]
     names = [dataset.class_names[label] for label in dataset.labels[sample]]
     height, width, _ = dataset.image_shape
-    figure = figures.image_grid(
-        dataset.images[sample], [figures.label(name, 14) for name in names], columns=10
-    )
+    titles = [figures.label(name, 14) for name in names]
+    figure = figures.image_grid(dataset.images[sample], titles, columns=10)
     return figures.with_alt(
         figure,
         f"{len(sample)} raw training images of {title}, {height} by {width} pixels, "

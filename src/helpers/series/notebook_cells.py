@@ -42,9 +42,7 @@ def defaults(notebook: str) -> dict[str, Any]:
         raise OsemnError(f"There is no {paths.shown(path)}.", "restore it, or copy notebooks/template.ipynb")
     tagged = [cell for cell in code_cells(notebook) if is_parameters_cell(cell)]
     if len(tagged) != 1:
-        raise OsemnError(
-            f"{paths.shown(path)} has {len(tagged)} cells tagged 'parameters'.", "tag exactly one cell"
-        )
+        raise OsemnError(f"{paths.shown(path)} has {len(tagged)} cells tagged 'parameters'.", "tag one cell")
     return literals("".join(tagged[0]["source"]), paths.shown(path))
 
 

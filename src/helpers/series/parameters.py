@@ -269,9 +269,7 @@ def check(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
         return model(**values).model_dump()
     except ValidationError as error:
         problems = "; ".join(_describe(item) for item in error.errors())
-        raise UsageError(
-            f"{stage}: {problems}.", "see the comments in the notebook's parameters cell"
-        ) from None
+        raise UsageError(f"{stage}: {problems}.", "see the notebook's parameters cell") from None
 
 
 def _describe(item: Mapping[str, Any]) -> str:

@@ -71,9 +71,7 @@ def parse_overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
                 "The series runs for every candidate.", "choose with --until, for example 07_evaluation/tuned"
             )
         if parameter in ("dataset", "profile"):
-            raise UsageError(
-                f"'{parameter}' applies to the whole run.", f"use --{parameter} instead of --set"
-            )
+            raise UsageError(f"'{parameter}' applies to the whole run.", f"use --{parameter}")
         try:
             overrides.setdefault(stage, {})[parameter] = _read_yaml(text)
         except yaml.YAMLError:

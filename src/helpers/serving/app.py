@@ -111,6 +111,5 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     """Return what no route takes in the form of all other errors."""
-    return refusal(
-        request.scope.get("osemn.id", ""), error.status_code, "route", str(error.detail), error.headers
-    )
+    request_id = request.scope.get("osemn.id", "")
+    return refusal(request_id, error.status_code, "route", str(error.detail), error.headers)

@@ -136,9 +136,7 @@ def _check_dicom(image: Image.Image) -> None:
     from helpers.obtain.images import dicom
 
     if image.compression == dicom.RUN_LENGTHS:
-        raise RefusedError(
-            415, "format", "DICOM with run lengths decodes too slowly; compress it in another way."
-        )
+        raise RefusedError(415, "format", "DICOM with run lengths is too slow; compress it in another way.")
     check_parts(image.compressed())
 
 
@@ -174,9 +172,7 @@ def _check_jpeg(content: bytes) -> None:
 
 
 def _too_many(limit: int, parts: str) -> RefusedError:
-    return RefusedError(
-        422, "segments", f"The image has more than {limit:,} {parts}; save it again in a usual form."
-    )
+    return RefusedError(422, "segments", f"The image has more than {limit:,} {parts}; save it again.")
 
 
 @contextlib.contextmanager

@@ -32,9 +32,7 @@ class Metrics:
         self.version = gauge(
             "osemn_model_info", "1 for the served version", ("version",), multiprocess_mode="livemax"
         )
-        self.versions_refused = counter(
-            "osemn_versions_refused", "Promoted versions that failed their checks here"
-        )
+        self.versions_refused = counter("osemn_versions_refused", "Promoted versions that failed checks here")
         self.drift_p = gauge(
             "osemn_drift_p_value",
             "p-values of the last window, by test",

@@ -106,9 +106,8 @@ def _draw_power(axis: Axes, power: pd.DataFrame) -> None:
     """Draw one line with Wilson's intervals for each strength."""
     styles = zip(figures.COLORS, ("-o", "--s", ":^"), strict=False)
     for (color, line), (strength, rows) in zip(styles, power.groupby("strength", sort=False), strict=False):
-        ends = np.transpose(
-            [wilson_interval(*counts) for counts in zip(rows["detected"], rows["windows"], strict=True)]
-        )
+        counts = zip(rows["detected"], rows["windows"], strict=True)
+        ends = np.transpose([wilson_interval(*both) for both in counts])
         errors = np.abs(ends - rows["rate"].to_numpy())
         axis.errorbar(rows["window"], rows["rate"], errors, fmt=line, capsize=3, color=color, label=strength)
     sizes = sorted(power["window"].unique())

@@ -46,9 +46,7 @@ def read(path: Path, options: Options) -> Listing:
             )
         return tables.read(path, options)
     if not path.is_dir():
-        raise UsageError(
-            f"There is no folder {shown}.", "check the path; a relative one starts at the project's root"
-        )
+        raise UsageError(f"There is no folder {shown}.", "check the path, relative to the project's root")
     scan = folder_scan.scan(path)
     if not scan.images:
         raise UsageError(

@@ -69,18 +69,14 @@ def check(options: Options) -> None:
     """
     limits, names = options.label_thresholds, options.label_names
     if any(low >= high for low, high in pairwise(limits)):
-        raise UsageError(
-            f"label_thresholds do not rise: {list(limits)}.", "write the lowest first, each once"
-        )
+        raise UsageError(f"label_thresholds do not rise: {list(limits)}.", "write the lowest first")
     if limits and names and len(names) != len(limits) + 1:
         raise UsageError(
             f"{len(limits)} label_thresholds make {len(limits) + 1} classes, but label_names has {len(names)}.",
             "give one name more than thresholds, that of the lowest class first",
         )
     if len(set(names)) < len(names):
-        raise UsageError(
-            f"label_names has a name twice: {', '.join(names)}.", "give each class a name of its own"
-        )
+        raise UsageError(f"label_names has a name twice: {', '.join(names)}.", "give each class its own name")
 
 
 def _between(filled: pd.Series, numbers: pd.Series, path: Path, options: Options) -> pd.Series:

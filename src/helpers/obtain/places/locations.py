@@ -181,9 +181,8 @@ class _Copy:
 
     def _complete(self, digest: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        manifests.write_json(
-            self.record, {"fingerprint": digest, "files": _count(self.data), "completed": now}
-        )
+        facts = {"fingerprint": digest, "files": _count(self.data), "completed": now}
+        manifests.write_json(self.record, facts)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

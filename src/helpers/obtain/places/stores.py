@@ -109,9 +109,8 @@ def failure(address: str, error: Exception, done: str = "") -> OsemnError:
     elif _is(error, _MISSING):
         problem, remedy = "it does not exist, or these credentials may not see it", "check the address"
     elif isinstance(error, OSError) and error.filename:
-        problem = (
-            f"the cache folder {paths.shown(paths.cache_root())} cannot be written to: {disk.reason(error)}"
-        )
+        cache = paths.shown(paths.cache_root())
+        problem = f"the cache folder {cache} cannot be written to: {disk.reason(error)}"
         remedy = "set OSEMN_CACHE_DIR to a folder that you may write to"
     elif _is(error, _REFUSED):
         problem, remedy = "access was refused", f"set credentials in the environment: {_CREDENTIALS[scheme]}"
