@@ -146,8 +146,7 @@ def compare(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> Compariso
     """
     if not len(labels) == len(one) == len(other) or len(labels) == 0:
         raise OsemnError(
-            f"{len(one)} and {len(other)} predictions for {len(labels)} labels.",
-            "compare models on the same images",
+            f"{len(one)} and {len(other)} predictions for {len(labels)} labels.", "compare on the same images"
         )
     one_correct, other_correct = one == labels, other == labels
     only_one = int(np.sum(one_correct & ~other_correct))

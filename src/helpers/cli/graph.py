@@ -80,8 +80,7 @@ class Request:
         names = {stage.name for stage in self.stages}
         if self.from_stage and not {stage.name for stage in stages.of_notebook(self.from_stage)} <= names:
             raise UsageError(
-                f"{self.from_stage} does not come before {self.until}.",
-                "choose --from before --until, or omit one of them",
+                f"{self.from_stage} does not come before {self.until}.", "choose --from before --until"
             )
 
     @classmethod
@@ -270,11 +269,7 @@ def report_is_current(request: Request) -> bool:
 
 
 def run(
-    request: Request,
-    *,
-    cores: int | None = None,
-    executor: str = cluster.LOCAL,
-    extra: tuple[str, ...] = (),
+    request: Request, *, cores: int | None = None, executor: str = cluster.LOCAL, extra: tuple[str, ...] = ()
 ) -> None:
     """Run the stages that are not done, in parallel where `cores` allow, and render the report.
 

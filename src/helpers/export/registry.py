@@ -85,8 +85,7 @@ class Registry(VersionStore):
             earlier = [name for name in self.promoted()[1:] if name in known]
             if not earlier:
                 raise UsageError(
-                    "There is no version to go back to.",
-                    "promote one by its name: osemn models promote VERSION",
+                    "There is no version to go back to.", "promote one by name: osemn models promote VERSION"
                 )
             version = self._checked(earlier[0])
             self._set_current(earlier)

@@ -63,7 +63,7 @@ def parse_overrides(settings: list[str]) -> dict[str, dict[str, Any]]:
         if not equals or not parameter:
             raise UsageError(
                 f"'{setting}' does not have the form STAGE.parameter=value.",
-                "for example: --set 04_baseline.cnn_epochs=5",
+                "as in --set 04_baseline.cnn_epochs=5",
             )
         stages.of_notebook(stage)
         if parameter == "candidate":

@@ -256,7 +256,7 @@ class Run(ResolvedStage):
         if self.finished:
             raise OsemnError(
                 f"This run of {self.stage.name} is finished: {problem}.",
-                "run the notebook again from its run cell (Run.start)",
+                "run the notebook from its run cell on",
             )
 
     def _manifest(self) -> dict[str, Any]:

@@ -87,10 +87,7 @@ def _is_complete(array: Path) -> bool:
         return False
     if array.stat().st_mtime == _UNALTERED:
         return True
-    warnings.warn(
-        f"{paths.shown(array)} was altered after it was written; it is made again from the images.",
-        stacklevel=2,
-    )
+    warnings.warn(f"{paths.shown(array)} was altered after it was written; it is made again.", stacklevel=2)
     array.unlink()
     return False
 

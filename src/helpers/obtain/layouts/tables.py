@@ -37,8 +37,7 @@ def read(path: Path, options: Options, root: Path | None = None) -> listing.List
     folder = path.parent / options.image_folder
     if not folder.is_dir():
         raise UsageError(
-            f"There is no folder {paths.shown(folder)}.",
-            "image_folder is relative to the folder of the table",
+            f"There is no folder {paths.shown(folder)}.", "image_folder is relative to the table"
         )
     if not root or not folder.resolve().is_relative_to(root.resolve()):
         root = folder

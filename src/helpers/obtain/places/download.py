@@ -183,8 +183,7 @@ def locked(folder: Path, network: Network) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     writer = f"nother process that writes to {paths.shown(folder)}"
     busy = AcquisitionError(
-        f"A{writer} has not finished in {network.lock_seconds:g} s.",
-        "wait for it, or end it; then run this again",
+        f"A{writer} has not finished in {network.lock_seconds:g} s.", "wait for it, then run this again"
     )
     try:
         lock = FileLock(folder / LOCK).acquire(timeout=0)

@@ -164,8 +164,7 @@ class _Copy:
             digest = manifests.sha256(archive)
         except OSError as error:
             raise AcquisitionError(
-                f"The archive {archive.name} cannot be read: {disk.reason(error)}.",
-                "check the file and its permissions",
+                f"The archive {archive.name} cannot be read: {disk.reason(error)}.", "check its permissions"
             ) from None
         with suppress(OSError):  # without the record, the next call hashes again
             self.folder.mkdir(parents=True, exist_ok=True)
