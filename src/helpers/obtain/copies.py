@@ -74,7 +74,8 @@ def near(phashes: Sequence[bytes], read_thumbnail: Callable[[int], np.ndarray]) 
     pairs = pd.DataFrame({"first": candidates[:, 0], "second": candidates[:, 1], "likeness": likeness})
     pairs = pairs.groupby(["first", "second"], as_index=False).max()  # the best of mirrored and not
     pairs = pairs[pairs["likeness"] >= LIKENESS]
-    size = _sizes(_components(pairs["first"], pairs["second"], len(phashes)))[pairs["first"]]
+    numbers = _components(pairs["first"], pairs["second"], len(phashes))
+    size = np.bincount(numbers)[numbers[pairs["first"]]]
     many = pairs[size > MANY]
     pairs = pairs[(size <= MANY) | (pairs["likeness"] >= CLOSE)]
     pairs = pairs.sort_values("likeness", ascending=False, kind="stable")
@@ -153,11 +154,6 @@ def _components(first: np.ndarray, second: np.ndarray, images: int) -> np.ndarra
     edges = (np.ones(len(first), bool), (np.asarray(first), np.asarray(second)))
     graph = sparse.coo_array(edges, shape=(images, images))
     return sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def _sizes(numbers: np.ndarray) -> np.ndarray:
-    """Return the number of images with the same number as each image."""
-    return np.bincount(numbers)[numbers] if len(numbers) else numbers
 
 
 def _likeness(candidates: np.ndarray, read_thumbnail: Callable[[int], np.ndarray]) -> np.ndarray:
