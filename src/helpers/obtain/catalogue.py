@@ -167,9 +167,9 @@ class Catalogue:
             [record[name].cast(pa.int64()).fill_null(_UNREAD) for name in ("bytes", "mtime_ns")]
         )
         hashes = record["sha256"].cast(_TEXT).fill_null("").to_pandas()
-        disk = self._sizes_and_times(paths)
-        readable, same_size = disk[:, 0] != _UNREAD, disk[:, 0] == known[:, 0]
-        unchanged = readable & (disk == known).all(axis=1)
+        present = self._sizes_and_times(paths)
+        readable, same_size = present[:, 0] != _UNREAD, present[:, 0] == known[:, 0]
+        unchanged = readable & (present == known).all(axis=1)
         to_read = readable & ~unchanged & (same_size | read_all)
         if to_read.any():
             with ThreadPoolExecutor(joblib.cpu_count()) as pool:
