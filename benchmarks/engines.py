@@ -38,11 +38,11 @@ from sklearn.preprocessing import StandardScaler
 
 import own_images
 from helpers import paths, scoring
-from helpers.export.formats import ONNX_OPSET, quiet
+from helpers.export.formats import ONNX_OPSET
 from helpers.model import cpu_speed, frozen_graph
 from helpers.model.backbones import features
 from helpers.obtain import splits
-from helpers.series import manifests, records
+from helpers.series import manifests, quiet, records
 
 BATCH = 128
 USUAL = "tensorflow"
@@ -71,7 +71,7 @@ def engines_here(folder: Path, side: int, images: np.ndarray) -> dict[str, Pass]
 
     graph = frozen_graph.frozen_graph(lambda image: pooled(image, training=False), images.shape[1:])
     file, small = folder / f"float32_{side}.onnx", folder / f"int8_{side}.onnx"
-    with quiet():
+    with quiet.discarded_output():
         name, outputs = f"{graph.input_name}:0", [f"{name}:0" for name in graph.output_names]
         converted, _ = tf2onnx.convert.from_graph_def(
             graph.definition, input_names=[name], output_names=outputs, opset=ONNX_OPSET
