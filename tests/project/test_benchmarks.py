@@ -61,18 +61,18 @@ def test_script_uses_only_what_helpers_have(name):
 
 def names_of(name: str) -> set[str]:
     """Return what a script defines or imports at its top, without running it."""
-    found = set()
+    names: set[str] = set()
     for node in ast.parse((FOLDER / f"{name}.py").read_text("utf-8")).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found |= {
+            names |= {
                 part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
             }
-    return found
+    return names
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
