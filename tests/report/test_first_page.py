@@ -254,6 +254,14 @@ def test_without_metrics_the_sections_are_empty():
     assert first_screen.lead({}) == ""
 
 
+def test_the_risk_of_other_images_says_how_many_are_marked_as_unknown(metrics):
+    numbers = {"others_rejected": 0.955, "others": "photographs of cats"}
+    metrics[TESTED]["conclusions"] += conclusions_of_stages.as_metrics(
+        [Conclusion("unknown", "It recognises some.", numbers).from_file("metrics.json")]
+    )
+    assert "It marks 95.5% of photographs of cats as unknown." in first_screen.risks(metrics)[-1][0]
+
+
 def test_the_post_mortem_prints_the_conclusions_on_the_champion(metrics):
     lessons = {lesson.heading: lesson for lesson in post_mortem.lessons(metrics)}
     assert lessons["Systematic errors"].texts == ("tuned confuses zero and one most.",)

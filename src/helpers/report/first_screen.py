@@ -82,6 +82,8 @@ def risks(metrics: MetricsByStage) -> list[tuple[str, str]]:
         f"Images of anything but its {len(metrics[stage]['class_names'])} classes, or from another source: it predicts one of its "
         "classes for every image, and was tested on its own data set only."
     )
+    for marked in read(metrics, (stage, "unknown")):
+        words += f" It marks {percent(marked.numbers['others_rejected'])} of {marked.numbers['others']} as unknown."
     return [*logged, (words, metrics_file(EXPORT))]
 
 
