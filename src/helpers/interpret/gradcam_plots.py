@@ -95,8 +95,8 @@ def _color_bar(figure: Figure, axes: np.ndarray, drawn: AxesImage) -> None:
 
 def _draw_map(axes: np.ndarray, image: np.ndarray, values: np.ndarray, title: str) -> AxesImage:
     """Draw a map, and the same map over its image; return the map's drawing."""
-    # smooth, because a map is coarser than its image: blocks would look like measurements
-    options = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+    # one value for each pixel of the image; smooth maps of small images would have seven times the bytes
+    options = {"cmap": figures.SEQUENTIAL, "vmin": 0, "vmax": 1, "interpolation": "nearest"}
     drawn = axes[0].imshow(values, **options)
     axes[0].set_title(title, fontsize=8.5)
     axes[1].imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
