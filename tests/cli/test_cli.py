@@ -25,7 +25,7 @@ from photographs import class_folders
         (["run", "--set", "04_baseline.cnn_epochs=many"], "valid integer"),
         (["run", "--set", "04_baseline.cnn_epochs=0"], "greater than or equal to 1"),
         (["run", "--set", "cnn_epochs"], "STAGE.parameter=value"),
-        (["run", "--labels", "nowhere/labels.csv"], "There is no file nowhere/labels.csv"),
+        (["run", "--labels", "nowhere/labels.csv"], "nowhere/labels.csv.\n"),
         (["run", "--cores", "0"], "--cores"),
         (["run", "--core", "2"], "--cores"),
         (["status", "--profile", "quik"], "did you mean 'quick'"),

@@ -223,7 +223,12 @@ POLICY = augment.AugmentationPolicy(shift_fraction=0.2, erase_fraction=0.1, eras
 
 
 def kill_after_epochs(folder: Path, script: str, epochs: int) -> None:
-    places = [str(Path(__file__).parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    places = [
+        str(Path(__file__).parent),
+        str(TESTS),
+        str(TESTS.parent / "tools"),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), str(folder)],

@@ -189,7 +189,7 @@ def test_grid_of_many_predictions_is_bounded_and_says_so(
 ) -> None:
     said = []
     monkeypatch.setattr(Figure, "suptitle", lambda figure, text, **options: said.append(text))
-    prediction = {"class": "US$$" * 20, "confidence": 0.5}
+    prediction = {"class": "US$$" * 20, "confidence": 0.5, "unknown": False}
     items = [offline.FilePrediction("a.png", image, prediction) for image in cases[MANY].images]
     started = process_time()
     offline.grid(items, tmp_path / "grid.png")

