@@ -31,10 +31,11 @@ def test_mistakes_have_maps_and_their_nearest_training_images(convolution: bool,
     monkeypatch.setattr(explored_mistakes, "MOST_MISTAKES", 10)
     (test, of_test), (training, of_training) = part(60, 1), part(40, 2)
     model = network(convolution=convolution)
-    probabilities, embeddings = candidates.scorer(model)(test.images)
+    scorer = candidates.scorer(model)
+    probabilities, embeddings = scorer(test.images)
     shown = explored.of_test(test, embeddings, of_test, np.array([], int), seed=0)
     explained = explored_mistakes.explain(
-        shown, model, test, (probabilities, embeddings), training, of_training, seed=0
+        shown, model, scorer, test, (probabilities, embeddings), training, of_training, seed=0
     ).mistakes
     assert len(explained.images) == 10
     assert (probabilities.argmax(axis=1)[explained.images] != test.labels[explained.images]).all()
@@ -42,7 +43,7 @@ def test_mistakes_have_maps_and_their_nearest_training_images(convolution: bool,
     assert probabilities[explained.images].max(axis=1).min() >= np.sort(probabilities[wrong].max(axis=1))[-10]
     assert explained.maps.shape[0] == 10
     assert (explained.maps.size > 0) == convolution
-    _, known = candidates.scorer(model)(training.images)
+    _, known = scorer(training.images)
     unit = [
         values / np.linalg.norm(values, axis=1, keepdims=True)
         for values in (embeddings[explained.images], known)
@@ -55,8 +56,11 @@ def test_mistakes_have_maps_and_their_nearest_training_images(convolution: bool,
 
 def test_without_a_mistake_there_is_nothing_to_explain() -> None:
     (test, index), model = part(20, 1), network(convolution=True)
-    probabilities, embeddings = candidates.scorer(model)(test.images)
+    scorer = candidates.scorer(model)
+    probabilities, embeddings = scorer(test.images)
     right = Dataset(test.images, probabilities.argmax(axis=1), test.class_names)
     shown = explored.of_test(right, embeddings, index, np.array([], int), seed=0)
-    again = explored_mistakes.explain(shown, model, right, (probabilities, embeddings), right, index, seed=0)
+    again = explored_mistakes.explain(
+        shown, model, scorer, right, (probabilities, embeddings), right, index, seed=0
+    )
     assert again is shown

@@ -1,27 +1,27 @@
 """What may explain the mistakes in the report's explorer: where the model looked, and the training images most like them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import Model
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.interpret import candidates, gradcam_evidence
+from helpers.interpret import gradcam_evidence
 from helpers.interpret.explored import MOST_MISTAKES, SMALL_SIDE, Explored
 from helpers.obtain.data import Dataset
 from helpers.obtain.splits import stratified_sample
 
 NEAR = 3  # training images beside a mistake: half a row on a phone
-MOST_SMALL, MOST_LARGE = (
-    10_000,
-    400,
-)  # training images searched: a few seconds for a backbone at 64 px, half a minute at 224
+MOST_SMALL, MOST_LARGE = 3_000, 400  # training images searched: seconds for a backbone at 64 and at 224 px
 MAP_SIDE = 12  # pixels of a saved map: last feature maps have 4 to 14, and four candidates then take 0.3 MB
 
 
 def explain(
     explorer: Explored,
     model: Model,
+    scorer: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     test: Dataset,
     scored: tuple[np.ndarray, np.ndarray],
     training: Dataset,
@@ -36,14 +36,15 @@ def explain(
     Args:
         explorer: of the test part.
         model: the candidate.
+        scorer: `candidates.scorer(model)`.
         test: the test part, at the model's side.
-        scored: probabilities, `[N, K]`, and embeddings, `[N, D]`, of the test images, as `candidates.scorer` returns them.
+        scored: probabilities, `[N, K]`, and embeddings, `[N, D]`, of the test images, as `scorer` returns them.
         training: the complete training part, at the model's side.
         index: its rows of the index, in its order.
         seed: of the sample.
 
     Example:
-        `explorer = explored_mistakes.explain(explorer, chosen.model, test, (probabilities, embeddings), everything, index_table, seed)`
+        `explorer = explored_mistakes.explain(explorer, chosen.model, scorer, test, scored, everything, index_table, seed)`
     """
     probabilities, embeddings = (np.asarray(values)[explorer.rows] for values in scored)
     wrong = probabilities.argmax(axis=1) != test.labels[explorer.rows]
@@ -55,7 +56,7 @@ def explain(
     maps = _reduced(maps) if len(maps) else np.zeros((len(images), 0, 0), np.float32)
     most = MOST_SMALL if min(training.image_shape[:2]) <= SMALL_SIDE else MOST_LARGE
     sample = stratified_sample(training.labels, most, seed)
-    _, known = candidates.scorer(model)(training.images[sample])
+    known = scorer(training.images[sample])[1]
     search = NearestNeighbors(n_neighbors=min(NEAR, len(sample)), metric="cosine").fit(known)
     near = sample[search.kneighbors(embeddings[images], return_distance=False)]
     return explorer.with_mistakes(images, maps, near, training, index)
