@@ -1,5 +1,7 @@
 """The conclusions and tables of an evaluation follow its numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,6 +214,8 @@ def test_slices_name_the_worst_one():
     assert "of 4 slices by contrast, the accuracy of the small net differs significantly" in text
     assert "The worst is contrast 0.000" in text
     assert "In none of 4 slices" in conclusions.slices(NET, slices(worst=0.95)).text
+    better = [replace(part, accuracy=0.9, expected=0.8) for part in slices(worst=0.6)]
+    assert conclusions.slices(NET, better).text.endswith("It is better in all of these.")
 
 
 def test_recommendations_come_from_the_numbers():

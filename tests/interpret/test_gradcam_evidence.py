@@ -130,7 +130,7 @@ FEW = Mean(1, 0.1, None)
     ("over", "classes", "words"),
     [
         (GOOD, (GOOD, FEW), "prefer the object significantly. In every class with enough images, those of correct"),
-        (GOOD, (GOOD, OPEN, BAD), "do not prefer the object significantly in c (−10.0 points, −15.0 to −5.0) and b (+1.0"),
+        (GOOD, (GOOD, OPEN, BAD), "prefer the background in c (−10.0 points, −15.0 to −5.0); they prefer neither significantly in b (+1.0"),
         (BAD, (BAD,), "prefer the background significantly."),
         (OPEN, (OPEN,), "prefer neither object nor background significantly."),
         (FEW, (FEW,), "There are too few maps to say whether they prefer the object."),

@@ -214,6 +214,8 @@ def slices(label: str, parts: Sequence[Slice]) -> Conclusion:
     if differing:
         text = f"In {len(differing)} {where}, the accuracy of the {label} differs significantly from that of the same classes on all other images."
     worst = _worst(parts)
+    if differing and not worst:
+        text += " It is better in all of these."
     if worst:
         text += f" The worst is {worst.name}: {percent(worst.accuracy)}, {points(-100 * worst.gap)} points below ({p_value(worst.p_value)})."
     numbers = {"slices": len(parts), "significant": [asdict(part) for part in differing]}

@@ -40,10 +40,11 @@ def where_it_looks(label: str, energy: Energy | Unmeasured) -> Conclusion:
         if over.ci95[0] > 0 or over.ci95[1] < 0:
             side = f"prefer the {'object' if over.value > 0 else 'background'} significantly"
         verdict = f"On average the maps {side}."
+    mixed = "" if energy.incorrect.value is None else " (the two are not of the same classes)"
     text = (
         f"Each Grad-CAM map of the {label} was compared with its own image: the fraction of its energy on the object minus the "
         f"object's fraction of the pixels (on average {percent(energy.pixels)}) is {_points(energy.correct)} where the prediction is "
-        f"correct and {_points(energy.incorrect)} where it is incorrect. {verdict}{_failing(energy)}"
+        f"correct and {_points(energy.incorrect)} where it is incorrect{mixed}. {verdict}{_failing(energy)}"
     )
     test = f"Student's interval, {over.n:,} validation images"
     return Conclusion("where_it_looks", text, energy.as_metrics(), test)
@@ -60,19 +61,21 @@ def _points(mean: Mean, *, short: bool = False) -> str:
 
 
 def _failing(energy: Energy) -> str:
-    """Return the classes whose correct predictions have maps that do not prefer the object significantly, as a sentence."""
+    """Return the classes whose correct predictions have maps that do not prefer the object, as a sentence."""
     rows = energy.table.xs("correct", level="prediction")
     means = {name: Mean(row["n"], row["value"], row["ci95"]) for name, row in rows.iterrows() if row["ci95"]}
-    failing = sorted((mean.value, name) for name, mean in means.items() if mean.ci95[0] <= 0)
     if not means or not energy.overall.ci95:
         return ""
-    if not failing:
+    away = sorted((mean.value, name) for name, mean in means.items() if mean.ci95[1] < 0)
+    neither = sorted((mean.value, name) for name, mean in means.items() if mean.ci95[0] <= 0 <= mean.ci95[1])
+    if not away and not neither:
         return " In every class with enough images, those of correct predictions prefer the object."
-    names = [f"{name} ({_points(means[name], short=True)})" for _, name in failing[:_MOST_CLASSES]]
-    more = [f"{len(failing) - _MOST_CLASSES:,} more"] if len(failing) > _MOST_CLASSES else []
-    return (
-        f" Those of correct predictions do not prefer the object significantly in {listing([*names, *more])}."
-    )
+    parts = []
+    for failing, verb in ((away, "prefer the background"), (neither, "prefer neither significantly")):
+        names = [f"{name} ({_points(means[name], short=True)})" for _, name in failing[:_MOST_CLASSES]]
+        more = [f"{len(failing) - _MOST_CLASSES:,} more"] if len(failing) > _MOST_CLASSES else []
+        parts += [f"{verb} in {listing([*names, *more])}"] if failing else []
+    return f" Those of correct predictions {'; they '.join(parts)}."
 
 
 def perturbation(label: str, measured: Perturbation | Unmeasured) -> Conclusion:

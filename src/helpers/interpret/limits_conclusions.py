@@ -35,7 +35,7 @@ def unknown(
     area, by_class = scoring.auroc(known, others), learnt.left_out[detector.kind]
     left_out = scoring.mean_of(np.array(list(by_class.values())))
     text = (
-        f"The {label} has a class for any image, so {TITLES[detector.kind]} tells images of none of its classes: one counts as unknown "
+        f"The {label} gives any image one of its classes. Images of none of them are recognised by {TITLES[detector.kind]}: one counts as unknown "
         f"above the value that {percent(learnt.known_rejected, 0)} of {learnt.known:,} validation images exceed. Of {n:,} test images, "
         f"{percent(rejected / n)} are rejected (95% interval {interval(*scoring.wilson_interval(rejected, n))}); of "
         f"{len(others):,} {what}, {percent(caught / len(others))} (AUROC {area.value:.3f}, 95% interval {area.ci95[0]:.3f} to {area.ci95[1]:.3f})."
@@ -43,7 +43,7 @@ def unknown(
     if left_out.n > 1:
         hardest = min(by_class, key=by_class.__getitem__)
         text += (
-            f" If the score is fitted without a class, which the network has learned, its mean AUROC for this class is {left_out.value:.3f}, "
+            f" As a check, the score was fitted without one class after another, all of which the network has learned: its mean AUROC for the hidden class is {left_out.value:.3f}, "
             f"and at worst {by_class[hardest]:.3f} ({hardest})."
         )
     numbers = {
