@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +19,16 @@ from helpers.series import conclusions, manifests, stages
 from helpers.series.conclusions import Conclusion
 
 DATASET, PROFILE = "digits", "smoke"
+
+
+@contextmanager
+def output_folder(factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Write runs to a new folder inside of the block, whatever the environment says: for fixtures of a whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OSEMN_OUTPUT_DIR", str(factory.mktemp("output")))
+        patch.delenv("OSEMN_HOME", raising=False)
+        yield
+
 
 MODELS = {
     "majority": ("majority class", 10, 0.01, 0.2, 1_000, 0.102, [0.087, 0.120], 0.019),

@@ -18,7 +18,7 @@ from helpers.report.business import cost_model, policy, value
 from helpers.report.business.cost_model import Costs
 from helpers.report.html import charts, pages
 from helpers.series import manifests
-from report_runs import DATASET, PROFILE, png
+from report_runs import DATASET, PROFILE, output_folder, png
 
 AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("<b>bold", "two", "three", "four", "five")
@@ -88,9 +88,7 @@ def files(run: EvaluatedRun) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartedRun]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path_factory.mktemp("output")))
-        patch.delenv("OSEMN_HOME", raising=False)
+    with output_folder(tmp_path_factory):
         yield ChartedRun()
 
 

@@ -21,7 +21,7 @@ from helpers.obtain.data import Dataset
 from helpers.report import collect, render
 from helpers.report.html import explorer, pages
 from helpers.series import stages
-from report_runs import DATASET, PROFILE
+from report_runs import DATASET, PROFILE, output_folder
 
 AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "quo\"te's & $5", "_plain", *"efghij")
@@ -75,9 +75,7 @@ class ExploredRun(EvaluatedRun):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExploredRun]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path_factory.mktemp("output")))
-        patch.delenv("OSEMN_HOME", raising=False)
+    with output_folder(tmp_path_factory):
         yield ExploredRun()
 
 

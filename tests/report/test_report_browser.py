@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from helpers.report import conclusions, render
 from helpers.series import stages
-from report_runs import BUSINESS, DATASET, PROFILE, FakeRun, png
+from report_runs import BUSINESS, DATASET, PROFILE, FakeRun, output_folder, png
 
 pytestmark = pytest.mark.browser
 AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -18,9 +18,7 @@ FOLDS = "details.code"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path_factory.mktemp("output")))
-        patch.delenv("OSEMN_HOME", raising=False)
+    with output_folder(tmp_path_factory):
         _draw_everything(FakeRun())
         yield render.render(DATASET, PROFILE).parent
 
