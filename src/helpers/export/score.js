@@ -14,8 +14,8 @@ const [runtime, folder, imagesFile, scored] = process.argv.slice(2);
 const CHUNK = 50; // images of 64 px per call, fewer larger ones: few enough for the memory of WebAssembly
 const LATENCY_BATCHES = { 1: 100, 64: 10 }; // images per call: timed calls, enough for a steady median
 // a photograph takes a hundred times as long as a small image, and its median is as steady after fewer calls
-const LATENCY_MILLISECONDS = 3000;
-const FEWEST_CALLS = 5;
+const LATENCY_MILLISECONDS = 1500;
+const FEWEST_CALLS = 3;
 
 function openIdx(file) {
   const descriptor = fs.openSync(file, "r");

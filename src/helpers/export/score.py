@@ -19,7 +19,7 @@ import numpy as np
 CHUNK = 250  # images of 64 px per call, fewer larger ones: few enough for a small machine's memory
 LATENCY_BATCHES = {1: 200, 64: 30}  # images per call: timed calls, enough for a steady median
 # a photograph takes a hundred times as long as a small image, and its median is as steady after fewer calls
-LATENCY_SECONDS, FEWEST_CALLS = 3.0, 5
+LATENCY_SECONDS, FEWEST_CALLS = 1.5, 3
 
 
 def read_idx(path: Path) -> np.ndarray:
