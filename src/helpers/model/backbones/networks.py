@@ -16,14 +16,13 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers
 
-from helpers.errors import AcquisitionError, UsageError, nearest
+from helpers.errors import AcquisitionError
 from helpers.model.backbones import weights as lite_weights  # `weights` is an argument of keras.applications
 from helpers.obtain.places import download
 from helpers.series import backbone_names
 from helpers.series.backbone_names import Backbone
 
 Shape = tuple[int | None, int | None, int]  # height, width, channels
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 IMAGENET_CLASSES = 1_000
 CLASSIFIER = "classes"
 
@@ -55,7 +54,7 @@ def build(
         input_shape: `(H, W, C)` of the raw images, `float32 [N, H, W, C]`, values 0–255, C = 1 or 3.
         resolution: side in pixels to which images are resized inside the model (stretched, if they are not square);
             None for no resizing.
-        interpolation: method of the resizing, one of `INTERPOLATIONS`.
+        interpolation: method of the resizing: "nearest", "bilinear" or "bicubic".
         include_top: whether to add ImageNet's classifier.
         weights: "imagenet" to let `keras.applications` load its weights; not for EfficientNet-Lite.
 
@@ -64,11 +63,9 @@ def build(
         probabilities, `float32 [N, 1000]`. The layers of EfficientNet-Lite's blocks are named `block<number>_…`.
 
     Raises:
-        UsageError: an unknown backbone or interpolation, images that are neither grey nor RGB, or fewer pixels
-            than the backbone's minimum.
+        UsageError: an unknown backbone.
     """
     backbone = backbone_names.find(name)
-    _check(backbone, input_shape, resolution, interpolation)
     x = inputs = keras.Input(input_shape, dtype="float32", name="image")
     if resolution is not None and tuple(input_shape[:2]) != (resolution, resolution):
         resize = layers.Resizing(resolution, resolution, interpolation=interpolation, name="resize")
@@ -103,66 +100,33 @@ def load(
 
     Raises:
         UsageError: as for `build`.
-        AcquisitionError: the weights are unavailable, are damaged, or do not fit the model.
+        AcquisitionError: the weights are unavailable or damaged.
     """
     backbone, network = backbone_names.find(name), network or download.Network()
-    _check(backbone, input_shape, resolution, interpolation)
     if backbone.is_lite:
-        tensors = lite_weights.fetch(name, network).tensors
+        tensors = lite_weights.fetch(name, network)
         model = build(name, input_shape, resolution, interpolation, include_top)
-        put_weights(model, tensors, include_top)
+        put_weights(model, tensors)
         return model
     network.tell(f"{backbone.title}, ImageNet weights: trying keras.applications")
     with _download_trouble(backbone, network):
         return build(name, input_shape, resolution, interpolation, include_top, weights="imagenet")
 
 
-def _check(backbone: Backbone, input_shape: Shape, resolution: int | None, interpolation: str) -> None:
-    """Check the arguments of `build` or `load` before anything is downloaded or built."""
-    if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
-        raise UsageError(
-            f"{backbone.title} cannot take images of shape {tuple(input_shape)}.",
-            "give images as (height, width, channels) with 1 channel (grey) or 3 (RGB)",
-        )
-    if interpolation not in INTERPOLATIONS:
-        hint = nearest(interpolation, INTERPOLATIONS)
-        raise UsageError(f"There is no interpolation '{interpolation}'.", hint)
-    sides = input_shape[:2] if resolution is None else (resolution,)
-    smallest = min((side for side in sides if side is not None), default=backbone.minimum_resolution)
-    if smallest < backbone.minimum_resolution:
-        raise UsageError(
-            f"{backbone.title} needs at least {backbone.minimum_resolution} pixels a side, not {smallest}.",
-            f"set resolution to {backbone.minimum_resolution} or more (it was trained at "
-            f"{backbone.native_resolution}); images are resized inside the model",
-        )
-
-
-def put_weights(model: keras.Model, tensors: dict[str, np.ndarray], include_top: bool = False) -> None:
-    """Assign tensors to the variables of an EfficientNet-Lite, one to each.
+def put_weights(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
+    """Assign tensors to the variables of an EfficientNet-Lite.
 
     Args:
-        model: from `build`; unchanged if anything does not fit.
-        tensors: by `"<layer>/<variable>"`. Without `include_top`, those of the classifier are ignored.
-        include_top: whether the model has ImageNet's classifier.
+        model: from `build`.
+        tensors: by `"<layer>/<variable>"`; those of a classifier that the model lacks are ignored.
 
     Raises:
-        AcquisitionError: a variable has no tensor, a tensor has no variable, or a shape differs.
+        KeyError: a variable has no tensor.
+        ValueError: a shape differs.
     """
-    variables = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.variables}
-    given = {name for name in tensors if include_top or not name.startswith(f"{CLASSIFIER}/")}
-    faults = [f"{name} is missing" for name in sorted(set(variables) - given)]
-    faults += [f"{name} is unexpected" for name in sorted(given - set(variables))]
-    for name in sorted(given & set(variables)):
-        if tuple(variables[name].shape) != tensors[name].shape:
-            faults.append(f"{name} is {tensors[name].shape}, expected {tuple(variables[name].shape)}")
-    if faults or len(variables) != len(model.variables):
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise AcquisitionError(
-            f"The weights do not fit {model.name}: {'; '.join(faults[:3]) or 'two layers share a name'}{more}.",
-            "use the weights of this backbone",
-        )
-    for name, variable in variables.items():
-        variable.assign(tensors[name])
+    for layer in model.layers:
+        for variable in layer.variables:
+            variable.assign(tensors[f"{layer.name}/{variable.name}"])
 
 
 def weights_sha256(model: keras.Model) -> str:
