@@ -35,7 +35,7 @@ def one(size: int, steps: int) -> dict[str, float]:
     statistics = {"mean": [70.0], "standard_deviation": [90.0]}
     model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=16)
     trainer = cpu_speed.trainer_of(model)
-    trainer.compile(recipe.optimizer_for(trainer, recipe.Recipe(), 1_000), "categorical_crossentropy")
+    trainer.compile(recipe.optimizer_for(recipe.Recipe(), 1_000), "categorical_crossentropy")
     batches, in_epoch = training.batches(train, 128, seed=0, policy=policy)
     batches = batches.map(training.one_hot(train.num_classes))
     count = min(steps, in_epoch)

@@ -107,7 +107,7 @@ def measure(
     model = architectures.residual_cnn(train.image_shape, train.num_classes, **statistics, width=width)
     trainer = cpu_speed.trainer_of(model)
     settings = recipe.Recipe(optimizer=optimizer)
-    trainer.compile(recipe.optimizer_for(trainer, settings, 10_000), keras.losses.CategoricalCrossentropy())
+    trainer.compile(recipe.optimizer_for(settings, 10_000), keras.losses.CategoricalCrossentropy())
     rows, _ = training.batches(train, BATCH, seed=0, policy=policy)
     rows = rows.map(training.one_hot(train.num_classes))
     alone = iter(rows)

@@ -36,8 +36,7 @@ def network(**options) -> keras.Model:
 
 @pytest.mark.parametrize("optimizer", sorted(recipe.OPTIMIZERS))
 def test_every_optimizer_learns(optimizer):
-    rate = 0.1 if optimizer == "sgd" else 0.01
-    settings = dataclasses.replace(SHORT, epochs=8, optimizer=optimizer, learning_rate=rate, seed=1)
+    settings = dataclasses.replace(SHORT, epochs=8, optimizer=optimizer, seed=1)
     fit = recipe.train(network(), bars(), bars(seed=1), settings)
     assert fit.history["val_accuracy"][-1] > 0.9
 
@@ -45,21 +44,10 @@ def test_every_optimizer_learns(optimizer):
 def test_unknown_settings_are_refused_by_name():
     for settings, said in (
         ({"optimizer": "adam"}, "no optimizer 'adam'"),
-        ({"schedule": "cosine"}, "no schedule 'cosine'"),
-        ({"plain_epochs": 4}, "plain_epochs = 4 is more than epochs = 3"),
-        ({"optimizer": "muon", "norm_bias_rate": 64.0}, "Muon does not support norm_bias_rate"),
+        ({"precision": "float16"}, "no precision 'float16'"),
     ):
         with pytest.raises(UsageError, match=said):
             recipe.train(network(), bars(), bars(), dataclasses.replace(SHORT, **settings))
-
-
-def test_triangular_schedule_rises_falls_and_ends_at_zero():
-    rates = np.array([float(training.triangular(0.5, 100, 0.25)(step)) for step in range(101)])
-    assert rates.argmax() == 25
-    assert rates.max() == pytest.approx(0.5)
-    assert rates[0] == pytest.approx(0.05)
-    assert rates[100] == pytest.approx(0.0, abs=1e-7)
-    assert np.allclose(np.diff(rates[25:]), -0.5 / 75, atol=1e-6)
 
 
 def test_norm_statistics_are_those_of_the_layers_own_inputs():
@@ -156,14 +144,6 @@ def test_early_stopping_restores_an_averaged_network():
     assert judged["val_loss"] == pytest.approx(fit.history["val_loss"][0], rel=1e-4)
 
 
-def test_reduce_on_plateau_works_with_a_constant_rate():
-    lower = keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=100.0, factor=0.5)
-    model = network()
-    settings = dataclasses.replace(SHORT, schedule="constant")
-    recipe.train(model, bars(), bars(), settings, callbacks=[lower])
-    assert float(lower.model.optimizer.learning_rate) < SHORT.learning_rate
-
-
 def test_trained_network_loads_in_safe_mode_without_this_package(tmp_path):
     model = network()
     recipe.train(model, bars(), bars(), SHORT)
@@ -199,25 +179,17 @@ def test_erasing_stops_for_the_last_epochs():
     assert erased == [True] * 2 * steps + [False] * 2 * steps
 
 
-def test_norm_offsets_have_their_own_rate_and_no_decay():
-    model = network()
-    settings = dataclasses.replace(
-        SHORT, optimizer="sgd", schedule="constant", momentum=0.0, norm_bias_rate=64.0
-    )
-    optimizer = recipe.optimizer_for(model, settings, 10)
+def test_only_kernels_decay():
+    model, settings = network(), dataclasses.replace(SHORT, optimizer="adamw")
+    optimizer = recipe.optimizer_for(settings, 10)
     before = [variable.numpy() for variable in model.trainable_variables]
     optimizer.apply(
-        [tf.ones(variable.shape) for variable in model.trainable_variables], model.trainable_variables
+        [tf.zeros(variable.shape) for variable in model.trainable_variables], model.trainable_variables
     )
+    rate = settings.learning_rate / 10  # the first of the warm-up
     for variable, old in zip(model.trainable_variables, before, strict=True):
-        step = old - variable.numpy()
-        if variable.path.endswith("_norm/beta"):
-            assert step == pytest.approx(64 * settings.learning_rate, rel=1e-4)
-        elif variable.path.endswith("gamma"):
-            assert step == pytest.approx(settings.learning_rate, rel=1e-4)
-        elif variable.path.endswith("kernel"):
-            decayed = old * settings.learning_rate * settings.weight_decay
-            assert step == pytest.approx(settings.learning_rate + decayed, rel=1e-3, abs=1e-6)
+        decay = settings.weight_decay * rate if variable.path.endswith("kernel") else 0.0
+        assert variable.numpy() == pytest.approx(old * (1 - decay), abs=1e-7)
 
 
 def test_muon_makes_the_update_of_a_kernel_orthogonal():

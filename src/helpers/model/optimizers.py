@@ -1,4 +1,4 @@
-"""Optimizers: Keras's own with a learning rate per variable, and Muon for convolution kernels."""
+"""Optimizers: AdamW with a learning rate per variable, and Muon for convolution kernels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import keras
 
 
-class _Discriminative:
-    """Adds a factor on the learning rate of each variable to an optimizer; weight decay uses the common rate.
+class DiscriminativeAdamW(keras.optimizers.AdamW):
+    """AdamW with a factor on the learning rate of each variable; weight decay uses the common rate.
 
     Args:
-        *arguments: of the optimizer.
+        *arguments: of AdamW.
         factors: one for each trained variable, in the order of `trainable_variables`.
-        **options: of the optimizer.
+        **options: of AdamW.
     """
 
     def __init__(self, *arguments: Any, factors: Sequence[float], **options: Any) -> None:
@@ -23,14 +23,6 @@ class _Discriminative:
         """Update a variable at its own rate."""
         factor = self.factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
-
-
-class DiscriminativeAdamW(_Discriminative, keras.optimizers.AdamW):
-    """AdamW with a factor on the learning rate of each variable: `factors`, in the order of `trainable_variables`."""
-
-
-class DiscriminativeSGD(_Discriminative, keras.optimizers.SGD):
-    """SGD with a factor on the learning rate of each variable: `factors`, in the order of `trainable_variables`."""
 
 
 class ConvolutionMuon(keras.optimizers.Muon):

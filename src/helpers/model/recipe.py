@@ -22,17 +22,12 @@ class Recipe:
     Attributes:
         epochs: passes over the training images.
         batch_size: images in a step.
-        optimizer: "adamw"; "sgd" with Nesterov momentum; "muon" on convolution kernels and AdamW elsewhere. Weight
-            decay is decoupled in all three.
-        schedule: "one_cycle" is a linear warm-up, then a cosine to zero; "triangular" a warm-up, then a line to zero;
-            "constant" is meant for `keras.callbacks.ReduceLROnPlateau`.
-        learning_rate: peak of the schedule.
+        optimizer: "adamw"; or "muon" on convolution kernels and AdamW elsewhere. Weight decay is decoupled in both.
+        learning_rate: peak of the schedule, `training.one_cycle`.
         warmup_fraction: fraction of the steps in which the rate rises.
         weight_decay: on kernels only.
-        momentum: of SGD.
         label_smoothing: fraction of the target that is spread over all classes.
         average_decay: decay of the moving average of the weights per step; 0 for no average.
-        norm_bias_rate: factor on the learning rate of the batch-norm offsets.
         plain_epochs: epochs at the end without erasing.
         precision: of the convolutions during training: "float32"; "bfloat16", by oneDNN's graph rewrite; "auto" for
             bfloat16 where the processor supports it. The trained network always computes in float32.
@@ -41,15 +36,12 @@ class Recipe:
 
     epochs: int = 10
     batch_size: int = 128
-    optimizer: Literal["adamw", "sgd", "muon"] = "muon"
-    schedule: Literal["one_cycle", "triangular", "constant"] = "one_cycle"
+    optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 2e-2
     warmup_fraction: float = 0.2
     weight_decay: float = 0.05
-    momentum: float = 0.9
     label_smoothing: float = 0.1
     average_decay: float = 0.98
-    norm_bias_rate: float = 1.0
     plain_epochs: int = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
@@ -81,7 +73,7 @@ def train(
         progress: called with the number of steps done and the number of all steps.
 
     Raises:
-        UsageError: the recipe has an unknown setting, or two settings contradict each other.
+        UsageError: the recipe has an unknown optimizer or precision.
         OsemnError: the loss became NaN or infinite.
     """
     _check(recipe)
@@ -95,7 +87,7 @@ def train(
     )
     trainer = cpu_speed.trainer_of(model)
     trainer.compile(
-        optimizer_for(trainer, recipe, recipe.epochs * steps),
+        optimizer_for(recipe, recipe.epochs * steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
@@ -116,30 +108,14 @@ def train(
 
 
 def _check(recipe: Recipe) -> None:
-    if recipe.plain_epochs > recipe.epochs:
-        raise UsageError(
-            f"plain_epochs = {recipe.plain_epochs} is more than epochs = {recipe.epochs}.",
-            "set it to epochs or less",
-        )
-    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+    for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
         if getattr(recipe, name) not in known:
             raise UsageError(
                 f"There is no {name} '{getattr(recipe, name)}'.", f"use one of: {', '.join(known)}"
             )
-    if recipe.optimizer == "muon" and recipe.norm_bias_rate != 1.0:
-        raise UsageError("Muon does not support norm_bias_rate.", "set it to 1")
 
 
-SCHEDULES = {
-    "one_cycle": training.one_cycle,
-    "triangular": training.triangular,
-    "constant": lambda peak, steps, warmup_fraction: peak,
-}
-OPTIMIZERS = {
-    "adamw": optimizers.DiscriminativeAdamW,
-    "sgd": optimizers.DiscriminativeSGD,
-    "muon": optimizers.ConvolutionMuon,
-}
+OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "muon": optimizers.ConvolutionMuon}
 PRECISIONS = {
     "auto": cpu_speed.bfloat16_is_native,
     "float32": lambda: False,
@@ -147,22 +123,15 @@ PRECISIONS = {
 }
 
 
-def optimizer_for(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """Return the recipe's optimizer.
 
     Args:
-        model: the network to train; its batch-norm offsets get their own rate.
         recipe: the settings.
         steps: number of steps in the training.
     """
-    names = [variable.name for variable in model.trainable_variables]
-    factors = {"factors": [recipe.norm_bias_rate if name == "beta" else 1.0 for name in names]}
-    options = {
-        "adamw": factors,
-        "sgd": {**factors, "momentum": recipe.momentum, "nesterov": True},
-        "muon": {"adam_weight_decay": recipe.weight_decay},
-    }[recipe.optimizer]
-    rate = SCHEDULES[recipe.schedule](recipe.learning_rate, steps, recipe.warmup_fraction)
-    optimizer = OPTIMIZERS[recipe.optimizer](rate, weight_decay=recipe.weight_decay, **options)
+    rate = training.one_cycle(recipe.learning_rate, steps, recipe.warmup_fraction)
+    elsewhere = {"adam_weight_decay": recipe.weight_decay} if recipe.optimizer == "muon" else {}
+    optimizer = OPTIMIZERS[recipe.optimizer](rate, weight_decay=recipe.weight_decay, **elsewhere)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

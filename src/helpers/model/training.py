@@ -87,9 +87,7 @@ def _drawn(chances: np.ndarray, draw: tf.Tensor) -> tf.Tensor:
 def _read(rows: tf.Tensor, *arrays: "np.ndarray | DiskImages") -> list[tf.Tensor]:
     """Return some rows of arrays, read by NumPy: as tensors, the arrays would lie in memory three times."""
     kinds = [tf.as_dtype(array.dtype) for array in arrays]
-    read = tf.numpy_function(
-        lambda chosen: [array[chosen] for array in arrays], [rows], kinds, stateful=False
-    )
+    read = tf.numpy_function(lambda some: [array[some] for array in arrays], [rows], kinds, stateful=False)
     for values, array in zip(read, arrays, strict=True):
         values.set_shape((None, *array.shape[1:]))
     return read
@@ -128,30 +126,6 @@ def one_cycle(peak: float, steps: int, warmup_fraction: float = 0.2) -> Learning
     """
     warmup = max(1, round(steps * warmup_fraction))
     return CosineDecay(peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup)
-
-
-def triangular(peak: float, steps: int, warmup_fraction: float = 0.2) -> LearningRateSchedule:
-    """Return a schedule that rises linearly from a tenth of `peak` and falls linearly to zero.
-
-    Source: L. N. Smith (2017), "Cyclical learning rates for training neural networks", one triangle.
-    """
-    warmup = max(1, round(steps * warmup_fraction))
-    return _Triangle(peak, warmup, max(warmup + 1, steps))
-
-
-@keras.saving.register_keras_serializable(package="helpers")
-class _Triangle(LearningRateSchedule):
-    def __init__(self, peak: float, warmup: int, steps: int) -> None:
-        self.peak, self.warmup, self.steps = peak, warmup, steps
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
-        rising = 0.1 + 0.9 * step / self.warmup
-        falling = (self.steps - step) / (self.steps - self.warmup)
-        return self.peak * tf.maximum(tf.minimum(rising, falling), 0.0)
-
-    def get_config(self) -> dict[str, float]:
-        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
 @dataclass(frozen=True)
@@ -259,9 +233,7 @@ def predict(model: keras.Model, images: "np.ndarray | DiskImages", batch_size: i
 def predictor(model: keras.Model, batch_size: int = 512) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that predicts images, `uint8 [N, H, W, C]`, with the model's current weights; compiled once."""
     signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
-    forward = tf.function(
-        lambda images: model(tf.cast(images, tf.float32), training=False), input_signature=signature
-    )
+    forward = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False), signature)
 
     def predict_images(images: "np.ndarray | DiskImages") -> np.ndarray:
         step = batch_size_for(images.shape[1:], batch_size)
