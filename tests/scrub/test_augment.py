@@ -173,16 +173,9 @@ def test_policy_survives_json() -> None:
     assert AugmentationPolicy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
 
 
-def test_unknown_name_in_a_policy_is_refused_with_the_nearest() -> None:
-    with pytest.raises(OsemnError, match="zoom_fraction"):
-        AugmentationPolicy.from_dict({"zoom_fractions": 0.1})
-
-
 def test_strength_scales_the_policy_within_limits() -> None:
     assert policy_for("mnist", 2.0).rotation_degrees == pytest.approx(20.0)
     assert policy_for("mnist", 100.0).shift_fraction == 0.5
-    with pytest.raises(OsemnError, match="strength"):
-        policy_for("mnist", -1.0)
 
 
 def test_images_too_small_to_augment_are_refused() -> None:

@@ -5,16 +5,40 @@ Works on batches inside `tf.data` (after `batch`), in graph mode and under op de
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from helpers.errors import OsemnError, nearest
+from helpers.errors import OsemnError
 from helpers.scrub import mixing, rand_augment
 
-KINDS = ("rotation", "shift", "zoom", "flip", "erasing", "brightness", "contrast")
+# of each kind: its size in words, and the settings of a policy with that kind alone, strong enough to be seen
+_KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rotation": ("±{rotation_degrees:g}°", {"rotation_degrees": 15.0}),
+    "shift": ("±{shift_fraction:.0%} of the side", {"shift_fraction": 0.12}),
+    "zoom": ("±{zoom_fraction:.0%}", {"zoom_fraction": 0.2}),
+    "flip": ("half of the images", {"horizontal_flip": True}),
+    "erasing": (
+        "{erase_fraction:.0%} of the area, {erase_probability:.0%} of the images",
+        {"erase_fraction": 0.1, "erase_probability": 1.0},
+    ),
+    "brightness": ("±{brightness:.0%} of 255", {"brightness": 0.25}),
+    "contrast": ("±{contrast:.0%}", {"contrast": 0.6}),
+}
+KINDS = tuple(_KINDS)
+# of the kinds that only fine-tuning uses: the name and the size in words
+_FURTHER = {
+    "crop_fraction": ("random resized crop", "up to {:.0%} of the area"),
+    "saturation": ("saturation", "±{:.0%}"),
+    "rand_augment": ("RandAugment", "strength {:g}"),
+}
+_MOST = {
+    "rotation_degrees": 180.0, "shift_fraction": 0.5, "zoom_fraction": 0.5, "erase_fraction": 0.25, "brightness": 0.5,
+    "contrast": 0.9, "saturation": 0.9,
+}  # fmt: skip
+"""The limits up to which a policy can be strengthened."""
 _DRAWS = 11  # random numbers that one image uses
 _MORE_DRAWS = 5  # of a policy that fine-tuning uses
 _ASPECT = 4 / 3  # of random resized crops, the usual limit
@@ -59,39 +83,14 @@ class AugmentationPolicy:
 
     def active(self) -> dict[str, bool]:
         """Return which kinds of `KINDS` are on."""
-        values = (
-            self.rotation_degrees,
-            self.shift_fraction,
-            self.zoom_fraction,
-            self.horizontal_flip,
-            self.erase_fraction * self.erase_probability,
-            self.brightness,
-            self.contrast,
-        )
-        return {kind: bool(value) for kind, value in zip(KINDS, values, strict=True)}
+        return {kind: all(getattr(self, name) for name in sizes) for kind, (_, sizes) in _KINDS.items()}
 
     def describe(self) -> dict[str, str]:
         """Return the size of each kind in words, by name."""
-        words = (
-            f"±{self.rotation_degrees:g}°",
-            f"±{100 * self.shift_fraction:.0f}% of the side",
-            f"±{100 * self.zoom_fraction:.0f}%",
-            "half of the images",
-            f"{100 * self.erase_fraction:.0f}% of the area, {100 * self.erase_probability:.0f}% of the images",
-            f"±{100 * self.brightness:.0f}% of 255",
-            f"±{100 * self.contrast:.0f}%",
-        )
-        more = {
-            "random resized crop": f"up to {100 * self.crop_fraction:.0f}% of the area"
-            if self.crop_fraction
-            else "",
-            "saturation": f"±{100 * self.saturation:.0f}%" if self.saturation else "",
-            "RandAugment": f"strength {self.rand_augment:g}" if self.rand_augment else "",
-        }
-        described = zip(words, self.active().items(), strict=True)
-        return {kind: text if on else "off" for text, (kind, on) in described} | {
-            kind: text for kind, text in more.items() if text
-        }
+        sizes, active = self.to_dict(), self.active()
+        words = {kind: text.format(**sizes) if active[kind] else "off" for kind, (text, _) in _KINDS.items()}
+        used = {name: further for name, further in _FURTHER.items() if sizes[name]}
+        return words | {kind: text.format(sizes[name]) for name, (kind, text) in used.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as plain JSON types."""
@@ -103,15 +102,7 @@ class AugmentationPolicy:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "AugmentationPolicy":
-        """Return the policy that `to_dict` described.
-
-        Raises:
-            OsemnError: a name is unknown.
-        """
-        known = [item.name for item in fields(cls)]
-        for name in content:
-            if name not in known:
-                raise OsemnError(f"An augmentation policy has no '{name}'.", nearest(name, known))
+        """Return the policy that `to_dict` described."""
         return cls(**content)
 
 
@@ -177,51 +168,29 @@ def policy_for(
         image_shape: `(H, W, C)`, to check that images are large enough.
 
     Raises:
-        OsemnError: `strength` is negative, or the images are smaller than 4 × 4.
+        OsemnError: the images are smaller than 4 × 4.
 
     Example:
         `augment.policy_for("fashion_mnist", strength=1.0)`
     """
-    if strength < 0:
-        raise OsemnError(
-            f"Augmentation strength is {strength}, expected 0 or more.", "1 is the usual strength"
-        )
-    base = _BASE.get(dataset, _UNKNOWN)
     if image_shape is not None and min(image_shape[:2]) < 4:
         raise OsemnError(
             f"Images of {image_shape[0]} × {image_shape[1]} are too small to augment.", "use at least 4 × 4"
         )
-    return scaled(base, strength)
+    return scaled(_BASE.get(dataset, _UNKNOWN), strength)
 
 
 def scaled(policy: AugmentationPolicy, strength: float) -> AugmentationPolicy:
     """Return a policy whose sizes are multiplied by `strength`, up to their limits; 0 turns everything off."""
     if strength == 0:
         return AugmentationPolicy(fill=policy.fill, reasons=dict.fromkeys(KINDS, "the strength is 0"))
-    return replace(
-        policy,
-        rotation_degrees=min(policy.rotation_degrees * strength, 180.0),
-        shift_fraction=min(policy.shift_fraction * strength, 0.5),
-        zoom_fraction=min(policy.zoom_fraction * strength, 0.5),
-        erase_fraction=min(policy.erase_fraction * strength, 0.25),
-        brightness=min(policy.brightness * strength, 0.5),
-        contrast=min(policy.contrast * strength, 0.9),
-        saturation=min(policy.saturation * strength, 0.9),
-    )
+    sizes = {name: min(getattr(policy, name) * strength, most) for name, most in _MOST.items()}
+    return replace(policy, **sizes)
 
 
 def demonstrations(policy: AugmentationPolicy) -> dict[str, AugmentationPolicy]:
     """Return a policy for each kind that uses only that kind, strong enough to be seen."""
-    kinds = {
-        "rotation": {"rotation_degrees": 15.0},
-        "shift": {"shift_fraction": 0.12},
-        "zoom": {"zoom_fraction": 0.2},
-        "flip": {"horizontal_flip": True},
-        "erasing": {"erase_fraction": 0.1, "erase_probability": 1.0},
-        "brightness": {"brightness": 0.25},
-        "contrast": {"contrast": 0.6},
-    }
-    return {kind: AugmentationPolicy(fill=policy.fill, **settings) for kind, settings in kinds.items()}
+    return {kind: AugmentationPolicy(fill=policy.fill, **alone) for kind, (_, alone) in _KINDS.items()}
 
 
 def demonstrate(images: np.ndarray, policy: AugmentationPolicy, seed: int) -> dict[str, np.ndarray]:
@@ -277,9 +246,8 @@ def augment_batch(images: tf.Tensor, seed: Any, policy: AugmentationPolicy) -> t
     if policy.rand_augment:
         images = rand_augment.rand_augment(images, seed, policy.rand_augment, policy.fill)
     if active["erasing"]:
-        images = mixing.erase(
-            images, draws[:, 7:11], policy.erase_fraction, policy.erase_probability, policy.fill
-        )
+        how = policy.erase_fraction, policy.erase_probability, policy.fill
+        images = mixing.erase(images, draws[:, 7:11], *how)
     return images
 
 

@@ -5,17 +5,8 @@ import math
 import tensorflow as tf
 
 OPERATIONS = (
-    "rotation",
-    "shear x",
-    "shear y",
-    "shift x",
-    "shift y",
-    "brightness",
-    "contrast",
-    "saturation",
-    "posterise",
-    "solarise",
-)
+    "rotation", "shear x", "shear y", "shift x", "shift y", "brightness", "contrast", "saturation", "posterise", "solarise",
+)  # fmt: skip
 PER_IMAGE = 2  # as in the paper
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
