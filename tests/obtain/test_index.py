@@ -12,7 +12,7 @@ import pytest
 from indexed_images import listed, write_images
 from PIL import ExifTags, Image
 
-from helpers.errors import AcquisitionError, OsemnError
+from helpers.errors import AcquisitionError
 from helpers.obtain import catalogue, data, image_facts, index, measures
 from helpers.obtain.images import formats
 from helpers.obtain.options import Options
@@ -347,13 +347,6 @@ def test_index_is_read_as_it_was_written_and_always_the_same_bytes(folder, tmp_p
     pd.testing.assert_frame_equal(index.read(tmp_path / "a.parquet"), table[list(index.DTYPES)])
     with pytest.raises(KeyError, match="together"):
         index.write(table.drop(columns="together"), tmp_path / "c.parquet")
-
-
-def test_damaged_index_says_what_to_run(tmp_path):
-    (tmp_path / "index.parquet").write_bytes(b"PAR1 and nothing more")
-    with pytest.raises(OsemnError, match="is not an index") as caught:
-        index.read(tmp_path / "index.parquet")
-    assert "01_acquire" in str(caught.value)
 
 
 def test_copy_elsewhere_has_the_same_index_but_for_its_place(folder, tmp_path):

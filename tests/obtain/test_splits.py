@@ -126,12 +126,6 @@ def test_one_group_that_holds_a_class_is_named():
         splits.hold_out(labels, groups, 0.2, 0, ["common", "rare"])
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0])
-def test_a_fraction_out_of_range_is_refused(fraction):
-    with pytest.raises(OsemnError, match="fraction"):
-        splits.hold_out(np.repeat([0, 1], 5), np.arange(10) // 2, fraction, 0)
-
-
 def test_a_class_of_three_beside_ten_thousand_is_on_both_sides():
     labels = np.repeat([0, 1], [10_000, 3])
     rest, held_out = splits.hold_out(labels, np.r_[np.arange(10_000) // 7, 9_000, 9_000, 9_001], 0.2, 0)

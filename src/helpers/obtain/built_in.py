@@ -56,9 +56,8 @@ class Digits(Source):
 
         together = copies.together_of_arrays(everything.images, options.near_duplicate_distance)
         parts = splits.hold_out(everything.labels, together, options.test_fraction, DIGITS_SEED)
-        origin["split"] = (
-            f"stratified, {options.test_fraction:g} held out, seed {DIGITS_SEED}; copies stay together"
-        )
+        held_out = f"{options.test_fraction:g} held out, seed {DIGITS_SEED}"
+        origin["split"] = f"stratified, {held_out}; copies stay together"
         train, test = (everything.subset(part) for part in parts)
         return _acquired(train, test, together[np.concatenate(parts)], origin)
 

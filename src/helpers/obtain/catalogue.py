@@ -56,11 +56,8 @@ class Record:
         columns, tables = list(columns or self.columns), []
         for part in self._parts:
             with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
-                tables.append(
-                    pq.read_table(
-                        part, columns=columns, partitioning=None, use_threads=False, pre_buffer=False
-                    )
-                )
+                alone = {"partitioning": None, "use_threads": False, "pre_buffer": False}
+                tables.append(pq.read_table(part, columns=columns, **alone))
             pa.default_memory_pool().release_unused()  # Arrow would keep the memory of the packed columns
         if not tables:
             return pa.table({name: [] for name in columns})

@@ -82,20 +82,23 @@ def apply(acquired: Acquired, labels: str) -> Acquired:
     changed, dropped = ((matched["decision"] == kind).to_numpy() for kind in (RELABEL, DROP))
     in_test = (table["part"] == "test").to_numpy()
     left = ~dropped
-    table = table.assign(label=np.where(changed, matched["new_label"], table["label"])).astype(
-        {"label": "str"}
-    )
+    new = pd.Series(np.where(changed, matched["new_label"], table["label"]), table.index, dtype="str")
+    table = table.assign(label=new)
     codes = table["label"].map({name: code for code, name in enumerate(names)}).to_numpy(np.int64)
     train, test = (
         _part(part, table["row"].to_numpy()[rows], codes[rows], left[rows])
         for part, rows in ((acquired.train, ~in_test), (acquired.test, in_test))
     )
-    _refuse_empty_classes(train, labels)
-    gone = table[dropped]
-    skipped = pd.DataFrame(
-        {"path": gone["path"], "reason": "dropped by the corrections", "unreadable": False, "ending": ""}
+    empty = [name for name, count in zip(names, train.class_counts(), strict=True) if not count]
+    if empty:
+        raise UsageError(
+            f"{labels} leaves no training image of class {', '.join(empty)}.",
+            "keep some of its images, or remove the class from the data set",
+        )
+    gone = table.loc[dropped, ["path"]].assign(
+        reason="dropped by the corrections", unreadable=False, ending=""
     )
-    skipped = pd.concat([acquired.skipped, skipped], ignore_index=True)
+    skipped = pd.concat([acquired.skipped, gone], ignore_index=True)
     counts = {
         name: {"relabelled": int((changed & rows).sum()), "dropped": int((dropped & rows).sum())}
         for name, rows in (("train", ~in_test), ("test", in_test))
@@ -124,16 +127,6 @@ def _check(decided: pd.DataFrame, table: pd.DataFrame, names: Sequence[str], lab
         )
 
 
-def _refuse_empty_classes(train: data.Dataset, labels: str) -> None:
-    if empty := [
-        name for name, count in zip(train.class_names, train.class_counts(), strict=True) if not count
-    ]:
-        raise UsageError(
-            f"{labels} leaves no training image of class {', '.join(empty)}.",
-            "keep some of its images, or remove the class from the data set",
-        )
-
-
 def _part(part: data.Dataset, rows: np.ndarray, codes: np.ndarray, left: np.ndarray) -> data.Dataset:
     """Return a part with new labels for its rows, without those that are not left."""
     labels = np.empty_like(part.labels)
@@ -144,10 +137,9 @@ def _part(part: data.Dataset, rows: np.ndarray, codes: np.ndarray, left: np.ndar
     if not part.from_disk:
         return replace(part, labels=labels).subset(kept)
     images = DiskImages(part.images.files.chosen(part.images.rows[kept]), part.images.side)
+    images = images.cached() if part.images.cache else images
     weights = None if part.weights is None else part.weights[kept]
-    return replace(
-        part, images=images.cached() if part.images.cache else images, labels=labels[kept], weights=weights
-    )
+    return replace(part, images=images, labels=labels[kept], weights=weights)
 
 
 def _file(labels: str) -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from helpers.series.runs import Run
 
 _FEWEST_BLOCKS = 32  # along the shorter side: enough detail for simple models
-_IMAGES_AT_ONCE = 256  # converted together, to bound the memory
+_AT_ONCE = 256  # converted together, to bound the memory
 _CHUNK_VALUES = 50_000_000  # pixel values converted to floats together: 200 MB
 
 
@@ -282,10 +282,8 @@ def as_rows(images: np.ndarray) -> np.ndarray:
     block = max(1, min(height, width) // _FEWEST_BLOCKS)
     rows, columns = height // block, width // block
     values = np.empty((len(images), rows * columns * channels), np.float32)
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
-        some = images[start : start + _IMAGES_AT_ONCE][:, : rows * block, : columns * block].astype(
-            np.float32
-        )
+    for start in range(0, len(images), _AT_ONCE):
+        some = images[start : start + _AT_ONCE][:, : rows * block, : columns * block].astype(np.float32)
         blocks = some.reshape(len(some), rows, block, columns, block, channels).mean(axis=(2, 4))
         values[start : start + len(some)] = blocks.reshape(len(blocks), -1) / 255.0
     return values

@@ -83,9 +83,7 @@ def of_files(root: Path, window: str, names: list[str]) -> dict[str, np.ndarray]
         _of_file(folder_scan.real_name(root, name), window, pixels)
         for name, pixels in zip(names, thumbnails, strict=True)
     ]
-    columns = {
-        name: _column(values) for name, values in zip(_COLUMNS, zip(*results, strict=True), strict=True)
-    }
+    columns = dict(zip(_COLUMNS, map(_column, zip(*results, strict=True)), strict=True))
     columns |= {name: np.full(len(names), EMPTY[name]) for name in measures.NAMES}
     columns["phash"] = np.full(len(names), EMPTY["phash"], object)
     readable = np.flatnonzero(columns["reason"] == "")

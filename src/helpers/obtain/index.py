@@ -23,8 +23,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from helpers import paths
-from helpers.errors import AcquisitionError, OsemnError
+from helpers.errors import AcquisitionError
 from helpers.obtain import data, image_facts, measures
 from helpers.obtain.catalogue import Catalogue
 from helpers.obtain.layouts.listing import Listing
@@ -190,15 +189,5 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return an index that `write` wrote, with all columns or those named.
-
-    Raises:
-        OsemnError: the file is damaged, or is not an index.
-    """
-    try:
-        return pd.read_parquet(path, columns=list(columns or DTYPES))
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise OsemnError(
-            f"{paths.shown(path)} is not an index of this project ({str(error).splitlines()[0]}).",
-            "run notebooks/01_acquire.ipynb again",
-        ) from None
+    """Return an index that `write` wrote, with all columns or those named."""
+    return pd.read_parquet(path, columns=list(columns or DTYPES))

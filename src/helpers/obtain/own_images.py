@@ -48,9 +48,8 @@ class OwnImages(Source):
         place = locations.locate(self.dataset, options)
         listing = self._listed(place.path, options)
         table, unreadable = index.build(listing, options, _catalogues(), options.network.progress)
-        skipped = pd.concat(
-            [unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)], ignore_index=True
-        )
+        parts = unreadable.assign(unreadable=True), listing.skipped.assign(unreadable=False)
+        skipped = pd.concat(parts, ignore_index=True)
         listing, table, skipped = _without_small_classes(listing, table, skipped, options.smallest_class)
         skipped["ending"] = skipped["path"].map(folder_scan.ending)
         table, near = _with_copies(table, listing, options)

@@ -23,12 +23,11 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np
         The other indices and the indices held out, each sorted `int64`.
 
     Raises:
-        OsemnError: `fraction` is out of range, or a class has fewer than two images.
+        OsemnError: a class has fewer than two images.
 
     Example:
         `splits.stratified_split(train.labels, fraction=0.1, seed=0)`
     """
-    _check_fraction(fraction)
     generator = np.random.default_rng(seed)
     rest, held_out = [], []
     for label in np.unique(labels):
@@ -65,12 +64,11 @@ def hold_out(
         The other rows and the rows held out, each sorted `int64`.
 
     Raises:
-        OsemnError: `fraction` is out of range, or a class has fewer than two groups.
+        OsemnError: a class has fewer than two groups.
 
     Example:
         `splits.hold_out(train.labels, index["together"].to_numpy(), fraction=0.1, seed=0)`
     """
-    _check_fraction(fraction)
     present, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     numbers, groups, sizes = np.unique(together, return_inverse=True, return_counts=True)
     if sizes.max(initial=1) == 1:
@@ -123,11 +121,6 @@ def _chosen_groups(
         if left[label] == counts[label] and choices:
             hold(max(choices, key=gain))
     return held
-
-
-def _check_fraction(fraction: float) -> None:
-    if not 0.0 < fraction < 1.0:
-        raise OsemnError(f"Cannot hold out a fraction of {fraction}.", "use a number between 0 and 1")
 
 
 def _check_groups(members: sparse.csr_array, counts: np.ndarray, names: list[object]) -> None:

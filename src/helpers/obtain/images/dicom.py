@@ -119,12 +119,11 @@ class DicomImage(ImageFile.ImageFile):
             lowest = -(2 ** (bits - 1))
         ends = np.array([lowest, lowest + 2**bits - 1], np.int64)
         values, ends = (np.asarray(apply_modality_lut(array, header)) for array in (stored, ends))
+        width, centre = (_first(header, name) for name in ("WindowWidth", "WindowCenter"))
         if header.get("VOILUTSequence"):
             values, self.own = _looked_up(values, header.VOILUTSequence[0])
             ends = np.array(self.own)
-        elif (width := _first(header, "WindowWidth")) and (
-            centre := _first(header, "WindowCenter")
-        ) is not None:
+        elif width and centre is not None:
             curve = header.get("VOILUTFunction") or "LINEAR"
             if curve == "SIGMOID":
                 values = apply_windowing(values, header)

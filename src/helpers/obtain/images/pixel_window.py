@@ -75,9 +75,8 @@ def as_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
     same pixels.
     """
     if {black, white} == set(_SIXTEEN_BITS):
-        high = (np.clip(np.nan_to_num(values, nan=0.0), *_SIXTEEN_BITS).astype(np.uint16) >> 8).astype(
-            np.uint8
-        )
+        whole = np.clip(np.nan_to_num(values, nan=0.0), *_SIXTEEN_BITS).astype(np.uint16)
+        high = (whole >> 8).astype(np.uint8)
         return high if black < white else 255 - high
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = (values.astype(np.float64) - black) * (255 / (white - black) if white != black else 0.0)

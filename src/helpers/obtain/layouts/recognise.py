@@ -77,10 +77,8 @@ def _table(path: Path, scan: folder_scan.Scan, names: list[str]) -> Path | None:
     Raises:
         UsageError: there are several.
     """
-    innermost = class_folders.base(scan).rstrip("/")
-    folders = [
-        innermost[:end] for end in range(len(innermost), 0, -1) if innermost[end : end + 1] in ("", "/")
-    ]
+    inner = class_folders.base(scan).rstrip("/")
+    folders = [inner[:end] for end in range(len(inner), 0, -1) if inner[end : end + 1] in ("", "/")]
     for folder in (*folders, ""):
         here = [name for name in names if name.rpartition("/")[0] == folder]
         main = [name for name in here if Path(name).stem.lower() in _MAIN_TABLES]

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -155,9 +156,7 @@ def _members(archive: Path, stack: ExitStack, unpack_gb: float) -> Iterator[_Mem
         if total > unpack_gb * 1e9:
             raise too_large(f"The content of {archive.name}", total, unpack_gb)
         for item in content.infolist():
-            yield _Member(
-                item.filename, item.file_size, lambda item=item: content.open(item), _zip_fault(item)
-            )
+            yield _Member(item.filename, item.file_size, partial(content.open, item), _zip_fault(item))
         return
     packed = not archive.name.lower().endswith(".tar")
     stream = stack.enter_context(gzip.GzipFile(archive) if packed else archive.open("rb"))
@@ -166,7 +165,7 @@ def _members(archive: Path, stack: ExitStack, unpack_gb: float) -> Iterator[_Mem
     while (item := content.next()) is not None:
         fault = "" if item.isreg() or item.isdir() else "is a link or a device"
         name = f"{item.name}/" if item.isdir() else item.name
-        yield _Member(name, item.size, lambda item=item: content.extractfile(item), fault)
+        yield _Member(name, item.size, partial(content.extractfile, item), fault)
         content.members.clear()  # tarfile stores all of them
     _demand_end(bounded, content.offset)
 

@@ -71,10 +71,6 @@ class Fetched:
         """Add a file's content."""
         self.content[file.name], self.origin[file.name] = content, source
 
-    def note(self, source: str, result: str) -> None:
-        """Note the result of a source."""
-        self.tried.append({"source": source, "result": result})
-
 
 def fetch(item: Download, network: Network | None = None) -> Fetched:
     """Return the files of a download from the first sources that have them; a damaged cache is named in a warning.
@@ -118,13 +114,14 @@ def _look_in_cache(item: Download) -> tuple[Fetched, list[str]]:
     fetched, absent, faults = Fetched(), [], []
     for file in item.files:
         try:
-            fetched.add(file, file.load(item.folder), "cache")
+            fetched.add(file, file.read(item.folder / file.name), "cache")
         except AbsentError as error:
             absent.append(str(error))
         except SourceFailedError as error:
             faults.append(str(error))
     nothing = len(absent) == len(item.files)
-    fetched.note("cache", "nothing there yet" if nothing else "; ".join(faults + absent) or "used")
+    result = "nothing there yet" if nothing else "; ".join(faults + absent) or "used"
+    fetched.tried.append({"source": "cache", "result": result})
     return fetched, faults
 
 
@@ -132,14 +129,17 @@ def _take(label: str, open_source: Callable[[Path], Reader], item: Download, fet
     """Take the missing files from a source until it fails; the next source is asked for the rest."""
     incoming = item.folder / INCOMING  # on the same disk as the final files
     incoming.mkdir(exist_ok=True)
+    result = "used"
     with tempfile.TemporaryDirectory(dir=incoming, ignore_cleanup_errors=True) as workspace:
         try:
             read = open_source(Path(workspace))
             for file in fetched.missing(item):
-                fetched.add(file, file.store(read(file), item.folder, Path(workspace), label), label)
-            fetched.note(label, "used")
+                content = read(file)
+                file.store(content, item.folder, Path(workspace), label)
+                fetched.add(file, content, label)
         except SourceFailedError as error:
-            fetched.note(label, str(error))
+            result = str(error)
+    fetched.tried.append({"source": label, "result": result})
 
 
 def _sources(item: Download, network: Network) -> Iterator[tuple[str, Callable[[Path], Reader]]]:

@@ -22,7 +22,7 @@ Reader = Callable[["File"], bytes]
 
 @dataclass(frozen=True)
 class File:
-    """A file to fetch. A subclass may look for it, or store it in the cache, in another form.
+    """A file to fetch. A subclass may look for it in another form.
 
     Attributes:
         name: its usual name, without `.gz`.
@@ -87,21 +87,11 @@ class File:
                     return self.read(path)
         raise AbsentError(f"{self.name} is not there (nor {self.name}.gz)")
 
-    def load(self, folder: Path) -> bytes:
-        """Return the verified content from the cache folder.
-
-        Raises:
-            AbsentError: it is not there.
-            SourceFailedError: it is damaged.
-        """
-        return self.read(folder / self.name)
-
-    def store(self, content: bytes, folder: Path, workspace: Path, source: str) -> bytes:
-        """Write verified content into the cache folder, note its source, and return what `load` will return."""
+    def store(self, content: bytes, folder: Path, workspace: Path, source: str) -> None:
+        """Write verified content into the cache folder, and note its source."""
         with disk.replacing(folder / self.name, workspace) as stream:
             stream.write(content)
         manifests.write_json(folder / ORIGINS, {**first_sources(folder), self.name: source})
-        return content
 
 
 @dataclass(frozen=True)

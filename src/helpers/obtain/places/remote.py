@@ -86,12 +86,8 @@ class _Download:
         todo = [file for file in files if not self._is_there(file)]
         rest, silent = sum(file.size or 0 for file in todo), not self.options.network.progress
         self._demand_room(sum(file.size or 0 for file in files), rest)
-        with (
-            tqdm(
-                total=rest, unit="B", unit_scale=True, desc="download", disable=silent, delay=2.0
-            ) as self.bar,
-            ThreadPoolExecutor(stores.THREADS) as pool,
-        ):
+        self.bar = tqdm(total=rest, unit="B", unit_scale=True, desc="download", disable=silent, delay=2.0)
+        with self.bar, ThreadPoolExecutor(stores.THREADS) as pool:
             jobs = [pool.submit(self._fetch, file) for file in todo]
             try:
                 for job in jobs:

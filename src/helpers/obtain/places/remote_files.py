@@ -119,9 +119,8 @@ def _files(store: AbstractFileSystem, address: str, image_folder: str) -> Iterat
         if kind == "archive":
             yield _web_file(store, address, name)
         else:
-            yield from _web_files(
-                store, parent if kind == "table" else address, name * (kind == "table"), image_folder
-            )
+            folder, table = (parent, name) if kind == "table" else (address, "")
+            yield from _web_files(store, folder, table, image_folder)
         return
     if kind == "archive":
         yield _described(name, stores.retried(address, lambda: store.info(address)))
