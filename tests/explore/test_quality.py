@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from helpers import figures
-from helpers.errors import OsemnError
 from helpers.explore import conclusions, file_plots, quality
 from made_index import made_index
 
@@ -102,8 +101,3 @@ def test_figure_shows_the_worst_images_of_each_issue_by_their_row(index: pd.Data
     assert shown == [194, 193, 190]
     assert "dark (3 images)" in figures.alt_text(figure)
     plt.close("all")
-
-
-def test_empty_index_is_refused(index: pd.DataFrame) -> None:
-    with pytest.raises(OsemnError, match="no image"):
-        quality.check(index.iloc[:0])

@@ -6,7 +6,6 @@ import pytest
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from helpers.errors import OsemnError
 from helpers.explore import conclusions, similarity, statistics
 from helpers.interpret import error_analysis
 from helpers.obtain import data, measures
@@ -53,11 +52,6 @@ def test_unequal_classes_are_warned_of_with_numbers() -> None:
     assert "two has 10,000 images and three 3" in unequal
     assert "correct for 99.5% of the images" in unequal
     assert "Warning" not in conclusions.balance(statistics.balance(np.array([50, 100, 60])), names).text
-
-
-def test_an_empty_class_cannot_be_tested() -> None:
-    with pytest.raises(OsemnError, match="at least two classes"):
-        statistics.balance(np.array([5, 0]))
 
 
 def test_class_moments_equal_numpys() -> None:

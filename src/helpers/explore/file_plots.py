@@ -32,9 +32,8 @@ def worst_files(images: np.ndarray, quality: Quality, per_issue: int) -> Figure:
         f"{issue} ({wording.count(number, 'image')}): {first.reason[issue]}"
         for issue, number in quality.counts.items()
     )
-    return figures.with_alt(
-        figure, f"Up to {per_issue} images of each quality issue, the worst first: {words}."
-    )
+    alt = f"Up to {per_issue} images of each quality issue, the worst first: {words}."
+    return figures.with_alt(figure, alt)
 
 
 def shortcuts(leaks: Shortcuts) -> Figure:
@@ -56,10 +55,8 @@ def shortcuts(leaks: Shortcuts) -> Figure:
         axis.plot([], [], marker, color=color, label=kind)
     for place, row in enumerate(table.itertuples()):
         marker, color = looks[row.kind]
-        filled = {} if row.telling else {"mfc": "white"}
-        figures.draw_interval(
-            axis, row.accuracy, (row.low, row.high), place, fmt=marker, color=color, **filled
-        )
+        look = {"fmt": marker, "color": color} | ({} if row.telling else {"mfc": "white"})
+        figures.draw_interval(axis, row.accuracy, (row.low, row.high), place, **look)
     axis.axvline(guessing, color="#777777", linestyle="--", label="guessing")
     figures.label_rows(axis, table["property"].tolist())
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))

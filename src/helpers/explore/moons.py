@@ -45,9 +45,8 @@ def make(samples: int, noise: float, seed: int) -> Moons:
         `moons.make(samples=8000, noise=0.2, seed=0)`
     """
     points, labels = make_moons(samples, noise=noise or None, random_state=seed)
-    train, test, train_labels, test_labels = train_test_split(
-        points.astype(np.float32), labels, test_size=0.25, random_state=seed, stratify=labels
-    )
+    how = {"test_size": 0.25, "random_state": seed, "stratify": labels}
+    train, test, train_labels, test_labels = train_test_split(points.astype(np.float32), labels, **how)
     return Moons(train, train_labels, test, test_labels, noise)
 
 

@@ -255,11 +255,10 @@ def copy_groups(dataset: Dataset, together: np.ndarray, most: int = 8, across: i
 
 
 def _draw_boundary(axes: Axes, surface: Surface, points: np.ndarray, labels: np.ndarray, size: float) -> None:
-    axes.pcolormesh(
-        surface.x, surface.y, surface.probability, cmap=_SHADES, vmin=0, vmax=1, alpha=0.55, rasterized=True
-    )
+    grid = surface.x, surface.y, surface.probability
+    axes.pcolormesh(*grid, cmap=_SHADES, vmin=0, vmax=1, alpha=0.55, rasterized=True)
     if surface.probability.min() < 0.5 < surface.probability.max():
-        axes.contour(surface.x, surface.y, surface.probability, levels=[0.5], colors="black", linewidths=2)
+        axes.contour(*grid, levels=[0.5], colors="black", linewidths=2)
     for label in (0, 1):
         axes.scatter(
             *points[labels == label].T, s=size, marker=_MARKERS[label], color=figures.COLORS[label],
@@ -285,9 +284,8 @@ def decision_boundaries(
     figure, axes = figures.subplots(1, len(surfaces), width=5.2 * len(surfaces), height=4.4, sharey=True)
     for axis, (name, surface) in zip(axes.flat, surfaces.items(), strict=True):
         _draw_boundary(axis, surface, points.test_points[:most], points.test_labels[:most], 16)
-        axis.set(
-            title=f"{name}: {wording.percent(scores[name][0])}", xlabel="first coordinate", aspect="equal"
-        )
+        title = f"{name}: {wording.percent(scores[name][0])}"
+        axis.set(title=title, xlabel="first coordinate", aspect="equal")
     axes[0, 0].set_ylabel("second coordinate")
     legend = axes[0, 0].get_legend_handles_labels()
     figure.legend(*legend, loc="outside lower center", ncols=2, markerscale=1.8)
@@ -332,9 +330,8 @@ def noise_sweep(
             marker="osD^"[index % 4], linestyle=("-", "--", ":", "-.")[index % 4],
             color=figures.COLORS[(0, 3, 7, 2)[index % 4]], label=name,
         )  # fmt: skip
-    below.set(
-        xticks=levels, xlabel="noise (standard deviation of both coordinates)", ylabel="test accuracy in %"
-    )
+    below.set(xticks=levels, ylabel="test accuracy in %")
+    below.set_xlabel("noise (standard deviation of both coordinates)")
     below.legend(frameon=False, loc="lower left")
     name, values = next(iter(accuracies.items()))
     listed = "; ".join(

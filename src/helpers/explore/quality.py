@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from helpers import wording
-from helpers.errors import OsemnError
 
 COMMON = 0.05  # proportion of the images; what more of them have is how the data set is, so only outliers are listed
 _OUTLIER = 3.5  # robust standard deviations; Iglewicz and Hoaglin's limit
@@ -91,17 +90,12 @@ def check(index: pd.DataFrame) -> Quality:
     Args:
         index: the index, one row per image.
 
-    Raises:
-        OsemnError: the index has no row.
-
     Source: CleanVision (github.com/cleanlab/cleanvision) for the measures and most limits; B. Iglewicz and D. Hoaglin
     (1993), "How to detect and handle outliers", for the modified z-score.
 
     Example:
         `quality.check(index_table)`
     """
-    if index.empty:
-        raise OsemnError("The index has no image.", "run notebooks/01_acquire.ipynb again")
     parts, common = [], {}
     for issue in ISSUES:
         values = issue.measure(index).astype(float)
@@ -112,11 +106,9 @@ def check(index: pd.DataFrame) -> Quality:
         parts.append(_rows(index, issue.name, values, scores, issue.limit, issue.reason)[beyond])
     for name in ("format", "mode"):
         proportion = index[name].map(index[name].value_counts(normalize=True))
-        percentages = proportion.map(wording.percent)
+        words = index[name], proportion.map(wording.percent)
         reason = f"{name} {{}}, which {{}} of the images have"
-        rows = _rows(
-            index, f"odd {name}", proportion, 1 - proportion, COMMON, reason, index[name], percentages
-        )
+        rows = _rows(index, f"odd {name}", proportion, 1 - proportion, COMMON, reason, *words)
         parts.append(rows[proportion <= COMMON])
     table = pd.concat([part.sort_values("score", ascending=False, kind="stable") for part in parts])
     return Quality(table.reset_index(drop=True), common, len(index))

@@ -126,10 +126,8 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     for column in (column for _, columns in COLUMNS.values() for column in columns):
         given = rows[column]
         if column == "time":
-            seconds = pd.to_datetime(given, errors="coerce", utc=True, format="ISO8601") - pd.Timestamp(
-                0, tz="UTC"
-            )
-            values[column] = seconds.dt.total_seconds()
+            times = pd.to_datetime(given, errors="coerce", utc=True, format="ISO8601")
+            values[column] = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
         elif pd.api.types.is_numeric_dtype(given):
             values[column] = given.astype(float)
         else:
