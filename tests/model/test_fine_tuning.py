@@ -316,11 +316,6 @@ def test_too_many_blocks_is_a_clear_error(tmp_path):
         tune(tmp_path, unfrozen=5)
 
 
-def test_model_of_other_classes_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="predicts 3 classes"):
-        tune(tmp_path, network(classes=3))
-
-
 def test_saved_model_loads_without_this_package(tmp_path):
     model, _ = tune(tmp_path)
     model.save(tmp_path / "model.keras")

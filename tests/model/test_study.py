@@ -349,20 +349,6 @@ def test_numpy_numbers_and_tuples_in_a_fingerprint_are_the_same_after_storage(tm
         tuning.run(Toy(), wanted, "toy", folder=tmp_path, **FAST)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"trials": 0}, "trials = 0"),
-        ({"generation": 0}, "generation = 0"),
-        ({"reduction": 1}, "reduction = 1"),
-        ({"seed": -1}, "seed = -1"),
-    ],
-)
-def test_a_search_out_of_range_is_refused(changes, words):
-    with pytest.raises(UsageError, match=words):
-        search(**changes)
-
-
 def test_halving_rungs_grow_by_the_factor_and_end_before_the_last_epoch():
     assert sampler.halving_rungs(9) == (1, 3)
     assert sampler.halving_rungs(10) == (1, 3, 9)

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 
 from helpers import paths
 from helpers.model.weight_averaging import averages
-from helpers.series import manifests
+from helpers.series import disk, manifests
 
 _STATE, _TRAINING, _BEST = "state.json", "training.weights.h5", "best.weights.h5"
 _SAVED = ("history", "extra", "best_epoch", "best", "stopped_early", "seconds")  # attributes in the state
@@ -78,14 +79,12 @@ class EpochCheckpoints(keras.callbacks.Callback):
         return 0
 
     def _read(self, folder: Path) -> dict[str, Any] | None:
-        try:
-            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-            if state["fingerprint"] != self.fingerprint:
-                return None
-            if all(manifests.sha256(folder / name) == state[name] for name in (_TRAINING, _BEST)):
+        state = disk.read_json(folder / _STATE)
+        if state.get("fingerprint", self.fingerprint) != self.fingerprint:
+            return None
+        with suppress(OSError):
+            if all(manifests.sha256(folder / name) == state.get(name) for name in (_TRAINING, _BEST)):
                 return state
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # damaged, too
         warnings.warn(f"The checkpoint {paths.shown(folder)} is damaged; it is not used.", stacklevel=3)
         return None
 

@@ -22,9 +22,8 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
 """The settings of each head that are compared; the middle one is used where nothing is compared."""
 
 _TOLERANCE = 1e-3  # the labels are those of scikit-learn's 1e-4, in two thirds of the steps
-_FLATTEST = (
-    0.01  # of the features' typical deviation; on digits, Keras and ONNX then agree four times as closely
-)
+# of the features' typical deviation; on digits, Keras and ONNX then agree four times as closely
+_FLATTEST = 0.01
 _ABSENT = -1e4  # logit of a class without training images, which a fold may lack: its probability is 0
 
 

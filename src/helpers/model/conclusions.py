@@ -219,25 +219,12 @@ def out_of_fold(result: OutOfFold | None, alone: Score, part: str, class_names: 
     left_out = [class_names[label] for label in np.unique(result.labels[~result.estimable])]
     if left_out:
         text += f" Left out: {wording.listing(left_out)}, as all images of {'it' if len(left_out) < 2 else 'each'} are in one group."
-    numbers = {
-        "n": n,
-        "folds": result.folds,
-        "repeats": repeats,
-        "accuracy": accuracy,
-        "left_out": left_out,
-    }
-    numbers |= {"accuracy_ci95": ci95, "accuracies": result.accuracies.tolist()}
-    numbers |= {
-        "balanced_accuracy": balanced,
-        "balanced_accuracy_ci95": balanced_ci95,
-        "times_as_wide": float(ratio),
-    }
-    return Conclusion(
-        "out_of_fold",
-        text,
-        numbers,
-        f"Nadeau and Bengio's corrected variance in Wilson's interval, {n:,} images",
-    )
+    numbers = {"n": n, "folds": result.folds, "repeats": repeats, "left_out": left_out}
+    numbers |= {"accuracy": accuracy, "accuracy_ci95": ci95, "accuracies": result.accuracies.tolist()}
+    numbers |= {"balanced_accuracy": balanced, "balanced_accuracy_ci95": balanced_ci95}
+    numbers["times_as_wide"] = float(ratio)
+    test = f"Nadeau and Bengio's corrected variance in Wilson's interval, {n:,} images"
+    return Conclusion("out_of_fold", text, numbers, test)
 
 
 def fine_tuning(

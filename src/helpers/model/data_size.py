@@ -101,9 +101,8 @@ def fit_law(sizes: np.ndarray, errors: np.ndarray) -> np.ndarray:
     first, last = float(max(errors[0], 1e-6)), float(max(errors[-1], 1e-6))
 
     def residuals(law: np.ndarray) -> np.ndarray:
-        return (
-            predicted(law, sizes / sizes[0]) / np.maximum(errors, 1e-6) - 1
-        )  # in units of the smallest size
+        # in units of the smallest size
+        return predicted(law, sizes / sizes[0]) / np.maximum(errors, 1e-6) - 1
 
     start = (last / 2, first - last / 2, 0.5)
     fitted = optimize.least_squares(residuals, np.maximum(start, 1e-6), bounds=([0, 0, 0], [1, 1, 2]))

@@ -9,17 +9,13 @@ from helpers import wording
 # chosen by the curves of tests/model/test_diagnosis.py, which people judged
 _RISEN = 1.02  # times its lowest value: a validation loss moves by about 1% from epoch to epoch
 _DIVERGED = 1.1  # times its lowest value: batches alone move a training loss by less
-_MUCH, _MUCH_POINTS = (
-    0.15,
-    2.0,
-)  # between the logarithms of the losses, and between the accuracies: less is usual of a good fit
+# between the logarithms of the losses, and between the accuracies: less is usual of a good fit
+_MUCH, _MUCH_POINTS = 0.15, 2.0
 _APART, _APART_POINTS = 0.3, 4.0  # from here on the curves are apart even if both still improve
-_SLOWER = (
-    0.25  # of the rate at which the training loss falls: slower, the validation loss has all but stopped
-)
-_BELOW_POINTS = (
-    3.0  # training accuracy below validation accuracy: more than an epoch's average lags behind its end
-)
+# of the rate at which the training loss falls: slower, the validation loss has all but stopped
+_SLOWER = 0.25
+# training accuracy below validation accuracy: more than an epoch's average lags behind its end
+_BELOW_POINTS = 3.0
 
 
 def diagnose(history: Mapping[str, Sequence[float]]) -> str:
@@ -63,9 +59,8 @@ def _verdict(history: Mapping[str, Sequence[float]], gap: float) -> str:
         )
     fitted_rate, held_out_rate = (_fall(values[-last:]) for values in (losses, held_out))
     if apart > _MUCH and held_out_rate < _SLOWER * fitted_rate:
-        stopped = int(
-            np.argmax(held_out <= _RISEN * held_out[best])
-        )  # the first epoch that is about as good as the best one
+        # the first epoch that is about as good as the best one
+        stopped = int(np.argmax(held_out <= _RISEN * held_out[best]))
         start = min(stopped, max(epochs - last, 0))
         changes = (
             f"{wording.signed(100 * (values[-1] / values[start] - 1), 0)}%" for values in (losses, held_out)

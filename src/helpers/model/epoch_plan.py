@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import keras
 import numpy as np
@@ -74,15 +73,6 @@ class Plan:
     epoch_seconds: float
 
 
-class _Clock(keras.callbacks.Callback):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ends: list[float] = []
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.ends.append(perf_counter())
-
-
 def plan(
     trainer: keras.Model, rows: tf.data.Dataset, steps: int, settings: FineTuningSettings, held_out: float
 ) -> Plan:
@@ -95,13 +85,14 @@ def plan(
         settings: with the largest number of epochs, and the budget in minutes from now on.
         held_out: number of validation images divided by the number of training images.
     """
-    started, clock = perf_counter(), _Clock()
+    started, ends = perf_counter(), []
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(perf_counter()))
     variables = [*trainer.variables, *trainer.optimizer.variables]
     before = [variable.numpy() for variable in variables]
     trainer.fit(rows, steps_per_epoch=_WARM + _TIMED, shuffle=False, verbose=0, callbacks=[clock])
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
-    epoch = float(np.median(np.diff(clock.ends[_WARM - 1 :]))) * steps * (1 + _FORWARD * held_out)
+    epoch = float(np.median(np.diff(ends[_WARM - 1 :]))) * steps * (1 + _FORWARD * held_out)
     left = 60 * settings.minutes - (perf_counter() - started)
     epochs = int(np.clip(left // epoch, 1, settings.epochs))
     return Plan(epochs, settings.epochs, settings.minutes, epoch)

@@ -104,10 +104,9 @@ def fine_tune(
         progress: called with the number of steps done and the number of all steps.
 
     Raises:
-        UsageError: the model has fewer blocks than `unfrozen`, or does not fit the data.
+        UsageError: the model has fewer blocks than `unfrozen`.
         DivergedError: the loss became NaN or infinite; the model has the last good weights.
     """
-    _check_fit(model, train)
     parts = blocks.unfreeze(model, unfrozen, train_depthwise)
     fingerprint = _fingerprint(model, (train, validation), settings, policy, metric)
     checkpoints = EpochCheckpoints(folder, fingerprint, settings.patience)
@@ -227,17 +226,6 @@ def compare_variants(
     }
 
 
-def _check_fit(model: Model, train: Dataset) -> None:
-    """Check that the model takes these images and predicts these classes."""
-    shape, classes = tuple(model.input.shape[1:]), model.output.shape[-1]
-    if classes != train.num_classes or shape != train.image_shape:
-        raise UsageError(
-            f"'{model.name}' takes images of {shape} and predicts {classes} classes, "
-            f"but the images are {train.image_shape} with {train.num_classes} classes.",
-            "run 05_transfer_learning on these data first",
-        )
-
-
 def _fingerprint(
     model: Model,
     given: Sequence[Dataset],
@@ -273,9 +261,7 @@ def _compiled(
     rates = blocks.rates(model, parts, settings.rate_decay)
     factors = [rates[variable.path] for variable in trainer.trainable_variables]
     averaged = {"use_ema": settings.average_decay > 0, "ema_momentum": settings.average_decay}
-    optimizer = optimizers.DiscriminativeAdamW(
-        schedule, weight_decay=settings.weight_decay, factors=factors, **averaged
-    )
+    optimizer = optimizers.DiscriminativeAdamW(schedule, settings.weight_decay, factors=factors, **averaged)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     trainer.compile(
         optimizer,

@@ -63,14 +63,13 @@ def augmentation(policy: AugmentationPolicy | None, mixup: float = 0.0, cutmix: 
     Example:
         `run.conclude(fine_tuning_conclusions.augmentation(policy, mixup, cutmix))`
     """
-    kinds = (
-        {} if policy is None else {kind: size for kind, size in policy.describe().items() if size != "off"}
-    )
+    described = {} if policy is None else policy.describe()
+    kinds = {kind: size for kind, size in described.items() if size != "off"}
     kinds |= {name: f"α = {alpha:g}" for name, alpha in (("MixUp", mixup), ("CutMix", cutmix)) if alpha}
     text = "Training images are not augmented."
     if kinds:
-        described = wording.listing([f"{kind} ({size})" for kind, size in kinds.items()])
-        text = f"Training images are changed by {described}."
+        changes = wording.listing([f"{kind} ({size})" for kind, size in kinds.items()])
+        text = f"Training images are changed by {changes}."
     return Conclusion("augmentation", text, {"kinds": kinds})
 
 

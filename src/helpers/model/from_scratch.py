@@ -42,9 +42,8 @@ def budget(train: Dataset, limit: int, **wanted: int) -> tuple[dict[str, int], C
         "are usually more accurate than networks trained from scratch, so the time goes into 05 and 06, and this notebook "
         f"spends little: {wording.listing(settings)}."
     )
-    return values, Conclusions(
-        [Conclusion("from_scratch", text, {"images": len(train), "limit": limit, **values})]
-    )
+    reduced = Conclusion("from_scratch", text, {"images": len(train), "limit": limit, **values})
+    return values, Conclusions([reduced])
 
 
 def overfitting(histories: Mapping[str, dict[str, list[float]]], images: int) -> Conclusion:

@@ -52,9 +52,7 @@ def frozen_graph(forward: Callable[[tf.Tensor], Any], image_shape: Sequence[int 
         image_shape: `(H, W, C)`.
     """
     frozen = _frozen(forward, image_shape)
-    input_name, *output_names = (
-        tensor.name.partition(":")[0] for tensor in (*frozen.inputs, *frozen.outputs)
-    )
+    input_name, *output_names = (end.name.partition(":")[0] for end in (*frozen.inputs, *frozen.outputs))
     return FrozenGraph(frozen.graph.as_graph_def(), input_name, tuple(output_names))
 
 

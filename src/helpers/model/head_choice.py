@@ -10,7 +10,7 @@ from keras import Model
 
 from helpers.errors import DivergedError, OsemnError
 from helpers.model import class_balance, classical_heads, out_of_fold, training, transfer
-from helpers.series.metrics import UNEQUAL, Metric
+from helpers.series.metrics import Metric
 
 TITLES = {
     "logistic": "logistic regression",
@@ -103,8 +103,7 @@ class Examples:
             held_out: features and labels of the validation images.
 
         Raises:
-            UsageError: there are fewer than two classes.
-            OsemnError: as for `transfer.fit_head`.
+            DivergedError: as for `transfer.fit_head`.
 
         Example:
             `top, fit = examples.fit(choice.head, (held_out.values, validation.labels))`
@@ -114,7 +113,6 @@ class Examples:
             of = self.settings
             top = transfer.head(num_features, self.num_classes, of.units, of.dropout, of.seed)
             return top, transfer.fit_head(top, self.views, self.labels, held_out, of, weights)
-        transfer.require_classes(self.num_classes)
         started = perf_counter()
         top = self._classical(head, np.arange(len(self.labels)), weights)
         seconds, history = perf_counter() - started, {"converged": [1.0]}
@@ -246,8 +244,7 @@ def _settings(
     fixed = "none" if class_weights == class_balance.AUTO else class_weights
     strengths = {name: classical_heads.STRENGTHS.get(name, (0.0,)) for name in names}
     first = [[Head(name, value, fixed) for value in values] for name, values in strengths.items()]
-    counts = np.bincount(examples.labels, minlength=examples.num_classes)
-    unequal = counts.max() > UNEQUAL * max(1, counts.min())
+    unequal = class_balance.unequal(np.bincount(examples.labels, minlength=examples.num_classes))
     return first, CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and unequal else ()
 
 
@@ -255,14 +252,8 @@ def _scored(examples: Examples, together: np.ndarray, metric: Metric, head: Head
     """Cross-validate a head."""
     started = perf_counter()
     try:
-        result = out_of_fold.cross_validated(
-            examples.trainer(head),
-            examples.labels,
-            together,
-            folds=folds,
-            repeats=1,
-            seed=examples.settings.seed,
-        )
+        options = {"folds": folds, "repeats": 1, "seed": examples.settings.seed}
+        result = out_of_fold.cross_validated(examples.trainer(head), examples.labels, together, **options)
     except DivergedError:
         return Scored(head, -np.inf, 0.0, perf_counter() - started)
 

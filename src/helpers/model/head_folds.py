@@ -60,15 +60,11 @@ def cross_validate(
         )
         for view in (None, *views)
     ]
-    weights = None
-    if any(part.weights is not None for part in parts):
-        weights = np.concatenate(
-            [np.ones(len(part)) if part.weights is None else part.weights for part in parts]
-        )
+    given = [np.ones(len(part)) if part.weights is None else part.weights for part in parts]
+    weights = np.concatenate(given) if any(part.weights is not None for part in parts) else None
     examples = Examples(seen, labels, parts[0].num_classes, settings, weights)
-    return out_of_fold.cross_validated(
-        examples.trainer(head), labels, together, folds=folds, repeats=repeats, seed=settings.seed
-    )
+    drawn = {"folds": folds, "repeats": repeats, "seed": settings.seed}
+    return out_of_fold.cross_validated(examples.trainer(head), labels, together, **drawn)
 
 
 def with_test(run: Run, parts: Sequence[data.Dataset], together: np.ndarray) -> OutOfFold | None:

@@ -135,8 +135,7 @@ class Extracted:
         """Fit a head on the training images and score it on the validation images.
 
         Raises:
-            UsageError: the data have fewer than two classes.
-            OsemnError: as for `Examples.fit`.
+            DivergedError: as for `Examples.fit`.
 
         Example:
             `result = extracted.fit(choice.head)`

@@ -60,10 +60,9 @@ class OutOfFold:
 
     def _scored(self, classes: np.ndarray | None) -> tuple[float, tuple[float, float]]:
         """Return the mean over the estimable images and its interval."""
-        correct = (self.predicted == self.labels)[:, self.estimable]
-        return mean_with_interval(
-            correct, self.fold[:, self.estimable], self.together[self.estimable], classes
-        )
+        rows = self.estimable
+        correct = (self.predicted == self.labels)[:, rows]
+        return mean_with_interval(correct, self.fold[:, rows], self.together[rows], classes)
 
     def save(self, path: Path, **further: np.ndarray | int) -> None:
         """Write the predictions as an `.npz` with `index`, the row of each image, and other arrays."""
@@ -92,15 +91,11 @@ def cross_validated(
         seed: draws the folds; the same seed gives the same folds.
 
     Raises:
-        OsemnError: the lengths differ, or there are fewer than two groups, or no class has two groups.
+        OsemnError: there are fewer than two groups, or no class has two groups.
 
     Example:
         `out_of_fold.cross_validated(fit_predict, train.labels, together, folds=5, repeats=3, seed=0)`
     """
-    if len(labels) != len(together):
-        raise OsemnError(
-            f"{len(together)} groups for {len(labels)} labels.", "give each image the number of its group"
-        )
     folds = min(folds, len(np.unique(together)), np.bincount(labels, minlength=1).max())
     if folds < 2:
         raise OsemnError(

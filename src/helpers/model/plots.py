@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from helpers import figures, wording
 
@@ -42,7 +42,9 @@ def return_on_complexity(table: pd.DataFrame, champion: str = "") -> Figure:
             interval = [[row.accuracy - row.low], [row.high - row.accuracy]]
             look = {"color": color, "fmt": marker, "ms": 9, "mec": "#333333", "mew": 0.6, "capsize": 4}
             axis.errorbar(row[column], row.accuracy, yerr=interval, **look)
-        _set_log_scale(axis, drawn[column])
+        decades = np.log10(drawn[column].max() / max(drawn[column].min(), 1e-9))
+        figures.log_scale(axis.xaxis, (1.0, 2.0, 5.0) if decades < 1.8 else (1.0,), "{x:,.10g}")
+        axis.margins(x=0.15)
         axis.set_xlabel(title)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     for axis, (column, _) in zip(axes[0], costs, strict=True):
@@ -81,16 +83,6 @@ def _name_points(axis: Axes, table: pd.DataFrame, column: str, champion: str) ->
         look |= {"ha": "left" if side > 0 else "right", "textcoords": "offset points"}
         place = (9 * side, 14 * line)  # points: beside the marker, and a line
         axis.annotate(text, (row[column], row.accuracy), place, **look).set_in_layout(False)
-
-
-def _set_log_scale(axis: Axes, costs: pd.Series) -> None:
-    """Draw costs on a logarithmic scale with plain numbers at the ticks."""
-    axis.set_xscale("log")
-    decades = np.log10(costs.max() / max(costs.min(), 1e-9))
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.8 else (1.0,)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.margins(x=0.15)
 
 
 def describe_accuracies(table: pd.DataFrame) -> str:

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from keras import Model, layers
 
-from helpers.errors import OsemnError, UsageError
 from helpers.model import out_of_fold, training
 from helpers.model.backbones import features
 from helpers.model.weight_averaging import NormStatistics
@@ -25,11 +24,7 @@ def head(num_features: int, num_classes: int, units: int = 256, dropout: float =
         units: width of the dense layer.
         dropout: fraction of the values that each dropout sets to zero while training.
         seed: of the initial weights and of dropout.
-
-    Raises:
-        UsageError: there are fewer than two classes.
     """
-    require_classes(num_classes)
     inputs = keras.Input((num_features,), name="features")
     # its running statistics stay those that `fit_head` sets: its inputs do not depend on the weights that are trained
     x = layers.BatchNormalization(momentum=1.0, name="classifier_norm")(inputs)
@@ -38,15 +33,6 @@ def head(num_features: int, num_classes: int, units: int = 256, dropout: float =
     x = layers.Dropout(dropout, seed=seed + 1, name="classifier_dropout_2")(x)
     outputs = _dense(num_classes, "softmax", "probabilities", seed + 1)(x)
     return Model(inputs, outputs, name="head")
-
-
-def require_classes(num_classes: int) -> None:
-    """Raise a UsageError if there are fewer than two classes."""
-    if num_classes < 2:
-        raise UsageError(
-            f"A classifier needs two classes; the data have {num_classes} class.",
-            "give the data set a folder of images for each of two or more classes",
-        )
 
 
 def _dense(units: int, activation: str, name: str, seed: int) -> layers.Dense:
@@ -170,11 +156,8 @@ def fit_head(
         weights: how much each training image counts, `[N] float64`; None if all count the same.
 
     Raises:
-        OsemnError: the numbers of features and labels differ, or the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
     """
-    for rows, wanted in (*((view, labels) for view in views), held_out):
-        if len(rows) != len(wanted):
-            raise OsemnError(f"{len(rows)} rows of features for {len(wanted)} labels.", "extract them again")
     NormStatistics(top, views[0], settings.batch_size, len(labels)).recompute()
     rows = FeatureBatches(views, labels, settings.batch_size, settings.seed, weights)
     _compile(top, len(rows), settings)

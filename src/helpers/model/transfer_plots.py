@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from helpers import figures, wording
 from helpers.model.data_size import DataSize, predicted
@@ -126,10 +126,8 @@ def accuracy_by_resolution(table: pd.DataFrame) -> Figure:
     left.set(xlabel="resolution in pixels", ylabel="validation accuracy (95% interval)")
     left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     if costs:  # wide enough to hold a tick for a single cost
-        right.set(xscale="log", xlim=(min(costs) / 1.6, max(costs) * 1.8))
-        right.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        right.xaxis.set_major_formatter("{x:,.10g}")
-        right.xaxis.set_minor_formatter("")
+        figures.log_scale(right.xaxis, text="{x:,.10g}")
+        right.set_xlim(min(costs) / 1.6, max(costs) * 1.8)
     right.set_xlabel("extraction, milliseconds per image (log scale)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     points = "; ".join(
@@ -152,22 +150,16 @@ def accuracy_by_size(measured: DataSize) -> Figure:
     if measured.law is not None:
         places = np.geomspace(sizes[0], 4 * sizes[-1], 60)
         band = np.quantile([1 - predicted(law, places) for law in measured.laws], (0.025, 0.975), axis=0)
-        axis.plot(
-            places, 1 - predicted(measured.law, places), "--", color=figures.COLORS[1], label="fitted law"
-        )
-        axis.fill_between(
-            places, *band, color=figures.COLORS[1], alpha=0.2, linewidth=0, label="95% interval"
-        )
-    axis.set(xscale="log", xlabel="training images (log scale)", ylabel="validation accuracy")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter("{x:,.0f}")
-    axis.xaxis.set_minor_formatter("")
+        color = figures.COLORS[1]
+        axis.plot(places, 1 - predicted(measured.law, places), "--", color=color, label="fitted law")
+        axis.fill_between(places, *band, color=color, alpha=0.2, linewidth=0, label="95% interval")
+    axis.set(xlabel="training images (log scale)", ylabel="validation accuracy")
+    figures.log_scale(axis.xaxis, text="{x:,.0f}")
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axis.legend(loc="lower right", frameon=False)
     pairs = [
         f"{size:,} images {wording.percent(1 - error)}"
         for size, error in zip(sizes, measured.errors, strict=True)
     ]
-    return figures.with_alt(
-        figure, f"Validation accuracy of a linear head by number of training images: {'; '.join(pairs)}."
-    )
+    alt = f"Validation accuracy of a linear head by number of training images: {'; '.join(pairs)}."
+    return figures.with_alt(figure, alt)

@@ -53,9 +53,7 @@ class NormStatistics:
         weights = np.array([len(rows) for rows in self.batches]) / sum(map(len, self.batches))
         moments = [self._moments(tf.constant(self.images[rows])) for rows in self.batches]  # compiled once
         for number, norm in enumerate(self.norms):
-            means, variances = (
-                np.array([batch[number][which] for batch in moments], np.float64) for which in (0, 1)
-            )
+            means, variances = (np.array([batch[number][i] for batch in moments], np.float64) for i in (0, 1))
             mean = weights @ means
             norm.moving_mean.assign(mean)
             norm.moving_variance.assign(weights @ (variances + (means - mean) ** 2))

@@ -83,10 +83,8 @@ def stage_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
     stages = [one for one, after in pairs if one.output.shape[-1] != after.output.shape[-1]]
     first, last = max(widest, default=0), model.output.shape[1]
     inner = [layer for side, layer in widest.items() if last < side]
-    chosen = {
-        layer.name: layer.output for layer in (*stages, *inner) if last <= layer.output.shape[1] < first
-    }
-    return {layer.name: chosen[layer.name] for layer in model.layers if layer.name in chosen}
+    names = {layer.name for layer in (*stages, *inner) if last <= layer.output.shape[1] < first}
+    return {layer.name: layer.output for layer in model.layers if layer.name in names}
 
 
 def _block(name: str, parts: list[layers.Layer]) -> Block:

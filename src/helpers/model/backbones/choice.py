@@ -14,9 +14,8 @@ from helpers.series.metrics import Metric
 
 SAMPLE = 500  # images: a few seconds per backbone; see benchmarks/backbone_choice.py
 FOLDS = 5
-_PENALTY = (
-    0.01  # C of the logistic regression: weak fits do best on thousands of features of few hundred images
-)
+# C of the logistic regression: weak fits do best on thousands of features of few hundred images
+_PENALTY = 0.01
 _DRAWS = 200  # bootstrap samples, enough for a standard error
 
 
@@ -97,10 +96,8 @@ def choose(
         source = features.extractor(backbone.name, part.shape[1:], side, interpolation)
         extracted = features.extract(source, part, progress=progress)
         value, error = score(extracted.values, labels[rows], together[rows], classes, metric, seed)
-        facts = {"parameters": source.base.count_params(), "seconds": extracted.seconds}
-        table.append(
-            {"backbone": backbone.name, "resolution": side, "value": value, "standard_error": error, **facts}
-        )
+        row = {"backbone": backbone.name, "resolution": side, "value": value, "standard_error": error}
+        table.append(row | {"parameters": source.base.count_params(), "seconds": extracted.seconds})
     frame = pd.DataFrame(table)
     return Choice(frame["backbone"][smallest_near_best(frame)], frame, metric, len(rows))
 

@@ -24,7 +24,7 @@ from helpers.model.backbones import blocks, networks
 from helpers.obtain import data
 from helpers.obtain.places import download
 from helpers.scrub import augment
-from helpers.series import backbone_names, manifests
+from helpers.series import backbone_names, disk, manifests
 
 LAYOUT = 2  # increased whenever features are computed differently, so that older caches are not used
 POOL = "pool"
@@ -195,13 +195,9 @@ def _describe(source: Extractor, images: np.ndarray, view: View | None) -> dict[
 
 
 def _load(folder: Path, wanted: dict[str, Any]) -> Features:
-    try:
-        record = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-        expected = {**wanted, "sha256": manifests.sha256(folder / "features.npy")}
-        if {name: record[name] for name in expected} == expected:
-            return Features(_mapped(folder), float(record["seconds"]), True, folder)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass  # refused below
+    record, values = disk.read_json(folder / "features.json"), folder / "features.npy"
+    if values.is_file() and record == record | wanted | {"sha256": manifests.sha256(values)}:
+        return Features(_mapped(folder), record["seconds"], True, folder)
     raise OsemnError(
         f"The cached features in {paths.shown(folder)} are incomplete or were modified.",
         "delete that folder to compute the features again",

@@ -16,10 +16,7 @@ import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
-from helpers.errors import UsageError
 from helpers.obtain import data
-
-_LEAST = {"trials": 1, "seed": 0, "generation": 1, "startup": 0, "reduction": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +34,6 @@ class Search:
         reduction: one in this many trials continues past a rung.
         fingerprint: everything else that the objective depends on: data (arrays are hashed), code, epochs.
 
-    Raises:
-        UsageError: a number is out of range.
     """
 
     space: Mapping[str, BaseDistribution]
@@ -50,11 +45,6 @@ class Search:
     rungs: tuple[int, ...] = ()
     reduction: int = 3
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} = {getattr(self, name)} is too small.", f"Use {least} or more.")
 
     @property
     def digest(self) -> str:

@@ -22,11 +22,8 @@ from helpers.series.metrics import Metric
 from helpers.series.progress import Progress
 from helpers.series.runs import Run
 
-_OF_RECIPE = (
-    "learning_rate",
-    "weight_decay",
-    "label_smoothing",
-)  # parameters that are settings of the recipe
+# parameters that are settings of the recipe
+_OF_RECIPE = ("learning_rate", "weight_decay", "label_smoothing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +79,13 @@ class CnnSearch:
 
     def settings(self, trials: int) -> sampler.Search:
         """Return the settings of a study that tries the defaults first."""
-        return sampler.Search(
-            self.space,
-            trials,
-            seed=self.seed,
-            first=(self.defaults,),
-            rungs=self.rungs,
-            fingerprint=self.fingerprint,
-        )
+        # poor trials end after one, three, nine … epochs
+        options = {
+            "rungs": sampler.halving_rungs(self.epochs),
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+        }
+        return sampler.Search(self.space, trials, first=(self.defaults,), **options)
 
     def table(self) -> pd.DataFrame:
         """Return one row per parameter: the values that it may have, in words, and its default.
@@ -152,9 +148,8 @@ class CnnSearch:
         )
         of_recipe = {name: params[name] for name in _OF_RECIPE}
         settings = recipe.Recipe(epochs=epochs, batch_size=self.batch_size, seed=seed, **of_recipe)
-        return model, recipe.train(
-            model, train, self.validation, settings, policy=self.policy_of(params), **options
-        )
+        policy = self.policy_of(params)
+        return model, recipe.train(model, train, self.validation, settings, policy=policy, **options)
 
     def policy_of(self, params: Mapping[str, Any]) -> augment.AugmentationPolicy:
         """Return how much of the augmentation some settings use.
@@ -196,11 +191,6 @@ class CnnSearch:
     def truth(self) -> tuple[np.ndarray, int]:
         """The labels of the validation images, and the number of classes."""
         return self.validation.labels, self.train.num_classes
-
-    @property
-    def rungs(self) -> tuple[int, ...]:
-        """Epochs after which poor trials end: one, three, nine …"""
-        return sampler.halving_rungs(self.epochs)
 
 
 def cnn_search(
