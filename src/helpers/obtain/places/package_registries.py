@@ -37,11 +37,6 @@ _NPM_OPTIONS = (
 ADDRESS = re.compile(r"\w+://\S+|\b(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b|\b\d+(?:\.\d+){3}\b", re.IGNORECASE)
 _DISK_FULL = re.compile(r"no space left|ENOSPC|disk quota exceeded|file too large|EFBIG", re.IGNORECASE)
 _ERROR_LINE = re.compile(r"\s*(E:|Err:|npm err|ERROR:)", re.IGNORECASE)
-_UNREACHABLE = re.compile(
-    r"connection broken|connection error|connect(ion)? (to|timed)|timed out|name resolution|"
-    r"could not fetch URL|unable to access|certificate verify|proxy error|No module named pip",
-    re.IGNORECASE,
-)
 
 
 class SourceFailedError(Exception):
@@ -50,10 +45,6 @@ class SourceFailedError(Exception):
 
 class AbsentError(SourceFailedError):
     """A folder does not hold the wanted file."""
-
-
-class NoRegistryError(SourceFailedError):
-    """pip reached no package index at all."""
 
 
 def fetch_debian(package: str, folder: Path, seconds: float = 300.0) -> Path:
@@ -133,25 +124,14 @@ def fetch_pypi(package: str, folder: Path, seconds: float = 300.0) -> Path:
         The folder that holds the wheel.
 
     Raises:
-        NoRegistryError: pip is missing, or reached no package index.
-        SourceFailedError: the package index does not have the package.
+        SourceFailedError: pip is missing, reached no package index, or the index does not have the package.
         OSError: there is no room in `folder`.
     """
     command = [sys.executable, "-m", "pip", "download", package, *_PIP_OPTIONS.split()]
     returned, output = call_tool(command, folder, seconds)
     if returned != 0 or not list(folder.glob("*.whl")):
-        raise _pip_failure(output)
+        raise SourceFailedError(_reason("pip", output))
     return folder
-
-
-def _pip_failure(output: str) -> SourceFailedError:
-    reason = _reason("pip", output)
-    # an index that responds lists versions; "none" beside a broken connection means that no index did
-    if _UNREACHABLE.search(output) and "(from versions: none)" in output:
-        return NoRegistryError(f"pip reached no package index ({reason})")
-    if "No module named pip" in output:
-        return NoRegistryError("pip is not installed for this Python")
-    return SourceFailedError(reason)
 
 
 def _extract_files(archive: tarfile.TarFile, target: Path) -> None:
