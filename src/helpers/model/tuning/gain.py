@@ -1,7 +1,5 @@
 """What a study gained: the best settings compared with the defaults, by full trainings or by stored predictions."""
 
-import base64
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,15 +19,13 @@ def score_trial(
     trial: optuna.Trial, metric: Metric, labels: np.ndarray, num_classes: int, predicted: np.ndarray
 ) -> float:
     """Store a trial's predictions with it, and return their metric."""
-    packed = zlib.compress(predicted.astype("<u2").tobytes())
-    trial.set_user_attr(_PREDICTED, base64.b64encode(packed).decode("ascii"))
+    trial.set_user_attr(_PREDICTED, predicted.tolist())
     return metric(labels, predicted, num_classes)
 
 
 def stored_predictions(trial: FrozenTrial) -> np.ndarray:
     """Return the labels that a complete trial predicted for the validation images, `[N] int64`."""
-    packed = base64.b64decode(trial.user_attrs[_PREDICTED])
-    return np.frombuffer(zlib.decompress(packed), "<u2").astype(np.int64)
+    return np.array(trial.user_attrs[_PREDICTED], np.int64)
 
 
 @dataclass(frozen=True)
