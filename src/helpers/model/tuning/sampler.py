@@ -33,7 +33,6 @@ class Search:
         rungs: epochs at which a trial is compared and may be pruned (`halving_rungs`); empty for no pruning.
         reduction: one in this many trials continues past a rung.
         fingerprint: everything else that the objective depends on: data (arrays are hashed), code, epochs.
-
     """
 
     space: Mapping[str, BaseDistribution]

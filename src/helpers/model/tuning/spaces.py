@@ -79,12 +79,8 @@ class CnnSearch:
 
     def settings(self, trials: int) -> sampler.Search:
         """Return the settings of a study that tries the defaults first."""
-        # poor trials end after one, three, nine … epochs
-        options = {
-            "rungs": sampler.halving_rungs(self.epochs),
-            "seed": self.seed,
-            "fingerprint": self.fingerprint,
-        }
+        rungs = sampler.halving_rungs(self.epochs)  # poor trials end after one, three, nine … epochs
+        options = {"rungs": rungs, "seed": self.seed, "fingerprint": self.fingerprint}
         return sampler.Search(self.space, trials, first=(self.defaults,), **options)
 
     def table(self) -> pd.DataFrame:
