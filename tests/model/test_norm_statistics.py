@@ -91,7 +91,7 @@ TRAININGS = {
     "CNN": plain(cnn),
     "recipe": by_recipe(),
     "recipe without average": by_recipe(average_decay=0.0),
-    "recipe by SGD": by_recipe(optimizer="sgd", learning_rate=0.1, batch_size=64),
+    "recipe by AdamW": by_recipe(optimizer="adamw", learning_rate=0.01, batch_size=64),
 }
 
 
