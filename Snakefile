@@ -11,6 +11,10 @@ steps = graph.steps(request, refresh=workflow.is_main_process)
 into = "" if workflow.is_main_process else " > {log:q} 2>&1"
 
 
+def cores(step):
+    return step.cores(workflow.cores or records.usable_cores(), shared=workflow.local_exec)
+
+
 rule all:
     input:
         [step.marker for step in steps],
@@ -28,7 +32,8 @@ for step in steps:
             touch(step.marker),
         log:
             step.log,
-        threads: step.threads or workflow.cores or records.usable_cores()
+        priority: step.dependents
+        threads: lambda wildcards, step=step: cores(step)
         resources:
             mem_mb=step.memory_mb,
         params:

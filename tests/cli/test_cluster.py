@@ -95,7 +95,8 @@ def test_every_rule_carries_the_threads_and_the_memory_of_its_stage(project):
         threads, memory = re.search(r"threads: (\d+)", block), re.search(r"mem_mb=(\d+)", block)
         if rule and memory:
             rules[rule[1]] = (int(threads[1]) if threads else 1, int(memory[1]))
-    wanted = {stage.slug: (stage.threads or 7, stage.memory_mb) for stage in stages.STAGES}
+    of_stages = {stage: stage.threads or (7 if stage.alone else 4) for stage in stages.STAGES}
+    wanted = {stage.slug: (threads, stage.memory_mb) for stage, threads in of_stages.items()}
     assert {rule: rules.get(rule) for rule in wanted} == wanted
     assert rules["report"] == (1, 1_000)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError, nearest
-from helpers.series import manifests, processes, records
+from helpers.series import manifests, processes
 
 LOCAL = "local"
 CORES_OF_A_JOB = 4
@@ -65,6 +65,8 @@ def arguments(executor: str, cores: int | None, extra: tuple[str, ...] = ()) -> 
         cores: for all stages on this machine, or for each stage on a cluster; None for all, or `CORES_OF_A_JOB`.
         extra: more arguments, which override the others.
     """
+    from helpers.series import records  # imports NumPy, which `osemn status` does not need
+
     quiet = ["all"] if executor == LOCAL and not extra else ["progress", "host", "reason"]
     cores = cores or (records.usable_cores() if executor == LOCAL else CORES_OF_A_JOB)
     options = ["--executor", executor, "--cores", str(cores), "--quiet", *quiet]
