@@ -1,7 +1,7 @@
 # The graph of the series: one rule for each stage of helpers/series/stages.py, and one for the report.
 # `osemn run` calls this; by hand:
 #   snakemake --cores 2 --nolock --rerun-incomplete --config dataset=mnist profile=quick
-from helpers.cli import graph
+from helpers.cli import cluster, graph
 from helpers.series import records
 
 request = graph.Request.from_config(config)
@@ -12,7 +12,8 @@ into = "" if workflow.is_main_process else " > {log:q} 2>&1"
 
 
 def cores(step):
-    return step.cores(workflow.cores or records.usable_cores(), shared=workflow.local_exec)
+    shared = workflow.local_exec and not cluster.GPU.exists()
+    return step.cores(workflow.cores or records.usable_cores(), shared=shared)
 
 
 rule all:

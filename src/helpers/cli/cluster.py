@@ -16,6 +16,8 @@ from helpers.series import manifests, processes
 LOCAL = "local"
 CORES_OF_A_JOB = 4
 """Cores for each stage on a cluster: the submitting machine does not know the compute nodes."""
+GPU = Path("/dev/nvidiactl")
+"""Where this is, stages that train run one after the other: TensorFlow takes all of a GPU's memory."""
 
 _PLUGIN = "snakemake_executor_plugin_"
 _FAILED = ("Failed: ", "Wrong call: ")
