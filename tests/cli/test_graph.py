@@ -320,10 +320,10 @@ def test_broken_lock_or_marker_files_do_not_confuse_the_graph(finished):
 def test_stages_that_train_share_a_machine_unless_they_measure_times(project, usable, half):
     request = graph.Request("digits", "tiny")
     steps = {step.name: step for step in graph.steps(request, refresh=False)}
-    for name in ("05_transfer_learning", "06_fine_tuning", "09_tuning"):
+    for name in ("04_baseline", "05_transfer_learning", "06_fine_tuning", "09_tuning"):
         assert steps[name].cores(usable, shared=True) == half
         assert steps[name].cores(usable, shared=False) == usable
-    for name in ("04_baseline", "10_export", "11_serving"):
+    for name in ("10_export", "11_serving"):
         assert steps[name].cores(usable, shared=True) == usable
     assert steps["02_explore"].cores(usable, shared=True) == 1
     assert steps["03_preprocess"].dependents > steps["02_explore"].dependents, "it starts first"

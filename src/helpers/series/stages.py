@@ -150,7 +150,6 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             *("validation_predictions.npz", "history.json", "baselines.csv"),
             *_figures("return_on_complexity", "learning_curves", "overfitting", "remedies"),
         ),
-        alone=True,
         **_TRAINS,
     ),
     Stage(
