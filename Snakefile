@@ -33,7 +33,7 @@ for step in steps:
             touch(step.marker),
         log:
             step.log,
-        priority: step.dependents
+        priority: step.priority
         threads: lambda wildcards, step=step: cores(step)
         resources:
             mem_mb=step.memory_mb,

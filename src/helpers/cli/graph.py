@@ -198,7 +198,7 @@ def states(request: Request) -> list[State]:
 
 @dataclass(frozen=True)
 class Step:
-    """A rule of the graph: a stage, or the report; of those that are ready, the one with the most dependents starts first."""
+    """A rule of the graph: a stage, or the report."""
 
     name: str
     inputs: list[str]
@@ -208,6 +208,11 @@ class Step:
     alone: bool = False
     memory_mb: int = 1_000
     dependents: int = 0
+
+    @property
+    def priority(self) -> int:
+        """Of the stages that are ready, those that train start first, as they take longest; then those with most dependents."""
+        return self.dependents + (0 if self.threads else len(stages.STAGES))
 
     def cores(self, usable: int, *, shared: bool) -> int:
         """Return the number of cores to reserve of those that are usable.
