@@ -326,6 +326,10 @@ def test_stages_that_train_share_a_machine_unless_they_measure_times(project, us
     for name in ("10_export", "11_serving"):
         assert steps[name].cores(usable, shared=True) == usable
     assert steps["02_explore"].cores(usable, shared=True) == 1
+    budget = graph.Request("digits", "tiny", overrides={"06_fine_tuning": {"minutes": 3.0}})
+    timed = {step.name: step for step in graph.steps(budget, refresh=False)}
+    assert timed["06_fine_tuning"].cores(usable, shared=True) == usable
+    assert timed["09_tuning"].cores(usable, shared=True) == half
     first = sorted(steps, key=lambda name: -steps[name].priority)
     assert first[:4] == ["04_baseline", "05_transfer_learning", "06_fine_tuning", "09_tuning"]
     assert first.index("03_preprocess") < first.index("02_explore")

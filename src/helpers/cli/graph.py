@@ -254,7 +254,9 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
         command = shlex.join(request.command("stage", *options, stage.name))
         inputs = [_marker(request, name).as_posix() for name in stage.looks_at if name in names]
         marker = _marker(request, stage.name).as_posix()
-        reserved = stage.threads, stage.alone, stage.memory_mb, len(stages.downstream(stage.name))
+        # others would take a part of a stage's budget of minutes
+        alone = stage.alone or bool(request.resolved[stage.name].parameters.get("minutes"))
+        reserved = stage.threads, alone, stage.memory_mb, len(stages.downstream(stage.name))
         rules.append(Step(stage.slug, inputs, marker, command, *reserved))
     if not request.until:
         command = shlex.join(request.command("report", "--quiet"))
