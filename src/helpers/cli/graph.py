@@ -215,9 +215,7 @@ class Step:
         return self.dependents + (0 if self.threads else len(stages.STAGES))
 
     def cores(self, usable: int, *, shared: bool) -> int:
-        """Return the number of cores to reserve of those that are usable.
-
-        It decides what runs at the same time, not how many threads TensorFlow has: results depend on those.
+        """Return the number of cores to reserve: what may run beside it, not TensorFlow's threads, on which results depend.
 
         Args:
             usable: cores of the machine, or of the job.
