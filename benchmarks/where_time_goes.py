@@ -24,7 +24,7 @@ MODEL_CALLS = {
     "01_acquire": set(),
     "02_explore": {"similarity.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
-    "04_baseline": {"model.fit", "training.fit", "baselines.measure_network"},
+    "04_baseline": {"train_network", "fit_rows", "baselines.measure_network"},
     "05_transfer_learning": {
         "head_results.extract",
         "head_choice.choose",
