@@ -1,7 +1,7 @@
 # The graph of the series: one rule for each stage of helpers/series/stages.py, and one for the report.
 # `osemn run` calls this; by hand:
 #   snakemake --cores 2 --nolock --rerun-incomplete --config dataset=mnist profile=quick
-from helpers.cli import graph
+from helpers.cli import cluster, graph
 from helpers.series import records
 
 request = graph.Request.from_config(config)
@@ -9,6 +9,11 @@ request = graph.Request.from_config(config)
 steps = graph.steps(request, refresh=workflow.is_main_process)
 # On another machine, the output of a stage goes to its log; here it goes to the terminal.
 into = "" if workflow.is_main_process else " > {log:q} 2>&1"
+
+
+def cores(step):
+    shared = workflow.local_exec and not cluster.GPU.exists()
+    return step.cores(workflow.cores or records.usable_cores(), shared=shared)
 
 
 rule all:
@@ -28,7 +33,8 @@ for step in steps:
             touch(step.marker),
         log:
             step.log,
-        threads: step.threads or workflow.cores or records.usable_cores()
+        priority: step.priority
+        threads: lambda wildcards, step=step: cores(step)
         resources:
             mem_mb=step.memory_mb,
         params:

@@ -1,20 +1,22 @@
-"""Measures where the time of a finished series went: training and scoring models, or the rest.
+"""Measures where the time of a finished series went: training and scoring models, or the rest; and how busy the cores were.
 
     .venv/bin/python benchmarks/where_time_goes.py [--dataset fashion_mnist] [--profile quick]
 
 A cell counts as training or scoring if it calls one of the functions below; the seconds are those that papermill stored
-with each cell of the executed notebooks. The rest is everything else: starting, loading libraries, plots, files. Run `osemn run` first. Writes benchmarks/results/where_time_goes.json.
+with each cell of the executed notebooks. The rest is everything else: starting, loading libraries, plots, files. `start` is the
+time before and after a stage's run: its kernel, the libraries, the manifest. `busy` is its processor time divided by its time
+on all cores; stages that run beside each other share them. Run `osemn run` first. Writes benchmarks/results/where_time_goes.json.
 """
 
 import argparse
 import ast
-import os
 import sys
+from datetime import datetime
 
 import nbformat
 
 from helpers import paths
-from helpers.series import execute, manifests, runs, stages
+from helpers.series import manifests, records, stages
 
 # Calls that run a model, by notebook.
 MODEL_CALLS = {
@@ -22,7 +24,7 @@ MODEL_CALLS = {
     "01_acquire": set(),
     "02_explore": {"similarity.confusion_rates", "statistics.embed"},
     "03_preprocess": set(),
-    "04_baseline": {"model.fit", "training.fit", "baselines.measure_network"},
+    "04_baseline": {"train_network", "fit_rows", "baselines.measure_network"},
     "05_transfer_learning": {
         "head_results.extract",
         "head_choice.choose",
@@ -31,13 +33,13 @@ MODEL_CALLS = {
         "baselines.measure_network",
     },
     "06_fine_tuning": {"fine_tuning.fine_tune", "baselines.measure_network", "training.predict"},
-    "07_evaluation": {"score", "candidates.scorer"},
+    "07_evaluation": {"candidates.scorer", "unknown_choice.learn"},
     "08_grad_cam": {
         "gradcam_evidence.explain",
         "gradcam_evidence.perturb",
         "gradcam_evidence.randomise",
     },
-    "09_tuning": {"tuning.run", "search.fit_seeds", "training.predict"},
+    "09_tuning": {"tuning.run", "search.fit_seeds", "baselines.measure_network"},
     "10_export": {"latency.of_one_image", "parity.compare_formats"},
     "11_serving": {
         "load_test.send",
@@ -78,25 +80,35 @@ def main() -> None:
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--profile", default="quick")
     given = parser.parse_args()
-    rows = {}
+    rows, cores, ends = {}, records.usable_cores(), []
     for stage in stages.STAGES:
         folder = paths.stage_folder(given.dataset, given.profile, stage.name)
         manifest = manifests.read(folder)
         if manifest is None:
             sys.exit(f"{stage.name} has not been run: run 'osemn run' first.")
-        notebook = nbformat.read(folder / execute.NOTEBOOK, as_version=4)
+        notebook = nbformat.read(folder / manifests.NOTEBOOK, as_version=4)
         seconds = model_seconds(notebook, MODEL_CALLS[stages.notebook_of(stage.name)])
-        rows[stage.name] = {"models": round(seconds, 1), "all": round(manifest["notebook_seconds"], 1)}
-        print(f"{stage.name:28} {rows[stage.name]['models']:7.1f} of {rows[stage.name]['all']:6.1f} s")
-    models, everything = (sum(row[name] for row in rows.values()) for name in ("models", "all"))
-    rest = 1 - models / everything
+        row = {"models": seconds, "all": manifest["notebook_seconds"]}
+        row |= {"start": row["all"] - manifest["seconds"], "processor": manifest["processor_seconds"]}
+        rows[stage.name] = {name: round(value, 1) for name, value in row.items()}
+        end = datetime.fromisoformat(manifest["finished"]).timestamp()
+        ends += [end - row["all"], end]
+        shown = f"{row['models']:7.1f} of {row['all']:6.1f} s; start {row['start']:4.1f} s"
+        print(f"{stage.name:28} {shown}; busy {row['processor'] / row['all'] / cores:.2f}")
+    models, everything, processor = (
+        sum(row[name] for row in rows.values()) for name in ("models", "all", "processor")
+    )
+    rest, elapsed = 1 - models / everything, max(ends) - min(ends)
     print(f"{'together':28} {models:7.1f} of {everything:6.1f} s; not training or scoring: {rest:.0%}")
+    print(f"from start to end {elapsed:.0f} s; busy {processor / elapsed / cores:.2f}")
     result = {
         "dataset": given.dataset,
         "profile": given.profile,
-        "cpu": runs.cpu_name(),
-        "cores": os.cpu_count(),
+        "cpu": records.cpu_name(),
+        "cores": cores,
         "seconds": rows,
+        "elapsed": round(elapsed),
+        "busy": round(processor / elapsed / cores, 3),
         "share_of_the_rest": round(rest, 3),
     }
     target = paths.project_root() / "benchmarks" / "results" / "where_time_goes.json"

@@ -14,7 +14,7 @@ import nbformat
 from helpers import paths
 from helpers.cli import graph
 from helpers.errors import OsemnError
-from helpers.series import execute, notebook_cells, stages
+from helpers.series import manifests, notebook_cells, stages
 
 
 def run_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -85,7 +85,7 @@ def refresh(notebook: str, folder: Path) -> Path:
         OsemnError: the executed notebook has other code than the source, or injected parameters.
     """
     candidate = notebook_cells.defaults(notebook).get("candidate", "")
-    executed = nbformat.read(folder / notebook / candidate / execute.NOTEBOOK, as_version=4)
+    executed = nbformat.read(folder / notebook / candidate / manifests.NOTEBOOK, as_version=4)
     source = nbformat.read(paths.notebook(notebook), as_version=4)
     try:
         filled = with_outputs(source, executed)

@@ -11,8 +11,10 @@ echo "nbval runs the notebooks at the same time as the unit tests; its output fo
 OSEMN_OUTPUT_DIR=$output "$bin/python" -m pytest --nbval-lax -p no:cacheprovider notebooks/ $without >"$log" 2>&1 &
 notebooks=$!
 trap 'kill "$notebooks" 2>/dev/null; exit 130' INT TERM
-# loadfile: the tests of a file share its fixtures; four processes at most, to fit into the memory of a laptop
-"$bin/python" -m pytest -n logical --maxprocesses=4 --dist loadfile tests
+# loadfile: the tests of a file share its fixtures. One process more than cores, because tests wait for processes that they
+# start; four at most, to fit into the memory of a laptop.
+workers=$("$bin/python" -c "from helpers.series import records; print(min(4, records.usable_cores() + 1))") || exit 1
+"$bin/python" -m pytest -n "$workers" --dist loadfile tests
 units=$?
 wait "$notebooks"
 checked=$?

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, urlsplit
 
-from filelock import FileLock
-
 from helpers.errors import OsemnError, UsageError, nearest
 
 BUILT_IN_DATASETS = ("fashion_mnist", "mnist", "digits")
@@ -149,6 +147,8 @@ def claim(dataset: str) -> None:
     record = _claims()
     if not is_own(dataset) or _claimed().get(dataset_slug(dataset)) == _place(dataset):
         return
+    from filelock import FileLock  # takes as long to import as the rest, and most commands need it never
+
     record.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(record.with_suffix(".lock")):
         places = {**_claimed(), dataset_slug(dataset): _place(dataset)}

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.cli import cluster, graph
 from helpers.errors import UsageError
-from helpers.series import stages
+from helpers.series import machine, stages
 
 FIRST = ("--until", "01_acquire")
 
@@ -95,9 +95,22 @@ def test_every_rule_carries_the_threads_and_the_memory_of_its_stage(project):
         threads, memory = re.search(r"threads: (\d+)", block), re.search(r"mem_mb=(\d+)", block)
         if rule and memory:
             rules[rule[1]] = (int(threads[1]) if threads else 1, int(memory[1]))
-    wanted = {stage.slug: (stage.threads or 7, stage.memory_mb) for stage in stages.STAGES}
+    of_stages = {stage: stage.threads or (7 if stage.alone else 4) for stage in stages.STAGES}
+    wanted = {stage.slug: (threads, stage.memory_mb) for stage, threads in of_stages.items()}
     assert {rule: rules.get(rule) for rule in wanted} == wanted
     assert rules["report"] == (1, 1_000)
+
+
+def test_stages_share_the_memory_and_never_ask_for_more_than_there_is(project, monkeypatch):
+    monkeypatch.setattr(machine, "memory", lambda: 1.5e9)
+    given = cluster.arguments("local", 2)
+    limit = given[given.index("--resources") + 1]
+    assert limit == "mem_mb=1500"
+    options = ("--dry-run", "--cores", "2", "--config", "dataset=digits", "profile=tiny")
+    shown = snakemake(project, *options, "--resources", limit)
+    assert shown.returncode == 0, shown.stderr
+    asked = {int(number) for number in re.findall(r"mem_mb=(\d+)", shown.stdout + shown.stderr)}
+    assert asked == {1_000, 1_500}
 
 
 def test_job_on_another_machine_leaves_the_markers_of_other_stages_alone(project):

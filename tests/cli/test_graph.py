@@ -316,6 +316,25 @@ def test_broken_lock_or_marker_files_do_not_confuse_the_graph(finished):
     assert (folder / "01_acquire.done").exists(), "a manifest without a marker gets one"
 
 
+@pytest.mark.parametrize(("usable", "half"), [(1, 1), (2, 1), (8, 4), (9, 5)])
+def test_stages_that_train_share_a_machine_unless_they_measure_times(project, usable, half):
+    request = graph.Request("digits", "tiny")
+    steps = {step.name: step for step in graph.steps(request, refresh=False)}
+    for name in ("04_baseline", "05_transfer_learning", "06_fine_tuning", "09_tuning"):
+        assert steps[name].cores(usable, shared=True) == half
+        assert steps[name].cores(usable, shared=False) == usable
+    for name in ("10_export", "11_serving"):
+        assert steps[name].cores(usable, shared=True) == usable
+    assert steps["02_explore"].cores(usable, shared=True) == 1
+    budget = graph.Request("digits", "tiny", overrides={"06_fine_tuning": {"minutes": 3.0}})
+    timed = {step.name: step for step in graph.steps(budget, refresh=False)}
+    assert timed["06_fine_tuning"].cores(usable, shared=True) == usable
+    assert timed["09_tuning"].cores(usable, shared=True) == half
+    first = sorted(steps, key=lambda name: -steps[name].priority)
+    assert first[:4] == ["04_baseline", "05_transfer_learning", "06_fine_tuning", "09_tuning"]
+    assert first.index("03_preprocess") < first.index("02_explore")
+
+
 def test_unknown_executor_is_an_error_that_says_so(project):
     done = project.osemn("run", *UNTIL, "--executor", "slrum")
     assert done.returncode != 0

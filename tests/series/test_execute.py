@@ -24,8 +24,19 @@ def test_finished_stage_holds_executed_notebook_and_verifies(project):
     assert "notebook.ipynb" in manifest["outputs"]
     assert all(cell.execution_count for cell in notebook.cells)
     assert manifest["peak_memory_mb"] > 10
+    assert manifest["processor_seconds"] > 0.2, "a kernel alone takes more than that to start"
     assert not list(folder.parent.glob(".01_acquire.*.ipynb")), "no temporary notebook stays"
     assert not folder.with_name("01_acquire.partial").exists()
+
+
+def test_papermill_is_imported_without_stores_which_stay_importable():
+    code = (
+        "import sys\nfrom helpers.series import execute\nexecute._without_stores()\n"
+        "assert not {'boto3', 'gcsfs', 'pyarrow'} & set(sys.modules)\nimport gcsfs, pandas, pyarrow\n"
+        "pandas.DataFrame({'x': [1]}).to_parquet()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_braces_in_the_output_folders_name_are_no_parameters(project, monkeypatch):
@@ -144,7 +155,7 @@ def test_cell_to_be_tried_by_hand_is_skipped_and_may_be_edited(project):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("1 / 0", metadata={"tags": ["skip-execution"]}))
     nbformat.write(notebook, path)
-    executed = nbformat.read(run_stage() / execute.NOTEBOOK, as_version=4)
+    executed = nbformat.read(run_stage() / manifests.NOTEBOOK, as_version=4)
     assert [cell.execution_count for cell in executed.cells][-2:] == [len(executed.cells) - 1, None]
     assert manifests.source_sha256("01_acquire") == before
 

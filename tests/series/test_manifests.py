@@ -1,9 +1,11 @@
+import ast
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+import helpers
 from helpers import paths
 from helpers.errors import MissingInputError, OsemnError, UsageError
 from helpers.series import manifests, stages
@@ -88,6 +90,36 @@ def test_source_hash_follows_imports_between_helpers():
     assert not [module for module in modules if module.parent.name in ("report", "serving", "export")]
     _, modules = manifests.source_files("02_explore")
     assert "training.py" not in {module.name for module in modules}
+
+
+def test_imports_are_found_as_if_all_of_a_file_were_parsed():
+    package = Path(helpers.__file__).parent
+    for file in package.rglob("*.py"):
+        source, names = file.read_text(encoding="utf-8"), set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+        places = [
+            package.joinpath(*name.split(".")[1:]) for name in names if f"{name}.".startswith("helpers.")
+        ]
+        wanted = {path for place in places for path in (place.with_suffix(".py"), place / "__init__.py")}
+        assert manifests._imports(source) == {path for path in wanted if path.is_file()}, file
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from helpers import (  # two (of many)\n    paths,\n    scoring,\n)",
+        "if True:\n    from helpers import paths, scoring",
+        "from helpers import \\\n    paths, scoring",
+        "import helpers.paths, helpers.scoring as points",
+        '"""from helpers only (no code)"""\nimport numpy, helpers.paths\nimport helpers.scoring',
+    ],
+)
+def test_imports_are_found_in_any_form(source):
+    assert {file.name for file in manifests._imports(source)} - {"__init__.py"} == {"paths.py", "scoring.py"}
 
 
 def test_what_a_stage_starts_as_a_process_counts_as_its_source():

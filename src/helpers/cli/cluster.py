@@ -11,11 +11,13 @@ from typing import Any
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError, nearest
-from helpers.series import manifests, processes, records
+from helpers.series import manifests, processes
 
 LOCAL = "local"
 CORES_OF_A_JOB = 4
 """Cores for each stage on a cluster: the submitting machine does not know the compute nodes."""
+GPU = Path("/dev/nvidiactl")
+"""Where this is, stages that train run one after the other: TensorFlow takes all of a GPU's memory."""
 
 _PLUGIN = "snakemake_executor_plugin_"
 _FAILED = ("Failed: ", "Wrong call: ")
@@ -65,11 +67,13 @@ def arguments(executor: str, cores: int | None, extra: tuple[str, ...] = ()) -> 
         cores: for all stages on this machine, or for each stage on a cluster; None for all, or `CORES_OF_A_JOB`.
         extra: more arguments, which override the others.
     """
+    from helpers.series import machine, records  # import NumPy, which `osemn status` does not need
+
     quiet = ["all"] if executor == LOCAL and not extra else ["progress", "host", "reason"]
     cores = cores or (records.usable_cores() if executor == LOCAL else CORES_OF_A_JOB)
     options = ["--executor", executor, "--cores", str(cores), "--quiet", *quiet]
     if executor == LOCAL:
-        options += ["--shared-fs-usage", *_SHARED]
+        options += ["--resources", f"mem_mb={machine.memory() / 1e6:.0f}", "--shared-fs-usage", *_SHARED]
     else:
         # The scheduler limits the number of jobs; a network file system may show files with some delay.
         options += ["--jobs", "unlimited", "--latency-wait", "60"]

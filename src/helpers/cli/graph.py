@@ -5,6 +5,7 @@ file per stage, which is updated whenever the Snakefile is read. So copied, clon
 """
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -21,7 +22,7 @@ from helpers import paths
 from helpers.cli import cluster
 from helpers.errors import OsemnError, UsageError
 from helpers.obtain import sources
-from helpers.series import disk, execute, locks, manifests, stages
+from helpers.series import disk, locks, manifests, stages
 from helpers.series.resolve import ResolvedStage, resolve
 
 DONE = "done"
@@ -150,7 +151,7 @@ def stage_state(request: Request, stage: stages.Stage) -> State:
     locks.recover(folder)
     manifest = manifests.read(folder)
     if manifest is None:
-        failed = (folder / execute.FAILED).is_file()
+        failed = (folder / manifests.FAILED).is_file()
         return State(stage.name, "not run", "its last run failed: see failed.ipynb" if failed else "")
     damaged = manifests.faults(folder, manifest)
     if damaged:
@@ -163,7 +164,7 @@ def stage_state(request: Request, stage: stages.Stage) -> State:
     changed = [name for name, digest in manifest["inputs"].items() if digest != _current_input(request, name)]
     if changed:
         return State(stage.name, "outdated", f"its input has changed: {', '.join(changed)}")
-    if execute.NOTEBOOK not in manifest["outputs"]:
+    if manifests.NOTEBOOK not in manifest["outputs"]:
         return State(stage.name, "by hand", "it was run by hand, and the report needs its executed notebook")
     return State(stage.name, DONE)
 
@@ -197,14 +198,31 @@ def states(request: Request) -> list[State]:
 
 @dataclass(frozen=True)
 class Step:
-    """A rule of the graph: a stage, or the report; `threads` 0 means all that a job may use."""
+    """A rule of the graph: a stage, or the report."""
 
     name: str
     inputs: list[str]
     marker: str
     command: str
-    threads: int
-    memory_mb: int
+    threads: int = 1
+    alone: bool = False
+    memory_mb: int = 1_000
+    dependents: int = 0
+
+    @property
+    def priority(self) -> int:
+        """Of the stages that are ready, those that train start first, as they take longest; then those with most dependents."""
+        return self.dependents + (0 if self.threads else len(stages.STAGES))
+
+    def cores(self, usable: int, *, shared: bool) -> int:
+        """Return the number of cores to reserve: what may run beside it, not TensorFlow's threads, on which results depend.
+
+        Args:
+            usable: cores of the machine, or of the job.
+            shared: whether stages run beside each other there.
+        """
+        # small networks leave a part of the cores idle: two stages that train together end sooner than in turn
+        return self.threads or (math.ceil(usable / 2) if shared and not self.alone else usable)
 
     @property
     def log(self) -> str:
@@ -234,11 +252,14 @@ def steps(request: Request, *, refresh: bool = True) -> list[Step]:
         command = shlex.join(request.command("stage", *options, stage.name))
         inputs = [_marker(request, name).as_posix() for name in stage.looks_at if name in names]
         marker = _marker(request, stage.name).as_posix()
-        rules.append(Step(stage.slug, inputs, marker, command, stage.threads, stage.memory_mb))
+        # others would take a part of a stage's budget of minutes
+        alone = stage.alone or bool(request.resolved[stage.name].parameters.get("minutes"))
+        reserved = stage.threads, alone, stage.memory_mb, len(stages.downstream(stage.name))
+        rules.append(Step(stage.slug, inputs, marker, command, *reserved))
     if not request.until:
         command = shlex.join(request.command("report", "--quiet"))
         marker = _marker(request, REPORT).as_posix()
-        rules.append(Step(REPORT, [rule.marker for rule in rules], marker, command, 1, 1_000))
+        rules.append(Step(REPORT, [rule.marker for rule in rules], marker, command))
     return rules
 
 

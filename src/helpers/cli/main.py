@@ -33,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 app.add_typer(models.app, name="models")
@@ -70,7 +71,6 @@ def run(
 ) -> None:
     """Run every stage that is not done, and render the report."""
     from helpers.cli import graph
-    from helpers.series import execute
 
     if snakemake and not snakemake[0].startswith("-"):
         raise UsageError(f"'{snakemake[0]}' is not an option.", "name stages with --until and --from")
@@ -80,7 +80,7 @@ def run(
     request = _request(dataset, profile, settings, until, from_stage)
     started = time.monotonic()
     graph.run(request, cores=cores, executor=executor, extra=tuple(snakemake or ()))
-    duration = execute.clock(time.monotonic() - started)
+    duration = _clock(time.monotonic() - started)
     if until:
         typer.echo(f"Done until {until} in {duration}.")
         return
@@ -90,7 +90,7 @@ def run(
 
 @app.command(epilog="Example: osemn status --dataset mnist")
 def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", settings: Settings = None) -> None:
-    """Show which stages are done, and why the others are not; every file is verified by its hash."""
+    """Show which stages are done, and why the others are not. Every file is verified by its hash."""
     from helpers.cli import graph
 
     request = _request(dataset, profile, settings)
@@ -115,7 +115,7 @@ def report(
     ] = False,
     quiet: Annotated[bool, typer.Option(help="Print nothing.")] = False,
 ) -> None:
-    """Render every executed notebook and the index to HTML that opens offline; print the index's path.
+    """Render the executed notebooks and their index as HTML. The pages open offline; the index's path is printed.
 
     With --accept (which prints the file of the reference) or --check nothing is rendered.
     """
@@ -150,7 +150,7 @@ def _check(dataset: str, profile: str, quiet: bool) -> None:
     epilog="Example: osemn tune --profile standard --set 09_tuning.storage=postgresql://user@host/studies"
 )
 def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", settings: Settings = None) -> None:
-    """Run a worker for the study of 09_tuning; any number of workers share the trials with the notebook.
+    """Run a worker for the study of 09_tuning. Any number of workers share the trials with the notebook.
 
     On one machine the study is a file next to the runs; for several machines, name a database: 09_tuning.storage.
     """
@@ -201,7 +201,7 @@ def stage(
     _say(f"{label}: started{_so_far()}")
     started = time.monotonic()
     execute.execute(name, dataset, profile, request.overrides, label=label)
-    _say(f"{label}: done in {execute.clock(time.monotonic() - started)}{_so_far()}")
+    _say(f"{label}: done in {_clock(time.monotonic() - started)}{_so_far()}")
 
 
 def _interrupt_quietly(number: int, frame: object) -> None:
@@ -225,11 +225,14 @@ def _request(
     return Request(dataset, profile, until, from_stage, profiles.parse_overrides(settings or []))
 
 
-def _so_far() -> str:
-    from helpers.series import execute
+def _clock(seconds: float) -> str:
+    """Format seconds as `m:ss`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
+
+def _so_far() -> str:
     started = os.environ.get("OSEMN_STARTED")
-    return f" ({execute.clock(time.time() - float(started))} so far)" if started else ""
+    return f" ({_clock(time.time() - float(started))} so far)" if started else ""
 
 
 def fix_folders() -> None:

@@ -39,7 +39,7 @@ def _registry(dataset: str):
 
 @app.callback(invoke_without_command=True, epilog="Example: osemn models --dataset mnist")
 def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
-    """List the versions of a data set's champion, newest first; the served version is marked with *."""
+    """List the versions of a data set's champion, newest first. The served version is marked with *."""
     if context.invoked_subcommand:
         # The data set named before a sub-command is the default of its own option.
         local = paths.is_own(dataset) and not paths.is_address(dataset)
@@ -73,7 +73,7 @@ def _described(manifest: dict) -> str:
 
 @app.command(epilog="Example: osemn models promote 20260131-142530-1a2b3c4d")
 def promote(version: Version, dataset: Dataset = "fashion_mnist") -> None:
-    """Verify every file and the golden outputs of a version, then serve it."""
+    """Verify a version's files and golden outputs, then serve it."""
     served = _registry(dataset).promote(version)
     typer.echo(f"{served.name} is served now: {_described(served.manifest)}")
 
@@ -90,7 +90,7 @@ def prune(
     keep: Annotated[int, typer.Option(help="Number of versions to keep.")] = 5,
     dataset: Dataset = "fashion_mnist",
 ) -> None:
-    """Remove all but the newest versions; the served version and the one before it are never removed."""
+    """Remove all but the newest versions. The served version and the one before it are never removed."""
     removed = _registry(dataset).prune(keep)
     typer.echo(f"Removed: {', '.join(removed)}" if removed else "Nothing to remove")
 
@@ -102,7 +102,7 @@ def check(
     ] = "",
     dataset: Dataset = "fashion_mnist",
 ) -> None:
-    """Verify every file of a version by its hash, and its golden outputs; change nothing."""
+    """Verify a version's files, by hash, and its golden outputs. Nothing is changed."""
     from helpers.export import versions
 
     registry = _registry(dataset)

@@ -25,7 +25,7 @@ def predict(
     invert: Annotated[bool, typer.Option(help="Invert colours; framed images need no option.")] = False,
     frame: Annotated[bool, typer.Option(help="Crop, scale and centre as in the data set.")] = True,
 ) -> None:
-    """Classify images and print CSV: file, class, confidence, the next two classes, the true class if known, and unknown.
+    """Classify images and print CSV. Columns: file, class, confidence, the next two classes, the true class, and unknown.
 
     All three confidences are temperature-scaled probabilities; `unknown` is yes if the image seems to show none of the classes.
     """
@@ -76,7 +76,7 @@ def serve(
     ] = 3600.0,
     quiet: Annotated[bool, typer.Option(help="Do not log requests.")] = False,
 ) -> None:
-    """Serve the registry's current version over HTTP, with a demo page at / and the API's documentation at /docs.
+    """Serve the registry's current version over HTTP. A demo page is at /, the API's documentation at /docs.
 
     A newly promoted version is loaded between two requests. If OSEMN_API_KEY is set, /v1 requires that key.
     """
@@ -110,7 +110,7 @@ def demo(
     output: Annotated[Path | None, typer.Option(help="By default reports/DATASET/try_it.html.")] = None,
     files: Annotated[Path | None, typer.Option(help="A folder for a web server, not one page.")] = None,
 ) -> None:
-    """Write a page that runs the champion in the browser: one file, which opens by double click, without a network."""
+    """Write a page that runs the champion in the browser. It is one file, which opens by double click, without a network."""
     from helpers.export import browser_page as pages
 
     check_dataset(dataset)
@@ -132,7 +132,7 @@ def drift(
     dataset: Dataset = "fashion_mnist",
     check: Annotated[bool, typer.Option(help="Exit with an error if there is drift.")] = False,
 ) -> None:
-    """Test whether the images in a folder have drifted from those that the champion was checked on, without labels."""
+    """Test whether the images in a folder have drifted, without labels. The champion was checked on those they are compared with."""
     from helpers.serving import offline
 
     check_dataset(dataset)

@@ -3,15 +3,17 @@
 import hashlib
 import json
 from dataclasses import fields
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from helpers.errors import AcquisitionError
-from helpers.obtain import data
 from helpers.obtain.acquired import Acquired, Source
 from helpers.obtain.options import Options
 from helpers.obtain.places import download, files, idx
+
+if TYPE_CHECKING:  # what these import takes a second, which `osemn status` does not need
+    import numpy as np
+
+    from helpers.obtain import data
 
 DIGITS_SEED = 0  # the digits are always split in the same way
 DIGITS_SHA256 = "47a6aba49781e65e177a59356f0d40d983011c608eca797546816792dcf7785d"
@@ -30,7 +32,10 @@ class Digits(Source):
 
     def load(self, options: Options) -> Acquired:
         """Return the digits, scaled to 0–255; refuse a copy whose hash differs."""
+        import numpy as np
         from sklearn.datasets import load_digits
+
+        from helpers.obtain import copies, data, splits
 
         bunch = load_digits()
         images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
@@ -52,8 +57,6 @@ class Digits(Source):
                 "digits.csv.gz (decoded and scaled)": {"sha256": DIGITS_SHA256, "bytes": images.nbytes}
             },
         }
-        from helpers.obtain import copies, splits
-
         together = copies.together_of_arrays(everything.images, options.near_duplicate_distance)
         parts = splits.hold_out(everything.labels, together, options.test_fraction, DIGITS_SEED)
         held_out = f"{options.test_fraction:g} held out, seed {DIGITS_SEED}"
@@ -79,6 +82,10 @@ class IdxFiles(Source):
 
     def load(self, options: Options) -> Acquired:
         """Return the data set with its own training and test parts."""
+        import numpy as np
+
+        from helpers.obtain import copies, data
+
         item = self.item
         fetched = download.fetch(item, options.network)
         arrays = [file.array(fetched.content[file.name]) for file in item.files]
@@ -102,17 +109,16 @@ class IdxFiles(Source):
             },
             "split": "the data set's own training and test parts",
         }
-        from helpers.obtain import copies
-
         images = np.concatenate([train.images, test.images])
         together = copies.together_of_arrays(images, options.near_duplicate_distance)
         return _acquired(train, test, together, origin)
 
 
 def _acquired(
-    train: data.Dataset, test: data.Dataset, together: np.ndarray, origin: dict[str, Any]
+    train: "data.Dataset", test: "data.Dataset", together: "np.ndarray", origin: dict[str, Any]
 ) -> Acquired:
-    import pandas as pd  # these take a second to import, which `osemn status` does not need
+    import numpy as np
+    import pandas as pd
 
     from helpers.obtain import data_card, index
 

@@ -117,8 +117,10 @@ def _chosen_groups(
         if possible(index) and gain(index) > 0:
             hold(index)
     for label in range(len(counts)):
+        if left[label] < counts[label]:
+            continue
         choices = [index for index, (where, _) in enumerate(parts) if label in where and possible(index)]
-        if left[label] == counts[label] and choices:
+        if choices:
             hold(max(choices, key=gain))
     return held
 

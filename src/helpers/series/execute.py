@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -20,9 +21,6 @@ from helpers import paths
 from helpers.errors import OsemnError
 from helpers.series import isolation, locks, manifests, notebook_cells, runs
 from helpers.series.resolve import ResolvedStage, resolve
-
-NOTEBOOK = "notebook.ipynb"
-FAILED = "failed.ipynb"
 
 
 @dataclass
@@ -79,9 +77,9 @@ def execute(
 
 def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: str) -> Any:
     """Execute the notebook; only values that differ from its defaults are injected."""
-    import papermill
     from traitlets.config import Config
 
+    papermill = _without_stores()
     stage = resolved.stage
     defaults = notebook_cells.defaults(stage.notebook)
     injected = {name: value for name, value in resolved.parameters.items() if value != defaults[name]}
@@ -100,6 +98,18 @@ def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: st
             shutdown_kernel="immediate",  # everything is written, and TensorFlow takes seconds to exit
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
+
+
+def _without_stores() -> ModuleType:
+    """Import papermill without its clients of stores in the cloud, which would take half a second of each stage."""
+    unused = {"boto3", "gcsfs", "pyarrow"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(unused))  # Python takes None for a module that cannot be imported
+    try:
+        import papermill
+    finally:
+        for name in unused:
+            del sys.modules[name]
+    return papermill
 
 
 def _escaped(path: Path) -> str:
@@ -130,12 +140,18 @@ def _publish(resolved: ResolvedStage, working: Path, peak: MemoryPeak, seconds: 
     notebook = nbformat.read(working, as_version=4)
     for name in ("input_path", "output_path"):
         notebook.metadata.get("papermill", {}).pop(name, None)
-    nbformat.write(notebook, partial / NOTEBOOK)
+    nbformat.write(notebook, partial / manifests.NOTEBOOK)
     faults = manifests.faults(partial, manifest)
     if faults:
         raise OsemnError(f"{stage}: {'; '.join(faults)}.", "write all files before run.finish()")
-    manifest["outputs"].update(manifests.describe_files(partial, [partial / NOTEBOOK]))
-    manifest.update(peak_memory_mb=round(peak.mb), notebook_seconds=round(seconds, 3))
+    manifest["outputs"].update(manifests.describe_files(partial, [partial / manifests.NOTEBOOK]))
+    used = psutil.Process().cpu_times()
+    processor = used.user + used.system + used.children_user + used.children_system  # the kernel is a child
+    manifest.update(
+        peak_memory_mb=round(peak.mb),
+        notebook_seconds=round(seconds, 3),
+        processor_seconds=round(processor, 3),
+    )
     manifests.write_json(partial / manifests.NAME, manifest)
     manifests.publish(partial, resolved.folder)
 
@@ -144,7 +160,7 @@ def _save_failed(working: Path, final: Path) -> Path | None:
     if not working.is_file():
         return None
     final.mkdir(parents=True, exist_ok=True)
-    return working.replace(final / FAILED)
+    return working.replace(final / manifests.FAILED)
 
 
 def _explain(stage: str, error: BaseException, failed: Path | None, peak: MemoryPeak) -> OsemnError:
@@ -208,8 +224,3 @@ def _watch_memory() -> Iterator[MemoryPeak]:
     finally:
         stop.set()
         thread.join()
-
-
-def clock(seconds: float) -> str:
-    """Format seconds as `m:ss`."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

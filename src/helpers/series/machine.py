@@ -32,14 +32,13 @@ def inspect(folder: Path) -> dict[str, Any]:
     Example:
         `facts = machine.inspect(run.partial)`
     """
-    memory, limit = psutil.virtual_memory(), _memory_limit()
     facts = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
         "cores": usable_cores(),
-        "memory_gib": _gib(min(memory.total, limit)),
-        "memory_available_gib": _gib(min(memory.available, limit)),
+        "memory_gib": _gib(memory()),
+        "memory_available_gib": _gib(min(psutil.virtual_memory().available, _memory_limit())),
         "disk_free_gib": _gib(shutil.disk_usage(folder).free),
         "tools": {tool: shutil.which(tool) is not None for tool in TOOLS},
     }
@@ -78,6 +77,11 @@ def shortages(facts: dict[str, Any]) -> list[str]:
         for name, (wanted, unit, advice) in WANTED.items()
         if facts[name] < wanted
     ]
+
+
+def memory() -> float:
+    """Return the bytes of memory of this machine, or of its container."""
+    return min(psutil.virtual_memory().total, _memory_limit())
 
 
 def _memory_limit() -> float:

