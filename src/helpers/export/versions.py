@@ -63,23 +63,23 @@ def faults(version: Version) -> list[str]:
     return [*links, *changed, *(f"{name} is not listed" for name in extra)]
 
 
-def open_session(path: Path):
-    """Return an ONNX Runtime session of a file, on one thread, as the service runs it."""
+def open_session(path: Path, threads: int = 1):
+    """Return an ONNX Runtime session of a file that computes on a number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def session(version: Version):
-    """Return an ONNX Runtime session of a version's model, on one thread.
+def session(version: Version, threads: int = 1):
+    """Return an ONNX Runtime session of a version's model that computes on a number of threads.
 
     Raises:
         OsemnError: the file cannot be loaded.
     """
     try:
-        return open_session(version.folder / "model.onnx")
+        return open_session(version.folder / "model.onnx", threads)
     except Exception as error:  # onnxruntime's own exceptions have no common class
         raise OsemnError(
             f"model.onnx of version {version.name} cannot be loaded: {str(error)[:200]}", _AGAIN

@@ -4,6 +4,9 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Collection
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -32,11 +35,13 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.metrics = settings, Metrics()
-        self.holder = Holder(settings.dataset)
+        self.holder = Holder(settings.dataset, settings.workers)
         self.pool = Pool(settings.threads, settings.queue, settings.timeout)
         self.monitor: DriftMonitor | None = None
         self.key = os.environ.get(API_KEY, "")
+        self.tasks: Collection[object] = ()  # the server's requests in progress, if a server runs the application
         self.buffered = 0  # bytes of bodies in memory
+        self._waiting: list[tuple[Served, np.ndarray, asyncio.Future]] = []
         self._watch_for_drift()
         self.metrics.workers.set(1)
 
@@ -65,15 +70,42 @@ class Service:
 
     def predict(self, served: Served, images: np.ndarray) -> list[dict[str, Any]]:
         """Return the predictions for images of the model's shape; runs in the pool."""
-        probabilities, embeddings = served.predict(images)
+        probabilities, embeddings = served.predict(images, alone=self.pool.pending < 2)
         monitor = self.monitor
         if monitor.served is served:  # a swap may have come in between
             monitor.add(images, probabilities, embeddings)
         predictions = served.describe(probabilities, embeddings)
         for prediction in predictions:
             self.metrics.pictures.labels(prediction["class"]).inc()
-            self.metrics.unknown.inc(bool(prediction["unknown"]))
+        self.metrics.unknown.inc(sum(bool(prediction["unknown"]) for prediction in predictions))
         return predictions
+
+    async def predict_together(self, served: Served, pixels: np.ndarray) -> list[dict[str, Any]]:
+        """Classify one image in the same call of the model as all others that came in this turn of the event loop.
+
+        Nothing waits for others that may come; one that is alone is classified at once.
+        """
+        if len(self.tasks) == 1:
+            return self.predict(served, pixels[np.newaxis])
+        loop = asyncio.get_running_loop()
+        result = loop.create_future()
+        self._waiting.append((served, pixels, result))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._predict_waiting)
+        return await result
+
+    def _predict_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for served, requests in groupby(waiting, itemgetter(0)):  # a swap may have come in between
+            _, images, results = zip(*requests, strict=True)
+            try:
+                predictions, failure = self.predict(served, np.stack(images)), None
+            except Exception as error:  # each request reports it
+                predictions, failure = [None] * len(results), error
+            for result, prediction in zip(results, predictions, strict=True):
+                if result.done():  # its request was cancelled
+                    continue
+                result.set_exception(failure) if failure else result.set_result([prediction])
 
     def predict_image(
         self, served: Served, image: Image.Image, options: ImageOptions
