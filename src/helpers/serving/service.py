@@ -39,7 +39,9 @@ class Service:
         self.pool = Pool(settings.threads, settings.queue, settings.timeout)
         self.monitor: DriftMonitor | None = None
         self.key = os.environ.get(API_KEY, "")
-        self.tasks: Collection[object] = ()  # the server's requests in progress, if a server runs the application
+        self.tasks: Collection[
+            object
+        ] = ()  # the server's requests in progress, if a server runs the application
         self.buffered = 0  # bytes of bodies in memory
         self._waiting: list[tuple[Served, np.ndarray, asyncio.Future]] = []
         self._watch_for_drift()
