@@ -36,7 +36,7 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
             path = Path(folder) / f"{name}.onnx"
             with quiet.discarded_output():
                 formats.write_onnx(model, path)
-            sessions[name] = versions.open_session(path)
+            sessions[name] = versions.session(path)
             batches[name] = np.resize(image, (1, *model.inputs[0].shape[1:])).astype(np.float32)
         for first in range(0, calls, BLOCK):
             for name, session in sessions.items():

@@ -1,7 +1,6 @@
 """Measures how often drift is detected: images changed on purpose, in windows of several sizes."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,15 +27,6 @@ _MOST_IMAGES = 10_000  # enough for the largest window
 
 # of a table of results: the change, the images in a window, the windows drawn, and how many of them raised an alarm
 COLUMNS = ("kind", "strength", "window", "windows", "detected", "rate")
-
-
-def reference_of(path: Path) -> drift.DriftReference | None:
-    """Return a version's drift reference; None if there were too few validation images for one.
-
-    Example:
-        `drift_power.reference_of(version.folder / DRIFT)`
-    """
-    return drift.DriftReference.load(path) if path.is_file() else None
 
 
 def false_alarms(

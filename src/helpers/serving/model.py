@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.errors import OsemnError, UsageError
 from helpers.export import registry, versions
-from helpers.interpret import unknown
+from helpers.interpret import drift, unknown
 from helpers.obtain.images.framing import Framing
 from helpers.obtain.images.pictures import Preparation
 from helpers.series import records
@@ -60,7 +60,8 @@ class Served:
             OsemnError: it is damaged, or does not reproduce its golden outputs.
         """
         versions.verify(version)
-        loaded = versions.session(version)
+        model = version.folder / versions.MODEL
+        loaded = versions.session(model)
         versions.replay(version, loaded)
         manifest, detector = version.manifest, version.folder / unknown.FILE
         cores = records.usable_cores() // processes
@@ -75,12 +76,21 @@ class Served:
                 Preparation.of(manifest.get("preparation"), framed),
                 unknown.Detector.load(detector) if detector.is_file() else None,
                 _is_quick(loaded),
-                versions.session(version, cores) if cores > 1 else None,
+                versions.session(model, cores) if cores > 1 else None,
             )
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise OsemnError(
                 f"The manifest of version {version.name} lacks {error}.", "export the model again (10_export)"
             ) from None
+
+    def drift_reference(self) -> drift.DriftReference | None:
+        """Return what the version compares windows of images with; None if there were too few validation images for it.
+
+        Example:
+            `reference = served.drift_reference()`
+        """
+        path = self.version.folder / versions.DRIFT
+        return drift.DriftReference.load(path) if path.is_file() else None
 
     def predict(self, images: np.ndarray, *, alone: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `[N, H, W, C]`.
