@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 import service_support
 from helpers.export.registry import Registry
-from helpers.serving import app
+from helpers.serving import app, model
 from helpers.serving.model import Served
 
 # dark, so that no probability is rounded to 1
@@ -127,3 +127,11 @@ def test_one_core_and_all_cores_predict_the_same(made, monkeypatch):
     for given, wanted in zip(one, all_cores, strict=True):
         np.testing.assert_allclose(given, wanted, atol=1e-6)
     assert Served.load(version, processes=4).wide is None
+
+
+def test_chunks_give_the_same_as_all_images_at_once(made, monkeypatch):
+    served, images = made.state.service.holder.served, np.stack(IMAGES)[..., None]
+    complete = served.predict(images)
+    monkeypatch.setattr(model, "CHUNK", 5)
+    for given, wanted in zip(served.predict(images), complete, strict=True):
+        np.testing.assert_allclose(given, wanted, atol=1e-6)

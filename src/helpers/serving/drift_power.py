@@ -150,21 +150,6 @@ def _examine(
     return rows
 
 
-def in_chunks(predict: Predict, size: int = 250) -> Predict:
-    """Return a function that predicts `size` images at a time, so that memory stays bounded.
-
-    Example:
-        `predict = drift_power.in_chunks(served.predict)`
-    """
-
-    def predict_all(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chunks = [predict(images[start : start + size]) for start in range(0, len(images), size)]
-        probabilities, embeddings = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-        return probabilities, embeddings
-
-    return predict_all
-
-
 def other_images(shape: tuple[int, int, int], dataset: str, count: int) -> dict[str, np.ndarray]:
     """Return images of another data set of the same shape, by its title, if one is in the cache.
 

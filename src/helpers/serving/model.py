@@ -18,6 +18,7 @@ from helpers.series import records
 TOP = 3  # classes listed in a prediction
 RETRY_SECONDS = 60.0  # after which a version that failed its checks is tried again
 QUICK_SECONDS = 0.001  # for one image; a model that takes longer runs in the pool, so that other requests are read meanwhile
+CHUNK = 250  # images in a call of the model, so that memory stays bounded
 _SMALLEST = 1e-12  # of a probability, as when the temperature was fitted
 log = logging.getLogger("osemn.serving")
 
@@ -96,13 +97,17 @@ class Served:
         """Return probabilities, `float32 [N, K]`, and embeddings, `float32 [N, D]`, of `[N, H, W, C]`.
 
         Args:
-            images: any number.
+            images: one or more.
             alone: whether nothing else is predicted meanwhile, so that all cores are free for several images or a slow model; for
                 one image of a quick model, their coordination takes longer than it saves.
         """
         wide = alone and self.wide is not None and (len(images) > 1 or not self.quick)
         names, session = ("probabilities", "embedding"), self.wide if wide else self.session
-        return tuple(session.run(names, {"image": images.astype(np.float32, copy=False)}))
+        parts = [
+            session.run(names, {"image": images[start : start + CHUNK].astype(np.float32, copy=False)})
+            for start in range(0, len(images), CHUNK)
+        ]
+        return tuple(parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True)))
 
     def describe(self, probabilities: np.ndarray, embeddings: np.ndarray) -> list[dict[str, Any]]:
         """Return the prediction for each image, as plain JSON types, from what `predict` returns.

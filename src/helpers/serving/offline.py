@@ -16,7 +16,6 @@ from helpers.obtain.images import formats, pictures
 from helpers.obtain.images.framing import BlankError
 from helpers.obtain.images.pictures import ImageOptions
 from helpers.series import output_paths
-from helpers.serving import drift_power
 from helpers.serving.model import Served
 
 
@@ -133,7 +132,7 @@ def folder_drift(
         raise OsemnError(f"{folder} holds no readable image.", f"name a folder of images ({endings})")
     # shuffled, as one of the tests uses the first images only, and file names may be sorted by class
     stacked = np.random.default_rng(0).permutation(np.stack(images))
-    sample = drift.sample(*drift_power.in_chunks(served.predict)(stacked), stacked)
+    sample = drift.sample(*served.predict(stacked), stacked)
     unknown = float(served.detector.rejects(sample.embeddings).mean()) if served.detector else None
     return reference.examine(sample), unknown, [item for item in items if item.problem]
 

@@ -109,16 +109,11 @@ class Service:
                     continue
                 result.set_exception(failure) if failure else result.set_result([prediction])
 
-    def predict_image(
-        self, served: Served, image: Image.Image, options: ImageOptions
-    ) -> list[dict[str, Any]]:
-        """Decode an opened image and classify it; runs in the pool, or at once for a small one."""
-        pixels = decode.prepare(image, served.shape, options, served.preparation)
-        return self.predict(served, pixels[np.newaxis])
-
     def predict_file(self, served: Served, content: bytes, options: ImageOptions) -> list[dict[str, Any]]:
         """Open, decode and classify one image file; runs in the pool."""
-        return self.predict_image(served, decode.open_image(content, self.settings), options)
+        image = decode.open_image(content, self.settings)
+        pixels = decode.prepare(image, served.shape, options, served.preparation)
+        return self.predict(served, pixels[np.newaxis])
 
     def predict_files(
         self, served: Served, files: list[tuple[str, bytes]], options: ImageOptions
