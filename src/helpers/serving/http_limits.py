@@ -15,7 +15,7 @@ _TOO_LARGE = f"The request's URL and headers are larger than {MAX_HEAD:,} bytes.
 
 
 class _Joined:
-    """A transport that keeps the headers of a response until its body, or its end, is written."""
+    """A transport that holds back the headers of a response until its body, or its end, is written."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport, self._head = transport, b""
@@ -24,14 +24,14 @@ class _Joined:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write, or keep the headers; an interim response ("100 Continue") is written at once."""
+        """Write, or hold the headers back; an interim response ("100 Continue") is written at once."""
         headers = data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1"
         data, self._head = (b"", data) if headers else (self._head + data, b"")
         if data:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Write what was kept, and close."""
+        """Write what is held back, and close."""
         self.write(b"")
         self._transport.close()
 
