@@ -5,8 +5,6 @@ import logging
 import os
 import threading
 from collections.abc import Collection
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -43,7 +41,7 @@ class Service:
             object
         ] = ()  # the server's requests in progress, if a server runs the application
         self.buffered = 0  # bytes of bodies in memory
-        self._waiting: list[tuple[Served, np.ndarray, asyncio.Future]] = []
+        self._batches: dict[Served, tuple[list[np.ndarray], asyncio.Task]] = {}
         self._watch_for_drift()
         self.metrics.workers.set(1)
 
@@ -89,25 +87,17 @@ class Service:
         """
         if len(self.tasks) == 1:
             return self.predict(served, pixels[np.newaxis])
-        loop = asyncio.get_running_loop()
-        result = loop.create_future()
-        self._waiting.append((served, pixels, result))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._predict_waiting)
-        return await result
+        if served not in self._batches:
+            self._batches[served] = [], asyncio.ensure_future(self._predict_batch(served))
+        images, batch = self._batches[served]
+        images.append(pixels)
+        place = len(images) - 1
+        return [(await asyncio.shield(batch))[place]]  # a request that is cancelled leaves the others theirs
 
-    def _predict_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for served, requests in groupby(waiting, itemgetter(0)):  # a swap may have come in between
-            _, images, results = zip(*requests, strict=True)
-            try:
-                predictions, failure = self.predict(served, np.stack(images)), None
-            except Exception as error:  # each request reports it
-                predictions, failure = [None] * len(results), error
-            for result, prediction in zip(results, predictions, strict=True):
-                if result.done():  # its request was cancelled
-                    continue
-                result.set_exception(failure) if failure else result.set_result([prediction])
+    async def _predict_batch(self, served: Served) -> list[dict[str, Any]]:
+        """Classify what was collected; as a new task, this runs after all requests that can be read now."""
+        images, _ = self._batches.pop(served)
+        return self.predict(served, np.stack(images))
 
     def predict_file(self, served: Served, content: bytes, options: ImageOptions) -> list[dict[str, Any]]:
         """Open, decode and classify one image file; runs in the pool."""
