@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/serving_load.py            # about five minutes; writes results/serving_load.json
     .venv/bin/python benchmarks/serving_load.py --seconds 5 --requests 5000
+    .venv/bin/python benchmarks/serving_load.py --plain-app fashion_mnist      # only the comparison with peers/plain_service.py
 
-Needs a version of Fashion-MNIST in the registry (notebook 10). One worker unless stated otherwise. Real processes and real
+The comparison sends with wrk, which Debian has as a package, or with `load_test` where wrk is missing. Needs a version of Fashion-MNIST in the registry (notebook 10). One worker unless stated otherwise. Real processes and real
 HTTP; the sender runs beside the service on the same cores, so throughput is a lower bound.
 """
 
@@ -14,6 +15,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,8 +29,9 @@ from PIL import Image
 
 import quick_run
 from helpers import paths
+from helpers.export import versions
 from helpers.export.registry import Registry
-from helpers.series import manifests, runs
+from helpers.series import disk, manifests, runs
 from helpers.serving import load_test, service_process
 from helpers.serving.model import Served
 from helpers.serving.settings import Settings
@@ -68,6 +72,70 @@ def beginners(environment: dict[str, str], small: list[bytes], seconds: float) -
         contents = [_png_of(request) for request in small]
         rates = load_test.compare(ways, contents, connections=16, seconds=seconds, rounds=3).median()
     return {**rates, "times": rates["service"] / rates["beginner"]}
+
+
+def plain_app(dataset: str, seconds: float, rounds: int = 5) -> dict[str, Any]:
+    """Return the throughput beside that of a plain FastAPI app that runs the same file with ONNX Runtime, in turns."""
+    version = Registry(dataset).current()
+    with np.load(version.folder / versions.GOLDEN) as golden:
+        contents = [_file(image) for image in golden["images"]]
+    kind = "image/png" if contents[0].startswith(b"\x89PNG") else "image/jpeg"
+    peer = [sys.executable, str(Path(__file__).parent / "peers" / "plain_service.py")]
+    serve = service_process.serve_command(dataset, "--quiet")
+    with (
+        service_process.registry_of(dataset, version.name) as home,
+        service_process.running(serve, {"OSEMN_OUTPUT_DIR": str(home)}) as service,
+        service_process.running([*peer, str(version.folder / "model.onnx"), "{port}"]) as other,
+    ):
+        send = _wrk if shutil.which("wrk") else _senders
+        ports = {"service": service.port, "plain": other.port}
+        for port in ports.values():
+            send(port, contents, kind, 4, 1.0)  # the first requests are slower
+        rates = {
+            str(connections): [
+                {name: send(port, contents, kind, connections, seconds) for name, port in ports.items()}
+                for _ in range(rounds)
+            ]
+            for connections in (1, 16)
+        }
+    times = {
+        count: float(np.median([one["service"] / one["plain"] for one in of_count]))
+        for count, of_count in rates.items()
+    }
+    sender = "wrk" if send is _wrk else "load_test"
+    return {"cpu": runs.cpu_name(), "sender": sender, "seconds": seconds, "per_second": rates, "times": times}
+
+
+def _file(image: np.ndarray) -> bytes:
+    """Return a small image as PNG, and a photograph as JPEG, larger than the model's input, as cameras give it."""
+    if len(image) <= 64:
+        return load_test.png(image)
+    stream, side = io.BytesIO(), 4 * len(image) // 3
+    Image.fromarray(image.squeeze()).resize((side, side)).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def _senders(port: int, contents: list[bytes], kind: str, connections: int, seconds: float) -> float:
+    requests = [load_test.post(content, kind) for content in contents]
+    return load_test.load(port, requests, connections=connections, seconds=seconds).per_second
+
+
+def _wrk(port: int, contents: list[bytes], kind: str, connections: int, seconds: float) -> float:
+    """Return the responses per second that wrk counts; fails if one has another status than 200."""
+    literals = ",".join('"' + "".join(f"\\{byte:03d}" for byte in content) + '"' for content in contents)
+    script = f"""local made, at = {{}}, 0
+        function init() for i, body in ipairs({{{literals}}}) do
+            made[i] = wrk.format("POST", nil, {{["Content-Type"] = "{kind}"}}, body) end end
+        function request() at = at % #made + 1; return made[at] end"""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", file.name]
+        command = ["wrk", *options, f"http://127.0.0.1:{port}/v1/predict"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in shown:
+        raise SystemExit(shown)
+    return float(shown.partition("Requests/sec:")[2].split()[0])
 
 
 def overload(environment: dict[str, str], large: list[bytes], seconds: float) -> dict[str, Any]:
@@ -167,13 +235,26 @@ def drain(environment: dict[str, str], large: list[bytes]) -> dict[str, Any]:
     }
 
 
+def _save(result: dict[str, Any]) -> None:
+    """Write a result; the comparison with a plain app keeps its other data sets."""
+    before = disk.read_json(RESULTS)
+    compared = {**before.get("plain_app", {}), **result.get("plain_app", {})}
+    RESULTS.parent.mkdir(exist_ok=True)
+    manifests.write_json(RESULTS, {**before, **result, "plain_app": compared})
+    print(json.dumps({name: one["times"] for name, one in compared.items()}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the overload")
     parser.add_argument("--requests", type=int, default=100_000, help="requests of the endurance run")
+    parser.add_argument("--plain-app", metavar="DATASET", help="measure only the service beside a plain app")
     arguments = parser.parse_args()
+    if arguments.plain_app:
+        _save({"plain_app": {arguments.plain_app: plain_app(arguments.plain_app, 3.0)}})
+        return
     images = quick_run.test_part(DATASET).images[:200]
     small = [load_test.post(load_test.png(image)) for image in images]
     large = [
@@ -190,6 +271,7 @@ def main() -> None:
         environment = {"OSEMN_OUTPUT_DIR": str(home)}
         parts = {
             "speed": lambda: speed(environment, small, 5.0),
+            "plain_app": lambda: {DATASET: plain_app(DATASET, 3.0)},
             "beginners_way": lambda: beginners(environment, small, 5.0),
             "overload": lambda: overload(environment, large, arguments.seconds),
             "endurance": lambda: endurance(environment, small, arguments.requests),
@@ -201,8 +283,7 @@ def main() -> None:
             result[name] = part()
             print(name, json.dumps(result[name]), flush=True)
     result["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    RESULTS.parent.mkdir(exist_ok=True)
-    manifests.write_json(RESULTS, result)
+    _save(result)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ MODEL_CALLS = {
         "load_test.load",
         "load_test.measured",
         "load_test.parts_of_a_request",
-        "drift_power.in_chunks",
+        "drift_power.false_alarms",
         "drift_power.measure",
     },
     "12_report": set(),

@@ -132,3 +132,13 @@ def test_large_picture_is_framed_in_few_bytes_for_each_pixel(mode):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 2_000 * 1_500
+
+
+@pytest.mark.parametrize("fit", pictures.FITS)
+@pytest.mark.parametrize("size", [(90, 40), (33, 90), (28, 28), (1, 1)])
+def test_grey_picture_gives_the_same_pixels_as_its_copy_in_colour(fit, size):
+    grey = picture("L", size)
+    for invert in (False, True):
+        how = ImageOptions(invert=invert), Preparation(fit)
+        given = pictures.prepare(grey, 28, 28, 1, *how)
+        np.testing.assert_array_equal(given, pictures.prepare(grey.convert("RGB"), 28, 28, 1, *how))

@@ -93,12 +93,6 @@ def test_without_a_reference_nothing_is_measured_and_the_conclusion_says_why():
     assert "too few validation images" in figures.alt_text(plots.drift_power(power))
 
 
-def test_chunks_give_the_same_as_all_images_at_once():
-    images, _ = images_of_three_classes(20, seed=5)
-    for part, whole in zip(drift_power.in_chunks(predict, 7)(images), predict(images), strict=True):
-        assert part == pytest.approx(whole)
-
-
 def test_other_images_come_from_another_data_set_of_the_same_shape_if_it_is_here(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "cache_root", lambda: tmp_path)
     assert drift_power.other_images((28, 28, 1), "fashion_mnist", 10) == {}

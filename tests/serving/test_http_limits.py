@@ -110,6 +110,25 @@ def test_head_that_trickles_is_not_waited_for_any_longer(connection):
     assert time.monotonic() - began < 3 * TIMEOUT
 
 
+def test_response_without_a_body_is_complete(connection):
+    for _ in range(2):
+        connection.sendall(LIVE.replace(b"GET", b"HEAD") + b"\r\n")
+        head = connection.recv(65_536)
+        assert head.startswith(b"HTTP/1.1 ")
+        assert head.endswith(b"\r\n\r\n")
+    connection.sendall(LIVE + b"\r\n")
+    assert status_of(connection) == 200
+
+
+def test_sender_that_asks_first_is_told_to_continue(connection):
+    content = service_support.png(service_support.pixels())
+    head, _, _ = load_test.post(content).partition(b"\r\n\r\n")
+    connection.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+    connection.sendall(content)
+    assert status_of(connection) == 200
+
+
 def status_of(connection: socket.socket) -> int:
     with http.client.HTTPResponse(connection) as response:  # a response may come in several pieces
         response.begin()

@@ -64,7 +64,7 @@ def test_same_failure_is_counted_and_logged_once_and_another_one_again(holder, d
 def test_unexpected_failure_does_not_recur_at_each_check(holder, damaged, monkeypatch):
     calls = []
 
-    def fail(version):
+    def fail(version, processes):
         calls.append(version)
         raise ValueError("unforeseen")
 

@@ -1,4 +1,4 @@
-"""Measure the time of a prediction on this machine, for several models side by side, as the service would run them."""
+"""Measure the time of a prediction on this machine, for several models side by side, as a busy service would run them."""
 
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ WARM_UP = 5  # calls before each block that are not timed, so that the caches ho
 def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: int) -> dict[str, float]:
     """Return the median time of a prediction with ONNX Runtime in milliseconds, by model name.
 
-    It runs on one thread, like a worker of the service. The models take turns, `BLOCK` calls each, so that other load on the
+    It runs on one thread, as in a busy service. The models take turns, `BLOCK` calls each, so that other load on the
     machine affects all of them.
 
     Args:
@@ -36,7 +36,7 @@ def of_one_image(models: Mapping[str, keras.Model], image: np.ndarray, calls: in
             path = Path(folder) / f"{name}.onnx"
             with quiet.discarded_output():
                 formats.write_onnx(model, path)
-            sessions[name] = versions.open_session(path)
+            sessions[name] = versions.session(path)
             batches[name] = np.resize(image, (1, *model.inputs[0].shape[1:])).astype(np.float32)
         for first in range(0, calls, BLOCK):
             for name, session in sessions.items():

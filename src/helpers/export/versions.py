@@ -10,6 +10,7 @@ import numpy as np
 from helpers.errors import OsemnError
 from helpers.series import manifests
 
+MODEL = "model.onnx"
 GOLDEN = "golden.npz"
 DRIFT = "drift_reference.npz"
 GALLERY = "gallery.npz"
@@ -63,27 +64,21 @@ def faults(version: Version) -> list[str]:
     return [*links, *changed, *(f"{name} is not listed" for name in extra)]
 
 
-def open_session(path: Path):
-    """Return an ONNX Runtime session of a file, on one thread, as the service runs it."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def session(version: Version):
-    """Return an ONNX Runtime session of a version's model, on one thread.
+def session(model: Path, threads: int = 1):
+    """Return an ONNX Runtime session of a version's ONNX file that computes on a number of threads.
 
     Raises:
         OsemnError: the file cannot be loaded.
     """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
-        return open_session(version.folder / "model.onnx")
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common class
-        raise OsemnError(
-            f"model.onnx of version {version.name} cannot be loaded: {str(error)[:200]}", _AGAIN
-        ) from None
+        problem = f"{model.name} of version {model.parent.name} cannot be loaded: {str(error)[:200]}"
+        raise OsemnError(problem, _AGAIN) from None
 
 
 def replay(version: Version, loaded: Any = None) -> float:
@@ -101,7 +96,9 @@ def replay(version: Version, loaded: Any = None) -> float:
             images, expected = golden["images"], golden["probabilities"]
     except (OSError, ValueError, KeyError):
         raise OsemnError(f"{GOLDEN} of version {version.name} cannot be read.", _AGAIN) from None
-    actual = (loaded or session(version)).run(["probabilities"], {"image": images.astype(np.float32)})[0]
+    actual = (loaded or session(version.folder / MODEL)).run(
+        ["probabilities"], {"image": images.astype(np.float32)}
+    )[0]
     difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else float("inf")
     if not difference <= GOLDEN_TOLERANCE:
         raise OsemnError(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import special
+from scipy.spatial import distance
 
 from helpers.errors import OsemnError
 
@@ -77,7 +78,7 @@ class Detector:
 
     def _mahalanobis(self, embeddings: np.ndarray) -> np.ndarray:
         places = with_residual(embeddings - self.centre, self.axes) @ self.whiten
-        return np.min([np.square(places - mean).sum(axis=1) for mean in self.means], axis=0)
+        return distance.cdist(places, self.means, "sqeuclidean").min(axis=1)
 
     def _neighbours(self, embeddings: np.ndarray) -> np.ndarray:
         alike, nth = unit(embeddings) @ self.known.T, min(_NEIGHBOURS, len(self.known))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import OsemnError
-from helpers.export import versions
 from helpers.interpret import drift
 from helpers.serving.metrics import Metrics
 from helpers.serving.model import Served
@@ -32,8 +31,7 @@ class DriftMonitor:
     """
 
     def __init__(self, served: Served, window: int, every: float, metrics: Metrics) -> None:
-        path = served.version.folder / versions.DRIFT
-        self.reference = drift.DriftReference.load(path) if path.is_file() else None
+        self.reference = served.drift_reference()
         self.served, self.window, self.every, self.metrics = served, window, every, metrics
         self._begin = self._next = 0.0
         self.last: dict[str, Any] | None = None

@@ -1,7 +1,6 @@
 """Measures how often drift is detected: images changed on purpose, in windows of several sizes."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,15 +27,6 @@ _MOST_IMAGES = 10_000  # enough for the largest window
 
 # of a table of results: the change, the images in a window, the windows drawn, and how many of them raised an alarm
 COLUMNS = ("kind", "strength", "window", "windows", "detected", "rate")
-
-
-def reference_of(path: Path) -> drift.DriftReference | None:
-    """Return a version's drift reference; None if there were too few validation images for one.
-
-    Example:
-        `drift_power.reference_of(version.folder / DRIFT)`
-    """
-    return drift.DriftReference.load(path) if path.is_file() else None
 
 
 def false_alarms(
@@ -158,21 +148,6 @@ def _examine(
             detected += reference.examine(sample.rows(drawn), seed=turn).drifted
         rows.append((kind, strength, size, windows, detected, detected / windows))
     return rows
-
-
-def in_chunks(predict: Predict, size: int = 250) -> Predict:
-    """Return a function that predicts `size` images at a time, so that memory stays bounded.
-
-    Example:
-        `predict = drift_power.in_chunks(served.predict)`
-    """
-
-    def predict_all(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chunks = [predict(images[start : start + size]) for start in range(0, len(images), size)]
-        probabilities, embeddings = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-        return probabilities, embeddings
-
-    return predict_all
 
 
 def other_images(shape: tuple[int, int, int], dataset: str, count: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,7 @@
-"""Limits the size of HTTP request headers and the time to receive them; uvicorn limits neither with httptools."""
+"""Limits the size of HTTP request headers and the time to receive them; uvicorn limits neither with httptools.
+
+A response is written at once, while uvicorn writes its headers first: a system call and a packet more.
+"""
 
 import asyncio
 import json
@@ -9,6 +12,28 @@ from uvicorn.protocols.http import httptools_impl
 
 MAX_HEAD = 2**16  # bytes; four times the default of h11, for long cookies and tokens
 _TOO_LARGE = f"The request's URL and headers are larger than {MAX_HEAD:,} bytes."
+
+
+class _Joined:
+    """A transport that holds back the headers of a response until its body, or its end, is written."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self._head = transport, b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write, or hold the headers back; an interim response ("100 Continue") is written at once."""
+        headers = data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1"
+        data, self._head = (b"", data) if headers else (self._head + data, b"")
+        if data:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Write what is held back, and close."""
+        self.write(b"")
+        self._transport.close()
 
 
 class Protocol(httptools_impl.HttpToolsProtocol):
@@ -29,6 +54,7 @@ class Protocol(httptools_impl.HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Start the clock."""
         super().connection_made(transport)
+        self.transport = _Joined(transport)
         self._start_clock()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -64,6 +90,11 @@ class Protocol(httptools_impl.HttpToolsProtocol):
         """Pass on a piece of the body, which `predict_route` limits."""
         self._read = 0
         super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Write the headers of a response without a body; begin the next request."""
+        self.transport.write(b"")
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse an invalid request, or one whose headers are too large (431), and close the connection."""

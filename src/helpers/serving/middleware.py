@@ -17,9 +17,11 @@ from helpers.serving.service import Service
 
 PREDICT = "/v1/predict"
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)  # what is safe to log and to send back
+_JSON = (b"content-type", b"application/json")
 _CLOSE = {"Connection": "close"}  # the rest of the body is not read
 _RETRY = {"Retry-After": "1"}  # seconds
 _HEADERS = {401: {"WWW-Authenticate": "ApiKey"}, 408: _CLOSE, 413: _CLOSE, 503: _RETRY}
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 log = logging.getLogger("osemn.serving")
 
 
@@ -51,8 +53,14 @@ class Front:
         self.in_flight += 1
         try:
             self._check_key(scope, headers)
-            respond = await self._predict(scope, receive) if predicting else self.app
-            await respond(scope, receive, send_with_id)
+            if predicting:
+                body = await self._predict(scope, receive)
+                length = (b"content-length", str(len(body)).encode())
+                start = {"type": "http.response.start", "status": 200, "headers": [_JSON, length]}
+                await send_with_id(start)
+                await send({"type": "http.response.body", "body": body})
+            else:
+                await self.app(scope, receive, send_with_id)
         except RefusedError as error:
             metrics.refused.labels(error.reason).inc()
             more = _HEADERS.get(error.status)
@@ -78,8 +86,8 @@ class Front:
         if not hmac.compare_digest(headers.get(b"x-api-key", b""), key):
             raise RefusedError(401, "key", "Send the service's key in the header X-API-Key.")
 
-    async def _predict(self, scope: dict[str, Any], receive: Any) -> Response:
-        """Return the response with the predictions for a request.
+    async def _predict(self, scope: dict[str, Any], receive: Any) -> bytes:
+        """Return the body of the response with the predictions for a request.
 
         Raises:
             RefusedError: the request is refused.
@@ -90,8 +98,7 @@ class Front:
         scope["osemn.pictures"] = len(predictions)
         model = {"dataset": self.service.settings.dataset, "version": scope["osemn.served"].version.name}
         content = {"request_id": scope["osemn.id"], "model": model, "predictions": predictions}
-        body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-        return Response(body, media_type="application/json")
+        return _encode(content).encode()
 
     def _note(self, scope: dict[str, Any], status: int, seconds: float) -> None:
         self.service.metrics.latency.labels(str(status)).observe(seconds)

@@ -9,14 +9,13 @@ import numpy as np
 
 from helpers import paths, wording
 from helpers.errors import OsemnError, UsageError
-from helpers.export import registry, versions
+from helpers.export import registry
 from helpers.interpret import drift
 from helpers.obtain import data
 from helpers.obtain.images import formats, pictures
 from helpers.obtain.images.framing import BlankError
 from helpers.obtain.images.pictures import ImageOptions
 from helpers.series import output_paths
-from helpers.serving import drift_power
 from helpers.serving.model import Served
 
 
@@ -120,8 +119,8 @@ def folder_drift(
     """
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "name a folder of images")
-    path = served.version.folder / versions.DRIFT
-    if not path.is_file():
+    reference = served.drift_reference()
+    if reference is None:
         raise OsemnError(
             f"Version {served.version.name} has no drift reference: there were too few validation images.",
             "hold out more of them (03_preprocess.validation_fraction) and export again",
@@ -133,9 +132,9 @@ def folder_drift(
         raise OsemnError(f"{folder} holds no readable image.", f"name a folder of images ({endings})")
     # shuffled, as one of the tests uses the first images only, and file names may be sorted by class
     stacked = np.random.default_rng(0).permutation(np.stack(images))
-    sample = drift.sample(*drift_power.in_chunks(served.predict)(stacked), stacked)
+    sample = drift.sample(*served.predict(stacked), stacked)
     unknown = float(served.detector.rejects(sample.embeddings).mean()) if served.detector else None
-    return drift.DriftReference.load(path).examine(sample), unknown, [item for item in items if item.problem]
+    return reference.examine(sample), unknown, [item for item in items if item.problem]
 
 
 def check_grid(path: Path) -> None:

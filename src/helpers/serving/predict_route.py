@@ -41,12 +41,12 @@ async def predict(request: Request, service: Service) -> list[dict[str, Any]]:
         if kind == "multipart/form-data":
             files = await _parts(request, content, service.settings)
             return await service.pool.run(service.predict_files, served, files, options)
-        if len(content) > SMALL_BYTES or not content.startswith(decode.QUICK):
-            return await service.pool.run(service.predict_file, served, content, options)
-        image = decode.open_image(content, service.settings)
-        if image.width * image.height <= SMALL_PIXELS:
-            return service.predict_image(served, image, options)
-        return await service.pool.run(service.predict_image, served, image, options)
+        if served.quick and len(content) <= SMALL_BYTES and content.startswith(decode.QUICK):
+            image = decode.open_image(content, service.settings)
+            if image.width * image.height <= SMALL_PIXELS:
+                pixels = decode.prepare(image, served.shape, options, served.preparation)
+                return await service.predict_together(served, pixels)
+        return await service.pool.run(service.predict_file, served, content, options)
     finally:
         service.buffered -= len(content)  # `_body` added it
 

@@ -1,6 +1,7 @@
 """Runs the service: uvicorn with limits, one worker or several, and an end that answers every request in progress."""
 
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -103,8 +104,9 @@ def _serve(settings: Settings, listening: socket.socket | None = None, ready: An
 
         http = functools.partial(http_limits.Protocol, head_seconds=settings.timeout)
     logs.set_up()
+    made = app.create(settings)
     configuration = uvicorn.Config(
-        app.create(settings),
+        made,
         loop="uvloop" if os.name == "posix" else "auto",
         http=http,
         access_log=False,
@@ -115,8 +117,11 @@ def _serve(settings: Settings, listening: socket.socket | None = None, ready: An
         timeout_keep_alive=30,  # seconds; clients that send now and then keep their connection
         server_header=False,
     )
+    server = Server(configuration, ready)
+    made.state.service.tasks = server.server_state.tasks
+    gc.freeze()  # what was loaded so far stays, so no collection needs to look at it
     with listening or _listen(settings) as bound:
-        Server(configuration, ready).run([bound])
+        server.run([bound])
 
 
 def _handle_signals(*, of_worker: bool = False) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,15 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.metrics = settings, Metrics()
-        self.holder = Holder(settings.dataset)
+        self.holder = Holder(settings.dataset, settings.workers)
         self.pool = Pool(settings.threads, settings.queue, settings.timeout)
         self.monitor: DriftMonitor | None = None
         self.key = os.environ.get(API_KEY, "")
+        self.tasks: Collection[
+            object
+        ] = ()  # the server's requests in progress, if a server runs the application
         self.buffered = 0  # bytes of bodies in memory
+        self._batches: dict[Served, tuple[list[np.ndarray], asyncio.Task]] = {}
         self._watch_for_drift()
         self.metrics.workers.set(1)
 
@@ -65,26 +70,40 @@ class Service:
 
     def predict(self, served: Served, images: np.ndarray) -> list[dict[str, Any]]:
         """Return the predictions for images of the model's shape; runs in the pool."""
-        probabilities, embeddings = served.predict(images)
+        probabilities, embeddings = served.predict(images, alone=self.pool.pending < 2)
         monitor = self.monitor
         if monitor.served is served:  # a swap may have come in between
             monitor.add(images, probabilities, embeddings)
         predictions = served.describe(probabilities, embeddings)
         for prediction in predictions:
             self.metrics.pictures.labels(prediction["class"]).inc()
-            self.metrics.unknown.inc(bool(prediction["unknown"]))
+        self.metrics.unknown.inc(sum(bool(prediction["unknown"]) for prediction in predictions))
         return predictions
 
-    def predict_image(
-        self, served: Served, image: Image.Image, options: ImageOptions
-    ) -> list[dict[str, Any]]:
-        """Decode an opened image and classify it; runs in the pool, or at once for a small one."""
-        pixels = decode.prepare(image, served.shape, options, served.preparation)
-        return self.predict(served, pixels[np.newaxis])
+    async def predict_together(self, served: Served, pixels: np.ndarray) -> list[dict[str, Any]]:
+        """Classify one image in the same call of the model as all others that came in this turn of the event loop.
+
+        Nothing waits for others that may come; one that is alone is classified at once.
+        """
+        if len(self.tasks) == 1:
+            return self.predict(served, pixels[np.newaxis])
+        if served not in self._batches:
+            self._batches[served] = [], asyncio.ensure_future(self._predict_batch(served))
+        images, batch = self._batches[served]
+        images.append(pixels)
+        place = len(images) - 1
+        return [(await asyncio.shield(batch))[place]]  # a request that is cancelled leaves the others theirs
+
+    async def _predict_batch(self, served: Served) -> list[dict[str, Any]]:
+        """Classify what was collected; as a new task, this runs after all requests that can be read now."""
+        images, _ = self._batches.pop(served)
+        return self.predict(served, np.stack(images))
 
     def predict_file(self, served: Served, content: bytes, options: ImageOptions) -> list[dict[str, Any]]:
         """Open, decode and classify one image file; runs in the pool."""
-        return self.predict_image(served, decode.open_image(content, self.settings), options)
+        image = decode.open_image(content, self.settings)
+        pixels = decode.prepare(image, served.shape, options, served.preparation)
+        return self.predict(served, pixels[np.newaxis])
 
     def predict_files(
         self, served: Served, files: list[tuple[str, bytes]], options: ImageOptions

@@ -116,9 +116,12 @@ def prepare(
     if preparation.framing and options.frame and upright.size != (width, height):
         grey = _grey(upright, options.background, ends)
         return framing.frame(grey, preparation.framing, height)[..., np.newaxis]
-    coloured = _as_rgb(upright, options.background, ends)
-    pixels = np.array(_fitted(coloured, (width, height), preparation.fit), dtype=np.uint8)
-    pixels = to_grey(pixels[np.newaxis])[0] if channels == 1 else pixels
+    # needs no colours: the luma of a grey is itself
+    plain_grey = channels == 1 and upright.mode == "L" and not upright.has_transparency_data
+    image = upright if plain_grey else _as_rgb(upright, options.background, ends)
+    pixels = np.array(_fitted(image, (width, height), preparation.fit), dtype=np.uint8)
+    if channels == 1:
+        pixels = pixels[..., np.newaxis] if plain_grey else to_grey(pixels[np.newaxis])[0]
     return 255 - pixels if options.invert else pixels
 
 
@@ -153,7 +156,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
-    """Return an RGB image of another width and height, by one of `FITS`."""
+    """Return a grey or an RGB image of another width and height, by one of `FITS`."""
     bicubic, complete = Image.Resampling.BICUBIC, (0, 0, *image.size)
     if fit == "crop":
         return framing.resized(image, size, _middle(image.size, size[0] / size[1]), bicubic)
@@ -164,14 +167,14 @@ def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
         inner = wide, max(1, framing.divided(height * wide, width))
     else:
         inner = max(1, framing.divided(width * high, height)), high
-    padded = Image.new("RGB", size, _edge_colour(image))
+    padded = Image.new(image.mode, size, _edge_colour(image))
     place = ((wide - inner[0]) // 2, (high - inner[1]) // 2)
     padded.paste(framing.resized(image, inner, complete, bicubic), place)
     return padded
 
 
 def _edge_colour(image: Image.Image) -> tuple[int, ...]:
-    """Return the median of an RGB image's outermost pixels, channel by channel."""
+    """Return the median of an image's outermost pixels, channel by channel."""
     width, height = image.size
     lines = [
         (0, 0, width, 1),
@@ -179,7 +182,8 @@ def _edge_colour(image: Image.Image) -> tuple[int, ...]:
         (0, 1, 1, height - 1),
         (width - 1, 1, width, height - 1),
     ]
-    edge = [np.asarray(image.crop(line)).reshape(-1, 3) for line in lines if line[3] > line[1]]
+    channels = len(image.getbands())
+    edge = [np.asarray(image.crop(line)).reshape(-1, channels) for line in lines if line[3] > line[1]]
     return tuple(framing.middle(np.concatenate(edge)).tolist())
 
 
