@@ -203,8 +203,11 @@
     // amounts and thresholds have as many digits as in the text of the report
     const amountDigits = (value) => (Math.abs(value) < 99.995 ? 2 : 0);
     const thresholdDigits = (value) => (value < 1 ? Math.max(2, 1 - Math.floor(Math.log10(1 - value))) : 2);
-    const signed = (value) => value.toFixed(amountDigits(value)).replace("-0.00", "0.00").replace("-", "−");
-    const money = ({ value, low, high }) => `${signed(value)} ${content.unit} (95% interval ${signed(low)} to ${signed(high)})`;
+    const signed = (text) => text.replace(/^-(?=[0.]+$)/, "").replace("-", "−");
+    const price = (value) => signed(value.toFixed(amountDigits(value)));
+    // intervals are approximations of those in the report, and agree with them to this digit
+    const end = (value) => signed(value.toFixed(amountDigits(value) / 2));
+    const money = ({ value, low, high }) => `${price(value)} ${content.unit} (95% interval ${end(low)} to ${end(high)})`;
     const table = find("curve");
     let chart;
 
