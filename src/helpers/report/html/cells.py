@@ -182,13 +182,9 @@ def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
     table.wrap(soup.new_tag("div", attrs=box))
 
 
-def _heads(table: Tag) -> list[Tag]:
-    return table.thead.find_all("tr") if table.thead else []
-
-
 def _merge_heads(table: Tag) -> None:
     """Write the name of a pandas index into the row of the other names, which leaves one row of headers."""
-    rows = _heads(table)
+    rows = table.thead.find_all("tr") if table.thead else []
     if len(rows) == 2 and not any(cell.get_text(strip=True) for cell in rows[1].find_all(["td", "th"])[1:]):
         rows[0].find(["td", "th"]).replace_with(rows[1].find(["td", "th"]))
         rows[1].decompose()
