@@ -200,8 +200,14 @@
     const names = Object.keys(content.costs);
     const slider = (name) => form.querySelector(`[data-of=${name}]`);
     const percent = (share) => `${(100 * share).toFixed(1)}%`;
-    const signed = (value) => value.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
-    const money = ({ value, low, high }) => `${signed(value)} ${content.unit} (95% interval ${signed(low)} to ${signed(high)})`;
+    // amounts and thresholds have as many digits as in the text of the report
+    const amountDigits = (value) => (Math.abs(value) < 99.995 ? 2 : 0);
+    const thresholdDigits = (value) => (value < 1 ? Math.max(2, 1 - Math.floor(Math.log10(1 - value))) : 2);
+    const signed = (text) => text.replace(/^-(?=[0.]+$)/, "").replace("-", "−");
+    const price = (value) => signed(value.toFixed(amountDigits(value)));
+    // intervals are approximations of those in the report, and agree with them to this digit
+    const end = (value) => signed(value.toFixed(amountDigits(value) / 2));
+    const money = ({ value, low, high }) => `${price(value)} ${content.unit} (95% interval ${end(low)} to ${end(high)})`;
     const table = find("curve");
     let chart;
 
@@ -236,7 +242,7 @@
       for (const name of names) slider(name).value = values[name];
       const plan = planned(values, validation, test);
       const { count, wrong } = plan;
-      const below = plan.policy === "threshold" ? ` ${plan.threshold.toFixed(3)}` : "";
+      const below = plan.policy === "threshold" ? ` ${plan.threshold.toFixed(thresholdDigits(plan.threshold))}` : "";
       show("policy", `${content.policies[plan.policy]}${below}`, [plan.policy, plan.threshold]);
       show("automated", `${percent(count / test.confidence.length)}`, [count]);
       show("accuracy", count ? percent(1 - wrong / count) : "–", [wrong]);

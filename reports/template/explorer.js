@@ -624,7 +624,10 @@ function open(image) {
   if (copied[image]) facts.push(["Copy", "the training part has a copy, or another image of its group"]);
   if (groups[image]) facts.push(["Group", groups[image]]);
   if (paths[image]) facts.push(["Path", paths[image]]);
-  if (model.unknown && image < tests) facts.push(["Unlike the training images", model.unknown[image].toPrecision(3)]);
+  if (model.unknown && image < tests) {
+    const below = model.unknown.filter((score) => score < model.unknown[image]).length;
+    facts.push(["Unlike the training images", `more than ${Math.floor((100 * below) / tests)}% of the test images`]);
+  }
   const top = Array.from({ length: model.count }, (_, place) => image * model.count + place);
   const by = image < tests ? model.label : "cross-validated heads that were not trained on this image";
   find("image-title").textContent = `Image ${rows[image]} of the ${image < tests ? "test" : "training"} part`;

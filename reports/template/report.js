@@ -64,6 +64,18 @@
   };
   document.querySelectorAll(".scroll > table").forEach(function (table) {
     const headers = table.tHead && table.tHead.rows.length === 1 ? Array.from(table.tHead.rows[0].cells) : [];
+    // On a phone, a row becomes a card, with the name of its column beside each value; two columns fit, a matrix stays one.
+    if (headers.length > 2 && !table.matches(".difference, [data-vertical]")) {
+      const names = headers.map(function (header) { return header.textContent.trim(); });
+      table.classList.add("cards");
+      table.querySelectorAll("tbody tr").forEach(function (row) {
+        Array.from(row.cells).forEach(function (cell, column) {
+          if (cell.tagName === "TD" && names[column]) {
+            cell.dataset.label = names[column];
+          }
+        });
+      });
+    }
     const plain = table.tBodies.length === 1 && !table.tBodies[0].querySelector("[colspan], [rowspan]");
     if (headers.length > 0 && plain && table.tBodies[0].rows.length > 2) {
       headers.forEach(function (header, column) {

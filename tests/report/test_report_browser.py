@@ -247,6 +247,7 @@ def test_on_a_phone_no_table_of_the_first_page_is_cut(read, folder: Path) -> Non
     page = read("phone").open(folder / "index.html").page
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     cut = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"
+    assert page.locator(".cards").count() > 3
     assert page.eval_on_selector_all(".scroll:has(.cards)", cut) == []
 
 

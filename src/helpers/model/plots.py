@@ -67,7 +67,7 @@ def _name_points(axis: Axes, table: pd.DataFrame, column: str, champion: str) ->
     taken = [(x - gap, x + gap, y) for x, y in points]
 
     def overlap(left: float, right: float, middle: float) -> int:
-        outside = left < 0 or right > 1 or not 0 < middle < 1
+        outside = 2 * (left < 0 or right > 1 or not 0 < middle < 1)  # a cut name is worst
         return outside + sum(
             left < end and start < right and abs(y - middle) < high for start, end, y in taken
         )

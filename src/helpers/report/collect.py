@@ -45,6 +45,16 @@ class Record:
         return bool(self.manifest)
 
     @property
+    def title(self) -> str:
+        """The title of its stage, with the candidate's name in sentences where it logged that."""
+        kind = self.stage.title.partition(":")[0]
+        return (
+            f"{kind}: {self.metrics['label']}"
+            if self.stage.candidate and "label" in self.metrics
+            else self.stage.title
+        )
+
+    @property
     def page(self) -> str | None:
         """The name of its page, or None without an executed notebook."""
         return f"{self.stage.slug}.html" if NOTEBOOK in self.manifest.get("outputs", {}) else None

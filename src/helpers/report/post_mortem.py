@@ -49,7 +49,7 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
     watched = sources(conclusion.source for conclusion in watch)
     parts = [
         Lesson("Systematic errors", confusions, source, f"{stage}/figures/misclassified.png"),
-        Lesson("Labels to check", _labels(logged), source, f"{stage}/figures/doubtful_labels.png"),
+        Lesson("Labels to check", _labels(logged), source),
         Lesson("Slices of the test images", slices, source, f"{stage}/figures/slices.png"),
         Lesson("Worse images", robustness, source),
         Lesson("Images of none of the classes", unknown, source),

@@ -17,7 +17,6 @@ from helpers.errors import OsemnError
 from helpers.export import browser_page
 from helpers.obtain import ledger
 from helpers.report import collect
-from helpers.report.models import EXPORT
 from helpers.report.regression import reference
 from helpers.series import manifests
 
@@ -126,7 +125,7 @@ def write_demo(series: collect.Series, folder: Path) -> str:
     The name is empty, and nothing is written, where there is no version, where it was removed, or where TensorFlow.js is
     unavailable.
     """
-    name = series.by_name[EXPORT].metrics.get("version")
+    name = series.by_name[reference.EXPORT].metrics.get("version")
     if not name:
         return ""
     try:

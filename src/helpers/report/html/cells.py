@@ -18,7 +18,6 @@ _NUMBER = re.compile(
     r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
 )
 _COSTS = "README.md"  # of the notebooks: where they say how many minutes they take
-_WIDE = 3  # columns: two fit on a phone
 
 
 @dataclass(frozen=True)
@@ -177,8 +176,7 @@ def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
             header["scope"] = "col" if header.find_parent("thead") else "row"
     _merge_heads(table)
     _align_numbers(table)
-    make_cards(table)
-    for title in table.select("thead th"):
+    for title in table.thead.find_all("th") if table.thead else ():
         _let_break(soup, title)
     box = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
     table.wrap(soup.new_tag("div", attrs=box))
@@ -186,23 +184,10 @@ def _dress_table(soup: BeautifulSoup, table: Tag) -> None:
 
 def _merge_heads(table: Tag) -> None:
     """Write the name of a pandas index into the row of the other names, which leaves one row of headers."""
-    rows = table.select("thead tr")
+    rows = table.thead.find_all("tr") if table.thead else []
     if len(rows) == 2 and not any(cell.get_text(strip=True) for cell in rows[1].find_all(["td", "th"])[1:]):
         rows[0].find(["td", "th"]).replace_with(rows[1].find(["td", "th"]))
         rows[1].decompose()
-
-
-def make_cards(table: Tag) -> None:
-    """Write the name of its column beside each cell of a table that a phone cannot show; a matrix stays as it is."""
-    heads = table.select("thead tr")
-    titles = heads[0].find_all(["td", "th"]) if len(heads) == 1 else []
-    if len(titles) < _WIDE or "difference" in table.get("class", []):
-        return
-    table["class"] = [*table.get("class", []), "cards"]
-    for row in table.select("tbody tr"):
-        for title, cell in zip(titles, row.find_all(["td", "th"]), strict=False):
-            if cell.name == "td" and (words := title.get_text(" ", strip=True)):
-                cell["data-label"] = words
 
 
 def _let_break(soup: BeautifulSoup, title: Tag) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from helpers.interpret import calibration
 from helpers.report import collect
@@ -62,21 +61,12 @@ def render(renderer: pages.Renderer) -> str:
     figures = [
         index.load_figure(series, f"{one.source.stage.name}/figures/{one.figure}.png") for one in charts
     ]
-    folder = collect.template_folder()
-    script, style = (
-        "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
-        for names in (
-            ("vendor/uplot.min.js", "charts.js", "report.js"),
-            ("vendor/uplot.min.css", "charts.css"),
-        )
-    )
     return renderer.page(
         "charts.html.j2",
         title="Charts",
         contents=(),
-        css=renderer.environment.globals["css"] + Markup(style),
-        js=Markup(script),
-        js_hash=pages.script_hash(script),
+        scripts=("vendor/uplot.min.js", "charts.js", "report.js"),
+        style=("vendor/uplot.min.css", "charts.css"),
         label=metrics[f"{EVALUATION}/{champion}"]["label"],
         charts=list(zip(charts, texts, figures, strict=True)),
         prices=prices(series, champion),

@@ -111,26 +111,18 @@ def forest(candidates: Sequence[Mapping[str, Any]], metric: Metric, known: list[
         metric: of the series.
         known: accuracies to compare with.
     """
-    if metric.name == "accuracy" or not all(row.get("value_ci95") for row in candidates):
+    by_accuracy = metric.name == "accuracy" or not all(row.get("value_ci95") for row in candidates)
+    if by_accuracy:
         metric = Metric("accuracy")
-        rows = {
-            row["candidate"]: {
-                "value": row["accuracy"],
-                "low": row["low"],
-                "high": row["high"],
-                "seeds": row["seeds"],
-            }
-            for row in candidates
-        }
     else:  # seeds, people and published results are accuracies
         known = []
-        rows = {
-            row["candidate"]: {"value": row["value"], "seeds": []}
-            | dict(zip(("low", "high"), row["value_ci95"], strict=True))
-            for row in candidates
-        }
-    for row in rows.values():
-        row["words"] = [metric.words(row[name]) for name in ("value", "low", "high")]
+    rows = {}
+    for row in candidates:
+        value, low, high = (
+            (row["accuracy"], row["low"], row["high"]) if by_accuracy else (row["value"], *row["value_ci95"])
+        )
+        words, seeds = [metric.words(one) for one in (value, low, high)], row["seeds"] if by_accuracy else []
+        rows[row["candidate"]] = {"value": value, "low": low, "high": high, "seeds": seeds, "words": words}
     values = [value for row in rows.values() for value in (row["low"], row["high"], *row["seeds"])]
     values += [one.accuracy for one in known]
     length = max(values) - min(values)

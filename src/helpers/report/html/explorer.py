@@ -8,11 +8,9 @@ import csv
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from helpers.interpret import explored
 from helpers.interpret.calibration import at_temperature
-from helpers.obtain import corrections
 from helpers.report import collect
 from helpers.report.data_facts import ACQUIRE
 from helpers.report.html import pages
@@ -20,6 +18,7 @@ from helpers.report.models import EXPORT
 from helpers.series import stages
 
 NAME = "explorer.html"
+CORRECTED = "labels.csv"  # in which 01_acquire keeps the corrections that it applied
 TOP = 5  # most probable classes saved for each image; with 1,000 classes all would take 80 MB
 SCALE = 65_535  # probabilities are saved in two bytes
 
@@ -49,31 +48,23 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
     content = {
         "model": model,
         "classes": records[0].metrics["class_names"],
-        "side": sharpest.side,
-        "cell": sharpest.cell,
-        "columns": sharpest.columns,
-        "sheets": [base64.b64encode(sheet).decode() for sheet in sharpest.sheets],
+        **_thumbnails(sharpest),
         "tests": len(rows),
         "rows": _packed(np.concatenate([rows, sharpest.suspects]), np.uint32),
         "labels": _packed(labels, np.uint16),
         "copied": _packed(sharpest.copied, np.uint8),
         "sha256": base64.b64encode(bytes.fromhex("".join(sharpest.sha256))).decode(),
         "earlier": _applied(renderer.series.by_name[ACQUIRE]),
-        "paths": sharpest.paths if any(sharpest.paths) else [],
         "groups": sharpest.groups if any(sharpest.groups) else [],
         "near": _near(shown[same[names.index(model)]].mistakes),
         "candidates": [_candidate(records[place], shown[place], labels, sharpest) for place in same],
     }
-    script, style = (
-        (collect.template_folder() / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
-    )
     return renderer.page(
         "explorer.html.j2",
         title="Explorer",
         contents=(),
-        css=renderer.environment.globals["css"] + Markup(style),
-        js=Markup(script),
-        js_hash=pages.script_hash(script),
+        scripts=("explorer.js",),
+        style=("explorer.css",),
         content=content,
         shown=len(rows),
         total=sharpest.total,
@@ -97,7 +88,6 @@ def _candidate(
         ("train", row) for row in sharpest.suspects.tolist()
     ]
     places = {image: place for place, image in enumerate(order)}
-    errors = [(("test" if line["part"] == "test" else "train", int(line["row"])), line) for line in errors]
     return {
         "name": record.stage.candidate,
         "label": record.metrics["label"],
@@ -110,8 +100,8 @@ def _candidate(
         "maps": _maps(shown.mistakes),
         "labelErrors": {
             places[image]: [int(line["suggested"]), float(line["quality"])]
-            for image, line in errors
-            if image in places
+            for line in errors
+            if (image := ("test" if line["part"] == "test" else "train", int(line["row"]))) in places
         },
     }
 
@@ -138,19 +128,24 @@ def _near(mistakes: explored.Mistakes | None) -> dict[str, Any] | None:
         "near": _packed(mistakes.near, np.uint16),
         "rows": _packed(mistakes.rows, np.uint32),
         "labels": _packed(mistakes.labels, np.uint16),
-        "paths": mistakes.paths if any(mistakes.paths) else [],
-        "sheets": [base64.b64encode(sheet).decode() for sheet in mistakes.sheets],
-        "side": mistakes.side,
-        "cell": mistakes.cell,
-        "columns": mistakes.columns,
+        **_thumbnails(mistakes),
+    }
+
+
+def _thumbnails(shown: explored.Explored | explored.Mistakes) -> dict[str, Any]:
+    """Return the sheets of thumbnails, with the paths of their images."""
+    return {
+        "paths": shown.paths if any(shown.paths) else [],
+        "sheets": [base64.b64encode(sheet).decode() for sheet in shown.sheets],
+        **{name: getattr(shown, name) for name in ("side", "cell", "columns")},
     }
 
 
 def _applied(record: collect.Record) -> list[list[str]]:
     """Return the rows of the corrections of labels that a run applied."""
-    if not record.holds(corrections.FILE):
+    if not record.holds(CORRECTED):
         return []
-    with (record.folder / corrections.FILE).open(encoding="utf-8", newline="") as stream:
+    with (record.folder / CORRECTED).open(encoding="utf-8", newline="") as stream:
         return list(csv.reader(stream))[1:]
 
 

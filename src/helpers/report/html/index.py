@@ -6,14 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from bs4 import BeautifulSoup
-
 from helpers import paths
 from helpers.errors import OsemnError
 from helpers.export import browser_page
 from helpers.obtain import ledger
 from helpers.report import collect, conclusions, evidence, provenance
-from helpers.report.html import cells, decision, pages
+from helpers.report.html import decision, pages
 from helpers.report.html.notebook import as_webp
 from helpers.report.models import series_metric
 from helpers.report.regression import reference
@@ -27,6 +25,7 @@ EXTRAS = {
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")
 VALUE_FIGURE = "12_report/figures/business_value.png"
+LARGE = 128 * 1024  # bytes: a larger figure shows images, and is smaller as WebP; curves are not
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,14 @@ def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str
         "exhibits": exhibits,
         "questions": [entry for entry in summary["questions"] if entry[1] not in said],
         "also": [entry for entry in summary["also"] if entry["text"] not in said],
-        "lessons": [(lesson, load_figure(series, lesson["figure"])) for lesson in summary["post_mortem"]],
+        "lessons": [
+            (
+                lesson,
+                [text for text in lesson["texts"] if text not in said],
+                load_figure(series, lesson["figure"]),
+            )
+            for lesson in summary["post_mortem"]
+        ],
         "sources": {record.metrics_shown: record for record in series.records},
         "unfinished": [record for record in series.records if record.state != collect.DONE],
         "total_seconds": sum(record.seconds or 0 for record in series.records),
@@ -96,26 +102,7 @@ def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str
         "accept_command": reference.command(series.dataset, series.profile),
         "shown_folder": paths.shown(paths.run_folder(series.dataset, series.profile)),
     }
-    context["parts"] = _parts(context)
-    soup = BeautifulSoup(
-        renderer.page("index.html.j2", title="Report", contents=(), **context), "html.parser"
-    )
-    for table in soup.find_all("table"):
-        cells.make_cards(table)
-    return str(soup)
-
-
-def _parts(context: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return anchor and title of each folded part that the page has."""
-    summary = context["summary"]
-    parts = [
-        ("evidence", "Evidence", summary["best_model"]),
-        ("value", "Value", summary["business"]),
-        ("limits", "Limits", context["lessons"]),
-        ("changes", "Changes", context["changes"] is not None or summary["lead"]),
-        ("provenance", "Provenance", True),
-    ]
-    return [(anchor, title) for anchor, title, shown in parts if shown]
+    return renderer.page("index.html.j2", title="Report", contents=(), **context)
 
 
 def _summary(record: collect.Record, title: str) -> dict[str, Any]:
@@ -128,7 +115,7 @@ def _summary(record: collect.Record, title: str) -> dict[str, Any]:
 
 
 def load_figure(series: collect.Series, place: str) -> PageFigure | None:
-    """Return the figure at `<stage>/figures/<name>.png`, with its description as alt text, as WebP where that is smaller.
+    """Return the figure at `<stage>/figures/<name>.png`, with its description as alt text; a large one as WebP.
 
     It is None where the place is empty, the stage left no such file, or the file is not a PNG.
 
@@ -146,13 +133,13 @@ def load_figure(series: collect.Series, place: str) -> PageFigure | None:
     if not content.startswith(b"\x89PNG"):
         return None
     with Image.open(file) as image:
-        alt = image.text.get("Description", "").strip()
+        alt = image.info.get("Description", "").strip()
         dots = image.info.get("dpi", (96, 96))[0]
         width = round(image.width * 96 / dots)
     if not alt:
         raise OsemnError(
             f"{paths.shown(file)} has no description.", "save it by run.show, with figures.with_alt"
         )
-    png, webp = base64.b64encode(content).decode(), as_webp(content)
-    kind, data = ("image/webp", webp) if len(webp) < len(png) else ("image/png", png)
-    return PageFigure(kind, data, alt, width, record)
+    if len(content) > LARGE:
+        return PageFigure("image/webp", as_webp(content), alt, width, record)
+    return PageFigure("image/png", base64.b64encode(content).decode(), alt, width, record)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
@@ -20,10 +21,8 @@ class Renderer:
     def __init__(self, series: collect.Series) -> None:
         """Load the templates."""
         self.series = series
-        folder = collect.template_folder()
-        js = (folder / "report.js").read_text(encoding="utf-8")
         self.environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(folder),
+            loader=jinja2.FileSystemLoader(collect.template_folder()),
             autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -34,15 +33,26 @@ class Renderer:
         self.environment.globals |= {
             **{word.__name__: word for word in words},
             "series": series,
-            "css": Markup((folder / "report.css").read_text(encoding="utf-8")),
-            "js": Markup(js),
-            "js_hash": script_hash(js),
             "markdown": mistune.create_markdown(escape=False, plugins=["table", "strikethrough"]),
         }
 
-    def page(self, template: str, **context: Any) -> str:
-        """Return a complete page from one of the layouts."""
-        return self.environment.get_template(template).render(context)
+    def page(
+        self,
+        template: str,
+        *,
+        scripts: Sequence[str] = ("report.js",),
+        style: Sequence[str] = (),
+        **context: Any,
+    ) -> str:
+        """Return a complete page from one of the layouts, with scripts and further styles from the folder of the templates."""
+        js, css = (
+            "\n".join((collect.template_folder() / name).read_text(encoding="utf-8") for name in names)
+            for names in (scripts, ("report.css", *style))
+        )
+        # the hash by which the content security policy allows this script and no other
+        js_hash = "sha256-" + base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
+        inside = {"css": Markup(css), "js": Markup(js), "js_hash": js_hash}
+        return self.environment.get_template(template).render(context, **inside)
 
     def notebook(self, record: collect.Record) -> str:
         """Return the page of one executed notebook, with smaller images where it would be too large.
@@ -53,7 +63,8 @@ class Renderer:
         place = record.folder / collect.NOTEBOOK
         described = notebook.read(place)
         taken = notebook.take_out(described)
-        rendered = self.page("cells.html.j2", cells=described, images=notebook.IMAGES)
+        cell_template = self.environment.get_template("cells.html.j2")
+        rendered = cell_template.render(cells=described, images=notebook.IMAGES)
         # a link to a notebook that runs for each candidate leads to the page of the same candidate, or the first
         pages = {other.stage.notebook: other.page for other in reversed(self.series.pages)}
         mine = [other for other in self.series.pages if other.stage.candidate == record.stage.candidate]
@@ -71,8 +82,3 @@ class Renderer:
             following=self.series.pages[position + 1] if position + 1 < len(names) else None,
         )
         return notebook.put_back(page, taken)
-
-
-def script_hash(script: str) -> str:
-    """Return the hash by which a content security policy allows one inline script and no other."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
