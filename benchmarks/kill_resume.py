@@ -45,7 +45,14 @@ PART = 1 / 3  # of an undisturbed run, to a disturbance at most: a series ends a
 def end_after(seconds: float, way: str) -> tuple[list[psutil.Process], int, str]:
     """Start the series and end it after `seconds`; return the processes it had started, its exit code and its output."""
     process = subprocess.Popen(
-        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        COMMAND,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell's background jobs ignore it
     )
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
