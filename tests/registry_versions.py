@@ -65,10 +65,10 @@ def write_detector(folder: Path, threshold: float) -> None:
     )
 
 
-def content(folder: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Path:
+def content(folder: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE, classes: int = 3) -> Path:
     """Write the files of a version, without its manifest, into a new folder and return it."""
     folder.mkdir(parents=True)
-    write_model(folder / "model.onnx", seed, shape)
+    write_model(folder / "model.onnx", seed, shape, classes)
     images = np.random.default_rng(seed).integers(0, 256, (20, *shape), dtype=np.uint8)
     probabilities, _ = predict(folder / "model.onnx", images)
     np.savez(folder / "golden.npz", images=images, probabilities=probabilities)

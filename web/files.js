@@ -16,6 +16,9 @@ const OTHERS = [
 ];
 const ORIENTATION = 0x0112; // EXIF's tag
 
+/** Letters that are written from right to left, and characters that change the direction of text. */
+const TURNING = /[\u0590-\u08ff\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff\ud802\ud803\ud83a\ud83b]/;
+
 const ELSEWHERE = "The command line and the service can: osemn predict FILE.";
 
 /** The canvas transformation that draws an image of width w and height h upright, by the value of that tag. */
@@ -30,28 +33,34 @@ const TURNS = {
   8: (w) => [0, -1, 1, 0, 0, w],
 };
 
+/** Return the name of a class or file so that it cannot reorder the text around it (Unicode Standard Annex 9). */
+export function isolated(name) {
+  return TURNING.test(name) ? `\u2068${name.replace(/[\u2066-\u2069]/g, "")}\u2069` : name;
+}
+
 /** Return { width, height, data }: RGBA pixels on a white background; of an animation, the first frame. */
 export async function read(file) {
-  if (file.size > LIMITS.bytes) throw new ImageError(`“${file.name}” is larger than ${LIMITS.bytes / 2 ** 20} MB.`);
+  const name = isolated(file.name);
+  if (file.size > LIMITS.bytes) throw new ImageError(`“${name}” is larger than ${LIMITS.bytes / 2 ** 20} MB.`);
   const bytes = await file.arrayBuffer().catch(() => {
-    throw new ImageError(`“${file.name}” cannot be read. Is it a folder, or was it removed?`);
+    throw new ImageError(`“${name}” cannot be read. Is it a folder, or was it removed?`);
   });
   const size = sizeOf(new DataView(bytes));
-  if (!size) throw new ImageError(`“${file.name}” ${refusal(new DataView(bytes))}`);
+  if (!size) throw new ImageError(`“${name}” ${refusal(new DataView(bytes))}`);
   if (Math.max(...size) > LIMITS.side) {
     throw new ImageError(
-      `“${file.name}” has ${size.join(" × ")} pixels; each side may have at most ${LIMITS.side}. Make it smaller.`,
+      `“${name}” has ${size.join(" × ")} pixels; each side may have at most ${LIMITS.side}. Make it smaller.`,
     );
   }
   if (isDeepGrey(new DataView(bytes))) {
-    throw new ImageError(`“${file.name}” has 16 bits of grey, of which browsers decode 8. ${ELSEWHERE}`);
+    throw new ImageError(`“${name}” has 16 bits of grey, of which browsers decode 8. ${ELSEWHERE}`);
   }
   const turn = takeTurn(new DataView(bytes));
   let image;
   try {
     image = await createImageBitmap(turn === 1 ? file : new Blob([bytes]), { colorSpaceConversion: "none" });
   } catch {
-    throw new ImageError(`“${file.name}” is damaged: its image cannot be decoded.`);
+    throw new ImageError(`“${name}” is damaged: its image cannot be decoded.`);
   }
   const [width, height] = turn > 4 ? [image.height, image.width] : [image.width, image.height];
   const canvas = Object.assign(document.createElement("canvas"), { width, height });

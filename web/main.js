@@ -1,6 +1,6 @@
 // The page: classify every drawing and every dropped, pasted or chosen image, and show the prediction.
 
-import { read } from "./files.js";
+import { isolated, read } from "./files.js";
 import { ImageError, prepare } from "./framing.js";
 import { bytesOf, Model } from "./model.js";
 import { Pad } from "./pad.js";
@@ -60,6 +60,7 @@ function showMap(canvas, background, maps, label) {
 class Page {
   constructor(facts, model) {
     Object.assign(this, { facts, model, turn: 0, ms: 0, waiting: false });
+    this.names = facts.classes.map(isolated);
     this.pad = new Pad(at("pad"), at("brush"), () => this.soon());
     this.makeGallery();
     this.listen();
@@ -72,7 +73,7 @@ class Page {
     labels.forEach((label, number) => {
       const image = pixels.subarray(number * size, (number + 1) * size);
       const button = Object.assign(document.createElement("button"), { type: "button" });
-      const truth = this.facts.classes[label];
+      const truth = this.names[label];
       button.setAttribute("aria-label", `Test image ${number + 1}, labelled ${truth}`);
       button.title = `labelled ${truth}`;
       showPixels(button.appendChild(document.createElement("canvas")), image, this.facts.shape);
@@ -113,7 +114,7 @@ class Page {
     const turn = ++this.turn;
     try {
       if (!file) throw new ImageError("That is not a file. Drop an image file.");
-      this.show(await read(file), `Your image “${file.name}”.`, turn);
+      this.show(await read(file), `Your image “${isolated(file.name)}”.`, turn);
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;
       this.refuse(error.message, turn);
@@ -140,26 +141,26 @@ class Page {
 
   classify(pixels, note, turn) {
     if (turn !== this.turn) return;
-    const { classes, shape } = this.facts;
+    const { names, facts } = this;
     const { confidence, maps, ms } = this.model.predict(pixels);
     const order = confidence.map((_, place) => place).sort((one, other) => confidence[other] - confidence[one]);
     this.ms = ms;
-    say("answer", inWords(classes, confidence, order));
+    say("answer", inWords(names, confidence, order));
     say(
       "next",
       `Next: ${order
         .slice(1, 3)
-        .map((label) => `${classes[label]} (${percent(confidence[label])})`)
+        .map((label) => `${names[label]} (${percent(confidence[label])})`)
         .join(", ")}.`,
     );
     say("note", note);
     at("took").textContent = `${ms.toFixed(1)} ms, ${this.model.backend}`;
     this.showBars(confidence, order);
-    showPixels(at("seen"), pixels, shape);
+    showPixels(at("seen"), pixels, facts.shape);
     at("looked").hidden = !maps;
     if (maps) {
       showMap(at("map"), at("seen"), maps, order[0]);
-      at("map").setAttribute("aria-label", `Evidence for ${classes[order[0]]}, in orange`);
+      at("map").setAttribute("aria-label", `Evidence for ${names[order[0]]}, in orange`);
     }
     at("evidence").hidden = false;
     document.body.dataset.label = String(order[0]);
@@ -169,7 +170,7 @@ class Page {
     const shown = order.length > BARS ? order.slice(0, BARS) : confidence.map((_, place) => place);
     const rows = shown.map((label) => {
       const row = at("bar").content.firstElementChild.cloneNode(true);
-      row.querySelector(".name").textContent = this.facts.classes[label];
+      row.querySelector(".name").textContent = this.names[label];
       row.querySelector(".value").textContent = percent(confidence[label]);
       row.querySelector(".fill").style.width = `${100 * confidence[label]}%`;
       row.classList.toggle("first", label === order[0]);

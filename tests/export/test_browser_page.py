@@ -23,18 +23,19 @@ from helpers.export.versions import Version
 from helpers.obtain.images import framing, pictures
 from helpers.obtain.images.pictures import Preparation
 from helpers.report import render
+from hostile_names import READS_RIGHT, RUNS, TURNED
 
 CLASSES = (
     "zero",
     "one",
     "two",
     "</script><b>three",
-    "four",
-    "five",
-    "six & a half",
+    TURNED,
+    f'<img src=x onerror="{RUNS}">',
+    r"six & a half, US$$ and $\frac{1}{2}$, `${1}`, {{ 7*7 }}",
     "seven",
-    "eight",
-    "nine",
+    "n" * 200,
+    "תשע 9",
 )
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 POLICY = "default-src 'self'; script-src 'self'"
@@ -591,6 +592,35 @@ def test_prediction_is_worded_by_its_confidence(visit):
     nasty = visitor.page.evaluate(say, [0.25, 0.2, 0.25, 0.3, *rest[1:]])
     assert nasty.startswith("Uncertain: perhaps </script><b>three or zero or two")
     assert visitor.page.locator("#looked").is_hidden(), "without a map there is no figure"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", SIZES)
+def test_names_of_classes_are_text(visit, size):
+    visitor = visit(size=size)
+    page = visitor.page
+    page.locator("#gallery button").last.click()
+    assert page.locator("#bars .name").all_text_contents() == [isolated(name) for name in CLASSES]
+    titles = {button.get_attribute("title") for button in page.locator("#gallery button").all()}
+    assert titles <= {f"labelled {isolated(name)}" for name in CLASSES}
+    assert page.evaluate("document.body.dataset.ran") is None
+    assert page.evaluate("document.images.length") == 0
+    say = """(label) => {
+        osemn.model.predict = () => ({ confidence: osemn.page.names.map((_, place) => Number(place === label)), ms: 1 });
+        osemn.page.classify(new Uint8Array(64), "", osemn.page.turn);
+    }"""
+    for label, name in enumerate(CLASSES):
+        page.evaluate(say, label)
+        assert visitor.answer == f"{isolated(name)}: over 99% confidence"
+        if len(name) < 20:
+            assert page.evaluate(READS_RIGHT, ["#answer", "over 99"]), name
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], name
+    assert visitor.problems == []
+
+
+def isolated(name: str) -> str:
+    """Return a name with the marks that keep its direction from the text around it, if it needs them."""
+    return f"\u2068{name.replace(chr(0x2069), '')}\u2069" if name in (TURNED, CLASSES[-1]) else name
 
 
 @pytest.mark.browser

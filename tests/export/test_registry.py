@@ -176,6 +176,14 @@ def test_file_of_the_served_versions_that_is_no_text_is_an_error(registry, serve
     assert registry.current().name == served
 
 
+def test_new_version_is_the_newest_although_the_clock_was_set_back(registry, content):
+    first = registry.publish(content, registry_versions.facts())
+    first.folder.rename(first.folder.with_name(f"20990101-000000{first.name[15:]}"))
+    second = registry.publish(content, registry_versions.facts())
+    assert [version.name[:15] for version in registry.versions()] == ["20990101-000001", "20990101-000000"]
+    assert registry.versions()[0].name == second.name
+
+
 def test_pruning_keeps_the_newest_and_always_the_served_one(registry, content, served):
     names = [registry.publish(content, registry_versions.facts()).name for _ in range(3)]
     newest = max(names)

@@ -19,6 +19,7 @@ from helpers.errors import OsemnError, UsageError
 from helpers.model.tuning import conclusions, plots, sampler, storage
 from helpers.model.tuning import study as tuning
 from helpers.model.tuning.sampler import Search
+from helpers.series import study_address
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -423,15 +424,18 @@ def test_importances_of_too_few_trials_are_a_sentence_and_no_figure(tmp_path):
     assert "20 complete trials are needed; this study has 19." in conclusions.importances(study).text
 
 
-@pytest.mark.parametrize("address", ["sqlite:///{folder}/study.db"])
-def test_a_database_holds_the_same_study(alone, tmp_path, address):
-    address = address.format(folder=tmp_path)
+def test_a_database_holds_the_same_study(alone, tmp_path, monkeypatch):
+    address = f"sqlite:///{tmp_path}/study.db"
     assert (
         facts(tuning.run(Toy(), search(6), "toy", folder=tmp_path, address=address, **FAST))
         == facts(alone)[:6]
     )
-    again = tuning.run(Toy(), search(), "toy", folder=tmp_path, address=address, **FAST)
+    monkeypatch.setenv(
+        study_address.VARIABLE, address
+    )  # as for a notebook, which holds only what is written down
+    again = tuning.run(Toy(), search(), "toy", folder=tmp_path, address="sqlite:///study.db", **FAST)
     assert facts(again) == facts(alone)
+    assert not Path("study.db").exists()
     assert not list(tmp_path.glob("*.journal"))
 
 

@@ -163,15 +163,6 @@ def test_a_class_without_training_images_is_refused(project: Path, digits: Acqui
         corrections.apply(digits, file)
 
 
-def test_a_file_outside_the_project_is_refused_as_its_path_would_be_stored(
-    tmp_path_factory: pytest.TempPathFactory, digits: Acquired
-) -> None:
-    outside = tmp_path_factory.mktemp("private") / FILE
-    outside.write_text("sha256\n")
-    with pytest.raises(UsageError, match=r"outside the project(?s:.)*copy it into"):
-        corrections.apply(digits, str(outside))
-
-
 def test_the_conclusion_keeps_the_test_part_apart(digits: Acquired) -> None:
     def worded(**test: int) -> str:
         counts = {"train": {"relabelled": 3, "dropped": 1}, "test": {"relabelled": 0, "dropped": 0, **test}}

@@ -161,16 +161,12 @@ def test_a_test_part_is_held_out_of_training_and_validation():
     assert (after[after != "test"] == before[after != "test"]).all()
 
 
-def test_ready_made_parts_stay_and_groups_that_cross_them_are_listed():
+def test_ready_made_parts_stay():
     table = table_of(
         ["train", "test", "train", "validation", "train"], ["a", "a", "b", "b", "b"], [5, 5, 6, 7, 6]
     )
     after = splits.assign(table, np.array([0, 0, 1, 1, 1]), Options())
     pd.testing.assert_frame_equal(after, table)
-    assert splits.crossing(after).to_dict("records") == [
-        {"together": 5, "parts": "test, train", "images": 2, "paths": "0.png, 1.png"}
-    ]
-    assert len(splits.crossing(table[1:])) == 0
 
 
 def test_a_part_with_a_class_that_training_lacks_is_refused():

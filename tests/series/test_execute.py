@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -49,6 +50,22 @@ def test_braces_in_the_output_folders_name_are_no_parameters(project, monkeypatc
 def test_executed_notebook_names_no_path_of_this_machine(project):
     text = (run_stage() / "notebook.ipynb").read_text()
     assert str(project.root) not in text
+
+
+def test_notebook_uses_the_address_of_a_database_but_does_not_hold_it(project):
+    address = "postgresql://somebody@db.internal:5432/studies"
+    project.write(
+        "09_tuning",
+        before="import hashlib\nfrom helpers.series import study_address\n"
+        "print(hashlib.sha256(study_address.given(storage).encode()).hexdigest())",
+    )
+    with pytest.raises(OsemnError, match="run notebooks/"):  # its inputs are missing
+        run_stage("09_tuning", {"09_tuning": {"storage": address}})
+    text = (project.folder("09_tuning") / "failed.ipynb").read_text()
+    assert hashlib.sha256(address.encode()).hexdigest() in text
+    assert "postgresql:///studies" in text
+    assert "somebody" not in text
+    assert "db.internal" not in text
 
 
 def test_only_values_that_differ_from_the_defaults_are_injected(project):

@@ -7,7 +7,7 @@ import pytest
 from helpers import paths
 from helpers.errors import OsemnError, UsageError
 from helpers.obtain.options import Options
-from helpers.series import notebook_cells, parameters, profiles, stages
+from helpers.series import notebook_cells, parameters, profiles, stages, study_address
 from helpers.series.resolve import resolve
 
 ALL = list(stages.NOTEBOOKS)
@@ -95,13 +95,58 @@ def test_unknown_backbone_is_refused_before_a_kernel_starts():
         resolve("05_transfer_learning", "digits", "smoke", overrides)
 
 
-def test_password_of_a_database_is_refused_because_parameters_are_written_down():
-    overrides = {"09_tuning": {"storage": "postgresql://user:secret@host/studies"}}
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "postgresql://user:secret@host/studies",
+        "postgresql://user:sec/ret@host/studies",  # urllib.parse takes it for a path
+        "postgresql://host/studies?user=user&password=secret",
+        "mysql+pymysql://host/studies?passwd=secret",
+    ],
+)
+def test_password_of_a_database_is_refused_because_others_could_read_it(secret):
     with pytest.raises(UsageError, match="PGPASSWORD") as caught:
-        resolve("09_tuning", "digits", "smoke", overrides)
-    assert "secret" not in str(caught.value)
-    overrides["09_tuning"]["storage"] = "postgresql://user@host:5432/studies"
-    assert resolve("09_tuning", "digits", "smoke", overrides).parameters["storage"]
+        resolve("09_tuning", "digits", "smoke", {"09_tuning": {"storage": secret}})
+    assert "sec" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("postgresql://user@host:5432/studies", "postgresql:///studies"),
+        (
+            "postgresql+psycopg://host/studies?user=user&sslkey=/home/user/key",
+            "postgresql+psycopg:///studies",
+        ),
+        ("sqlite:////home/user/studies.db", "sqlite:///studies.db"),
+        ("postgresql:///studies", "postgresql:///studies"),
+        ("", ""),
+    ],
+)
+def test_address_of_a_database_is_written_down_without_user_and_place(given, written, monkeypatch):
+    resolved = resolve("09_tuning", "digits", "smoke", {"09_tuning": {"storage": given}})
+    assert resolved.parameters["storage"] == written
+    for name, value in resolved.private.items():
+        monkeypatch.setenv(name, value)
+    assert study_address.given(written) == given
+    assert study_address.given("postgresql:///others") == "postgresql:///others"
+
+
+def test_labels_are_written_down_relative_to_the_project(project):
+    file = project.root / "labels.csv"
+    file.touch()
+    for typed in (str(file), "labels.csv"):
+        resolved = resolve("01_acquire", "digits", "tiny", {"01_acquire": {"labels": typed}})
+        assert resolved.parameters["labels"] == "labels.csv"
+
+
+@pytest.mark.parametrize("name", ["labels", "image_folder"])
+@pytest.mark.parametrize("place", ["{home}/private/labels.csv", "~/labels.csv"])
+def test_place_outside_the_project_is_refused_as_it_would_be_stored(project, monkeypatch, name, place):
+    monkeypatch.setenv("HOME", str(project.root.parent))
+    place = place.format(home=project.root.parent)
+    with pytest.raises(UsageError, match="would be stored with the run"):
+        resolve("01_acquire", "digits", "tiny", {"01_acquire": {name: place}})
 
 
 def test_missing_parameter_is_named():

@@ -1,10 +1,14 @@
 """The service's pages in a browser classify an image, show a refusal, and connect to the service alone."""
 
+import numpy as np
 import pytest
 
+import registry_versions
 import service_support
+from helpers.export.registry import Registry
 from helpers.serving import load_test, service_process
 from helpers.serving.settings import API_KEY
+from hostile_names import NAMES, READS_RIGHT, TURNED
 
 pytestmark = pytest.mark.browser
 
@@ -42,6 +46,32 @@ def test_image_is_classified_and_text_refused(browser, service, tmp_path):
     assert problems == []
     assert all(url.startswith((service.address, "data:", "blob:")) for url in asked)
     page.close()
+
+
+def test_names_of_classes_are_text(browser, tmp_path, monkeypatch):
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    content = registry_versions.content(tmp_path / "content", classes=len(NAMES))
+    pixels = service_support.pixels()
+    probabilities, _ = registry_versions.predict(content / "model.onnx", pixels[None, ..., None])
+    classes = [*np.roll(np.array(NAMES, object), int(np.argmax(probabilities)) - NAMES.index(TURNED))]
+    registry = Registry("digits")
+    registry.promote(registry.publish(content, registry_versions.facts(classes=classes)).name)
+    with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
+        page, problems = browser.new_page(viewport={"width": 390, "height": 844}), []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(service.address)
+        file = {"name": f"{NAMES[1]}.png", "mimeType": "image/png", "buffer": service_support.png(pixels)}
+        page.set_input_files("#file", file)
+        page.get_by_role("button", name="Classify").click()
+        page.wait_for_selector("#result h2")
+        assert sorted(page.locator("#result td:first-child").all_text_contents()) == sorted(NAMES)
+        assert page.text_content("#result h2").startswith("\u202eturned (confidence")
+        assert page.evaluate(READS_RIGHT, ["#result h2", "(confidence"])
+        assert page.evaluate("document.body.dataset.ran") is None
+        assert page.locator("#result img").count() == 1, "the classified image alone"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert problems == []
+        page.close()
 
 
 def test_page_asks_again_once_a_key_was_typed(browser, tmp_path, monkeypatch):

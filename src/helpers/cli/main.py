@@ -156,7 +156,9 @@ def tune(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", setting
     """
     from helpers.series.runs import Run
 
-    values = _request(dataset, profile, settings).resolved["09_tuning"].parameters
+    resolved = _request(dataset, profile, settings).resolved["09_tuning"]
+    os.environ.update(resolved.private)
+    values = resolved.parameters
     run = Run.reading("09_tuning", values)  # seeds TensorFlow, so it comes before the next import
     from helpers.model import from_scratch
     from helpers.model.tuning import spaces, study
@@ -232,7 +234,15 @@ def _clock(seconds: float) -> str:
 
 def _so_far() -> str:
     started = os.environ.get("OSEMN_STARTED")
-    return f" ({_clock(time.time() - float(started))} so far)" if started else ""
+    return f" ({_clock(max(0.0, time.time() - float(started)))} so far)" if started else ""
+
+
+def give_home() -> None:
+    """Name a home folder where there is none, as for a user of a container without an entry in /etc/passwd."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"  # Debian's; libraries only ask for its name
 
 
 def fix_folders() -> None:
@@ -244,6 +254,7 @@ def fix_folders() -> None:
 
 def main() -> None:
     """Run the command line; show errors that a user can act on without a traceback."""
+    give_home()
     fix_folders()
     os.environ["MPLBACKEND"] = "agg"  # figures become files
     for stream in (sys.stdout, sys.stderr):  # a name need not be valid in the terminal's encoding, or in any

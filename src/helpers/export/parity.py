@@ -109,7 +109,7 @@ def score_format(item: Format, version: Path, images_file: Path) -> tuple[np.nda
             raise OsemnError(f"Scoring {item.title} loaded this project's code.", "report this as a defect")
         probabilities = np.fromfile(scored, "<f4").reshape(-1, report["classes"])
         latency = {f"latency_ms_{size}": ms for size, ms in report["latency_ms"].items()}
-        return probabilities, {"seconds_to_first": report["first"] - started, **latency}
+        return probabilities, {"seconds_to_first": max(0.0, report["first"] - started), **latency}
 
 
 def _call(command: Sequence[str | Path], title: str) -> dict[str, Any]:

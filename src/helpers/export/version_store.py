@@ -12,7 +12,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class VersionStore:
     def _complete(self, draft: Path, facts: Mapping[str, Any]) -> str:
         """Write a draft's manifest, put everything on the disk, and rename the draft to a version; return its name."""
         files = sorted(path for path in draft.rglob("*") if path.is_file())
-        now = datetime.now(UTC)
+        now = max([datetime.now(UTC), *(_after(version.name) for version in self.versions()[:1])])
         content = {
             "schema": SCHEMA,
             "dataset": paths.recorded_dataset(self.dataset),
@@ -128,6 +128,11 @@ class VersionStore:
         """Remove the leftovers of killed exports and removals, while no other process may export."""
         for leftover in (*self.folder.glob(f"{_DRAFT}*"), *self.folder.glob(f"{_TRASH}*")):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _after(version: str) -> datetime:
+    """Return the second after that in a version's name: a newer one sorts after it, even if the clock was set back."""
+    return datetime.strptime(version[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) + timedelta(seconds=1)
 
 
 def _synchronise(path: Path) -> None:

@@ -149,11 +149,6 @@ def _file(labels: str) -> Path:
             f"There is no file {labels}.",
             "name the file that the report's explorer saved, relative to the project",
         )
-    if not file.resolve().is_relative_to(paths.project_root().resolve()):
-        raise UsageError(
-            f"{labels} lies outside the project, and its path would be stored with the run.",
-            f"copy it into {paths.project_root().name}, and name it relative to that folder",
-        )
     return file
 
 

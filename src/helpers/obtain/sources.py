@@ -29,20 +29,6 @@ def find(dataset: str) -> Source:
     return OwnImages(dataset)
 
 
-def check(dataset: str, options: Options = DEFAULTS) -> None:
-    """Check what can be known of a data set and its options before anything is fetched or read.
-
-    Args:
-        dataset: `"fashion_mnist"`, `"mnist"`, `"digits"`, or the place of one's own images: a folder, a table, an archive,
-            or an address.
-        options: how it would be read.
-
-    Raises:
-        UsageError: there is no such data set or place, its layout is not recognised, or an option does not apply to it.
-    """
-    find(dataset).check(options)
-
-
 def fingerprint(dataset: str, options: Options = DEFAULTS) -> str:
     """Return a hash that changes when what `acquire` would read changes; quick, as unchanged images are not opened.
 
@@ -69,7 +55,8 @@ def acquire(dataset: str, options: Options = DEFAULTS) -> Acquired:
     """Return a data set, verified, from the first source that has it.
 
     Args:
-        dataset: as for `check`.
+        dataset: `"fashion_mnist"`, `"mnist"`, `"digits"`, or the place of one's own images: a folder, a table, an archive,
+            or an address.
         options: how to read it.
 
     Raises:

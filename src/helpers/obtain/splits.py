@@ -1,4 +1,4 @@
-"""Stratified splits that keep groups together, stratified samples, and what crosses a ready-made split."""
+"""Stratified splits that keep groups together, stratified samples, and what a split shares with training."""
 
 from collections.abc import Sequence
 
@@ -201,28 +201,6 @@ def validation(
     if ready_made.any():
         return np.flatnonzero(~ready_made), np.flatnonzero(ready_made)
     return hold_out(labels, table["together"].to_numpy(), fraction, seed)
-
-
-def crossing(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the images that belong together but lie in different parts, one row for each group.
-
-    Columns: `together`, `parts` (such as `test, train`), `images`, `paths` (separated by commas).
-
-    Args:
-        table: with the columns `together`, `part` and `path`.
-
-    Example:
-        `splits.crossing(index).to_csv(run.path("crossing.csv"), index=False)`
-    """
-    crossed = table[table.groupby("together")["part"].transform("nunique") > 1]
-    groups = crossed.groupby("together")
-    return pd.DataFrame(
-        {
-            "parts": groups["part"].agg(lambda parts: ", ".join(sorted(set(parts)))),
-            "images": groups.size(),
-            "paths": groups["path"].agg(", ".join),
-        }
-    ).reset_index()
 
 
 def shared_with_training(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import psutil
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.series import isolation, locks, manifests, notebook_cells, runs
+from helpers.series import isolation, locks, manifests, notebook_cells, processes, runs
 from helpers.series.resolve import ResolvedStage, resolve
 
 
@@ -51,10 +51,11 @@ def execute(
 
     Raises:
         UsageError: a parameter is wrong; no kernel was started.
-        OsemnError: a cell failed, the kernel died, or a cell did not run. The notebook, as far as it ran, is saved as
-            `failed.ipynb` in the stage's folder.
+        OsemnError: too few files may be open; or a cell failed, the kernel died, or a cell did not run: the notebook, as
+            far as it ran, is saved as `failed.ipynb` in the stage's folder.
     """
     resolved = resolve(stage, dataset, profile, overrides)
+    processes.allow_open_files()
     final = resolved.folder
     final.parent.mkdir(parents=True, exist_ok=True)
     working = final.with_name(f".{final.name}.executing.ipynb")
@@ -85,7 +86,7 @@ def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: st
     injected = {name: value for name, value in resolved.parameters.items() if value != defaults[name]}
     interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file would get a new line each time
     bar = {"desc": label or stage.name, "mininterval": interval, "leave": False} if progress else False
-    with isolation.kernel({runs.EXECUTOR_VARIABLE: stage.name}) as manager:
+    with isolation.kernel({runs.EXECUTOR_VARIABLE: stage.name, **resolved.private}) as manager:
         return papermill.execute_notebook(
             _escaped(paths.notebook(stage.notebook)),
             _escaped(working),

@@ -5,22 +5,31 @@ A notebook's `parameters` cell holds names, defaults and a comment for each. The
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from helpers import paths
 from helpers.errors import UsageError, nearest
-from helpers.series import backbone_names, stages
+from helpers.series import backbone_names, stages, study_address
 
 
-def _refuse_password(storage: str) -> str:
-    if urlsplit(storage).password:
+def _within_project(file: str) -> str:
+    """Return a file's path relative to the project: an absolute one would be stored with the run."""
+    place = file and paths.project_path(str(paths.local_path(file)))
+    if Path(place).is_absolute():
         raise UsageError(
-            "storage contains a password, which would be written to the run's files and pages.",
-            "remove it from the address and put it into ~/.pgpass or the variable PGPASSWORD",
+            f"The file '{Path(place).name}' lies outside the project, and its path would be stored with the run.",
+            f"copy it into {paths.project_root().name}, and name it relative to that folder",
         )
-    return storage
+    return place
+
+
+def _relative(folder: str) -> str:
+    if Path(folder).expanduser().is_absolute():
+        raise ValueError("it would be stored with the run; name it relative to the table")
+    return folder
 
 
 def _refuse_tiny(resolution: int) -> int:
@@ -43,7 +52,7 @@ AutoResolution = Annotated[int, Field(ge=0, le=1_024), AfterValidator(_refuse_ti
 FollowedImage = Annotated[int, Field(ge=-1)]  # -1: the hardest validation image, see interpret.follow
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
 Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
-StorageAddress = Annotated[str, AfterValidator(_refuse_password)]
+StorageAddress = Annotated[str, AfterValidator(study_address.recorded)]
 
 
 MODELS: dict[str, type["Parameters"]] = {}
@@ -79,14 +88,14 @@ class AcquireParameters(Parameters, notebook="01_acquire"):
 
     test_fraction: Fraction
     near_duplicate_distance: Annotated[float, Field(ge=0.0, le=1.0)]
-    labels: str
+    labels: Annotated[str, AfterValidator(_within_project)]
     image_size: Annotated[int, Field(ge=0, le=512)]
     color_mode: Literal["auto", "grayscale", "rgb"]
     fit: Literal["crop", "pad", "squash"]
     window: Annotated[str, Field(pattern=r"^(auto|percentiles|full|[-+.\de]+:[-+.\de]+)$")]
     label_by: Annotated[str, Field(pattern=r"^(folder|path|pattern:.+)$")]
     group_by: Annotated[str, Field(pattern=r"^(|folder|burst|pattern:.+|column:.+)$")]
-    image_folder: str
+    image_folder: Annotated[str, AfterValidator(_relative)]
     file_column: Column
     label_column: Column
     split_column: Column
@@ -278,7 +287,11 @@ def check(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
         return model(**values).model_dump()
     except ValidationError as error:
         problems = "; ".join(_describe(item) for item in error.errors())
-        raise UsageError(f"{stage}: {problems}.", "see the notebook's parameters cell") from None
+        as_text = any(
+            isinstance(item["input"], str) and item["type"].endswith("_type") for item in error.errors()
+        )
+        papermill = "; papermill takes lists with -y 'name: [1, 2]', and there 3.0e-4 for 3e-4" * as_text
+        raise UsageError(f"{stage}: {problems}.", f"see the notebook's parameters cell{papermill}") from None
 
 
 def _describe(item: Mapping[str, Any]) -> str:

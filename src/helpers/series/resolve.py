@@ -6,13 +6,13 @@ kernel starts, and again by `Run.start` for notebooks that are run by hand.
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from helpers import paths
-from helpers.series import notebook_cells, parameters, profiles, stages
+from helpers.series import notebook_cells, parameters, profiles, stages, study_address
 
 
 @dataclass
@@ -21,11 +21,13 @@ class ResolvedStage:
 
     Attributes:
         stage: its row in the table of stages.
-        parameters: the checked parameters by name.
+        parameters: the checked parameters by name, as they are written down.
+        private: variables for the kernel: what is not written down.
     """
 
     stage: stages.Stage
     parameters: dict[str, Any]
+    private: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     @cached_property
     def root(self) -> Path:
@@ -62,7 +64,8 @@ def resolve(
     values.update(dataset=paths.recorded_dataset(dataset), profile=profile)
     if spec.candidate:
         values.update(candidate=spec.candidate)
-    return ResolvedStage(spec, parameters.check(stage, values))
+    private = {study_address.VARIABLE: values["storage"]} if values.get("storage") else {}
+    return ResolvedStage(spec, parameters.check(stage, values), private=private)
 
 
 def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage:

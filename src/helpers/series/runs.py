@@ -38,6 +38,7 @@ class Run(ResolvedStage):
     locks: ExitStack = field(default_factory=ExitStack)
     metrics: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def start(cls, stage: str, namespace: Mapping[str, Any]) -> "Run":
@@ -261,7 +262,7 @@ class Run(ResolvedStage):
 
     def _manifest(self) -> dict[str, Any]:
         files = [file for file in self.partial.rglob("*") if file.is_file() and file.name != manifests.NAME]
-        finished = time.time()
+        seconds = time.monotonic() - self.began  # the clock may be set back in the meantime
         return {
             "schema": manifests.SCHEMA,
             "stage": self.stage.name,
@@ -274,8 +275,8 @@ class Run(ResolvedStage):
             "cpu": cpu_name(),
             "cores": records.usable_cores(),
             "started": records.iso_time(self.started),
-            "finished": records.iso_time(finished),
-            "seconds": round(finished - self.started, 3),
+            "finished": records.iso_time(self.started + seconds),
+            "seconds": round(seconds, 3),
         }
 
     def _facts(self) -> dict[str, str]:

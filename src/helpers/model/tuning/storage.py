@@ -15,12 +15,11 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
-from sqlalchemy.engine import URL, make_url
 
 from helpers import paths
 from helpers.errors import OsemnError, UsageError
+from helpers.series import study_address
 
-_EXAMPLE = "postgresql://user:password@host:5432/database"
 _CONNECT = {"postgresql": {"connect_timeout": 10}, "sqlite": {"timeout": 60}}  # seconds
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 0)  # seconds between attempts; 0 ends them
 
@@ -89,7 +88,7 @@ def open_storage(address: str, folder: Path, study: str, heartbeat: int = 10, gr
     """
     if not address:
         return _open_journal(journal_path(folder, study))
-    url = _parse(address)
+    url = study_address.parse(study_address.given(address))
     engine = {"pool_pre_ping": True, "connect_args": _CONNECT.get(url.get_backend_name(), {})}
     options = {"engine_kwargs": engine, "heartbeat_interval": heartbeat, "grace_period": grace}
     with explained(address), warnings.catch_warnings():
@@ -119,26 +118,14 @@ def explained(address: str) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
         reason = " ".join(str(getattr(cause or error, "orig", None) or cause or error).split())
-        url = _parse(address)
+        url = study_address.parse(study_address.given(address))
         if url.password:
             reason = reason.replace(str(url.password), "***")
         raise OsemnError(
             f"The study's database {url.render_as_string(hide_password=True)} failed: {reason}",
             "Check that the server runs and is reachable from here, that user and password are correct, and that the "
-            f"database exists (createdb). The address looks like {_EXAMPLE}; leave storage empty to use a file.",
+            f"database exists (createdb). The address looks like {study_address.EXAMPLE}; leave storage empty to use a file.",
         ) from None
-
-
-def _parse(address: str) -> URL:
-    """Parse an address; PostgreSQL without a driver gets psycopg 3, which is installed."""
-    try:
-        url = make_url(address)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # their text may contain the password
-        raise UsageError(
-            "storage is neither empty nor the address of a database.",
-            f"Leave it empty for a journal file, or give an address such as {_EXAMPLE} (write @ : / as %40 %3A %2F).",
-        ) from None
-    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
 
 
 def _open_database(address: str, **options: Any) -> BaseStorage:
@@ -148,7 +135,9 @@ def _open_database(address: str, **options: Any) -> BaseStorage:
             return RDBStorage(address, **options)
         except (ImportError, sqlalchemy.exc.NoSuchModuleError):
             problem = f"The driver for '{address.split('://', 1)[0]}' is not installed."
-            raise UsageError(problem, f"Use PostgreSQL, {_EXAMPLE}, or install the driver.") from None
+            raise UsageError(
+                problem, f"Use PostgreSQL, {study_address.EXAMPLE}, or install the driver."
+            ) from None
         except sqlalchemy.exc.SQLAlchemyError as error:
             race = isinstance(error, sqlalchemy.exc.IntegrityError | sqlalchemy.exc.ProgrammingError)
             if not pause or not (race or re.search("already exists|locked", str(error))):

@@ -234,7 +234,7 @@ def summary(study: optuna.Study) -> pd.DataFrame:
             "state": _STATES[trial.state],
             "value": trial.value if trial.state == TrialState.COMPLETE else math.nan,
             "epochs": trial.last_step or 0,
-            "seconds": trial.duration.total_seconds(),
+            "seconds": max(0.0, trial.duration.total_seconds()),
             **trial.params,
         }
         for trial in study.get_trials(deepcopy=False)
