@@ -142,8 +142,8 @@ def main() -> None:
         if kind not in rows:
             started = time.perf_counter()
             rows[kind] = simulate() | {"seconds": round(time.perf_counter() - started, 1)}
-            found = summary(list(rows.values()), draws)
-            manifests.write_json(path, {"draws": draws, "kinds": len(rows), **found, "rows": rows})
+            counted = summary(list(rows.values()), draws)
+            manifests.write_json(path, {"draws": draws, "kinds": len(rows), **counted, "rows": rows})
     print(len(rows), summary(list(rows.values()), draws))
 
 

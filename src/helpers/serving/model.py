@@ -28,7 +28,8 @@ class Served:
         session: ONNX Runtime's.
         classes: their names, by label.
         shape: `(H, W, C)` of an image.
-        temperature: divides the logits, so that confidences are calibrated.
+        temperature: makes calibrated confidences of probabilities, with the exponent; see `calibration.Scaling`.
+        exponent: 1 for a temperature alone.
         preparation: how the data set's images were prepared.
         detector: recognises images of none of the classes; None for a version that was exported without one.
     """
@@ -38,6 +39,7 @@ class Served:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     temperature: float
+    exponent: float
     preparation: Preparation = field(default_factory=Preparation)
     detector: unknown.Detector | None = None
 
@@ -60,6 +62,7 @@ class Served:
                 tuple(manifest["classes"]),
                 tuple(manifest["signature"]["input"]["shape"][1:]),
                 float(manifest["metrics"]["test"]["temperature"]),
+                float(manifest["metrics"]["test"].get("exponent", 1.0)),
                 Preparation.of(manifest.get("preparation"), framed),
                 unknown.Detector.load(detector) if detector.is_file() else None,
             )
@@ -76,11 +79,12 @@ class Served:
     def describe(self, probabilities: np.ndarray, embeddings: np.ndarray) -> list[dict[str, Any]]:
         """Return the prediction for each image, as plain JSON types, from what `predict` returns.
 
-        `probabilities` are the model's own, `calibrated` those after temperature scaling; `top` lists the highest of the latter,
+        `probabilities` are the model's own, `calibrated` those after scaling; `top` lists the highest of the latter,
         and `confidence` is the very highest. `unknown` says whether the image seems to show none of the classes; it is None where
         the version has no detector.
         """
-        scaled = np.log(np.maximum(probabilities, _SMALLEST)) / self.temperature
+        distances = np.maximum(-np.log(np.maximum(probabilities, _SMALLEST)), 0.0)
+        scaled = -(distances**self.exponent) / self.temperature
         scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         scaled = scaled / scaled.sum(axis=1, keepdims=True)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP].tolist()

@@ -54,7 +54,7 @@ class Prediction(BaseModel):
         description="Whether the image seems to show none of the classes; null if the version cannot tell."
     )
     probabilities: dict[str, float] = Field(description="The model's own output.")
-    calibrated: dict[str, float] = Field(description="Probabilities after temperature scaling.")
+    calibrated: dict[str, float] = Field(description="Probabilities after scaling.")
     top: list[ClassProbability] = Field(description="The most probable classes; the first is the prediction.")
 
 
