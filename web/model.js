@@ -48,7 +48,8 @@ export class Model {
 
 /** Return scaled probabilities, which match how often the model is correct. */
 function calibrated(probabilities, { temperature, exponent }) {
-  const scaled = probabilities.map((value) => Math.exp(-(Math.max(-Math.log(Math.max(value, 1e-12)), 0) ** exponent) / temperature));
+  const distances = probabilities.map((value) => Math.max(-Math.log(Math.max(value, 1e-12)), 0));
+  const scaled = distances.map((distance) => Math.exp(-(distance ** exponent) / temperature));
   const total = scaled.reduce((sum, value) => sum + value, 0);
   return scaled.map((value) => value / total);
 }

@@ -95,6 +95,7 @@ class TestMetrics(BaseModel):
     accuracy_ci95: list[float]
     macro_f1: float
     temperature: float
+    exponent: float = 1.0
 
 
 class ModelFacts(BaseModel):
