@@ -114,10 +114,7 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     verb = "collapses" if most.collapsed else "does not collapse"
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
     largest = list(within.items())[:_MOST_GROUPS]
-    parts = [
-        f"{percent(count / mistakes, 0)} stay within {{{listing(name, most=_MOST_NAMES)}}}"
-        for name, count in largest
-    ]
+    parts = [f"{percent(count / mistakes, 0)} stay within {{{_first(name)}}}" for name, count in largest]
     if len(within) > len(parts):
         rest = sum(within.values()) - sum(count for _, count in largest)
         parts.append(f"{percent(rest / mistakes, 0)} within {len(within) - len(parts)} more groups")
@@ -130,6 +127,12 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     numbers = {"n": n, "mistakes": mistakes, "most_frequent": asdict(worst), "overpredicted": asdict(most)}
     numbers["within_groups"] = [{"classes": list(name), "mistakes": count} for name, count in within.items()]
     return Conclusion("confusions", text, numbers)
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first names of a group of classes as a list, and how many more there are."""
+    more = [f"{len(names) - _MOST_NAMES:,} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*names[:_MOST_NAMES], *more])
 
 
 def calibration(

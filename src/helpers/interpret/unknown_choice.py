@@ -137,11 +137,11 @@ def learn(
         `unknown_choice.learn(scorer, last_layer, everything, data.split_rows(run), known_rejected=0.05, seed=seed)`
     """
     most = max(MOST_LEARNT, _PER_CLASS * everything.num_classes), MOST_KNOWN
-    rows = [
+    used = [
         part[stratified_sample(everything.labels[part], size, seed)]
         for part, size in zip(parts, most, strict=True)
     ]
-    train, validation = map(everything.subset, rows)
+    train, validation = map(everything.subset, used)
     scored = [scorer(part.images)[1] for part in (train, validation)]
     embeddings, known = map(np.float64, scored)
     # 1,000 embeddings have at most as many components, and some networks have fewer values
@@ -161,7 +161,7 @@ def learn(
         known_rejected,
         left_out,
         made,
-        np.concatenate(rows),
+        np.concatenate(used),
         np.concatenate(scored),
     )
 
