@@ -218,11 +218,11 @@ def test_what_thresholds_are_worth_is_counted_on_other_images():
     assert dog["precision"] == pytest.approx(np.mean(labels[taken] == 1))
     assert dog["low"] < dog["precision"] < dog["high"]
     text = limits_conclusions.class_thresholds("net", table, 0.9).text
-    assert "net: dog from a confidence of 80.0% on and cat at any confidence." in text
+    assert "net by their confidence: dog from 80.0% on and cat at any confidence." in text
     assert "It rejects none, at any confidence, for fox." in text
     assert f"{wording.percent(table['accepted'].sum() / 900)} are accepted" in text
     nothing = tables.accepted(np.full(3, np.nan), probabilities, labels, ("cat", "dog", "fox"))
-    assert "net: none." in limits_conclusions.class_thresholds("net", nothing, 0.9).text
+    assert "net by their confidence: none." in limits_conclusions.class_thresholds("net", nothing, 0.9).text
 
 
 def bent(n: int, seed: int, exponent: float) -> tuple[np.ndarray, np.ndarray]:

@@ -27,11 +27,11 @@ def class_thresholds(label: str, accepted: pd.DataFrame, precision: float) -> Co
         `run.conclude(limits_conclusions.class_thresholds(chosen.label, accepted, wanted_precision))`
     """
     limits = accepted["threshold"]
-    parts = [f"{name} from a confidence of {percent(limit)} on" for name, limit in limits[limits > 0].items()]
+    parts = [f"{name} from {percent(limit)} on" for name, limit in limits[limits > 0].items()]
     free, never = limits.index[limits == 0], limits.index[limits.isna()]
     parts += [f"{listing(free, most=_MOST_NAMES)} at any confidence"] if len(free) else []
     text = (
-        f"Whoever needs a precision of {percent(precision, 0)} in every class can accept these predictions of the {label}: "
+        f"Whoever needs a precision of {percent(precision, 0)} in every class can accept these predictions of the {label} by their confidence: "
         f"{listing(parts, most=_MOST_NAMES) if parts else 'none'}. On validation images, a binomial test of each class rejects a lower precision (5% level)."
     )
     if len(never):
