@@ -32,14 +32,18 @@ DRAWS = 500  # of the simulation of intervals: coverage is then known to one poi
 
 
 def of_candidate(
-    name: str, train: data.Dataset, validation: data.Dataset, test: np.ndarray, others: dict[str, np.ndarray]
+    name: str,
+    everything: data.Dataset,
+    parts: tuple[np.ndarray, np.ndarray],
+    test: np.ndarray,
+    others: dict[str, np.ndarray],
 ) -> dict[str, object]:
     """Return what 07 would choose for a candidate, and the AUROC of every score against each other data set."""
     folder = paths.stage_folder("fashion_mnist", "quick", stages.CANDIDATES[name])
     model = loading.load(folder / "models" / f"{name}.keras")
     scorer, started = candidates.scorer(model), perf_counter()
     learnt = unknown_choice.learn(
-        scorer, candidates.last_layer(model), train, validation, known_rejected=0.05, seed=0
+        scorer, candidates.last_layer(model), everything, parts, known_rejected=0.05, seed=0
     )
     seconds, known = perf_counter() - started, scorer(test)[1]
     table = {kind: learnt.table()[title] for kind, title in unknown.TITLES.items()}
@@ -108,8 +112,11 @@ def main() -> None:
     test = test.subset(splits.stratified_sample(test.labels, TEST, 0))
     digits, _ = unknown_choice.foreign("fashion_mnist", test.image_shape, DIGITS)
     others = {"mnist": sources.acquire("mnist").test.images[:MNIST], "digits": digits}
+    both = zip((train.images, train.labels), (validation.images, validation.labels), strict=True)
+    everything = data.Dataset(*map(np.concatenate, both), train.class_names)
+    parts = tuple(np.split(np.arange(len(everything)), [len(train)]))
     by_candidate = {
-        name: of_candidate(name, train, validation, test.images, others) for name in stages.CANDIDATES
+        name: of_candidate(name, everything, parts, test.images, others) for name in stages.CANDIDATES
     }
     small = train.subset(splits.stratified_sample(train.labels, TRAIN, 0))
     results = {

@@ -125,6 +125,7 @@ EXAMPLES = {
     "average_flips": True,
     "candidate": "tuned",
     "known_rejected": 0.1,
+    "wanted_precision": 0.9,
     "robustness_images": 50,
     "grid_images": 6,
     "method": "grad_cam",

@@ -199,15 +199,15 @@ def results_table(record: Record) -> str:
     if run is None:
         raise OsemnError("No run with metrics is on record.", "make run, then make readme")
     lines = [
-        "| model | notebook | validation accuracy | 95% interval | test accuracy | 95% interval | macro-F1 | parameters "
-        "| training images | seconds to fit |",
+        "| model | notebook | validation accuracy | 95% interval | validation macro-F1 | test accuracy | 95% interval "
+        "| parameters | training images | seconds to fit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in sorted(run["models"].items(), key=lambda item: item[1]["accuracy"]):
         on_test = run["tested"].get(name)
         lines.append(
-            f"| {row['label']} | `{row['stage'][:2]}` | {_with_interval(row)} | {_with_interval(on_test) if on_test else '– | –'} "
-            f"| {row['macro_f1']:.3f} | {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
+            f"| {row['label']} | `{row['stage'][:2]}` | {_with_interval(row)} | {row['macro_f1']:.3f} "
+            f"| {_with_interval(on_test) if on_test else '– | –'} | {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
         )
     n = next(iter(run["models"].values()))["n"]
     first = next(iter(run["tested"].values()))

@@ -42,13 +42,14 @@ export class Model {
     });
     const ms = performance.now() - begun;
     const probabilities = Array.from(results[0].values);
-    return { probabilities, confidence: calibrated(probabilities, this.facts.temperature), maps: results[1] ?? null, ms };
+    return { probabilities, confidence: calibrated(probabilities, this.facts), maps: results[1] ?? null, ms };
   }
 }
 
-/** Return probabilities after temperature scaling, which match how often the model is correct. */
-function calibrated(probabilities, temperature) {
-  const scaled = probabilities.map((value) => Math.max(value, 1e-12) ** (1 / temperature));
+/** Return scaled probabilities, which match how often the model is correct. */
+function calibrated(probabilities, { temperature, exponent }) {
+  const distances = probabilities.map((value) => Math.max(-Math.log(Math.max(value, 1e-12)), 0));
+  const scaled = distances.map((distance) => Math.exp(-(distance ** exponent) / temperature));
   const total = scaled.reduce((sum, value) => sum + value, 0);
   return scaled.map((value) => value / total);
 }

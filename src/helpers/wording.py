@@ -106,8 +106,10 @@ def microseconds(value: float) -> str:
     return f"{value / 1000:.3g} ms" if value >= 999.5 else f"{value:.3g} µs"
 
 
-def listing(words: Sequence[str], joint: str = "and") -> str:
-    """Return words as a list in a sentence: `a, b and c`."""
+def listing(words: Sequence[str], joint: str = "and", most: int | None = None) -> str:
+    """Return words as a list in a sentence: `a, b and c`; above a number of words, the first ones and how many more there are."""
+    if most and len(words) > most:
+        words = [*words[:most], f"{len(words) - most:,} more"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}"
 
 

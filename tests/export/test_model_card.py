@@ -69,7 +69,8 @@ def test_class_names_and_conclusions_have_no_meaning_to_markdown():
     ("path", "value", "words"),
     [
         (("conclusions", "test_accuracy"), "50.0% of 100 test images", "50.0% of 100 test images"),
-        (("metrics", "test", "temperature"), 2.5, "temperature 2.500"),
+        (("metrics", "test", "temperature"), 2.5, "divide the logits by the temperature 2.500"),
+        (("metrics", "test", "exponent"), 1.75, "to the power 1.750, divide it by the temperature 0.660"),
         (("metrics", "test", "confusion"), [[52, 0], [0, 48]], "Shirt 52.0%, Coat 48.0%"),
         (("signature", "input", "shape"), [None, 64, 48, 3], "64 × 48 colour (red, green, blue) pixels"),
         (("profile",), "standard", "Profile of the run: standard."),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from helpers import wording
 from helpers.errors import OsemnError
-from helpers.interpret import calibration
+from helpers.interpret import calibration, limits_conclusions, tables
 
 
 def calibrated(n: int = 40_000, classes: int = 4, seed: int = 0):
@@ -177,3 +178,83 @@ def test_error_by_chance_is_that_of_a_calibrated_model():
         errors.append(result.error - result.error_by_chance)
     assert np.mean(errors) == pytest.approx(0.0, abs=0.005)
     assert result.error_by_chance > 0.02
+
+
+def certain(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and labels: class 0 is always right, class 1 as often as its confidence says, class 2 never."""
+    generator = np.random.default_rng(seed)
+    predicted, confidence = generator.integers(0, 3, n), generator.uniform(0.5, 1.0, n)
+    probabilities = np.repeat((1 - confidence)[:, None] / 2, 3, axis=1)
+    probabilities[np.arange(n), predicted] = confidence
+    right = generator.random(n) < np.choose(predicted, [np.ones(n), confidence, np.zeros(n)])
+    return probabilities, np.where(right, predicted, (predicted + 1) % 3)
+
+
+def test_a_class_is_accepted_from_the_confidence_at_which_its_precision_is_shown():
+    thresholds = calibration.class_thresholds(*certain(6_000, seed=0), 0.9)
+    assert thresholds[0] == 0.0, "all predictions of this class are correct"
+    # above c, predictions that are calibrated are correct in (1 + c) / 2 of cases; showing 0.9 takes a little more than c = 0.8
+    assert 0.8 <= thresholds[1] < 0.9
+    assert np.isnan(thresholds[2]), "none of its predictions is correct"
+    few = calibration.class_thresholds(*certain(60, seed=0), 0.95)
+    assert np.isnan(few[[1, 2]]).all(), "59 correct ones in a row are needed to show 95%"
+
+
+def test_thresholds_chosen_on_some_images_hold_on_others():
+    held = 0
+    for seed in range(60):
+        limits = calibration.class_thresholds(*certain(1_500, seed), 0.9)
+        held += (1 + limits[1]) / 2 >= 0.9  # the true precision above it
+    assert held >= 45, "the lowest of many that pass is a little too low in more than 5% of draws, not in 25%"
+
+
+def test_what_thresholds_are_worth_is_counted_on_other_images():
+    probabilities, labels = certain(900, seed=1)
+    table = tables.accepted(np.array([0.0, 0.8, np.nan]), probabilities, labels, ("cat", "dog", "fox"))
+    assert list(table.index) == ["fox", "dog", "cat"], "the highest threshold first"
+    dog = table.loc["dog"]
+    taken = (probabilities.argmax(axis=1) == 1) & (probabilities[:, 1] >= 0.8)
+    assert dog["accepted"] == taken.sum()
+    assert dog["precision"] == pytest.approx(np.mean(labels[taken] == 1))
+    assert dog["low"] < dog["precision"] < dog["high"]
+    text = limits_conclusions.class_thresholds("net", table, 0.9).text
+    assert "net by their confidence: dog from 80.0% on and cat at any confidence." in text
+    assert "It rejects none, at any confidence, for fox." in text
+    assert f"{wording.percent(table['accepted'].sum() / 900)} are accepted" in text
+    nothing = tables.accepted(np.full(3, np.nan), probabilities, labels, ("cat", "dog", "fox"))
+    assert "net by their confidence: none." in limits_conclusions.class_thresholds("net", nothing, 0.9).text
+
+
+def bent(n: int, seed: int, exponent: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities that a power of their distances calibrates about, and labels."""
+    exact, labels = calibrated(n, seed=seed)
+    return softmax(-((-np.log(exact)) ** (1 / exponent)), axis=1), labels
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+
+
+def test_an_exponent_is_fitted_where_it_helps_on_other_images_and_changes_no_prediction():
+    (given, labels), (others, answers) = bent(4_000, 0, 1.8), bent(20_000, 1, 1.8)
+    scaling, gain = calibration.fit_scaling(given, labels)
+    assert scaling.exponent > 1.3
+    assert gain.ci95[0] > 0
+    plain = calibration.at_temperature(others, calibration.fit_temperature(given, labels))
+    scaled = calibration.at_temperature(others, *scaling)
+    assert log_loss(plain, answers) - log_loss(scaled, answers) > gain.ci95[0] / 2
+    assert calibration.reliability(scaled, answers).error < calibration.reliability(plain, answers).error
+    assert (scaled.argmax(axis=1) == others.argmax(axis=1)).all()
+
+
+def test_calibrated_probabilities_are_left_with_a_temperature_alone():
+    fitted = [calibration.fit_scaling(*calibrated(600, seed=seed))[0] for seed in range(40)]
+    assert sum(one.exponent != 1 for one in fitted) <= 4, "one side of 95%, and three standard errors"
+    assert np.median([one.temperature for one in fitted]) == pytest.approx(1, abs=0.1)
+
+
+def test_probabilities_of_one_and_a_few_images_can_be_scaled():
+    certain = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], np.float32)
+    scaling = calibration.fit_scaling(certain, np.array([0, 2]))[0]
+    assert scaling.exponent == 1
+    assert np.isfinite(calibration.at_temperature(certain * 1.0000001, 0.05, 1.7)).all()

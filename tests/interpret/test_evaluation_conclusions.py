@@ -96,9 +96,10 @@ def test_calibration_is_named_by_its_sign(confidence, verdict):
     incorrect = np.arange(1_000) < 200
     probabilities[incorrect] = probabilities[incorrect][:, ::-1]
     before = calibration.reliability(probabilities, labels)
-    temperature = calibration.fit_temperature(probabilities, labels)
-    after = calibration.reliability(calibration.at_temperature(probabilities, temperature), labels)
-    text = conclusions.calibration(NET, before, after, temperature).text
+    scaling, gain = calibration.fit_scaling(probabilities, labels)
+    after = calibration.reliability(calibration.at_temperature(probabilities, *scaling), labels)
+    text = conclusions.calibration(NET, before, after, scaling, gain).text
+    assert "so it is not used." in text, "one confidence for all images needs no exponent"
     assert verdict in text
     assert ("does not reduce" in text) != (after.error < before.error)
 
@@ -108,7 +109,7 @@ def test_a_few_images_are_too_few_to_call_a_model_overconfident():
     labels = (np.arange(40) < 8).astype(int)
     result = calibration.reliability(probabilities, labels)
     assert result.gap.value == pytest.approx(0.05)
-    text = conclusions.calibration(NET, result, result, 1.0).text
+    text = conclusions.calibration(NET, result, result, calibration.Scaling(1.0)).text
     assert "neither significantly overconfident nor significantly underconfident" in text
 
 
@@ -117,7 +118,7 @@ def test_calibration_names_the_bin_in_which_confidence_is_furthest_too_high():
     confidence, accuracy = np.repeat([[0.55, 0.75, 0.95], [0.55, 0.55, 0.95]], 2_000, axis=1)
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
     result = calibration.reliability(probabilities, (generator.random(6_000) >= accuracy).astype(int))
-    conclusion = conclusions.calibration(NET, result, result, 1.0)
+    conclusion = conclusions.calibration(NET, result, result, calibration.Scaling(1.0))
     assert "furthest too high: 75.0% on 2,000 predictions" in conclusion.text
     assert conclusion.numbers["worst_bin"]["n"] == 2_000
 
@@ -245,7 +246,9 @@ def test_metrics_have_the_names_that_others_read():
     counts = confusion.matrix(labels, predicted, 3)
     scores = confusion.scores(counts, NAMES)
     reliability = calibration.reliability(probabilities, labels)
-    logged = tables.metrics("tuned", scores, counts, NAMES, reliability, reliability, 1.1, predicted)
+    scaling = calibration.Scaling(1.1, 1.5)
+    logged = tables.metrics("tuned", scores, counts, NAMES, reliability, reliability, scaling, predicted)
+    assert calibration.Scaling.of(logged) == scaling
     expected = {
         "candidate",
         "n",
@@ -282,7 +285,7 @@ def test_figures_carry_their_finding_as_alt_text():
     drawn = {
         "misclassifies": plots.confusion_matrix(counts, NAMES),
         "weakest class of the model": plots.scores_by_class(scores),
-        "The model is": plots.reliability(before, before, 1.0),
+        "The model is": plots.reliability(before, before, calibration.Scaling(1.0)),
         "Lowest average precision": plots.curves(probabilities, labels, NAMES, table),
         "slices by contrast": plots.slices(slices(worst=0.6), scores.accuracy),
         "The 4 most confident mistakes": plots.mistakes(part, rows, probabilities, "most confident"),

@@ -34,8 +34,10 @@ def test_mistakes_have_maps_and_their_nearest_training_images(convolution: bool,
     scorer = candidates.scorer(model)
     probabilities, embeddings = scorer(test.images)
     shown = explored.of_test(test, embeddings, of_test, np.array([], int), seed=0)
+    searched = np.arange(3, 40)
+    known = scorer(training.images[searched])[1]
     explained = explored_mistakes.explain(
-        shown, model, scorer, test, (probabilities, embeddings), training, of_training, seed=0
+        shown, model, test, (probabilities, embeddings), training, of_training, (searched, known)
     ).mistakes
     assert len(explained.images) == 10
     assert (probabilities.argmax(axis=1)[explained.images] != test.labels[explained.images]).all()
@@ -43,14 +45,13 @@ def test_mistakes_have_maps_and_their_nearest_training_images(convolution: bool,
     assert probabilities[explained.images].max(axis=1).min() >= np.sort(probabilities[wrong].max(axis=1))[-10]
     assert explained.maps.shape[0] == 10
     assert (explained.maps.size > 0) == convolution
-    _, known = scorer(training.images)
     unit = [
         values / np.linalg.norm(values, axis=1, keepdims=True)
         for values in (embeddings[explained.images], known)
     ]
     alike = unit[0] @ unit[1].T
     assert np.array_equal(
-        explained.rows[explained.near], np.argsort(-alike, axis=1)[:, : explored_mistakes.NEAR]
+        explained.rows[explained.near], searched[np.argsort(-alike, axis=1)[:, : explored_mistakes.NEAR]]
     )
 
 
@@ -61,6 +62,6 @@ def test_without_a_mistake_there_is_nothing_to_explain() -> None:
     right = Dataset(test.images, probabilities.argmax(axis=1), test.class_names)
     shown = explored.of_test(right, embeddings, index, np.array([], int), seed=0)
     again = explored_mistakes.explain(
-        shown, model, scorer, right, (probabilities, embeddings), right, index, seed=0
+        shown, model, right, (probabilities, embeddings), right, index, (np.arange(20), embeddings)
     )
     assert again is shown

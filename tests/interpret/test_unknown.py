@@ -35,8 +35,11 @@ def by_quarters(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def learn(train: Dataset, validation: Dataset, known_rejected: float = 0.05, classes: int = 4):
     last_layer = (LAST_LAYER[0][:, np.arange(classes) % 4], np.zeros(classes, np.float32))
+    both = zip((train.images, train.labels), (validation.images, validation.labels), strict=True)
+    everything = Dataset(*map(np.concatenate, both), train.class_names)
+    parts = tuple(np.split(np.arange(len(everything)), [len(train)]))
     return unknown_choice.learn(
-        by_quarters, last_layer, train, validation, known_rejected=known_rejected, seed=0
+        by_quarters, last_layer, everything, parts, known_rejected=known_rejected, seed=0
     )
 
 
@@ -53,6 +56,12 @@ def test_a_score_that_takes_bright_negatives_for_known_images_is_not_chosen(lear
     assert lower[chosen] == max(lower.values()) > 0.95
     strange = by_quarters(255 - images_of(100, seed=2).images)[1]
     assert learnt.detector.rejects(strange).mean() > 0.95
+
+
+def test_embeddings_of_the_scored_images_come_with_their_rows(learnt):
+    images = np.concatenate([images_of(400, seed=0).images, images_of(800, seed=1).images])
+    assert len(np.unique(learnt.rows)) == len(learnt.rows) == 1_200
+    np.testing.assert_array_equal(learnt.embeddings, by_quarters(images[learnt.rows])[1])
 
 
 @pytest.mark.parametrize("asked", [0.01, 0.05, 0.2])

@@ -145,6 +145,17 @@ def test_the_standard_run_s_models_are_listed_before_the_quick_one_s(run):
         update_tables.results_table({})
 
 
+def test_macro_f1_of_validation_stands_under_that_heading(run):
+    """A bare "macro-F1" right of the test accuracy was read as that of the test images."""
+    run_record = update_tables.run_of(DATASET, PROFILE)
+    run_record["models"]["tuned"]["macro_f1"] = 0.4321
+    lines = update_tables.results_table({"fashion_mnist/standard": run_record}).splitlines()
+    headings, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line)
+    tuned = next(row for row in rows if "0.432" in row)
+    assert headings[tuned.index("0.432")] == "validation macro-F1"
+    assert {len(row) for row in rows} == {len(headings)}
+
+
 def test_a_profile_is_described_by_its_whole_first_comment():
     rows = update_tables.profile_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == ["smoke", "quick", "standard", "full"]

@@ -13,6 +13,7 @@ from conftest import REPOSITORY
 from evaluated_runs import EvaluatedRun
 from helpers import paths
 from helpers.interpret import confusion
+from helpers.interpret.calibration import Scaling
 from helpers.report import collect, render
 from helpers.report.business import cost_model, policy, value
 from helpers.report.business.cost_model import Costs
@@ -54,7 +55,7 @@ class ChartedRun(EvaluatedRun):
             )
             manifests.write_json(folder / "history.json", {CHAMPION: HISTORY})
         if stage == "12_report":
-            parts = value.read_predictions(*files(self), CHAMPION, 0.7)
+            parts = value.read_predictions(*files(self), CHAMPION, Scaling(0.7))
             plan = policy.choose_policy(*parts, Costs(*PRICES, 0.9))
             metrics = {**self.metrics[stage], "business": plan.to_dict()}
             manifests.write_json(folder / "metrics.json", metrics)
@@ -179,7 +180,7 @@ def test_other_prices_give_the_plan_of_python(page, run: ChartedRun, prices):
     for name, price in zip(names, prices, strict=True):
         page.locator(f"#prices [name={name}]").fill(str(price))
     costs = Costs(*prices)
-    validation, test = value.read_predictions(*files(run), CHAMPION, 0.7)
+    validation, test = value.read_predictions(*files(run), CHAMPION, Scaling(0.7))
     plan = policy.choose_policy(validation, test, costs)
     shown, threshold = page.locator("#policy").get_attribute("data-values").split()
     assert shown == plan.policy

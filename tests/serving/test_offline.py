@@ -1,5 +1,6 @@
 """`osemn predict` and `osemn drift` use the registry's current version, and name what they could not read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from helpers import paths
 from helpers.cli import main
 from helpers.errors import OsemnError, UsageError
 from helpers.export.registry import Registry
+from helpers.interpret.calibration import at_temperature
 from helpers.obtain import data
 from helpers.obtain.images import formats, framing
 from helpers.obtain.images.pictures import ImageOptions
@@ -75,6 +77,14 @@ def test_first_second_and_third_are_scaled_alike(home):
     cells = call("predict", str(file)).stdout.splitlines()[1].split(",")
     assert [cell.split()[-1] for cell in cells[2:5]] == [f"{value:.3f}" for value in (first, second, third)]
     assert float(cells[2]) + sum(float(cell.split()[1]) for cell in cells[3:5]) == pytest.approx(1, abs=0.002)
+
+
+def test_an_exponent_scales_as_on_the_test_images(home):
+    served = replace(offline.current("digits"), exponent=1.7)
+    own, embeddings = served.predict(service_support.pixels()[None, ..., None])
+    (told,) = served.describe(own, embeddings)
+    expected = at_temperature(own, served.temperature, 1.7)[0]
+    assert list(told["calibrated"].values()) == pytest.approx(expected, abs=1e-5)
 
 
 def test_file_that_cannot_be_read_is_named_and_the_others_are_classified(home):

@@ -104,6 +104,7 @@ def facts(version: Version) -> dict[str, Any]:
             "framing": manifest["framing"],
             "fit": Preparation.of(manifest.get("preparation")).fit,
             "temperature": manifest["metrics"]["test"]["temperature"],
+            "exponent": manifest["metrics"]["test"].get("exponent", 1.0),
             "model": _model(version.folder / model_format(manifest)),
             "gallery": _gallery(version.folder / versions.GALLERY),
         }

@@ -22,7 +22,7 @@ from helpers.series import conclusions, runs, stages
 
 PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx", "ai-edge-litert")
 GALLERY_IMAGES = 20  # two per class of the built-in data sets
-_OF_TEST = ("n", "accuracy", "accuracy_ci95", "macro_f1", "temperature", "per_class", "confusion")
+_OF_TEST = ("n", "accuracy", "accuracy_ci95", "macro_f1", "temperature", "exponent", "per_class", "confusion")
 _OF_DATA = ("title", "about", "licence", "first_source", "split", "counts")
 
 
@@ -131,7 +131,7 @@ def collect(
         "preparation": origin.get("preparation"),
         "data": {name: origin[name] for name in _OF_DATA},
         "metrics": {
-            "test": {name: test[name] for name in _OF_TEST} | {"right": correct},
+            "test": {name: test[name] for name in _OF_TEST if name in test} | {"right": correct},
             "validation": asdict(row.score),
             "latency_ms": row.option.latency_ms,
         },

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from helpers import scoring
-from helpers.interpret.calibration import Reliability
+from helpers.interpret.calibration import Reliability, Scaling
 from helpers.interpret.confusion import (
     Confused,
     Scores,
@@ -20,6 +20,7 @@ from helpers.interpret.confusion import (
     most_overpredicted,
 )
 from helpers.interpret.error_analysis import Slice
+from helpers.scoring import Mean
 from helpers.series.conclusions import Conclusion
 from helpers.wording import TWO_NETWORKS, difference, interval, listing, p_value, percent, points, signed
 
@@ -134,17 +135,20 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join([*names[:_MOST_NAMES], *more])
 
 
-def calibration(label: str, before: Reliability, after: Reliability, temperature: float) -> Conclusion:
-    """Return whether the probabilities are overconfident or underconfident, and what temperature scaling changes.
+def calibration(
+    label: str, before: Reliability, after: Reliability, scaling: Scaling, gain: Mean | None = None
+) -> Conclusion:
+    """Return whether the probabilities are overconfident or underconfident, and what scaling them changes.
 
     Args:
         label: the candidate's label.
         before: of the model's own probabilities.
         after: of the scaled ones.
-        temperature: fitted on validation images.
+        scaling: fitted on validation images.
+        gain: in log loss, of an exponent beside the temperature, from `calibration.fit_scaling`.
 
     Example:
-        `run.conclude(conclusions.calibration(chosen.label, before, after, temperature))`
+        `run.conclude(conclusions.calibration(chosen.label, before, after, scaling, gain))`
     """
     gap, (low, high) = before.gap.value, before.gap.ci95 or (-1.0, 1.0)
     if gap > CLEAR_GAP and low > 0:
@@ -156,20 +160,27 @@ def calibration(label: str, before: Reliability, after: Reliability, temperature
     else:
         verdict = "neither significantly overconfident nor significantly underconfident"
     helps = "reduces" if after.error < before.error else "does not reduce"
-    worst = after.most_overconfident()
+    worst, tried = after.most_overconfident(), ""
+    if gain and gain.ci95:
+        change, most, least = (signed(-value, 3) for value in (gain.value, *gain.ci95))
+        tried = (
+            f" An exponent beside the temperature changes the log loss by {change} (95% interval {least} to {most}) where halves of the "
+            f"validation images are each scaled as the other one asks, so it is {'used' if scaling.exponent != 1 else 'not used'}."
+        )
     text = (
         f"The {label} is {verdict}: on average its confidence is {points(100 * abs(gap))} points {'above' if gap > 0 else 'below'} its "
         f"accuracy (confidence minus accuracy, 95% interval: {signed(100 * low, 1)} to {signed(100 * high, 1)}). "
-        f"Temperature scaling ({temperature:.2f}, fitted on validation images) {helps} the expected calibration error: {before.error:.3f} before, "
-        f"{after.error:.3f} after, {after.error_by_chance:.3f} expected of perfect calibration on as many images."
+        f"Scaling its probabilities ({scaling}, fitted on validation images) {helps} the expected calibration error: {before.error:.3f} before, "
+        f"{after.error:.3f} after, {after.error_by_chance:.3f} expected of perfect calibration on as many images.{tried}"
     )
     if worst:
         text += (
             f" The average hides where the scaled confidence is furthest too high: {percent(worst['confidence'])} on {worst['n']:,} "
             f"predictions, of which {percent(worst['accuracy'])} are correct ({interval(*worst['accuracy_ci95'])}, 95% for all bins together)."
         )
-    numbers = {"gap": asdict(before.gap), "error": before.error, "temperature": temperature}
-    numbers |= {"error_scaled": after.error, "error_by_chance": after.error_by_chance, "worst_bin": worst}
+    numbers = {"gap": asdict(before.gap), "gain": asdict(gain) if gain else None, **scaling._asdict()}
+    numbers |= {"error": before.error, "error_scaled": after.error}
+    numbers |= {"error_by_chance": after.error_by_chance, "worst_bin": worst}
     return Conclusion("calibration", text, numbers, f"Student's interval, {before.gap.n:,} test images")
 
 

@@ -297,16 +297,19 @@ def _sheet(images: np.ndarray, side: int, cell: int, columns: int) -> bytes:
     """Return square images, `[M, H, W, C] uint8`, side by side as one JPEG."""
     from PIL import Image
 
-    channels = images.shape[-1]
-    sheet = np.zeros((-(-len(images) // columns), cell, min(columns, len(images)), cell, channels), np.uint8)
-    for place, image in enumerate(images):
-        if image.shape[0] != side:
-            drawn = Image.fromarray(image[..., 0] if channels == 1 else image).resize((side, side))
-            image = np.asarray(drawn).reshape(side, side, channels)
-        row, column = divmod(place, columns)
-        edges = ((0, cell - side), (0, cell - side), (0, 0))
-        sheet[row, :, column] = np.pad(image, edges, mode="edge")  # repeated pixels compress without ringing
-    pixels = sheet.reshape(len(sheet) * cell, -1, channels)
+    channels, columns = images.shape[-1], min(columns, len(images))
+    if images.shape[1] != side:
+        drawn = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in images)
+        images = np.stack(
+            [np.asarray(one.resize((side, side))).reshape(side, side, channels) for one in drawn]
+        )
+    beyond = (0, cell - side)
+    images = np.pad(
+        images, ((0, 0), beyond, beyond, (0, 0)), "edge"
+    )  # repeated pixels compress without ringing
+    images = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0), (0, 0)))
+    rows = images.reshape(-1, columns, cell, cell, channels).swapaxes(1, 2)
+    pixels = rows.reshape(-1, columns * cell, channels)
     stream = io.BytesIO()
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     picture.save(stream, "JPEG", quality=QUALITY, subsampling=0, optimize=True)

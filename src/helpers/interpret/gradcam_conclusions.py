@@ -72,9 +72,8 @@ def _failing(energy: Energy) -> str:
         return " In every class with enough images, those of correct predictions prefer the object."
     parts = []
     for failing, verb in ((away, "prefer the background"), (neither, "prefer neither significantly")):
-        names = [f"{name} ({_points(means[name], short=True)})" for _, name in failing[:_MOST_CLASSES]]
-        more = [f"{len(failing) - _MOST_CLASSES:,} more"] if len(failing) > _MOST_CLASSES else []
-        parts += [f"{verb} in {listing([*names, *more])}"] if failing else []
+        names = [f"{name} ({_points(means[name], short=True)})" for _, name in failing]
+        parts += [f"{verb} in {listing(names, most=_MOST_CLASSES)}"] if failing else []
     return f" Those of correct predictions {'; they '.join(parts)}."
 
 

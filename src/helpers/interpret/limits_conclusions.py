@@ -10,7 +10,42 @@ from helpers import scoring
 from helpers.interpret.unknown import TITLES
 from helpers.interpret.unknown_choice import Learnt
 from helpers.series.conclusions import Conclusion
-from helpers.wording import count, interval, percent, signed
+from helpers.wording import count, interval, listing, percent, signed
+
+_MOST_NAMES = 8  # of classes in a sentence
+
+
+def class_thresholds(label: str, accepted: pd.DataFrame, precision: float) -> Conclusion:
+    """Return from which confidence on the predictions of a class reach a precision, and what that is worth on the test images.
+
+    Args:
+        label: the candidate's label.
+        accepted: from `tables.accepted`.
+        precision: that was to be shown on validation images.
+
+    Example:
+        `run.conclude(limits_conclusions.class_thresholds(chosen.label, accepted, wanted_precision))`
+    """
+    limits = accepted["threshold"]
+    parts = [f"{name} from {percent(limit)} on" for name, limit in limits[limits > 0].items()]
+    free, never = limits.index[limits == 0], limits.index[limits.isna()]
+    parts += [f"{listing(free, most=_MOST_NAMES)} at any confidence"] if len(free) else []
+    text = (
+        f"Whoever needs a precision of {percent(precision, 0)} in every class can accept these predictions of the {label} by their confidence: "
+        f"{listing(parts, most=_MOST_NAMES) if parts else 'none'}. On validation images, a binomial test of each class rejects a lower precision (5% level)."
+    )
+    if len(never):
+        text += f" It rejects none, at any confidence, for {listing(never, most=_MOST_NAMES)}."
+    n, correct, total = (int(accepted[column].sum()) for column in ("accepted", "correct", "predicted"))
+    if n:
+        worst = accepted.loc[accepted["precision"].idxmin()]
+        text += (
+            f" Of {total:,} test images, {percent(n / total)} are accepted, and {percent(correct / n)} of these are classified correctly (95% interval "
+            f"{interval(*scoring.wilson_interval(correct, n))}). The lowest precision on them is that of {worst.name}: {percent(worst.precision)} ({interval(worst.low, worst.high)})."
+        )
+    classes = accepted.astype(object).where(accepted.notna(), None).to_dict("index")
+    numbers = {"precision": precision, "classes": classes}
+    return Conclusion("class_thresholds", text, numbers, f"Wilson's interval, {n:,} test images")
 
 
 def unknown(

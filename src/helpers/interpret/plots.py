@@ -13,7 +13,7 @@ from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from helpers import figures, wording
 from helpers.interpret import conclusions
-from helpers.interpret.calibration import BINS, Reliability
+from helpers.interpret.calibration import BINS, Reliability, Scaling
 from helpers.interpret.confusion import Scores
 from helpers.interpret.error_analysis import Slice
 from helpers.obtain import data
@@ -106,14 +106,14 @@ def scores_by_class(scores: Scores) -> Figure:
     return figures.with_alt(figure, alt.strip())
 
 
-def reliability(before: Reliability, after: Reliability, temperature: float) -> Figure:
-    """Return accuracy against confidence, before and after temperature scaling.
+def reliability(before: Reliability, after: Reliability, scaling: Scaling) -> Figure:
+    """Return accuracy against confidence, before and after scaling.
 
     Example:
-        `plots.reliability(before, after, temperature)`
+        `plots.reliability(before, after, scaling)`
     """
     figure, axes = figures.subplots(1, 2, width=10.5, height=4.6, sharey=True)
-    titles = ("as trained", f"at temperature {temperature:.2f}")
+    titles = ("as trained", f"at {scaling}")
     for axis, measured, title in zip(axes[0], (before, after), titles, strict=True):
         CalibrationDisplay(measured.accuracy, measured.confidence, None).plot(ax=axis, name="measured")
         ends = np.abs(measured.accuracy_ci95.T - measured.accuracy)
@@ -127,7 +127,7 @@ def reliability(before: Reliability, after: Reliability, temperature: float) -> 
         axis.get_legend().remove()
     axes[0, 0].set_ylabel("accuracy (95% interval)")
     axes[0, 0].legend(loc="upper left", fontsize=9)
-    text = conclusions.calibration("model", before, after, temperature).text
+    text = conclusions.calibration("model", before, after, scaling).text
     return figures.with_alt(figure, f"Accuracy against confidence in {BINS} bins. {text}")
 
 
@@ -158,7 +158,9 @@ def curves(
         style |= {"linewidth": 2.4 if place < 3 else 1.2, "zorder": 3 - place / len(shown)}
         displays = {"average_precision": PrecisionRecallDisplay, "roc_auc": RocCurveDisplay}
         for axis, (area, display) in zip(axes[0], displays.items(), strict=True):
-            drawn = display.from_predictions(mine, probabilities[:, index], ax=axis, curve_kwargs=style)
+            drawn = display.from_predictions(
+                mine, probabilities[:, index], ax=axis, drop_intermediate=True, curve_kwargs=style
+            )
             shown_name = figures.label(name, _SHORT)
             drawn.line_.set_label(
                 f"{shown_name} {table.loc[name, area]:.4f}"

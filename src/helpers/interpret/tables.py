@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.interpret.calibration import Reliability
+from helpers.interpret.calibration import Reliability, Scaling
 from helpers.interpret.confusion import Scores
 from helpers.obtain import data
 from helpers.scoring import wilson_interval
@@ -68,6 +68,37 @@ def comparisons(compared: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, "index", columns=names)
 
 
+def accepted(
+    thresholds: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Return what thresholds on the confidence of each class are worth, one row per class, the highest threshold first.
+
+    Args:
+        thresholds: from `calibration.class_thresholds`, `[K]`.
+        probabilities: of the test images, scaled as on validation, `[N, K]`.
+        labels: `[N] int64`.
+        class_names: K names.
+
+    Returns:
+        `threshold` (NaN: none is high enough), `predicted` and `accepted` (images), `correct` (of the accepted ones), and their
+        `precision` with its 95% interval, `low` and `high`; NaN without an accepted image.
+
+    Example:
+        `tables.accepted(thresholds, scaled, test.labels, names)`
+    """
+    predicted, confidence, rows = probabilities.argmax(axis=1), probabilities.max(axis=1), {}
+    for label, (name, threshold) in enumerate(zip(class_names, thresholds, strict=True)):
+        mine = predicted == label
+        taken = mine & (confidence >= threshold)
+        n, correct = int(taken.sum()), int(np.sum(labels[taken] == label))
+        ends = (correct / n, *wilson_interval(correct, n)) if n else (np.nan,) * 3
+        rows[name] = (threshold, int(mine.sum()), n, correct, *ends)
+    columns = ["threshold", "predicted", "accepted", "correct", "precision", "low", "high"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values(
+        "threshold", ascending=False, na_position="first", kind="stable"
+    )
+
+
 def metrics(
     candidate: str,
     scores: Scores,
@@ -75,7 +106,7 @@ def metrics(
     class_names: Sequence[str],
     before: Reliability,
     after: Reliability,
-    temperature: float,
+    scaling: Scaling,
     predicted: np.ndarray,
 ) -> dict[str, Any]:
     """Return the metrics that every evaluation logs, by the names that report and registry read."""
@@ -85,7 +116,7 @@ def metrics(
         "ece": before.error,
         "ece_scaled": after.error,
         "ece_by_chance": after.error_by_chance,
-        "temperature": temperature,
+        **scaling._asdict(),
         "boldest_bin": after.most_overconfident(),
         "per_class": {one.pop("name"): one for one in logged.pop("classes")},
         "confusion": counts,

@@ -80,6 +80,8 @@ class Learnt:
         known_rejected: proportion of these above the threshold that was asked for.
         left_out: for each score and each left-out group of classes its AUROC, by name of the (first) class.
         made_up: for each score its AUROC for images that were made unlike the validation images.
+        rows: of the training and validation images that were scored for it, `[M] int64`.
+        embeddings: of these, `float32 [M, D]`.
     """
 
     detector: Detector
@@ -87,6 +89,8 @@ class Learnt:
     known_rejected: float
     left_out: dict[str, dict[str, float]]
     made_up: dict[str, float]
+    rows: np.ndarray
+    embeddings: np.ndarray
 
     def table(self) -> dict[str, dict[str, float]]:
         """Return the two AUROCs by title of the score, for a data frame.
@@ -106,8 +110,8 @@ class Learnt:
 def learn(
     scorer: Scorer,
     last_layer: tuple[np.ndarray, np.ndarray],
-    train: Dataset,
-    validation: Dataset,
+    everything: Dataset,
+    parts: tuple[np.ndarray, np.ndarray],
     *,
     known_rejected: float,
     seed: int,
@@ -123,22 +127,23 @@ def learn(
     Args:
         scorer: from images, `uint8 [N, H, W, C]`, to probabilities and embeddings, as from `candidates.scorer`.
         last_layer: weights, `[D, K]`, and bias, `[K]`, as from `candidates.last_layer`.
-        train: the training part; at most 1,000 of its images are used, or five of each class.
-        validation: the validation part; at most 1,000 of its images are used.
+        everything: training and validation images.
+        parts: rows of the training images, of which at most 1,000 are used, or five of each class, and of the validation
+            images, of which at most 1,000 are used.
         known_rejected: proportion of known images that may count as unknown; sets the threshold.
         seed: selects the images.
 
     Example:
-        `unknown_choice.learn(scorer, last_layer, train, validation, known_rejected=0.05, seed=seed)`
+        `unknown_choice.learn(scorer, last_layer, everything, data.split_rows(run), known_rejected=0.05, seed=seed)`
     """
-    train, validation = (
-        part.subset(stratified_sample(part.labels, most, seed))
-        for part, most in (
-            (train, max(MOST_LEARNT, _PER_CLASS * train.num_classes)),
-            (validation, MOST_KNOWN),
-        )
-    )
-    embeddings, known = (np.float64(scorer(part.images)[1]) for part in (train, validation))
+    most = max(MOST_LEARNT, _PER_CLASS * everything.num_classes), MOST_KNOWN
+    used = [
+        part[stratified_sample(everything.labels[part], size, seed)]
+        for part, size in zip(parts, most, strict=True)
+    ]
+    train, validation = map(everything.subset, used)
+    scored = [scorer(part.images)[1] for part in (train, validation)]
+    embeddings, known = map(np.float64, scored)
     # 1,000 embeddings have at most as many components, and some networks have fewer values
     axes = min(AXES, *(size - 1 for size in embeddings.shape)) or 1
     pca = PCA(axes, svd_solver="randomized", random_state=seed).fit(embeddings)
@@ -151,7 +156,13 @@ def learn(
     kind = max(TITLES, key=lambda kind: min(made[kind], _mean(left_out[kind])))
     threshold = float(np.quantile(detector.score(known, kind), 1.0 - known_rejected))
     return Learnt(
-        replace(detector, kind=kind, threshold=threshold), len(known), known_rejected, left_out, made
+        replace(detector, kind=kind, threshold=threshold),
+        len(known),
+        known_rejected,
+        left_out,
+        made,
+        np.concatenate(used),
+        np.concatenate(scored),
     )
 
 

@@ -195,8 +195,21 @@ def load_split(run: "Run", side: int | None = None) -> tuple[Dataset, Dataset]:
         `train, validation = data.load_split(run)`
     """
     everything = load_training(run, side)
+    train, validation = split_rows(run)
+    return everything.subset(train), everything.subset(validation)
+
+
+def split_rows(run: "Run") -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of `load_training` for training and for validation, `[N] int64` each, as 03_preprocess split them.
+
+    Raises:
+        MissingInputError: the run's stage may not read from 03_preprocess.
+
+    Example:
+        `train_rows, validation_rows = data.split_rows(run)`
+    """
     with np.load(run.input("03_preprocess", "split.npz"), allow_pickle=False) as split:
-        return everything.subset(split["train_index"]), everything.subset(split["validation_index"])
+        return split["train_index"], split["validation_index"]
 
 
 def load_test(

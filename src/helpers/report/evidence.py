@@ -45,7 +45,7 @@ def exhibits(series: collect.Series) -> list[Exhibit]:
     plan: list[tuple[str, str, tuple[str, ...], str | Rows]] = [
         ("Confusion matrix", evaluation, (), "confusion_matrix"),
         ("Scores by class", evaluation, (), by_class),
-        ("Calibration", evaluation, ("calibration",), "reliability"),
+        ("Calibration", evaluation, ("calibration", "class_thresholds"), "reliability"),
         ("Learning curves", evaluation, ("learning_curves",), "learning_curves"),
         ("Where it looks when it is wrong", grad_cam, ("maps", "where_it_looks"), "maps_wrong"),
         ("Checks of the Grad-CAM maps", grad_cam, checks, "deletion_and_insertion"),

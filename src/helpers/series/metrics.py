@@ -20,7 +20,7 @@ TITLES = {
     "cost": "cost per image",
 }
 AUTO = "auto"
-_IN_PERCENT = ("accuracy", "balanced_accuracy")
+_PROPORTIONS = ("accuracy", "balanced_accuracy")  # of correct predictions, whatever the incorrect ones are
 BY_CLASS = ("balanced_accuracy", "macro_f1")
 """Metrics that are means over the classes."""
 UNEQUAL = 2.0  # times the smallest class: from here on, accuracy can rise while the small class is ignored
@@ -121,7 +121,7 @@ class Metric:
     @property
     def in_percent(self) -> bool:
         """Whether a value of it is written as a percentage."""
-        return self.name in _IN_PERCENT
+        return self.name in _PROPORTIONS
 
     def words(self, value: float) -> str:
         """Return a value of the metric in words: `93.2%`, `0.912`, or a cost without its minus sign."""
@@ -242,6 +242,7 @@ def compare(
     """
     scoring.check_lengths(labels, one)
     scoring.check_lengths(labels, other)
+    labels, one, other = _as_counted(metric, labels, np.stack([one, other]), num_classes)
     cells, counts = np.unique(np.stack([labels, one, other]), axis=1, return_counts=True)
     present, support = np.unique(labels, return_counts=True)
     wrong = np.array([_usual_error(label, labels, one, other, num_classes) for label in present])
@@ -266,6 +267,14 @@ def tested(
     if metric.name == "accuracy":
         return scoring.compare(labels, one, other).as_metrics() | {"unit": metric.unit}
     return compare(metric, labels, one, other, num_classes).as_metrics()
+
+
+def _as_counted(metric: Metric, labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return labels and predictions, `[1 + M, N]`, with what the metric ignores made alike, so that they make few different cells."""
+    if metric.name not in _PROPORTIONS:
+        return np.vstack([labels, predicted])
+    counted = labels if metric.name in BY_CLASS else np.zeros_like(labels)
+    return np.vstack([counted, np.where(predicted == labels, counted, (counted + 1) % num_classes)])
 
 
 def _usual_error(label: int, labels: np.ndarray, one: np.ndarray, other: np.ndarray, num_classes: int) -> int:
@@ -309,7 +318,8 @@ def compare_methods(
             f"train each with {SEEDS} seeds, or compare two networks",
         )
     n = len(labels)
-    cells, counts = np.unique(np.vstack([labels, *ones, *others]), axis=1, return_counts=True)
+    rows = _as_counted(metric, labels, np.vstack([ones, others]), num_classes)
+    cells, counts = np.unique(rows, axis=1, return_counts=True)
     drawn = np.random.default_rng(0).multinomial(n, counts / n, size=_DRAWS_OF_VARIANCE)
     values, means, variances, twice = [], [], [], 0.0
     for given, rows in zip((ones, others), np.split(cells[1:], [len(ones)]), strict=True):

@@ -217,6 +217,7 @@ class EvaluationParameters(Parameters, notebook="07_evaluation"):
     candidate: Literal[tuple(stages.CANDIDATES)]
     grid_images: Annotated[int, Field(ge=1, le=100)]
     follow_image: FollowedImage
+    wanted_precision: Annotated[float, Field(gt=0.0, lt=1.0)]
     known_rejected: Annotated[float, Field(gt=0.0, lt=0.5)]
     robustness_images: Annotated[int, Field(ge=0, le=100_000)]
 

@@ -32,7 +32,8 @@ class Served:
         session: ONNX Runtime's, on one thread.
         classes: their names, by label.
         shape: `(H, W, C)` of an image.
-        temperature: divides the logits, so that confidences are calibrated.
+        temperature: makes calibrated confidences of probabilities, with the exponent; see `calibration.Scaling`.
+        exponent: 1 for a temperature alone.
         preparation: how the data set's images were prepared.
         detector: recognises images of none of the classes; None for a version that was exported without one.
         quick: whether one image takes no longer than `QUICK_SECONDS`.
@@ -44,6 +45,7 @@ class Served:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     temperature: float
+    exponent: float
     preparation: Preparation = field(default_factory=Preparation)
     detector: unknown.Detector | None = None
     quick: bool = False
@@ -74,6 +76,7 @@ class Served:
                 tuple(manifest["classes"]),
                 tuple(manifest["signature"]["input"]["shape"][1:]),
                 float(manifest["metrics"]["test"]["temperature"]),
+                float(manifest["metrics"]["test"].get("exponent", 1.0)),
                 Preparation.of(manifest.get("preparation"), framed),
                 unknown.Detector.load(detector) if detector.is_file() else None,
                 _is_quick(loaded),
@@ -112,14 +115,14 @@ class Served:
     def describe(self, probabilities: np.ndarray, embeddings: np.ndarray) -> list[dict[str, Any]]:
         """Return the prediction for each image, as plain JSON types, from what `predict` returns.
 
-        `probabilities` are the model's own, `calibrated` those after temperature scaling; `top` lists the highest of the latter,
+        `probabilities` are the model's own, `calibrated` those after scaling; `top` lists the highest of the latter,
         and `confidence` is the very highest. `unknown` says whether the image seems to show none of the classes; it is None where
         the version has no detector.
         """
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP].tolist()
-        highest = probabilities.max(axis=1, keepdims=True)
-        scaled = (np.maximum(probabilities, _SMALLEST) / highest) ** (1.0 / self.temperature)
+        distances = np.maximum(-np.log(np.maximum(probabilities, _SMALLEST)), 0.0) ** self.exponent
+        scaled = np.exp((distances.min(axis=1, keepdims=True) - distances) / self.temperature)
         scaled /= scaled.sum(axis=1, keepdims=True)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP].tolist()
         own, calibrated = np.stack([probabilities, scaled]).astype(np.float64).round(6).tolist()
         unlike = self.detector.rejects(embeddings).tolist() if self.detector else [None] * len(order)
         return [

@@ -54,7 +54,7 @@ class Prediction(BaseModel):
         description="Whether the image seems to show none of the classes; null if the version cannot tell."
     )
     probabilities: dict[str, float] = Field(description="The model's own output.")
-    calibrated: dict[str, float] = Field(description="Probabilities after temperature scaling.")
+    calibrated: dict[str, float] = Field(description="Probabilities after scaling.")
     top: list[ClassProbability] = Field(description="The most probable classes; the first is the prediction.")
 
 
@@ -95,6 +95,7 @@ class TestMetrics(BaseModel):
     accuracy_ci95: list[float]
     macro_f1: float
     temperature: float
+    exponent: float = 1.0
 
 
 class ModelFacts(BaseModel):

@@ -77,7 +77,7 @@ class Predictions:
     """A model's predictions for some images.
 
     Attributes:
-        confidence: `[N] float64`, 0–1, after temperature scaling.
+        confidence: `[N] float64`, 0–1, after scaling.
         correct: `[N] bool`.
 
     Raises:
@@ -103,13 +103,16 @@ class Predictions:
         object.__setattr__(self, "correct", correct.astype(bool))
 
 
-def calibrate(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> Predictions:
+def calibrate(
+    probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0, exponent: float = 1.0
+) -> Predictions:
     """Return a model's predictions with their calibrated confidences.
 
     Args:
         probabilities: `[N, K] float32`, from the model.
         labels: `[N] int64`.
-        temperature: fitted on validation images, as by `calibration.fit_temperature`.
+        temperature: fitted on validation images, as by `calibration.fit_scaling`.
+        exponent: likewise.
 
     Raises:
         OsemnError: the probabilities are invalid, or their number differs from that of the labels.
@@ -121,7 +124,9 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, temperature: float 
             "take it from the candidate's metrics of 07_evaluation",
         )
     given = np.asarray(probabilities)
-    scaled = at_temperature(check_probabilities(given, given.shape[-1] if given.ndim else 0), temperature)
+    scaled = at_temperature(
+        check_probabilities(given, given.shape[-1] if given.ndim else 0), temperature, exponent
+    )
     check_lengths(labels, scaled)
     return Predictions(scaled.max(axis=1), given.argmax(axis=1) == np.asarray(labels))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.interpret.calibration import Scaling
 from helpers.report.business import cost_model, policy
 from helpers.report.business.policy import Plan
 from helpers.report.models import EVALUATION, MetricsByStage
@@ -45,7 +46,7 @@ def person_accuracy(asked: float, card: Mapping[str, Any]) -> float:
 def load_predictions(
     run: "Run", candidate: str, metrics: MetricsByStage
 ) -> tuple[cost_model.Predictions, cost_model.Predictions]:
-    """Return a candidate's predictions for validation and test images, at the temperature that 07 fitted.
+    """Return a candidate's predictions for validation and test images, scaled as 07 fitted.
 
     Args:
         run: the run of 12_report.
@@ -61,16 +62,16 @@ def load_predictions(
     stage = f"{EVALUATION}/{candidate}"
     validation = run.input(stages.CANDIDATES[candidate], "validation_predictions.npz")
     test = run.input(stage, "test_predictions.npz")
-    return read_predictions(validation, test, candidate, metrics[stage]["temperature"])
+    return read_predictions(validation, test, candidate, Scaling.of(metrics[stage]))
 
 
 def read_predictions(
-    validation: Path, test: Path, candidate: str, temperature: float
+    validation: Path, test: Path, candidate: str, scaling: Scaling
 ) -> tuple[cost_model.Predictions, cost_model.Predictions]:
     """Return a candidate's predictions for validation and test images, from the files of its stages."""
     with np.load(validation) as one, np.load(test) as other:
         parts = (one[f"probabilities_{candidate}"], one["labels"]), (other["probabilities"], other["labels"])
-        first, second = (cost_model.calibrate(*part, temperature) for part in parts)
+        first, second = (cost_model.calibrate(*part, *scaling) for part in parts)
     return first, second
 
 

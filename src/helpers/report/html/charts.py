@@ -88,7 +88,7 @@ def prices(series: collect.Series, champion: str) -> dict[str, Any] | None:
     if not plan or not all(record.holds(name) for record, name in files):
         return None
     parts = value.read_predictions(
-        *(record.folder / name for record, name in files), champion, evaluated.metrics["temperature"]
+        *(record.folder / name for record, name in files), champion, calibration.Scaling.of(evaluated.metrics)
     )
     content: dict[str, Any] = {
         "costs": plan["costs"],
@@ -109,7 +109,7 @@ def _charts(series: collect.Series, champion: str) -> Iterator[Chart]:
     if evaluated.holds("test_predictions.npz"):
         with np.load(evaluated.folder / "test_predictions.npz") as saved:
             labels, probabilities = saved["labels"], saved["probabilities"].astype(np.float64)
-        scaled = calibration.at_temperature(probabilities, evaluated.metrics["temperature"])
+        scaled = calibration.at_temperature(probabilities, *calibration.Scaling.of(evaluated.metrics))
         yield _calibration(scaled, labels, evaluated)
         if "areas" in evaluated.metrics:
             yield _precision_recall(probabilities, labels, evaluated)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from helpers.interpret import explored
-from helpers.interpret.calibration import at_temperature
+from helpers.interpret.calibration import Scaling, at_temperature
 from helpers.report import collect
 from helpers.report.data_facts import ACQUIRE
 from helpers.report.html import pages
@@ -74,12 +74,12 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
 def _candidate(
     record: collect.Record, shown: explored.Explored, labels: np.ndarray, sharpest: explored.Explored
 ) -> dict[str, Any]:
-    """Return a candidate's predictions, after temperature scaling as the service returns them, and its map.
+    """Return a candidate's predictions, after scaling as the service returns them, and its map.
 
     For training images, they are those of the cross-validation, the same for each candidate.
     """
     with np.load(record.folder / "test_predictions.npz") as saved:
-        on_test = at_temperature(saved["probabilities"][shown.rows], record.metrics["temperature"])
+        on_test = at_temperature(saved["probabilities"][shown.rows], *Scaling.of(record.metrics))
     probabilities = np.concatenate([on_test, sharpest.suspect_probabilities])
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
     with (record.folder / "doubtful_labels.csv").open(encoding="utf-8", newline="") as stream:

@@ -39,7 +39,7 @@ class AcceptedCandidate:
         label: its name in sentences.
         accuracy: proportion of test images that are classified correctly.
         macro_f1: mean F1 over the classes that occur.
-        ece: expected calibration error after temperature scaling.
+        ece: expected calibration error after scaling.
         class_names: K names.
         confusion: `[K, K] int64`, rows are true classes.
         predicted: `[N] int64`.
