@@ -242,7 +242,7 @@ def test_network_is_compared_with_the_baseline_by_a_paired_test():
     worse = np.where(np.arange(200) < 150, labels, 1 - labels)
     pair = scoring.compare(labels, labels, worse)
     text = conclusions.against_baseline(pair, {"label": "three-layer CNN", "accuracy": 0.75}, 200).text
-    assert "differs from that of the three-layer CNN (75.0%) by +25.0 points" in text
+    assert "differs from that of the three-layer CNN (75.0%) by +25.00 points" in text
     assert "which is statistically significant. This compares two trained networks" in text
     text = conclusions.against_baseline(
         scoring.compare(labels, worse, worse), {"label": "three-layer CNN", "accuracy": 0.75}, 200
