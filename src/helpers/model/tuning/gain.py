@@ -52,11 +52,6 @@ class Gain:
     metric: Metric
 
     @property
-    def is_significant(self) -> bool:
-        """Whether full trainings show a gain; images that were used to choose the winner cannot."""
-        return self.basis == "seeds" and self.ci95[0] > 0
-
-    @property
     def favours_defaults(self) -> bool:
         """Whether the defaults did better at full length, so that they are used."""
         return self.basis == "seeds" and self.points < 0
