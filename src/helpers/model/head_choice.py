@@ -10,7 +10,7 @@ from keras import Model
 
 from helpers.errors import DivergedError, OsemnError
 from helpers.model import class_balance, classical_heads, out_of_fold, training, transfer
-from helpers.series.metrics import UNEQUAL, Metric
+from helpers.series.metrics import Metric
 
 TITLES = {
     "logistic": "logistic regression",
@@ -246,8 +246,7 @@ def _settings(
     fixed = "none" if class_weights == class_balance.AUTO else class_weights
     strengths = {name: classical_heads.STRENGTHS.get(name, (0.0,)) for name in names}
     first = [[Head(name, value, fixed) for value in values] for name, values in strengths.items()]
-    counts = np.bincount(examples.labels, minlength=examples.num_classes)
-    unequal = counts.max() > UNEQUAL * max(1, counts.min())
+    unequal = class_balance.unequal(np.bincount(examples.labels, minlength=examples.num_classes))
     return first, CLASS_WEIGHTS[1:] if class_weights == class_balance.AUTO and unequal else ()
 
 

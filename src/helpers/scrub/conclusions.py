@@ -9,8 +9,6 @@ from helpers.series import metrics
 from helpers.series.conclusions import Conclusion
 from helpers.wording import class_sizes, count, interval, listing, percent
 
-UNEQUAL = 3.0  # times the images of the smallest class; as in 02_explore
-
 
 def split(train: Dataset, validation: Dataset) -> Conclusion:
     """Conclude how the images are split, and how exact a validation accuracy will be.
@@ -40,24 +38,15 @@ def unequal_classes(train: Dataset, validation: Dataset) -> Conclusion:
     smallest, ratio = int(counts.argmin()), float(counts.max() / max(counts.min(), 1))
     n, largest = int(held_out[smallest]), float(held_out.max() / held_out.sum())
     low, high = wilson_interval(round(0.9 * n), n) if n else (0.0, 1.0)
-    equal = ratio == 1
-    which = "Each class" if equal else f"The smallest class, {train.class_names[smallest]},"
+    name, fitted, equal = train.class_names[smallest], int(train.class_counts()[smallest]), ratio == 1
+    which = "Each class" if equal else f"The smallest class, {name},"
     text = (
-        f"{which} has {count(int(train.class_counts()[smallest]), 'image')} for training and "
+        f"{which} has {count(fitted, 'image')} for training and "
         f"{count(n, 'image')} for validation. A recall near 90% on these would have a 95% interval of {interval(low, high)}. "
         f"Always predicting {'one' if equal else 'the largest'} class would be correct for {percent(largest)} of the validation images."
     )
-    if ratio >= UNEQUAL:
-        text += (
-            f" Warning: {class_sizes(ratio)}. The split holds out the same proportion of "
-            "each class; training does not weight the classes, so look at the recall of each class."
-        )
-    numbers = {
-        "smallest": train.class_names[smallest],
-        "training": int(train.class_counts()[smallest]),
-        "validation": n,
-    }
-    numbers |= {"recall_ci95": [low, high], "ratio": ratio, "largest_class_proportion": largest}
+    numbers = {"smallest": name, "training": fitted, "validation": n, "recall_ci95": [low, high]}
+    numbers |= {"ratio": ratio, "largest_class_proportion": largest}
     return Conclusion(
         "unequal_classes", text, numbers, f"Wilson's interval, {n:,} validation images of the class"
     )
