@@ -57,8 +57,12 @@ def number(value: float, digits: int) -> str:
 
 
 def points(value: float) -> str:
-    """Return a difference of two percentages with one decimal and a true minus sign."""
-    return number(value, 1)
+    """Return a difference of two percentages, with two decimals and a true minus sign.
+
+    `percent` has one decimal. Two percentages that are rounded to it can seem to differ by a tenth of a point more or less
+    than they do, so that their difference needs one decimal more. `signed` and `difference` follow the same rule.
+    """
+    return number(value, 2)
 
 
 def bound(value: float) -> str:
@@ -88,6 +92,13 @@ def duration(seconds: float) -> str:
 def count(number: float, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `no image`, `1 image`, `2,000 images`; `plural` if it is not formed by an s."""
     return f"{f'{number:,.0f}' if number else 'no'} {noun if number < 2 else plural or f'{noun}s'}"
+
+
+def class_sizes(ratio: float) -> str:
+    """Return how unequal classes are, from the images of the largest class divided by those of the smallest."""
+    if ratio == 1:
+        return "all classes have the same number of images"
+    return f"the largest class has {ratio:.2f} times the images of the smallest"
 
 
 def rows(values: Iterable[object], most: int = 5) -> str:
@@ -155,7 +166,7 @@ def change_words(
         p: p-value, or None.
         share: whether the values are fractions, to be written as percentages with a difference in percentage points.
     """
-    scale, digits = (100, 1) if share else (1, 3)
+    scale, digits = (100, 2) if share else (1, 3)
     words = percent if share else "{:.3f}".format
     unit = " points" if share else ""
     difference = f"{signed(scale * (after - before), digits)}{unit}"
@@ -164,11 +175,11 @@ def change_words(
     return ChangeWords(words(before), words(after), difference, f"{ends}{unit}" if ends else "–", tested)
 
 
-def signed(value: float, digits: int) -> str:
-    """Return a number with its sign and a true minus, and with one more digit if it would be rounded to zero.
+def signed(value: float, digits: int = 2) -> str:
+    """Return a difference with its sign and a true minus, and with one more digit if it would be rounded to zero.
 
     Example:
-        `wording.signed(-0.04, 1)` is `"−0.04"`
+        `wording.signed(-0.004)` is `"−0.004"`
     """
     for text in (f"{value:+.{digits}f}", f"{value:+.{digits + 1}f}"):
         if text.strip("+-0."):
@@ -181,29 +192,28 @@ TWO_NETWORKS = (
 )
 
 
-def estimate(compared: Mapping[str, Any], digits: int = 1, *, note: str = "") -> str:
+def estimate(compared: Mapping[str, Any], *, note: str = "") -> str:
     """Return a difference with its interval and p-value, without a verdict; the arguments are those of `difference`."""
-    low, high = (signed(end, digits) for end in compared["ci95"])
+    low, high = map(signed, compared["ci95"])
     unit = compared.get("unit", " points")
     tested = f", {p_value(compared['p_value'])}" if "p_value" in compared else ""
-    return f"{signed(compared['points'], digits)}{unit} (95% interval {low} to {high}{tested}{note})"
+    return f"{signed(compared['points'])}{unit} (95% interval {low} to {high}{tested}{note})"
 
 
-def difference(compared: Mapping[str, Any], digits: int = 1, *, note: str = "") -> str:
+def difference(compared: Mapping[str, Any], *, note: str = "") -> str:
     """Return a tested difference in words; where it is not significant, with the largest difference that is excluded.
 
     A difference that is not significant is thus never called small, equal or noise: how small it is, the interval says.
 
     Args:
         compared: `points`, `ci95` and `shown` (significant); `p_value` and `unit` where they are known, as by `metrics.tested`.
-        digits: decimals.
         note: on the test, after the p-value.
 
     Example:
         `wording.difference({"points": 0.7, "ci95": [-0.1, 1.2], "p_value": 0.1, "shown": False})`
     """
-    words = f"{estimate(compared, digits, note=note)}, which is"
+    words = f"{estimate(compared, note=note)}, which is"
     if compared["shown"]:
         return f"{words} statistically significant"
-    largest = number(max(abs(end) for end in compared["ci95"]), digits)
+    largest = points(max(abs(end) for end in compared["ci95"]))
     return f"{words} not statistically significant; a difference of more than {largest}{compared.get('unit', ' points')} is excluded"

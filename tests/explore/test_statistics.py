@@ -6,6 +6,7 @@ import pytest
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
+from helpers.errors import UsageError
 from helpers.explore import conclusions, similarity, statistics
 from helpers.interpret import error_analysis
 from helpers.obtain import data, measures
@@ -172,6 +173,39 @@ def test_embedding_works_on_a_dozen_images() -> None:
 
 def test_two_images_of_each_class_are_too_few_for_a_classifier_and_say_so() -> None:
     assert not similarity.confusion_rates(random_images(6), np.repeat(np.arange(3), 2), 3, seed=0).any()
+
+
+def shaded(labels: np.ndarray, shades: np.ndarray, side: int = 28, channels: int = 1) -> data.Dataset:
+    """Return one evenly shaded image for each label, with as many classes as there are shades."""
+    pixels = shades[labels].astype(np.uint8)[:, None, None, None]
+    images = np.broadcast_to(pixels, (len(labels), side, side, channels)).copy()
+    return data.Dataset(images, labels, tuple(f"class {number}" for number in range(len(shades))))
+
+
+def test_followed_image_lies_in_the_most_confused_pair_and_is_taken_for_the_other_class():
+    shades = np.array([0, 100, 110, 250])
+    train = shaded(np.arange(40) % 4, shades)
+    validation = shaded(np.arange(40) % 4, shades)
+    validation.images[3] = 0  # the only one of class 3 that looks like class 0
+    validation.images[[5, 9]] = 110  # two of class 1 that look like class 2
+    validation.images[5, :8] = 106  # not quite
+    assert similarity.followed(train, validation, -1, seed=0) == 9
+
+
+@pytest.mark.parametrize(("classes", "side", "channels"), [(2, 8, 1), (200, 28, 1), (3, 300, 3)])
+def test_followed_image_is_the_least_confident_if_there_is_no_mistake(classes, side, channels):
+    shades = np.linspace(0, 255, classes).round()
+    train = shaded(np.arange(10 * classes) % classes, shades, side, channels)
+    validation = shaded(np.arange(2 * classes) % classes, shades, side, channels)
+    validation.images[1, : side // 4] = shades[0]
+    assert similarity.followed(train, validation, -1, seed=0) == 1
+
+
+def test_followed_image_may_be_named_and_one_that_does_not_exist_is_refused():
+    part = shaded(np.arange(4) % 2, np.array([0, 255]))
+    assert similarity.followed(part, part, 3, seed=0) == 3
+    with pytest.raises(UsageError, match=r"no validation image 4: there are 4(?s:.)*-1 for a hard image"):
+        similarity.followed(part, part, 4, seed=0)
 
 
 def test_intensities_agree_with_numpy() -> None:

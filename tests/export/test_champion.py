@@ -68,11 +68,12 @@ def test_conclusion_says_why_with_the_bounds():
     conclusion = champion.choose(options(), LABELS, 2, ACCURACY).conclusion()
     assert conclusion.id == "champion"
     assert (
-        "fastest candidate that is shown to lose less than 1.0 points (0.1 points on these" in conclusion.text
+        "fastest candidate that is shown to lose less than 1.00 points (0.10 points on these"
+        in conclusion.text
     )
     assert "2.00 ms for one image instead of 9.00 ms" in conclusion.text
     assert (
-        "Faster, but not shown to lose less than 1.0 points: the model faster_worse (7.0 points"
+        "Faster, but not shown to lose less than 1.00 points: the model faster_worse (7.00 points"
         in conclusion.text
     )
     assert "slow_close" not in conclusion.text, "it is neither better nor faster"

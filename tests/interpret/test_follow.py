@@ -1,10 +1,10 @@
-"""One hard validation image is found and drawn with the predictions of the models that a stage may read."""
+"""The hard validation image of 03 is read and drawn with the predictions of the models that a stage may read."""
+
+import json
 
 import numpy as np
-import pytest
 
 from helpers import figures, paths
-from helpers.errors import UsageError
 from helpers.interpret import follow
 from helpers.obtain.data import Dataset
 from helpers.series import manifests, stages
@@ -17,9 +17,12 @@ ANSWERS = np.array([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.0, 0.8, 0.2], [0.4, 0.3
 
 
 def run_for(stage: str, tmp_path, monkeypatch, **answers: np.ndarray) -> Run:
-    """Return a run of a stage after those that saved the predictions of the candidates named."""
+    """Return a run of a stage after 03, which chose image 2, and those that saved the predictions of the candidates named."""
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    upstream = {}
+    chosen = paths.stage_folder("digits", "smoke", "03_preprocess") / "followed.json"
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text(json.dumps({"validation_image": 2}))
+    upstream = {"03_preprocess": {"outputs": manifests.describe_files(chosen.parent, [chosen])}}
     for name, probabilities in answers.items():
         folder = paths.stage_folder("digits", "smoke", stages.CANDIDATES[name])
         folder.mkdir(parents=True)
@@ -31,31 +34,23 @@ def run_for(stage: str, tmp_path, monkeypatch, **answers: np.ndarray) -> Run:
     )
 
 
-def test_the_most_confident_mistake_of_the_baseline_is_followed(tmp_path, monkeypatch):
-    run = run_for("06_fine_tuning", tmp_path, monkeypatch, transfer=ANSWERS[::-1], baseline_cnn=ANSWERS)
+def test_the_image_of_03_is_followed_with_the_predictions_that_the_stage_reads(tmp_path, monkeypatch):
+    run = run_for("07_evaluation/tuned", tmp_path, monkeypatch, transfer=ANSWERS[::-1], baseline_cnn=ANSWERS)
     followed = follow.find(run, VALIDATION)
     assert (followed.index, followed.label, followed.class_names) == (2, 2, NAMES)
     assert np.array_equal(followed.image, VALIDATION.images[2])
     assert list(followed.answers) == [follow.MODELS["baseline_cnn"], follow.MODELS["transfer"]]
     assert followed.answers["frozen network (05)"].tolist() == [0.5, 0.4, 0.1]
     assert set(run.inputs) == {
+        "03_preprocess/followed.json",
         "04_baseline/validation_predictions.npz",
         "05_transfer_learning/validation_predictions.npz",
     }
 
 
-def test_without_a_mistake_it_is_the_least_confident_and_without_04_the_first(tmp_path, monkeypatch):
+def test_hardest_is_the_most_confident_mistake_or_without_one_the_least_confident():
+    assert follow.hardest(ANSWERS, VALIDATION.labels) == 2
     assert follow.hardest(ANSWERS, ANSWERS.argmax(axis=1)) == 3
-    run = run_for("06_fine_tuning", tmp_path, monkeypatch, transfer=ANSWERS)
-    assert follow.find(run, VALIDATION).index == 0
-
-
-def test_an_image_may_be_named_and_one_that_does_not_exist_is_refused(tmp_path, monkeypatch):
-    run = run_for("05_transfer_learning", tmp_path, monkeypatch)
-    followed = follow.find(run, VALIDATION, 3)
-    assert (followed.index, followed.answers) == (3, {})
-    with pytest.raises(UsageError, match=r"no validation image 4: there are 4(?s:.)*-1 for the hardest"):
-        follow.find(run, VALIDATION, 4)
 
 
 def test_figure_has_a_row_for_each_model_and_the_true_class_among_its_columns(tmp_path, monkeypatch):

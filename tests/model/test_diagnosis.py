@@ -86,8 +86,8 @@ def test_diagnosis_rounds_an_accuracy_like_the_rest_of_the_project():
     assert f"validation {wording.percent(0.9085)}" in diagnose(curves([0.5], [0.5], 0.9, accuracy))
 
 
-def test_difference_of_the_diagnosis_is_that_of_the_numbers_it_shows():
-    text = diagnose(curves([0.5, 0.4], [0.5, 0.4], 0.92951, 0.92949))
+def test_difference_of_the_diagnosis_has_one_digit_more_than_the_numbers_beside_it():
+    text = diagnose(curves([0.5, 0.4], [0.5, 0.4], 0.93049, 0.92949))
     assert text.endswith(
-        "(last epoch: training accuracy 93.0%, validation 92.9%, a difference of +0.1 points)"
+        "(last epoch: training accuracy 93.0%, validation 92.9%, a difference of +0.10 points)"
     )

@@ -66,7 +66,7 @@ def test_best_baseline_is_compared_by_intervals(second, words):
 def test_cnn_is_set_beside_the_forest():
     conclusion = conclusions.cnn_against_forest(row("three-layer CNN", 380), row("random forest", 340))
     assert conclusion.numbers["points"] == pytest.approx(10)
-    assert "+10.0 points" in conclusion.text
+    assert "+10.00 points" in conclusion.text
 
 
 def test_frozen_features_name_the_network_and_its_cost():
@@ -91,7 +91,7 @@ def test_resolution_is_tested_between_the_fastest_and_the_best_of_the_others():
     assert (
         "From EfficientNet-Lite0 at 64 px to EfficientNet-Lite0 at 96 px the difference is" in conclusion.text
     )
-    assert "+8.0 points" in conclusion.text
+    assert "+8.00 points" in conclusion.text
     assert "which is statistically significant" in conclusion.text
     assert "after correction for 2 candidates" in conclusion.text
     assert "22 s instead of 10 s" in conclusion.text
@@ -127,7 +127,7 @@ def test_variants_are_compared_with_the_frozen_network_and_with_each_other():
     assert differences["top_blocks", "frozen"].p_value == min(1.0, 2 * plain.p_value)
     titles = {"frozen": "frozen", "top_blocks": "top 14 blocks", "all_blocks": "all blocks"}
     conclusion = conclusions.unfrozen_blocks(titles, differences)
-    assert "All blocks against top 14 blocks: +5.5 points" in conclusion.text
+    assert "All blocks against top 14 blocks: +5.50 points" in conclusion.text
     assert set(conclusion.numbers) == {
         "top_blocks_against_frozen",
         "all_blocks_against_frozen",
@@ -144,7 +144,7 @@ def test_fine_tuning_is_tested_against_the_frozen_network():
     assert conclusion.text.startswith(
         "The fine-tuned EfficientNet-Lite0, 64 px classifies 93.0% of 400 validation images correctly, the frozen network 85.0%"
     )
-    assert "+8.0 points (95% interval" in conclusion.text
+    assert "+8.00 points (95% interval" in conclusion.text
     assert "correction" not in conclusion.text
     assert conclusion.numbers["points"] == pytest.approx(8.0)
 

@@ -43,6 +43,7 @@ def make_blocks(trained: int = 0, names=NAMES, sides=SIDES, channels=CHANNELS) -
             output_shape=(side, side, channel),
             parameters=1_000 * (index + 1),
             trainable=index >= len(names) - trained,
+            trained=1_000 * (index + 1) * (index >= len(names) - trained),
         )
         for index, (name, side, channel) in rows
     ]
@@ -184,9 +185,21 @@ def test_unfrozen_colours_one_cell_for_each_block_of_each_variant():
 
 
 def test_unfrozen_says_how_many_parameters_are_trained():
-    variants = {"frozen": make_blocks(0), "top": make_blocks(2), "all": make_blocks(18)}
+    variants = {
+        "frozen": make_blocks(0),
+        "top": make_blocks(2),
+        "all": make_blocks(18),
+        "in part": make_blocks(18),
+    }
+    for block in variants["in part"]:
+        block.trained -= 500
     written = texts(fine_tuning_plots.unfrozen(variants))
-    assert {"frozen\nnone of 171 k", "top\n35 k of 171 k", "all\nall of 171 k"} <= set(written)
+    assert {
+        "frozen\nnone of 171 k",
+        "top\n35 k of 171 k",
+        "all\nall of 171 k",
+        "in part\n162 k of 171 k",
+    } <= set(written)
     assert {f"{name}\n{number + 1:.1f} k" for number, name in enumerate(NAMES[:9])} <= set(written)
 
 

@@ -236,7 +236,7 @@ def test_planted_regression_is_found_and_named(run: EvaluatedRun) -> None:
     )
     sentence = (
         f"Tuned residual CNN: accuracy {100 * before:.1f}% → {100 * after:.1f}% "
-        f"(−{100 * (before - after):.1f} points, p < 0.001): a regression."
+        f"(−{100 * (before - after):.2f} points, p < 0.001): a regression."
     )
     assert sentence in changes.regressions(worse)
     assert all(text.startswith("Tuned residual CNN") for text in changes.regressions(worse))

@@ -86,10 +86,10 @@ def test_paired_tests_of_the_best_model_are_reported_with_their_intervals(metric
     tested_in_pairs(metrics)
     established = conclusions.best_model(metrics, "Digits")
     assert established.text.endswith(
-        "On these images it differs from the frozen Lite0, 64 px by +1.1 points (95% interval +0.1 to +2.1, p = 0.012), which is "
-        "statistically significant; from the tuned residual CNN by +2.4 points (95% interval +1.4 to +3.4, p = 0.061), which is "
-        "not statistically significant; a difference of more than 3.4 points is excluded; from the three-layer CNN by +3.3 points "
-        f"(95% interval +2.3 to +4.3, p < 0.001), which is statistically significant. {wording.TWO_NETWORKS}"
+        "On these images it differs from the frozen Lite0, 64 px by +1.10 points (95% interval +0.10 to +2.10, p = 0.012), which is "
+        "statistically significant; from the tuned residual CNN by +2.40 points (95% interval +1.40 to +3.40, p = 0.061), which is "
+        "not statistically significant; a difference of more than 3.40 points is excluded; from the three-layer CNN by +3.30 points "
+        f"(95% interval +2.30 to +4.30, p < 0.001), which is statistically significant. {wording.TWO_NETWORKS}"
     )
     assert established.numbers["significantly_worse"] == ["transfer", "baseline_cnn"]
     assert "10_export/metrics.json" in established.source
@@ -107,7 +107,7 @@ def test_complexity_compares_the_best_model_with_the_smallest(metrics):
     text = conclusions.complexity(metrics).text
     assert text.startswith(
         "Going from logistic regression, the smallest model, to the fine-tuned Lite0, 64 px, the best one, changes validation "
-        "accuracy by +8.4 percentage points: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 "
+        "accuracy by +8.40 percentage points: 86.1% (95% interval 84.0 to 88.0%) to 94.5% (93.1 to 95.6%). The cost: 3,500,000 "
         "parameters instead of 650"
     )
     assert text.endswith("90 s of training instead of 0.8 s, on 20,000 and 1,000 training images.")
@@ -298,6 +298,18 @@ def test_p_values_have_three_decimals(value, words):
 )  # fmt: skip
 def test_percentage_is_not_rounded_to_all_or_nothing(fraction, digits, words):
     assert wording.percent(fraction, digits) == words
+
+
+def test_a_difference_has_one_decimal_more_than_the_percentages_beside_it():
+    words = wording.change_words(0.9135, 0.9145, (-0.009, 0.0115), None, share=True)
+    assert (words.before, words.after, words.difference) == ("91.3%", "91.5%", "+0.10 points")
+    assert words.interval == "−0.90 to +1.15 points"
+    compared = {"points": 0.1, "ci95": [-0.9, 1.15], "shown": False}
+    assert wording.difference(compared) == (
+        "+0.10 points (95% interval −0.90 to +1.15), which is not statistically significant; a difference of more than 1.15 points "
+        "is excluded"
+    )
+    assert (wording.points(-0.1), wording.signed(0.004)) == ("−0.10", "+0.004")
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,9 @@ def test_until_takes_what_is_needed_and_downstream_what_depends():
         "11_serving",
         "12_report",
     ]
+    changed_by_the_cnn = {stage.name for stage in stages.downstream("04_baseline")}
+    others = {"05_transfer_learning", "06_fine_tuning", "08_grad_cam/transfer", "08_grad_cam/fine_tuned"}
+    assert not changed_by_the_cnn & others
 
 
 def test_notebook_that_is_run_for_each_candidate_stands_for_all_its_stages():

@@ -165,9 +165,9 @@ def test_a_difference_that_is_not_significant_comes_with_the_largest_that_is_exc
     labels, one, other = two_models(210, 8, 5)
     words = wording.difference(metrics.tested(Metric("accuracy"), labels, one, other, 2))
     assert words.startswith(
-        "+1.4 points of accuracy (95% interval −2.0 to +4.9, p = 0.581), which is not statistically significant"
+        "+1.43 points of accuracy (95% interval −2.04 to +4.87, p = 0.581), which is not statistically significant"
     )
-    assert words.endswith("; a difference of more than 4.9 points of accuracy is excluded")
+    assert words.endswith("; a difference of more than 4.87 points of accuracy is excluded")
     labels, one, other = two_models(210, 40, 5)
     for name, unit in (("accuracy", "points of accuracy"), ("macro_f1", "hundredths of macro-F1")):
         words = wording.difference(metrics.tested(Metric(name), labels, one, other, 2))

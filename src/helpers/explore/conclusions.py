@@ -11,7 +11,7 @@ from helpers.explore.shortcuts import FILE, PIXELS, Shortcuts
 from helpers.explore.similarity import Similarity
 from helpers.explore.statistics import Balance, Embedding, Intensities
 from helpers.series.conclusions import Conclusion
-from helpers.wording import capital, interval, listing, p_value, percent, points
+from helpers.wording import capital, class_sizes, interval, listing, p_value, percent, points
 
 # times the images: then always predicting the larger of two classes is correct for three in four
 _UNEQUAL = 3.0
@@ -53,13 +53,13 @@ def noise(levels: Sequence[float], accuracies: Mapping[str, Sequence[float]]) ->
     Example:
         `run.conclude(conclusions.noise(levels, accuracies))`
     """
-    network, line, best = (100 * np.array(values) for values in accuracies.values())
-    lead = network - line
-    below = max(0.0, float(np.max(best - network)))
+    network, line, best = map(np.array, accuracies.values())
+    lead = 100 * (network - line)
+    below = max(0.0, 100 * float(np.max(best - network)))
     return Conclusion(
         "noise",
-        f"From noise {levels[0]:g} to {levels[-1]:g} the network's test accuracy goes from {points(network[0])} to "
-        f"{points(network[-1])}%, and its lead over a straight line from {points(lead[0])} to {points(lead[-1])} points. "
+        f"From noise {levels[0]:g} to {levels[-1]:g} the network's test accuracy goes from {percent(network[0])} to "
+        f"{percent(network[-1])}, and its lead over a straight line from {points(lead[0])} to {points(lead[-1])} points. "
         f"It is at most {points(below)} points below Bayes's rule, the best possible classifier.",
         {"levels": list(levels), "lead_points": lead.tolist(), "most_below_best_points": below},
     )
@@ -77,8 +77,7 @@ def balance(result: Balance, class_names: Sequence[str]) -> Conclusion:
     else:
         text = (
             f"{capital(result.in_words())} (chi-square {result.statistic:.2f}, {p_value(result.p_value)}, Cohen's w = "
-            f"{result.effect_size:.3f}; the largest of {len(class_names)} classes has {result.ratio:.2f} times the images of the "
-            f"smallest). Always predicting the largest class"
+            f"{result.effect_size:.3f}; {class_sizes(result.ratio)}). Always predicting the largest of {len(class_names)} classes"
         )
     text += f" would be correct for {percent(largest)} of the images."
     if result.ratio >= _UNEQUAL:

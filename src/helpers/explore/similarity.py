@@ -1,4 +1,4 @@
-"""Similarity of classes: by their mean images, and by how often a linear classifier confuses them."""
+"""Similarity of classes: by their mean images, and by how often a linear classifier confuses them; and one hard image."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,12 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from helpers.obtain import data
+from helpers.errors import UsageError
+from helpers.obtain import data, splits
+
+_AFAR = 7  # pixels a side, at least: outline and shade are left, which is what classes share that networks confuse
+_COMPARED = 2_000  # images of each part: enough for the pair of classes, in a fraction of a second
+_NEIGHBOURS = 15  # so that one odd neighbour does not decide
 
 
 def class_correlation(means: np.ndarray) -> np.ndarray:
@@ -100,3 +105,47 @@ def confusion_rates(images: np.ndarray, labels: np.ndarray, num_classes: int, se
     predicted = cross_val_predict(model, pixels, labels, cv=splits)
     confused = confusion_matrix(labels, predicted, labels=np.arange(num_classes), normalize="true")
     return (confused + confused.T) / 2.0
+
+
+def followed(train: data.Dataset, validation: data.Dataset, index: int, seed: int) -> int:
+    """Return the place of the validation image that the series follows: a hard one, found without a network.
+
+    Images are reduced to a few pixels, and those of a sample of the validation part are classified by the classes of their
+    nearest neighbours in a sample of the training part. Of the two classes that are confused most often, it is the image
+    that is taken for the other class with the most confidence; without a mistake, it is the least confident one.
+
+    Args:
+        train: training images.
+        validation: validation images.
+        index: the place, if you choose the image; −1 for the hard one.
+        seed: draws the samples.
+
+    Raises:
+        UsageError: there are fewer validation images.
+
+    Source: nearest neighbours weighted by distance, as in `sklearn.neighbors.KNeighborsClassifier`.
+
+    Example:
+        `similarity.followed(train, validation, follow_image, seed)`
+    """
+    from sklearn.metrics import confusion_matrix
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if index >= len(validation):
+        raise UsageError(
+            f"There is no validation image {index:,}: there are {len(validation):,}, counted from 0.",
+            "set follow_image to a smaller number, or to -1 for a hard image",
+        )
+    if index >= 0:
+        return index
+    near, asked = (splits.stratified_sample(part.labels, _COMPARED, seed) for part in (train, validation))
+    labels = validation.labels[asked]
+    model = KNeighborsClassifier(min(_NEIGHBOURS, len(near)), weights="distance")
+    model.fit(data.as_rows(train.subset(near).images, _AFAR), train.labels[near])
+    probabilities = model.predict_proba(data.as_rows(validation.subset(asked).images, _AFAR))
+    predicted, confidence = model.classes_[probabilities.argmax(axis=1)], probabilities.max(axis=1)
+    confused = confusion_matrix(labels, predicted, labels=np.arange(validation.num_classes))
+    np.fill_diagonal(confused, 0)
+    pair = np.unravel_index((confused + confused.T).argmax(), confused.shape)
+    between = np.isin(labels, pair) & np.isin(predicted, pair) & (labels != predicted)
+    return int(asked[np.where(between, confidence, -confidence).argmax()])

@@ -190,7 +190,7 @@ def check(item: Format, agreement: Agreement, tolerance: float) -> bool:
         return True
     if item.runtime == "tfjs":  # the page in the browser needs it
         raise OsemnError(
-            f"{item.title} loses {100 * lost:.2f} points of accuracy ({wording.p_value(agreement.p_value)}; allowed: "
+            f"{item.title} loses {wording.points(100 * lost)} points of accuracy ({wording.p_value(agreement.p_value)}; allowed: "
             f"{100 * tolerance:g}).",
             "no version was written; allow more (--set 10_export.integer_loss=0.01), or choose another champion",
         )
@@ -293,7 +293,7 @@ def conclusions(rows: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Conclusi
         "sizes",
         f"The integer LiteRT file is {small['bytes'] / full['bytes']:.0%} as large as the floating-point one "
         f"({small['bytes'] / 1e6:.2f} MB instead of {full['bytes'] / 1e6:.2f} MB), and test accuracy changes by "
-        f"{wording.difference(tested, 2)}."
+        f"{wording.difference(tested)}."
         f"{' It loses more than integer_loss allows, so the file is left out.' if small['left_out'] else ''}",
         {"bytes": {row["format"]: row["bytes"] for row in rows}, **change},
         f"McNemar's exact test, {n:,} test images",

@@ -169,7 +169,7 @@ def calibration(
         )
     text = (
         f"The {label} is {verdict}: on average its confidence is {points(100 * abs(gap))} points {'above' if gap > 0 else 'below'} its "
-        f"accuracy (confidence minus accuracy, 95% interval: {signed(100 * low, 1)} to {signed(100 * high, 1)}). "
+        f"accuracy (confidence minus accuracy, 95% interval: {signed(100 * low)} to {signed(100 * high)}). "
         f"Scaling its probabilities ({scaling}, fitted on validation images) {helps} the expected calibration error: {before.error:.3f} before, "
         f"{after.error:.3f} after, {after.error_by_chance:.3f} expected of perfect calibration on as many images.{tried}"
     )
@@ -197,10 +197,10 @@ def against_others(label: str, compared: Sequence[Mapping[str, Any]]) -> Conclus
     if not compared:
         text = f"No other candidate was evaluated before the {label}, so there is nothing to compare it with."
         return Conclusion("against_others", text)
-    parts = [f"from the {row['label']} by {difference(row['by_metric'], 2)}" for row in compared]
+    parts = [f"from the {row['label']} by {difference(row['by_metric'])}" for row in compared]
     text = f"On the same test images, the {label} differs {'; '.join(parts)}. {TWO_NETWORKS}"
     methods = [
-        f"from that of the {row['label']} by {difference(row['methods'], 2)}"
+        f"from that of the {row['label']} by {difference(row['methods'])}"
         for row in compared
         if "methods" in row
     ]

@@ -1,5 +1,6 @@
-"""One hard validation image, followed through the series: which one it is, and what each model predicts for it."""
+"""The hard validation image of 03, followed through the series: what each model predicts for it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,6 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from helpers import figures, wording
-from helpers.errors import UsageError
 from helpers.obtain.data import Dataset
 from helpers.series import stages
 from helpers.series.runs import Run
@@ -54,34 +54,22 @@ class Followed:
         return replace(self, answers={**self.answers, model: np.asarray(probabilities)})
 
 
-def find(run: Run, validation: Dataset, index: int = -1) -> Followed:
-    """Return the image that the series follows, with the predictions of those models that the run's stage may read.
+def find(run: Run, validation: Dataset) -> Followed:
+    """Return the image that 03 chose, with the predictions of those models that the run's stage reads.
 
     Args:
-        run: of a stage that may read from 04_baseline.
+        run: of a stage that reads from 03_preprocess.
         validation: the validation images, at any side.
-        index: its place among them; −1 for the one that the CNN of 04 misclassifies with the highest confidence. If the CNN
-            makes no mistake, that is the one where it is least confident; if 04 has not been run, it is the first image.
-
-    Raises:
-        UsageError: there are fewer validation images.
 
     Example:
-        `followed = follow.find(run, validation, follow_image)`
+        `followed = follow.find(run, validation)`
     """
-    if index >= len(validation):
-        raise UsageError(
-            f"There is no validation image {index:,}: there are {len(validation):,}, counted from 0.",
-            "set follow_image to a smaller number, or to -1 for the hardest image",
-        )
-    saved = {}
+    index = json.loads(run.input("03_preprocess", "followed.json").read_text())["validation_image"]
+    answers = {}
     for name, stage in stages.CANDIDATES.items():
         if stage in run.upstream:
             with np.load(run.input(stage, "validation_predictions.npz")) as arrays:
-                saved[name] = arrays[f"probabilities_{name}"]
-    if index < 0:
-        index = hardest(saved["baseline_cnn"], validation.labels) if "baseline_cnn" in saved else 0
-    answers = {MODELS[name]: probabilities[index] for name, probabilities in saved.items()}
+                answers[MODELS[name]] = arrays[f"probabilities_{name}"][index]
     label = int(validation.labels[index])
     return Followed(validation.images[index], index, label, validation.class_names, answers)
 

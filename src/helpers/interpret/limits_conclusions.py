@@ -153,7 +153,7 @@ def robustness(label: str, table: pd.DataFrame | None) -> Conclusion:
         return Conclusion("robustness", text)
     unchanged, changed = table.iloc[0], table.iloc[1:]
     parts = [
-        f"{row.kind} {row.strength}: {signed(row.points, 1)} ({signed(row.points_low, 1)} to {signed(row.points_high, 1)})"
+        f"{row.kind} {row.strength}: {signed(row.points)} ({signed(row.points_low)} to {signed(row.points_high)})"
         for row in changed.groupby("kind", sort=False).tail(1).itertuples()
     ]
     worst = changed.loc[changed["points"].idxmin()]

@@ -56,8 +56,8 @@ def comparisons(compared: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows = {
         row["label"]: (
-            signed(row["points"], 2),
-            f"{signed(row['ci95'][0], 2)} to {signed(row['ci95'][1], 2)}",
+            signed(row["points"]),
+            " to ".join(map(signed, row["ci95"])),
             p_value(row["p_value"]),
             f"{row['only_this']:,}",
             f"{row['only_other']:,}",

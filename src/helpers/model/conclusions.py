@@ -77,7 +77,7 @@ def cnn_against_forest(cnn: Result, forest: Result) -> Conclusion:
     text = (
         f"The {forest.label} reaches {wording.percent(forest.score.accuracy)} in {wording.duration(forest.fit_seconds)} "
         f"on {forest.samples:,} images; the {cnn.label} takes {wording.duration(cnn.fit_seconds)} on {cnn.samples:,} "
-        f"images for a difference of {wording.signed(points, 1)} points."
+        f"images for a difference of {wording.signed(points)} points."
     )
     numbers = {"points": points, "cnn_seconds": cnn.fit_seconds, "forest_seconds": forest.fit_seconds}
     return Conclusion("cnn_against_forest", text, numbers)

@@ -33,12 +33,13 @@ def diagnose(history: Mapping[str, Sequence[float]]) -> str:
         `diagnosis.diagnose(fit.history)`
     """
     # Keras's values have single precision: unrounded, they could be displayed with another last digit than elsewhere
-    fitted, held_out = (round(100 * round(history[name][-1], 6), 1) for name in ("accuracy", "val_accuracy"))
-    gap = fitted - held_out  # of the rounded values, so that it agrees with the numbers beside it
+    fitted, held_out = (round(history[name][-1], 6) for name in ("accuracy", "val_accuracy"))
+    gap = 100 * (fitted - held_out)
     when = "" if "converged" in history else "last epoch: "
     return (
-        f"{_verdict(history, gap)} ({when}training accuracy {fitted:.1f}%, validation {held_out:.1f}%, a difference of "
-        f"{f'{gap:+z.1f}'.replace('-', '−')} points)"
+        f"{_verdict(history, gap)} ({when}training accuracy {wording.percent(fitted)}, validation "
+        f"{wording.percent(held_out)}, a difference of "
+        f"{wording.signed(gap)} points)"
     )
 
 

@@ -116,15 +116,15 @@ def class_weights(
         `run.conclude(fine_tuning_conclusions.class_weights(class_weights, metric, counts, adjustment, as_in_05))`
     """
     ratio = counts.max() / max(1, counts.min())
-    text = f"The largest class has {ratio:.1f} times the training images of the smallest. "
+    text = f"{wording.capital(wording.class_sizes(ratio))}. "
     if as_in_05:
         text += "The model is that of 05_transfer_learning, whose head was chosen with its class weights."
     elif strategy != AUTO:
         text += f"{_STRATEGIES[strategy]}, as set."
     elif not adjustment.scores:
-        about = not class_balance.unequal(counts)
-        text += "That is about equal" if about else "This head has no logits that could be adjusted"
-        text += ", so all images count the same."
+        if class_balance.unequal(counts):
+            text += "This head has no logits that could be adjusted. "
+        text += "All images count the same."
     else:
         best, plain = adjustment.scores[adjustment.exponent], adjustment.scores[0.0]
         tried = wording.listing([f"{exponent:g}" for exponent in adjustment.scores])

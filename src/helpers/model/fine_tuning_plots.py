@@ -56,7 +56,7 @@ def unfrozen(variants: Mapping[str, Sequence["Block"]]) -> Figure:
 
 def _trained_parameters(blocks: Sequence["Block"]) -> str:
     """Return how many parameters of the backbone are trained, such as `35 k of 171 k`."""
-    trained = sum(block.parameters for block in blocks if block.trainable)
+    trained = sum(block.trained for block in blocks)
     total = sum(block.parameters for block in blocks)
     part = "none" if trained == 0 else "all" if trained == total else format_count(trained)
     return f"{part} of {format_count(total)}"

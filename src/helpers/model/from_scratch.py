@@ -63,8 +63,8 @@ def overfitting(histories: Mapping[str, dict[str, list[float]]], images: int) ->
     gaps = {name: end["accuracy"] - end["val_accuracy"] for name, end in ends.items()}
     plain, *remedies = histories
     changes = [
-        f"With {name} the difference is {wording.signed(gaps[name], 1)} points, and validation accuracy changes by "
-        f"{wording.signed(ends[name]['val_accuracy'] - ends[plain]['val_accuracy'], 1)} points."
+        f"With {name} the difference is {wording.signed(gaps[name])} points, and validation accuracy changes by "
+        f"{wording.signed(ends[name]['val_accuracy'] - ends[plain]['val_accuracy'])} points."
         for name in remedies
     ]
     diagnosis = diagnose(histories[plain])

@@ -285,14 +285,14 @@ def brightness_and_contrast(images: "np.ndarray | DiskImages") -> tuple[np.ndarr
     return mean, deviation
 
 
-def as_rows(images: np.ndarray) -> np.ndarray:
+def as_rows(images: "np.ndarray | DiskImages", fewest: int = _FEWEST_BLOCKS) -> np.ndarray:
     """Return images `[N, H, W, C] uint8` as rows of values from 0 to 1, `[N, D] float32`, for models of tabular data.
 
-    Images of at least 64 pixels a side are reduced to the means of blocks of pixels, 32 to 63 blocks along the shorter side,
-    which bounds the memory. Smaller ones are used as they are, so that D = H·W·C.
+    Images whose shorter side has at least twice `fewest` pixels are reduced to the means of blocks of pixels, at least
+    `fewest` and fewer than twice as many along that side, which bounds the memory. Others stay as they are: D = H·W·C.
     """
     height, width, channels = images.shape[1:]
-    block = max(1, min(height, width) // _FEWEST_BLOCKS)
+    block = max(1, min(height, width) // fewest)
     rows, columns = height // block, width // block
     values = np.empty((len(images), rows * columns * channels), np.float32)
     for start in range(0, len(images), _AT_ONCE):

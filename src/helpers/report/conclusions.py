@@ -109,7 +109,7 @@ def complexity(metrics: MetricsByStage) -> Conclusion:
         )
     text = (
         f"Going from {simplest.label}, the smallest model, to the {best.label}, the best one, changes validation accuracy by "
-        f"{signed(gain, 1)} percentage points: {percent(simplest.accuracy)} (95% interval {simplest.interval}) to "
+        f"{signed(gain)} percentage points: {percent(simplest.accuracy)} (95% interval {simplest.interval}) to "
         f"{percent(best.accuracy)} ({best.interval}){changed}{_cost(best, simplest)}."
     )
     numbers = {"model": best.name, "simplest": simplest.name, "points": gain}

@@ -7,9 +7,7 @@ from helpers.scoring import wilson_interval
 from helpers.scrub.augment import AugmentationPolicy
 from helpers.series import metrics
 from helpers.series.conclusions import Conclusion
-from helpers.wording import count, interval, listing, percent, points
-
-UNEQUAL = 3.0  # times the images of the smallest class; as in 02_explore
+from helpers.wording import class_sizes, count, interval, listing, percent
 
 
 def split(train: Dataset, validation: Dataset) -> Conclusion:
@@ -25,7 +23,7 @@ def split(train: Dataset, validation: Dataset) -> Conclusion:
     return Conclusion(
         "split",
         f"{len(train):,} images are for training and {len(validation):,} for validation, {each} of each class; no image is in "
-        f"both parts. A validation accuracy near 90% has a 95% interval of about ±{points(margin)} points.",
+        f"both parts. A validation accuracy near 90% has a 95% interval of about ±{margin:.1f} points.",
         {"train_images": len(train), "validation_images": len(validation), "margin_points": float(margin)},
     )
 
@@ -40,22 +38,15 @@ def unequal_classes(train: Dataset, validation: Dataset) -> Conclusion:
     smallest, ratio = int(counts.argmin()), float(counts.max() / max(counts.min(), 1))
     n, largest = int(held_out[smallest]), float(held_out.max() / held_out.sum())
     low, high = wilson_interval(round(0.9 * n), n) if n else (0.0, 1.0)
+    name, fitted, equal = train.class_names[smallest], int(train.class_counts()[smallest]), ratio == 1
+    which = "Each class" if equal else f"The smallest class, {name},"
     text = (
-        f"The smallest class, {train.class_names[smallest]}, has {count(int(train.class_counts()[smallest]), 'image')} for training and "
+        f"{which} has {count(fitted, 'image')} for training and "
         f"{count(n, 'image')} for validation. A recall near 90% on these would have a 95% interval of {interval(low, high)}. "
-        f"Always predicting the largest class would be correct for {percent(largest)} of the validation images."
+        f"Always predicting {'one' if equal else 'the largest'} class would be correct for {percent(largest)} of the validation images."
     )
-    if ratio >= UNEQUAL:
-        text += (
-            f" Warning: the largest class has {ratio:.1f} times the images of the smallest. The split holds out the same proportion of "
-            "each class; training does not weight the classes, so look at the recall of each class."
-        )
-    numbers = {
-        "smallest": train.class_names[smallest],
-        "training": int(train.class_counts()[smallest]),
-        "validation": n,
-    }
-    numbers |= {"recall_ci95": [low, high], "ratio": ratio, "largest_class_proportion": largest}
+    numbers = {"smallest": name, "training": fitted, "validation": n, "recall_ci95": [low, high]}
+    numbers |= {"ratio": ratio, "largest_class_proportion": largest}
     return Conclusion(
         "unequal_classes", text, numbers, f"Wilson's interval, {n:,} validation images of the class"
     )
@@ -69,8 +60,8 @@ def metric(chosen: metrics.Metric, asked: str, train: Dataset) -> Conclusion:
     """
     counts = train.class_counts()
     ratio = float(counts.max() / max(counts.min(), 1))
-    equal = f"the largest class has {ratio:.1f} times the images of the smallest"
-    why = f"as the parameter metric says; {equal}" if asked != metrics.AUTO else f"because {equal}"
+    sizes = class_sizes(ratio)
+    why = f"as the parameter metric says; {sizes}" if asked != metrics.AUTO else f"because {sizes}"
     return Conclusion(
         "metric",
         f"Models are chosen by their {chosen.title}, {why}.",

@@ -49,7 +49,6 @@ Count = Annotated[int, Field(ge=1, le=10_000_000)]
 FromScratchImages = Annotated[int, Field(ge=0, le=10_000_000)]  # 0: never fewer
 Resolution = Annotated[int, Field(ge=SMALLEST_RESOLUTION, le=1_024)]
 AutoResolution = Annotated[int, Field(ge=0, le=1_024), AfterValidator(_refuse_tiny)]  # 0 for automatic
-FollowedImage = Annotated[int, Field(ge=-1)]  # -1: the hardest validation image, see interpret.follow
 BackboneName = Annotated[str, AfterValidator(lambda name: backbone_names.find(name).name)]
 Column = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 StorageAddress = Annotated[str, AfterValidator(study_address.recorded)]
@@ -121,6 +120,7 @@ class PreprocessParameters(Parameters, notebook="03_preprocess"):
     validation_fraction: Fraction
     metric: Literal["auto", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "cost"]
     costs: list[list[float]]
+    follow_image: Annotated[int, Field(ge=-1)]  # -1: a hard one, see explore.similarity
     augmentation_strength: Annotated[float, Field(ge=0.0, le=3.0)]
     gallery_images: Annotated[int, Field(ge=1, le=12)]
 
@@ -161,7 +161,6 @@ class TransferLearningParameters(Parameters, notebook="05_transfer_learning"):
     folds: Annotated[int, Field(ge=2, le=20)]
     repeats: Annotated[int, Field(ge=1, le=100)]
     seeds: Annotated[int, Field(ge=1, le=100)]
-    follow_image: FollowedImage
 
 
 class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
@@ -189,7 +188,6 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
     class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
     patience: Annotated[int, Field(ge=1, le=1_000)]
-    follow_image: FollowedImage
 
 
 class TuningParameters(Parameters, notebook="09_tuning"):
@@ -216,7 +214,6 @@ class EvaluationParameters(Parameters, notebook="07_evaluation"):
 
     candidate: Literal[tuple(stages.CANDIDATES)]
     grid_images: Annotated[int, Field(ge=1, le=100)]
-    follow_image: FollowedImage
     wanted_precision: Annotated[float, Field(gt=0.0, lt=1.0)]
     known_rejected: Annotated[float, Field(gt=0.0, lt=0.5)]
     robustness_images: Annotated[int, Field(ge=0, le=100_000)]
@@ -228,7 +225,6 @@ class GradCamParameters(Parameters, notebook="08_grad_cam"):
     candidate: Literal[tuple(stages.CANDIDATES)]
     method: Literal["grad_cam", "grad_cam_plus_plus"]
     layer: str
-    follow_image: FollowedImage
     samples: Annotated[int, Field(ge=10, le=1_000_000)]
     perturbed_images: Annotated[int, Field(ge=2, le=100_000)]
     randomised_images: Annotated[int, Field(ge=2, le=100_000)]
@@ -242,7 +238,6 @@ class ExportParameters(Parameters, notebook="10_export"):
     latency_calls: Annotated[int, Field(ge=10, le=100_000)]
     calibration_images: Annotated[int, Field(ge=10, le=10_000)]
     integer_loss: Annotated[float, Field(ge=0.0, le=1.0)]
-    follow_image: FollowedImage
     promote: Literal["unless_worse", "always", "never"]
 
 

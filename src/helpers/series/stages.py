@@ -73,11 +73,7 @@ def _figures(*names: str) -> tuple[str, ...]:
 
 
 def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tuple[str, ...]) -> list[Stage]:
-    """Return a notebook's stages, one per candidate; with `compares`, each may read those of earlier candidates.
-
-    For the image that the series follows, each may read the first stage that trains one, too, and with `compares` those of all
-    earlier candidates.
-    """
+    """Return a notebook's stages, one per candidate; with `compares`, each may read what earlier candidates have written."""
     rows: list[Stage] = []
     trained: list[str] = []
     for candidate, trained_by in CANDIDATES.items():
@@ -87,7 +83,7 @@ def _for_each_candidate(notebook: str, title: str, *, compares: bool, writes: tu
                 f"{title}: {candidate}",
                 "iNterpret",
                 reads=("01_acquire", "03_preprocess", trained_by),
-                may_read=(*trained, *(row.name for row in rows)) if compares else tuple(trained[:1]),
+                may_read=(*trained, *(row.name for row in rows)) if compares else (),
                 writes=writes,
                 tensorflow=True,
             )
@@ -136,6 +132,7 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
             "metric.json",
             "normalisation.json",
             "augmentation.json",
+            "followed.json",
             *_figures("augmentation"),
         ),
         tensorflow=True,
@@ -157,7 +154,6 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Transfer learning",
         "Model",
         reads=("01_acquire", "03_preprocess"),
-        may_read=("04_baseline",),
         writes=(
             *("models/transfer.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
             *_figures("resizing", "architecture", "accuracy_by_resolution", "learning_curves"),
@@ -169,7 +165,6 @@ _BEFORE_REPORT: tuple[Stage, ...] = (
         "Fine-tuning",
         "Model",
         reads=("01_acquire", "03_preprocess", "05_transfer_learning"),
-        may_read=("04_baseline",),
         writes=(
             *("models/fine_tuned.keras", "validation_predictions.npz", "history.json", "comparison.csv"),
             *_figures("unfrozen_blocks", "augmented_images", "learning_curves", "gradient_norms"),

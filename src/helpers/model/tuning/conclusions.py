@@ -48,14 +48,14 @@ def _gain(gain: Gain) -> tuple[str, str]:
     compared = {"points": gain.points, "ci95": gain.ci95, "shown": significant, "unit": gain.metric.unit}
     if gain.basis == "images":
         return (
-            f"In short trials its best settings differ from the defaults on validation by {estimate(compared, 2)}. They were chosen on "
+            f"In short trials its best settings differ from the defaults on validation by {estimate(compared)}. They were chosen on "
             f"these same {gain.count:,} validation images, so this overestimates the gain and does not establish one.",
             f"bootstrap of {gain.count:,} validation images",
         )
     used = " The defaults did better, so they are used." if gain.favours_defaults else ""
     return (
         f"Trained at full length from the same {gain.count} seeds, its best settings differ from the defaults on validation by "
-        f"{difference(compared, 2)}.{used}",
+        f"{difference(compared)}.{used}",
         f"Student's t interval over {gain.count} seeds of each and the validation images",
     )
 
