@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import joblib
 import pandas as pd
 import pytest
 from missing_weights import FIRST, notebooks_from, notebooks_left_out
@@ -171,6 +172,12 @@ def test_baselines_beat_the_majority_class(series):
     floor = models["majority"]["accuracy_ci95"][1]
     for name in ("logistic_regression", "linear_svm", "random_forest"):
         assert models[name]["accuracy_ci95"][0] > floor, name
+
+
+def test_forest_predicts_with_one_thread(series):
+    """Sums over the threads of a forest differ in the last bit from call to call."""
+    forest = joblib.load(folder(series, "04_baseline") / "models/random_forest.joblib")
+    assert forest.n_jobs in (None, 1)
 
 
 MODELS = (

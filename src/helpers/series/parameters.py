@@ -188,6 +188,7 @@ class FineTuningParameters(Parameters, notebook="06_fine_tuning"):
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)]
     class_weights: Literal["auto", "none", "balanced", "sqrt", "sampling", "logit_adjustment"]
     patience: Annotated[int, Field(ge=1, le=1_000)]
+    seeds: Annotated[int, Field(ge=1, le=20)]
 
 
 class TuningParameters(Parameters, notebook="09_tuning"):
