@@ -1,6 +1,7 @@
 """The command line: `osemn run`, `tune`, `status` and `report`; `models` and `serve` add the other commands."""
 
 import errno
+import getpass
 import json
 import os
 import signal
@@ -237,12 +238,16 @@ def _so_far() -> str:
     return f" ({_clock(max(0.0, time.time() - float(started)))} so far)" if started else ""
 
 
-def give_home() -> None:
-    """Name a home folder where there is none, as for a user of a container without an entry in /etc/passwd."""
+def name_user() -> None:
+    """Name a user and a home where the system has none, as for many users of containers: libraries ask for their names."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # which of them depends on Python's version
+        os.environ["USER"] = str(os.getuid())
     try:
         Path.home()
     except RuntimeError:
-        os.environ["HOME"] = "/nonexistent"  # Debian's; libraries only ask for its name
+        os.environ["HOME"] = "/nonexistent"  # as Debian calls it
 
 
 def fix_folders() -> None:
@@ -254,7 +259,7 @@ def fix_folders() -> None:
 
 def main() -> None:
     """Run the command line; show errors that a user can act on without a traceback."""
-    give_home()
+    name_user()
     fix_folders()
     os.environ["MPLBACKEND"] = "agg"  # figures become files
     for stream in (sys.stdout, sys.stderr):  # a name need not be valid in the terminal's encoding, or in any
