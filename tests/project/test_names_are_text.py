@@ -168,7 +168,9 @@ def test_explorer_receives_names_unchanged(names):
 @given(lists)
 @example(ALL_TOKENS)
 def test_service_and_command_line_return_names_unchanged(names):
-    served = Served(SimpleNamespace(name="v", manifest={}), None, tuple(names), registry_versions.SHAPE, 1.0)
+    served = Served(
+        SimpleNamespace(name="v", manifest={}), None, tuple(names), registry_versions.SHAPE, 1.0, 1.0
+    )
     probabilities = 0.1 + 0.9 * np.eye(len(names))
     predictions = served.describe(probabilities / probabilities.sum(axis=1, keepdims=True), probabilities)
     sent = json.loads(json.dumps(predictions, ensure_ascii=False).encode())

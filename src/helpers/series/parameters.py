@@ -19,6 +19,8 @@ def _within_project(file: str) -> str:
     """Return a file's path relative to the project: an absolute one would be stored with the run."""
     place = file and paths.project_path(str(paths.local_path(file)))
     if Path(place).is_absolute():
+        if not Path(place).is_file():
+            raise UsageError(f"There is no file {place}.", "correct the path")
         raise UsageError(
             f"The file '{Path(place).name}' lies outside the project, and its path would be stored with the run.",
             f"copy it into {paths.project_root().name}, and name it relative to that folder",
