@@ -1,7 +1,8 @@
 """`osemn predict`, `osemn serve`, `osemn demo` and `osemn drift`: use the champion."""
 
 import csv
-import sys
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,8 +47,7 @@ def predict(
     predictions = offline.of_files(served, images or [], ImageOptions(background, invert, frame))
     if samples:
         predictions += offline.of_samples(served, dataset, samples, seed)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("picture", "class", "confidence", "second", "third", "true_class", "unknown"))
+    typer.echo(_csv_line(("picture", "class", "confidence", "second", "third", "true_class", "unknown")))
     for item in predictions:
         if item.problem:
             typer.echo(f"{item.name}: {item.problem}", err=True)
@@ -55,13 +55,20 @@ def predict(
         others = [f"{entry['class']} {entry['probability']:.3f}" for entry in item.prediction["top"][1:]]
         unknown = {True: "yes", False: "no", None: ""}[item.prediction["unknown"]]
         row = (item.name, item.prediction["class"], f"{item.prediction['confidence']:.3f}")
-        writer.writerow((*row, *others, *[""] * (2 - len(others)), item.true_class, unknown))
+        typer.echo(_csv_line((*row, *others, *[""] * (2 - len(others)), item.true_class, unknown)))
     if grid is not None:
         offline.grid(predictions, grid)
         typer.echo(f"Drawn: {grid}", err=True)
     bad = sum(bool(item.problem) for item in predictions)
     if bad:
         raise OsemnError(f"{bad} of {len(predictions)} images could not be read.", "see the lines above")
+
+
+def _csv_line(row: Iterable[str | None]) -> str:
+    """Return values as a line of CSV, without its end; a carriage return in a name is quoted only where lines end with one."""
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\r\n").writerow(row)
+    return stream.getvalue().removesuffix("\r\n")
 
 
 @app.command(epilog="Example: osemn serve --dataset mnist --port 8080 --workers 2")
