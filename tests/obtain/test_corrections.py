@@ -1,5 +1,6 @@
 """Corrections of labels change labels and nothing else, and are refused where they do not fit."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,3 +175,11 @@ def test_the_conclusion_keeps_the_test_part_apart(digits: Acquired) -> None:
     assert "In the test part, 2 images were relabelled" in worded(relabelled=2)
     assert "cannot be compared" in worded(dropped=1)
     assert "no corrections" in data_card.conclude_corrections(digits.card).text
+
+
+def test_saved_decisions_come_back_as_the_explorer_reads_them(project: Path, digits: Acquired) -> None:
+    decisions = corrections.read(decide(project, digits.index, {0: ("keep", ""), 5: ("drop", "")}))
+    decisions = decisions.assign(path=["a\rb.png", 'c,"d".png'])
+    corrections.save(decisions, project / "saved.csv")
+    with (project / "saved.csv").open(encoding="utf-8", newline="") as stream:
+        assert list(csv.reader(stream)) == [list(decisions), *decisions.to_numpy().tolist()]

@@ -59,6 +59,20 @@ def read(labels: str) -> pd.DataFrame:
     return table
 
 
+def save(decisions: pd.DataFrame, path: Path) -> None:
+    """Write decisions as the explorer reads them.
+
+    Args:
+        decisions: as `read` returns them.
+        path: of the new file.
+
+    Example:
+        `corrections.save(corrections.read(labels), run.path(corrections.FILE))`
+    """
+    # with other ends of lines, Python before 3.13 quotes no carriage return, which may be in the name of a file
+    decisions.to_csv(path, index=False, lineterminator="\r\n")
+
+
 def apply(acquired: Acquired, labels: str) -> Acquired:
     """Return a data set with the corrections of its labels; exact copies with the same label are corrected together.
 
