@@ -153,7 +153,7 @@ CONCLUSIONS = {
         "learning_curves": "Tuned residual CNN: good fit.",
     },
     "10_export": {
-        "champion": "The rule chooses the tuned residual CNN.",
+        "champion": "The tuned residual CNN is the best candidate.",
         "parity": "All formats assign the same labels.",
         "sizes": "ONNX is the smallest format.",
     },

@@ -73,7 +73,7 @@ def test_conclusion_says_why_with_the_bounds():
     )
     assert "2.00 ms for one image instead of 9.00 ms" in conclusion.text
     assert (
-        "Faster, but not shown to lose less than 1.00 points: the model faster_worse (7.00 points"
+        "A faster one would be taken if, with 95% confidence, it lost less than 1.00 points: the model faster_worse loses 7.00 points"
         in conclusion.text
     )
     assert "slow_close" not in conclusion.text, "it is neither better nor faster"
@@ -84,7 +84,7 @@ def test_conclusion_says_why_with_the_bounds():
 def test_best_is_chosen_where_no_faster_one_is_close_enough():
     choice = champion.choose([option("a", range(10), 2.0), option("b", range(90), 1.0)], LABELS, 2, ACCURACY)
     assert choice.champion == "a"
-    assert "The rule chooses the model a: it is the best candidate" in choice.conclusion().text
+    assert "The model a is the best candidate" in choice.conclusion().text
 
 
 def test_of_two_equally_accurate_ones_the_faster_counts_as_best():

@@ -241,7 +241,10 @@ def test_prices_that_nobody_chose_are_called_examples_and_people_as_accurate_as_
     given, own = calibrated(2_000, 6), Costs(0.2, 0.5, 0.09, 0.0001, person_accuracy=0.95)
     text = policy.conclusion(policy.choose_policy(given, given, own), "EUR").text
     assert text.startswith("With 0.20 EUR for a correct label")
-    assert "0.09 for a check by a person, who is correct on 95.0% of the images, and" in text
+    assert (
+        "0.09 for a check by a person, who is taken to be correct on 95.0% of all images, hard ones included, and"
+        in text
+    )
     measured = {"people": [0.835, 1_000, "a paper"]}
     assert [business.person_accuracy(asked, measured) for asked in (0.0, 0.9)] == [0.835, 0.9]
     assert business.person_accuracy(0.0, {"people": None}) == business.person_accuracy(0.0, {}) == 1.0

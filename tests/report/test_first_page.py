@@ -124,7 +124,7 @@ def test_the_first_screen_names_choice_alternative_risks_and_next_steps(run: Fak
         "Digits: choose the tuned residual CNN</h1>",
         "★ Tuned residual CNN",
         ">alternative: higher accuracy<",
-        "The rule chooses the tuned residual CNN.",
+        "The tuned residual CNN is the best candidate.",
         "tuned is weakest on one.",
         "The seeds of tuned differ by 0.7 points.",
         "Images of anything but its 3 classes",
@@ -259,7 +259,7 @@ def test_the_risk_of_other_images_says_how_many_are_marked_as_unknown(metrics):
     metrics[TESTED]["conclusions"] += conclusions_of_stages.as_metrics(
         [Conclusion("unknown", "It recognises some.", numbers).from_file("metrics.json")]
     )
-    assert "It marks 95.5% of photographs of cats as unknown." in first_screen.risks(metrics)[-1][0]
+    assert "the mark 'unknown' warns of 95.5% of photographs of cats." in first_screen.risks(metrics)[-1][0]
 
 
 def test_the_post_mortem_prints_the_conclusions_on_the_champion(metrics):

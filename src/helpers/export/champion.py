@@ -128,17 +128,17 @@ class Choice:
         lead = f"the best candidate on {n} by {self.metric.title} ({self.metric.words(best.value)})"
         margin = self.metric.difference_words(self.margin)
         faster = self.rows[: self.rows.index(chosen)]
-        excluded = [f"the {row.option.label} ({self._loss(row)})" for row in faster]
+        excluded = [f"the {row.option.label} loses {self._loss(row)}" for row in faster]
         if chosen is best:
-            text = f"The rule chooses the {best.option.label}: it is {lead}{'' if excluded else ' and the fastest'}."
+            text = f"The {best.option.label} is {lead}{'' if excluded else ' and the fastest'}."
         else:
             text = (
-                f"The rule chooses the {chosen.option.label}: it is the fastest candidate that is shown to lose less than {margin} "
+                f"The {chosen.option.label} is the fastest candidate that is shown to lose less than {margin} "
                 f"({self._loss(chosen)}) against the {best.option.label}, {lead}, and takes {chosen.option.latency_ms:.2f} ms "
                 f"for one image instead of {best.option.latency_ms:.2f} ms."
             )
         if excluded:
-            text += f" Faster, but not shown to lose less than {margin}: {wording.listing(excluded)}."
+            text += f" A faster one would be taken if, with 95% confidence, it lost less than {margin}: {wording.listing(excluded)}."
         if self.overridden:
             text += f" The parameter champion overrides the rule: {self.champion} is exported."
         numbers = {"accuracy": best.score.accuracy, "against_best": self.against_best()}
@@ -152,7 +152,7 @@ class Choice:
         """Return what a candidate loses against the best, and at most, in words."""
         words = self.metric.difference_words
         lost, most = words(row.loss.value), words(row.loss.upper95)
-        return f"{lost} on these images, with 95% confidence at most {most}"
+        return f"{lost} on these images, and at most {most}"
 
 
 def choose(

@@ -114,7 +114,7 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     verb = "collapses" if most.collapsed else "does not collapse"
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
     largest = list(within.items())[:_MOST_GROUPS]
-    parts = [f"{percent(count / mistakes, 0)} stay within {{{_first(name)}}}" for name, count in largest]
+    parts = [f"{percent(count / mistakes, 0)} stay within the group ({_first(name)})" for name, count in largest]
     if len(within) > len(parts):
         rest = sum(within.values()) - sum(count for _, count in largest)
         parts.append(f"{percent(rest / mistakes, 0)} within {len(within) - len(parts)} more groups")
@@ -344,6 +344,6 @@ def recommendations(
     elif other and parts:
         texts.append(
             f"Then check why the {label} classifies {other.true} as {other.predicted} ({other.count:,} images, {percent(other.share)} of "
-            f"the class); in no slice by {_properties(parts)} do its classes do significantly worse than elsewhere."
+            f"the class). In no slice by {_properties(parts)} is it significantly worse on the same classes than on all other images."
         )
     return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]

@@ -40,14 +40,14 @@ def candidates(metrics: MetricsByStage) -> list[dict[str, Any]]:
 
 
 def _training(metrics: MetricsByStage, name: str) -> dict[str, Any]:
-    """Return the size of a candidate, and its training time with the search or the head before it."""
+    """Return a candidate's size, its training images, and its training time with the search or the head before it."""
     model = metrics.get(stages.CANDIDATES[name], {}).get("models", {}).get(name, {})
     seconds = model.get("fit_seconds")
     if seconds is not None and name == "tuned":
         seconds += metrics[TUNING]["search_seconds"]
     if seconds is not None and name == "fine_tuned":
         seconds += metrics[TRANSFER]["models"]["transfer"]["fit_seconds"]
-    return {"parameters": model.get("parameters"), "seconds": seconds}
+    return {"parameters": model.get("parameters"), "samples": model.get("samples"), "seconds": seconds}
 
 
 def _against(metrics: MetricsByStage, name: str, champion: str) -> dict[str, Any] | None:
@@ -79,11 +79,14 @@ def risks(metrics: MetricsByStage) -> list[tuple[str, str]]:
     stage = f"{EVALUATION}/{name}"
     logged = [(one.text, one.source) for one in read(metrics, *((stage, risk) for risk in RISKS))]
     words = (
-        f"Images of anything but its {len(metrics[stage]['class_names'])} classes, or from another source: it predicts one of its "
+        f"Images of anything but its {len(metrics[stage]['class_names'])} classes, or from another source: it names one of its "
         "classes for every image, and was tested on its own data set only."
     )
     for marked in read(metrics, (stage, "unknown")):
-        words += f" It marks {percent(marked.numbers['others_rejected'])} of {marked.numbers['others']} as unknown."
+        words += (
+            f" Beside the name, the mark 'unknown' warns of {percent(marked.numbers['others_rejected'])} of "
+            f"{marked.numbers['others']}."
+        )
     return [*logged, (words, metrics_file(EXPORT))]
 
 

@@ -110,7 +110,9 @@ def conclusion(plan: Plan, unit: str) -> Conclusion:
     """
     costs = plan.costs
     correct = wording.percent(costs.person_accuracy)
-    people = "taken to be correct" if costs.person_accuracy == 1 else f"correct on {correct} of the images"
+    people = "taken to be correct"
+    if costs.person_accuracy != 1:
+        people += f" on {correct} of all images, hard ones included"
     example = tuple(getattr(costs, name) for name in PRICES) == EXAMPLES
     prices = (
         f"With {'the example prices of ' if example else ''}{_price(costs.value_right)} {unit} for a correct label, {_price(costs.cost_wrong)} lost by an incorrect one, "
