@@ -1,6 +1,8 @@
 import ast
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -145,8 +147,16 @@ def test_labels_are_written_down_relative_to_the_project(project):
 def test_place_outside_the_project_is_refused_as_it_would_be_stored(project, monkeypatch, name, place):
     monkeypatch.setenv("HOME", str(project.root.parent))
     place = place.format(home=project.root.parent)
+    Path(place).expanduser().parent.mkdir(exist_ok=True)
+    Path(place).expanduser().touch()
     with pytest.raises(UsageError, match="would be stored with the run"):
         resolve("01_acquire", "digits", "tiny", {"01_acquire": {name: place}})
+
+
+def test_corrections_that_are_not_there_are_refused_by_their_place(project):
+    missing = project.root.parent / "missing.csv"
+    with pytest.raises(UsageError, match=re.escape(f"There is no file {missing}.")):
+        resolve("01_acquire", "digits", "tiny", {"01_acquire": {"labels": str(missing)}})
 
 
 def test_missing_parameter_is_named():
