@@ -5,6 +5,7 @@
 
 import hashlib
 import html
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,12 +80,15 @@ def _described(outputs: list[nbformat.NotebookNode]) -> Iterator[nbformat.Notebo
 
 
 def refresh(notebook: str, folder: Path) -> Path:
-    """Copy the outputs of an execution into its notebook; for several candidates, those of the default one.
+    """Copy the outputs of an execution into its notebook; for several candidates, those of the champion.
 
     Raises:
         OsemnError: the executed notebook has other code than the source, or injected parameters.
     """
-    candidate = notebook_cells.defaults(notebook).get("candidate", "")
+    candidate = ""
+    if "candidate" in notebook_cells.defaults(notebook):
+        exported = folder / "10_export" / "metrics.json"
+        candidate = json.loads(exported.read_text(encoding="utf-8"))["candidate"]
     executed = nbformat.read(folder / notebook / candidate / manifests.NOTEBOOK, as_version=4)
     source = nbformat.read(paths.notebook(notebook), as_version=4)
     try:

@@ -1,5 +1,6 @@
 """The committed notebooks follow the rules, and their outputs belong to their code."""
 
+import ast
 import copy
 import json
 import re
@@ -159,3 +160,19 @@ def test_tables_are_made_from_the_recorded_metrics(document, folder):
             record[name]["models"]["baseline_cnn"]["accuracy"] = 0.1234
     if "table: results" in text:
         assert "12.3%" in fill(text, record, own_images, folder), "the table follows the metrics"
+
+
+def shown(stage: str, key: str) -> dict:
+    """Return the dictionary with a key that a committed notebook shows."""
+    cells = nbformat.read(paths.notebook(stage), as_version=4).cells
+    texts = [
+        output.get("data", {}).get("text/plain", "") for cell in cells for output in cell.get("outputs", [])
+    ]
+    return ast.literal_eval(next(text for text in texts if text.startswith(f"{{'{key}':")))
+
+
+def test_evaluation_and_grad_cam_are_shown_for_the_champion():
+    champion = re.search(r"The champion is (\w+)\.", paths.notebook("10_export").read_text(encoding="utf-8"))
+    evaluated = shown("07_evaluation", "candidate")
+    assert evaluated["trained by"] == stages.CANDIDATES[champion[1]]
+    assert shown("08_grad_cam", "model")["model"] == evaluated["candidate"]

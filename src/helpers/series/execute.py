@@ -19,8 +19,8 @@ import psutil
 
 from helpers import paths
 from helpers.errors import OsemnError
-from helpers.series import isolation, locks, manifests, notebook_cells, processes, runs
-from helpers.series.resolve import ResolvedStage, resolve
+from helpers.series import isolation, locks, manifests, notebook_cells, processes
+from helpers.series.resolve import EXECUTOR_VARIABLE, ResolvedStage, resolve
 
 
 @dataclass
@@ -77,16 +77,17 @@ def execute(
 
 
 def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: str) -> Any:
-    """Execute the notebook; only values that differ from its defaults are injected."""
+    """Execute the notebook; only values that differ from its defaults are injected. The variable names the candidate."""
     from traitlets.config import Config
 
     papermill = _without_stores()
     stage = resolved.stage
     defaults = notebook_cells.defaults(stage.notebook)
-    injected = {name: value for name, value in resolved.parameters.items() if value != defaults[name]}
+    given = {name: value for name, value in resolved.parameters.items() if name != "candidate"}
+    injected = {name: value for name, value in given.items() if value != defaults[name]}
     interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file would get a new line each time
     bar = {"desc": label or stage.name, "mininterval": interval, "leave": False} if progress else False
-    with isolation.kernel({runs.EXECUTOR_VARIABLE: stage.name, **resolved.private}) as manager:
+    with isolation.kernel({EXECUTOR_VARIABLE: stage.name, **resolved.private}) as manager:
         return papermill.execute_notebook(
             _escaped(paths.notebook(stage.notebook)),
             _escaped(working),

@@ -215,7 +215,7 @@ class TuningParameters(Parameters, notebook="09_tuning"):
 class EvaluationParameters(Parameters, notebook="07_evaluation"):
     """Parameters of 07_evaluation."""
 
-    candidate: Literal[tuple(stages.CANDIDATES)]
+    candidate: Literal["", *stages.CANDIDATES]
     grid_images: Annotated[int, Field(ge=1, le=100)]
     wanted_precision: Annotated[float, Field(gt=0.0, lt=1.0)]
     known_rejected: Annotated[float, Field(gt=0.0, lt=0.5)]
@@ -225,7 +225,7 @@ class EvaluationParameters(Parameters, notebook="07_evaluation"):
 class GradCamParameters(Parameters, notebook="08_grad_cam"):
     """Parameters of 08_grad_cam."""
 
-    candidate: Literal[tuple(stages.CANDIDATES)]
+    candidate: Literal["", *stages.CANDIDATES]
     method: Literal["grad_cam", "grad_cam_plus_plus"]
     layer: str
     samples: Annotated[int, Field(ge=10, le=1_000_000)]

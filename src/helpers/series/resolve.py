@@ -5,6 +5,7 @@ kernel starts, and again by `Run.start` for notebooks that are run by hand.
 """
 
 import ast
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from helpers import paths
-from helpers.series import notebook_cells, parameters, profiles, stages, study_address
+from helpers.series import manifests, notebook_cells, parameters, profiles, stages, study_address
+
+EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
+"""The environment variable by which `helpers.series.execute` tells a kernel the stage for which it runs a notebook."""
 
 
 @dataclass
@@ -71,12 +75,16 @@ def resolve(
 def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage:
     """Resolve a stage from a notebook's variables; for several candidates, the variable `candidate` names the stage.
 
+    Without that name, it is the stage for which `helpers.series.execute` runs the notebook; by hand, that of the candidate with the
+    highest validation score so far.
+
     Args:
         stage: the notebook's name, or the stage's.
         namespace: where the parameters are; in a notebook, `globals()`.
 
     Raises:
         UsageError: as for `resolve`.
+        MissingInputError: without a name, the files of a trained candidate are damaged.
     """
     notebook = stages.notebook_of(stage)
     fields = parameters.MODELS[notebook].model_fields
@@ -88,8 +96,33 @@ def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage
     paths.claim(values["dataset"])
     values["dataset"] = paths.recorded_dataset(values["dataset"])
     profiles.load(values["profile"])
-    spec = stages.find(f"{notebook}/{values['candidate']}" if "candidate" in values else stage)
-    return ResolvedStage(spec, values)
+    if "candidate" not in values:
+        return ResolvedStage(stages.find(stage), values)
+    executed = os.environ.get(EXECUTOR_VARIABLE, "")
+    if not values["candidate"] and executed.split("/")[0] == notebook:
+        values["candidate"] = stages.find(executed).candidate
+    elif not values["candidate"]:
+        values["candidate"] = _best_trained(paths.run_folder(values["dataset"], values["profile"]))
+    return ResolvedStage(stages.find(f"{notebook}/{values['candidate']}"), values)
+
+
+def _best_trained(root: Path) -> str:
+    """Return the trained candidate with the highest validation score; the first one to train if there is none yet."""
+    import numpy as np
+
+    from helpers.series import metrics
+
+    trained = [name for name, stage in stages.CANDIDATES.items() if manifests.read(root / stage) is not None]
+    if len(trained) <= 1:
+        return next(iter(trained or stages.CANDIDATES))
+    for stage in ("03_preprocess", *(stages.CANDIDATES[name] for name in trained)):
+        manifests.require(root / stage, stage)
+    metric, scores = metrics.load(root / "03_preprocess" / "metric.json"), {}
+    for name in trained:
+        with np.load(root / stages.CANDIDATES[name] / "validation_predictions.npz") as saved:
+            num_classes = saved[f"probabilities_{name}"].shape[1]
+            scores[name] = metric(saved["labels"], saved[f"predicted_{name}"], num_classes)
+    return max(trained, key=scores.__getitem__)
 
 
 def _injected_names(namespace: Mapping[str, Any]) -> Iterator[str]:

@@ -21,9 +21,7 @@ from helpers.errors import MissingInputError, OsemnError, nearest
 from helpers.series import conclusions, locks, manifests, records, seal, stages
 from helpers.series.conclusions import Conclusion, Conclusions
 from helpers.series.records import cpu_name
-from helpers.series.resolve import ResolvedStage, resolve_namespace
-
-EXECUTOR_VARIABLE = "OSEMN_EXECUTING"
+from helpers.series.resolve import EXECUTOR_VARIABLE, ResolvedStage, resolve_namespace
 
 _open_runs: dict[Path, "Run"] = {}
 
