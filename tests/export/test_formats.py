@@ -3,6 +3,8 @@
 import dataclasses
 import filecmp
 import json
+import shutil
+import types
 from pathlib import Path
 
 import keras
@@ -13,7 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from helpers.errors import AcquisitionError, OsemnError
-from helpers.export import browser_runtime, formats, parity, score, tfjs
+from helpers.export import browser_runtime, format_scores, formats, parity, score, tfjs
 from helpers.model import architectures
 from helpers.obtain.places import idx
 from helpers.series import quiet
@@ -53,9 +55,8 @@ def test_format_agrees_with_keras_in_its_own_process(exported, item, tmp_path, r
         request.getfixturevalue("runtime")
     model, version = exported
     images = pictures(300)
-    probabilities, times = parity.score_format(
-        item, version, parity.write_raw_images("own", images, tmp_path)
-    )
+    raw = parity.write_raw_images("own", images, tmp_path)
+    [(probabilities, times)] = format_scores.score_formats([item], version, raw)
     expected = model(images.astype(np.float32), training=False).numpy()
     assert probabilities.shape == (300, 4)
     assert probabilities.dtype == np.float32
@@ -254,7 +255,65 @@ def test_process_that_fails_says_why(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     item = next(item for item in formats.FORMATS if item.name == "onnx")
     with pytest.raises(OsemnError, match=r"Scoring ONNX in its own process failed: .*model.onnx"):
-        parity.score_format(item, tmp_path, parity.write_raw_images("own", pictures(2), tmp_path))
+        format_scores.score_formats([item], tmp_path, parity.write_raw_images("own", pictures(2), tmp_path))
+
+
+def test_the_format_that_fails_is_named_among_others(exported, tmp_path):
+    _, version = exported
+    shutil.copy(version / "model.onnx", tmp_path)
+    (tmp_path / "model.tflite").write_bytes(b"no model")
+    items = [item for item in formats.FORMATS if item.name in ("onnx", "litert")]
+    with pytest.raises(OsemnError, match="Scoring LiteRT in its own process failed"):
+        format_scores.score_formats(items, tmp_path, parity.write_raw_images("own", pictures(2), tmp_path))
+
+
+RECORDS_ITS_TURNS = """
+import json, sys, time
+import numpy as np
+model, images, scored = sys.argv[2:5]
+log = open(images, "a", buffering=1)
+def work(kind):
+    log.write(f"{time.time()} {kind} begins\\n")
+    time.sleep(0.4)
+    log.write(f"{time.time()} {kind} ends\\n")
+work("prediction")
+np.zeros((3, 2), "<f4").tofile(scored)
+print(json.dumps({"first": time.time(), "classes": 2}), flush=True)
+sys.stdin.readline()
+work("measurement")
+print(json.dumps({"latency_ms": {"1": 1.0}}))
+"""
+
+
+def test_formats_predict_side_by_side_and_are_measured_alone(tmp_path, monkeypatch):
+    program, turns, seen = tmp_path / "program.py", tmp_path / "turns", []
+    program.write_text(RECORDS_ITS_TURNS)
+    monkeypatch.setattr(format_scores, "score", types.SimpleNamespace(__file__=str(program)))
+    monkeypatch.setattr(format_scores.records, "usable_cores", lambda: 2)
+    items = [item for item in formats.FORMATS if item.runtime != "tfjs"]
+    results = format_scores.score_formats(items, tmp_path, turns, lambda *call: seen.append(call))
+    assert [probabilities.shape for probabilities, _ in results] == [(3, 2)] * len(items)
+    events = [line.split(" ", 1)[1] for line in sorted(turns.read_text().splitlines())]
+    predicting = 2 * len(items)
+    assert {event.split()[0] for event in events[:predicting]} == {"prediction"}, (
+        "all before the first is measured"
+    )
+    assert events[predicting:] == ["measurement begins", "measurement ends"] * len(items)
+    running = np.cumsum([1 if event.endswith("begins") else -1 for event in events[:predicting]])
+    assert running.max() == 2
+    assert [(done, total) for done, total, _ in seen] == [
+        (done, len(items)) for done in range(1, 1 + len(items))
+    ]
+
+
+def test_a_program_that_hangs_is_ended(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text("import time\ntime.sleep(60)")
+    monkeypatch.setattr(format_scores, "score", types.SimpleNamespace(__file__=str(program)))
+    monkeypatch.setattr(format_scores, "SECONDS", 0.5)
+    item = next(item for item in formats.FORMATS if item.name == "onnx")
+    with pytest.raises(OsemnError, match=r"Scoring ONNX was ended: it took more than 0\.5 s"):
+        format_scores.score_formats([item], tmp_path, tmp_path / "raw")
 
 
 def test_output_of_converters_is_discarded(capfd):

@@ -1,12 +1,5 @@
-"""Check parity: score every format in a process of its own on the raw images and compare it with Keras, image by image."""
+"""Check parity: compare every format with Keras on the raw images, image by image."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,15 +10,13 @@ import pandas as pd
 
 from helpers import paths, scoring, wording
 from helpers.errors import OsemnError
-from helpers.export import browser_runtime, score
+from helpers.export import format_scores, score
 from helpers.export.formats import FORMATS, Format
 from helpers.obtain import data
-from helpers.obtain.places import idx, package_registries
+from helpers.obtain.places import idx
 from helpers.series.conclusions import Conclusion
 
 TOLERANCE = 1e-4  # of probabilities: far above rounding in float32, far below any difference that matters
-SECONDS = 1_800.0  # for one format, so that a process that hangs ends the export
-_QUIET_CPU = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -81,56 +72,6 @@ def write_raw_images(dataset: str, images: np.ndarray, folder: Path) -> Path:
         for part in data.chunks(images):
             stream.write(np.ascontiguousarray(images[part]))
     return path
-
-
-def score_format(item: Format, version: Path, images_file: Path) -> tuple[np.ndarray, dict[str, float]]:
-    """Score one format of a version in its own process, without this project's code.
-
-    Return the probabilities, `float32 [N, K]`, and the times: `seconds_to_first`, from the start of the process to its first
-    prediction, and `latency_ms_1` and `latency_ms_64`, the median time of a call with 1 or 64 images.
-
-    Args:
-        item: the format.
-        version: the folder that holds its file.
-        images_file: an IDX file.
-
-    Raises:
-        OsemnError: the process failed; the message ends with its last output.
-    """
-    with tempfile.TemporaryDirectory() as workspace:
-        scored, program = Path(workspace) / "scored.bin", Path(score.__file__)
-        if item.runtime == "tfjs":
-            command = [package_registries.node(), program.with_name("score.js"), browser_runtime.folder()]
-        else:
-            command = [sys.executable, "-I", shutil.copy(program, workspace), item.runtime]
-        started = time.time()
-        report = _call([*command, version / item.file, images_file, scored], item.title)
-        if report.get("project_code"):
-            raise OsemnError(f"Scoring {item.title} loaded this project's code.", "report this as a defect")
-        probabilities = np.fromfile(scored, "<f4").reshape(-1, report["classes"])
-        latency = {f"latency_ms_{size}": ms for size, ms in report["latency_ms"].items()}
-        return probabilities, {"seconds_to_first": max(0.0, report["first"] - started), **latency}
-
-
-def _call(command: Sequence[str | Path], title: str) -> dict[str, Any]:
-    """Run a scoring program and return the JSON in its last line."""
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=os.environ | _QUIET_CPU,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise OsemnError(
-            f"Scoring {title} took more than {SECONDS:g} s.", "try again when the machine is less busy"
-        ) from None
-    if done.returncode:
-        last = " ".join((done.stderr or done.stdout).strip().splitlines()[-3:])[-400:]
-        raise OsemnError(f"Scoring {title} in its own process failed: {last}", "fix its export")
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def compare(expected: np.ndarray, actual: np.ndarray, labels: np.ndarray) -> Agreement:
@@ -222,24 +163,23 @@ def compare_formats(
         expected: `float32 [N, K]`, Keras's predictions from 07_evaluation.
         labels: `[N] int64`, their labels.
         integer_loss: the tolerance of `check`.
-        progress: called with the number of formats scored, their total, and the title of the last.
+        progress: called with the number of formats that have predicted, their total, and the title of the last.
 
     Raises:
-        OsemnError: as for `score_format` and `check`.
+        OsemnError: as for `format_scores.score_formats` and `check`.
 
     Example:
         `rows = parity.compare_formats(version, raw, expected, test.labels, integer_loss=0.003)`
     """
     rows = []
-    for number, item in enumerate(FORMATS, start=1):
-        probabilities, times = score_format(item, version, images_file)
+    scored = format_scores.score_formats(FORMATS, version, images_file, progress)
+    for item, (probabilities, times) in zip(FORMATS, scored, strict=True):
         agreement = compare(expected, probabilities, labels)
         row = {"format": item.name, "title": item.title, **asdict(agreement)}
         rows.append({**row, "bytes": size(version / item.file), "left_out": False, **times})
         if not check(item, agreement, integer_loss):
             rows[-1]["left_out"] = True
             (version / item.file).unlink()
-        progress(number, len(FORMATS), item.title)
     return rows
 
 

@@ -4,13 +4,14 @@
 //     node score.js RUNTIME_FOLDER MODEL_FOLDER t10k-images-idx3-ubyte scored.bin
 //
 // The probabilities, float32 [N, K] in little-endian order, are written to a file. The time of the first prediction
-// (seconds since the epoch), the latency and K are printed as JSON. It runs on WebAssembly with one thread.
+// (seconds since the epoch) and K are printed as JSON, then the latency. With the word "wait" at the end, the program waits
+// for a line of input between the two. It runs on WebAssembly with one thread.
 "use strict";
 const fs = require("fs");
 const path = require("path");
 const vm = require("vm");
 
-const [runtime, folder, imagesFile, scored] = process.argv.slice(2);
+const [runtime, folder, imagesFile, scored, wait] = process.argv.slice(2);
 const CHUNK = 50; // images of 64 px per call, fewer larger ones: few enough for the memory of WebAssembly
 const LATENCY_BATCHES = { 1: 100, 64: 10 }; // images per call: timed calls, enough for a steady median
 // a photograph takes a hundred times as long as a small image, and its median is as steady after fewer calls
@@ -69,6 +70,11 @@ async function load(tf) {
   );
 }
 
+async function readLine() {
+  for await (const part of process.stdin) return part.length > 0;
+  return false;
+}
+
 async function main() {
   const { shape, size, slice } = openIdx(imagesFile);
   const tf = browserLike();
@@ -90,6 +96,8 @@ async function main() {
     probabilities.set(await predict(slice(start, count), count), start * classes);
   }
   fs.writeFileSync(scored, Buffer.from(probabilities.buffer));
+  console.log(JSON.stringify({ first, classes }));
+  if (wait && !(await readLine())) return; // nobody asks any more if the input has ended
   const latency = {};
   for (const [batch, calls] of Object.entries(LATENCY_BATCHES)) {
     const count = Number(batch);
@@ -109,7 +117,7 @@ async function main() {
     const timed = times.slice(warmUp).sort((one, other) => one - other);
     latency[batch] = timed[Math.floor(timed.length / 2)];
   }
-  console.log(JSON.stringify({ first, latency_ms: latency, classes }));
+  console.log(JSON.stringify({ latency_ms: latency }));
 }
 
 main().catch((error) => {

@@ -3,8 +3,8 @@
     python score.py onnx model.onnx t10k-images-idx3-ubyte scored.bin
 
 Images are an IDX file, `uint8 [N, H, W]` or `[N, H, W, C]`. The probabilities, float32 `[N, K]` in little-endian order, are
-written to a file. The time of the first prediction (seconds since the epoch), the latency and K are printed as JSON. Every
-format runs on one thread.
+written to a file. The time of the first prediction (seconds since the epoch) and K are printed as JSON, then the latency. With
+the word `wait` at the end, the program waits for a line of input between the two. Every format runs on one thread.
 """
 
 import json
@@ -116,7 +116,7 @@ def latency(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> 
     return medians
 
 
-def main(kind: str, model: str, images_file: str, scored: str) -> None:
+def main(kind: str, model: str, images_file: str, scored: str, wait: str = "") -> None:
     """Score all images of a file, write the probabilities and print the times."""
     path = Path(images_file)
     images, predict = read_idx(path), LOADERS[kind](model)
@@ -127,9 +127,12 @@ def main(kind: str, model: str, images_file: str, scored: str) -> None:
     chunks = [predict(read_idx(path)[start : start + step]) for start in range(0, len(images), step)]
     probabilities = np.concatenate(chunks).astype("<f4")
     probabilities.tofile(scored)
-    report = {"first": first, "latency_ms": latency(predict, images), "classes": probabilities.shape[1]}
-    report["project_code"] = any(name.partition(".")[0] == "helpers" for name in sys.modules)
-    print(json.dumps(report))
+    foreign = any(name.partition(".")[0] == "helpers" for name in sys.modules)
+    print(
+        json.dumps({"first": first, "classes": probabilities.shape[1], "project_code": foreign}), flush=True
+    )
+    if not wait or sys.stdin.readline():  # nobody asks any more if the input has ended
+        print(json.dumps({"latency_ms": latency(predict, images)}))
 
 
 if __name__ == "__main__":
