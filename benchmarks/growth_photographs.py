@@ -4,7 +4,8 @@
 
 The photographs are made: a random pattern for each of ten classes, with noise, as JPEG of 224 px. The profile is smoke, in which
 heads and fine-tuning take a fixed number of images and steps. Each size runs with a cache of its own; the peak is that of
-all processes of a stage together. Writes benchmarks/results/growth_photographs.json.
+all processes of a stage together. Processor seconds say how the time grows even if other programs run beside it. Writes
+benchmarks/results/growth_photographs.json.
 """
 
 import argparse
@@ -65,6 +66,7 @@ def measure(images: int, until: str) -> dict[str, dict[str, float]]:
             result[name] = {
                 "peak_memory_mb": manifest["peak_memory_mb"],
                 "seconds": round(manifest["seconds"], 1),
+                "processor_seconds": round(manifest["processor_seconds"], 1),
             }
             print(json.dumps({"images": images, name: result[name]}), flush=True)
     return result
