@@ -190,7 +190,8 @@ def choose(
     if override and override not in names:
         raise UsageError(f"There is no candidate '{override}'.", nearest(override, names))
     values = {option.name: metric(labels, option.predicted, num_classes) for option in options}
-    best = max(options, key=lambda option: (values[option.name], -option.latency_ms))
+    # rounded, as equal means of recalls differ in their last bit
+    best = max(options, key=lambda option: (round(values[option.name], 9), -option.latency_ms))
     rows = []
     for option in sorted(options, key=lambda option: option.latency_ms):
         score = scoring.score(labels, option.predicted, num_classes)
