@@ -94,6 +94,15 @@ def test_of_two_equally_accurate_ones_the_faster_counts_as_best():
     assert choice.best == choice.champion == "fast"
 
 
+def test_conclusion_warns_of_a_choice_by_few_images():
+    few = [champion.Option(one.name, one.label, one.predicted[:40], one.latency_ms) for one in options()]
+    said = champion.choose(few, LABELS[:40], 2, ACCURACY).conclusion().text
+    assert (
+        "40 validation images hardly tell candidates apart; 03_preprocess.validation_fraction holds" in said
+    )
+    assert "hardly tell" not in champion.choose(options(), LABELS, 2, ACCURACY).conclusion().text
+
+
 def test_equal_values_that_differ_in_their_last_bit_are_equal():
     labels, metric = np.repeat([0, 1, 2], [3, 6, 5]), Metric("balanced_accuracy")
 
