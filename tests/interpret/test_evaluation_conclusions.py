@@ -77,6 +77,8 @@ def test_two_classes_have_a_top_two_of_one():
 def test_spread_over_seeds_is_not_confused_with_the_interval_over_images():
     one = conclusions.seed_spread(NET, [0.92], (0.91, 0.93))
     assert "this run trained one seed only" in one.text
+    two = conclusions.seed_spread(NET, [0.81, 0.84], (0.67, 0.93))
+    assert "95% interval of the mean 63.44 to 100.00%" in two.text, "no accuracy is above 100%"
     several = conclusions.seed_spread(NET, [0.92, 0.93, 0.94], (0.91, 0.93))
     assert "the interval over images, 91.0 to 93.0%, measures this one model" in several.text
     assert (

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import scoring
+from helpers import scoring, wording
 from helpers.interpret.calibration import Reliability, Scaling
 from helpers.interpret.confusion import (
     Confused,
@@ -88,7 +88,7 @@ def seed_spread(label: str, accuracies: Sequence[float], ci95: tuple[float, floa
         text = f"How far the test accuracy of the {label} varies with the seed is unknown: this run trained one seed only."
         return Conclusion("seed_spread", text, numbers)
     mean = scoring.mean_of(np.array(accuracies))
-    low, high = mean.ci95
+    low, high = np.clip(mean.ci95, 0, 1)  # Student's interval of few seeds may exceed what an accuracy can be
     student = f", 95% interval of the mean {100 * low:.2f} to {high:.2%}" if low < high else ""
     return Conclusion(
         "seed_spread",
@@ -120,7 +120,7 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
         parts.append(f"{percent(rest / mistakes, 0)} in {len(within) - len(parts)} more groups")
     text = (
         f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
-        f"({worst.count:,} times)"
+        f"({wording.count(worst.count, 'time')})"
         f"{f'; of the mistakes, {listing(parts)}' if parts else ''}. It {verb} into one class: {most.name}, the most "
         f"overpredicted class, is {percent(most.of_predictions)} of its predictions and {percent(most.of_images)} of the images."
     )
@@ -343,7 +343,7 @@ def recommendations(
         )
     elif other and parts:
         texts.append(
-            f"Then check why the {label} classifies {other.true} as {other.predicted} ({other.count:,} images, {percent(other.share)} of "
+            f"Then check why the {label} classifies {other.true} as {other.predicted} ({wording.count(other.count, 'image')}, {percent(other.share)} of "
             f"the class). In no slice by {_properties(parts)} is it significantly worse on the same classes than on all other images."
         )
     return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]
