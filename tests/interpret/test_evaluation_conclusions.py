@@ -193,6 +193,14 @@ def test_accuracy_and_weakest_class_are_named_with_their_intervals():
     assert all(name in report for name in NAMES)
 
 
+def test_a_class_with_a_handful_of_test_images_may_be_weaker_than_the_weakest():
+    scores = confusion.scores(np.array([[20, 10, 0], [2, 28, 0], [0, 0, 1]]), NAMES)
+    said = conclusions.weakest_class(NET, scores).text
+    assert said.endswith(f"With fewer than 5 test images, {NAMES[2]} may be weaker.")
+    enough = confusion.scores(np.array([[20, 10, 0], [2, 28, 0], [0, 0, 5]]), NAMES)
+    assert "may be weaker" not in conclusions.weakest_class(NET, enough).text
+
+
 def test_confusions_name_groups_and_collapse():
     names = (*NAMES, "sandal", "dress")
     counts = np.diag([80] * 5)

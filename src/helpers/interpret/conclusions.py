@@ -24,6 +24,7 @@ from helpers.scoring import Mean
 from helpers.series.conclusions import Conclusion
 from helpers.wording import TWO_NETWORKS, difference, interval, listing, p_value, percent, points, signed
 
+_FEW = 5  # test images of a class: of 4, all correct, the recall may still be 51%
 CLEAR_GAP = 0.005  # of confidence and accuracy; a smaller one is not called over- or underconfident
 _MOST_GROUPS = 3  # of confused classes in a sentence; Fashion-MNIST has two or three
 _MOST_NAMES = 8  # of a group
@@ -58,15 +59,14 @@ def weakest_class(label: str, scores: Scores) -> Conclusion:
         `run.conclude(conclusions.weakest_class(chosen.label, scores))`
     """
     worst = scores.weakest
-    ratios = {
-        "precision": (worst.precision, worst.precision_ci95),
-        "recall": (worst.recall, worst.recall_ci95),
-    }
-    known = [f"{name} {percent(value)} ({interval(*ends)})" for name, (value, ends) in ratios.items() if ends]
+    ratios = ("precision", worst.precision, worst.precision_ci95), ("recall", worst.recall, worst.recall_ci95)
+    known = [f"{name} {percent(value)} ({interval(*ends)})" for name, value, ends in ratios if ends]
+    few = [each.name for each in scores.classes if 0 < each.support < _FEW and each is not worst]
+    more = f" With fewer than {_FEW} test images, {listing(few, most=3)} may be weaker." if few else ""
     return Conclusion(
         "weakest_class",
         f"The weakest class of the {label} is {worst.name}: F1 {worst.f1:.3f} ({worst.f1_ci95[0]:.3f} to {worst.f1_ci95[1]:.3f}), "
-        f"{listing(known)}, each with its 95% interval.",
+        f"{listing(known)}, each with its 95% interval.{more}",
         asdict(worst),
         f"Wilson's interval, {worst.support:,} test images of the class",
     )
