@@ -121,7 +121,8 @@ def _best_trained(root: Path) -> str:
     for name in trained:
         with np.load(root / stages.CANDIDATES[name] / "validation_predictions.npz") as saved:
             num_classes = saved[f"probabilities_{name}"].shape[1]
-            scores[name] = metric(saved["labels"], saved[f"predicted_{name}"], num_classes)
+            # rounded, as equal means of recalls differ in their last bit; of equals, the first takes least time
+            scores[name] = round(metric(saved["labels"], saved[f"predicted_{name}"], num_classes), 9)
     return max(trained, key=scores.__getitem__)
 
 
