@@ -1,7 +1,6 @@
 """Collects the files of the finished stages of one run, each checked against its manifest."""
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +105,7 @@ class Series:
     @property
     def command(self) -> str:
         """The command that runs all stages."""
-        return shlex.join(["osemn", "run", "--dataset", self.dataset, "--profile", self.profile])
+        return manifests.command(self.dataset, self.profile)
 
     @property
     def finished(self) -> str:

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from functools import cache
@@ -67,8 +68,18 @@ def faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
     return messages
 
 
-def require(folder: Path, stage: str) -> dict[str, Any]:
+def command(dataset: str, profile: str) -> str:
+    """Return the command that runs the series, as it is typed."""
+    return shlex.join(["osemn", "run", "--dataset", dataset, "--profile", profile])
+
+
+def require(folder: Path, stage: str, run: str = "osemn run") -> dict[str, Any]:
     """Return the manifest of an input stage after verifying all its files.
+
+    Args:
+        folder: the stage's folder.
+        stage: its name.
+        run: the command that runs the series, for the message.
 
     Raises:
         MissingInputError: the stage has not been run, or a file is missing or changed. The message names the file and
@@ -77,7 +88,7 @@ def require(folder: Path, stage: str) -> dict[str, Any]:
     manifest = read(folder)
     spec = stages.find(stage)
     chosen = f" for the candidate '{spec.candidate}'" if spec.candidate else ""
-    remedy = f"run notebooks/{spec.notebook}.ipynb{chosen} first, or 'osemn run --until {stage}'"
+    remedy = f"run notebooks/{spec.notebook}.ipynb{chosen} first, or '{run} --until {stage}'"
     if manifest is None:
         raise MissingInputError(
             f"{stage} has not been run: there is no {paths.shown(folder / NAME)}.", remedy

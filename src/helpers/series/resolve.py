@@ -102,21 +102,22 @@ def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage
     if not values["candidate"] and executed.split("/")[0] == notebook:
         values["candidate"] = stages.find(executed).candidate
     elif not values["candidate"]:
-        values["candidate"] = _best_trained(paths.run_folder(values["dataset"], values["profile"]))
+        values["candidate"] = _best_trained(values["dataset"], values["profile"])
     return ResolvedStage(stages.find(f"{notebook}/{values['candidate']}"), values)
 
 
-def _best_trained(root: Path) -> str:
+def _best_trained(dataset: str, profile: str) -> str:
     """Return the trained candidate with the highest validation score; the first one to train if there is none yet."""
     import numpy as np
 
     from helpers.series import metrics
 
+    root, command = paths.run_folder(dataset, profile), manifests.command(dataset, profile)
     trained = [name for name, stage in stages.CANDIDATES.items() if manifests.read(root / stage) is not None]
     if len(trained) <= 1:
         return next(iter(trained or stages.CANDIDATES))
     for stage in ("03_preprocess", *(stages.CANDIDATES[name] for name in trained)):
-        manifests.require(root / stage, stage)
+        manifests.require(root / stage, stage, command)
     metric, scores = metrics.load(root / "03_preprocess" / "metric.json"), {}
     for name in trained:
         with np.load(root / stages.CANDIDATES[name] / "validation_predictions.npz") as saved:
