@@ -82,6 +82,8 @@ class Run(ResolvedStage):
         stage, root = resolved.stage, resolved.root
         command = manifests.command(resolved.parameters["dataset"], resolved.parameters["profile"])
         upstream = {name: manifests.require(root / name, name, command) for name in stage.reads}
+        for name in stage.reads:
+            manifests.require_current(name, upstream, command)
         absent = {}
         for name in stage.may_read:
             if manifests.read(root / name) is None:
