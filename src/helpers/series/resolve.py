@@ -75,8 +75,8 @@ def resolve(
 def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage:
     """Resolve a stage from a notebook's variables; for several candidates, the variable `candidate` names the stage.
 
-    Without that name, it is the stage for which `helpers.series.execute` runs the notebook; by hand, that of the candidate with the
-    highest validation score so far.
+    Where `helpers.series.execute` runs the notebook, it is that stage, whatever name was saved in the notebook. By hand without a
+    name, it is the stage of the candidate with the highest validation score so far.
 
     Args:
         stage: the notebook's name, or the stage's.
@@ -99,7 +99,7 @@ def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage
     if "candidate" not in values:
         return ResolvedStage(stages.find(stage), values)
     executed = os.environ.get(EXECUTOR_VARIABLE, "")
-    if not values["candidate"] and executed.split("/")[0] == notebook:
+    if executed.split("/")[0] == notebook:
         values["candidate"] = stages.find(executed).candidate
     elif not values["candidate"]:
         values["candidate"] = _best_trained(values["dataset"], values["profile"])
