@@ -115,9 +115,9 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
     largest = list(within.items())[:_MOST_GROUPS]
     parts = [f"{percent(count / mistakes, 0)} stay in the group ({_first(name)})" for name, count in largest]
-    if len(within) > len(parts):
-        rest = sum(within.values()) - sum(count for _, count in largest)
-        parts.append(f"{percent(rest / mistakes, 0)} in {len(within) - len(parts)} more groups")
+    if others := len(within) - len(parts):
+        rest = percent((sum(within.values()) - sum(count for _, count in largest)) / mistakes, 0)
+        parts.append(f"{rest} in {wording.count(others, 'more group')}")
     text = (
         f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
         f"({wording.count(worst.count, 'time')})"

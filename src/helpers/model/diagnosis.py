@@ -78,7 +78,10 @@ def _verdict(history: Mapping[str, Sequence[float]], gap: float) -> str:
     if apart > _APART or gap > _APART_POINTS:
         return f"high variance: {ratio}"
     if gap < -_BELOW_POINTS:
-        return "high bias: with dropout and augmentation the model does not yet fit its training images"
+        return (
+            "high bias: the model does not yet fit its training images, which dropout or augmentation makes harder than the "
+            "validation images"
+        )
     return f"no overfitting: {ratio}"
 
 
