@@ -29,13 +29,14 @@ stop() {
     exit 1
 }
 packages=$(grep -c "^[^ #].*==" requirements.lock)
-echo "Installing some $packages pinned packages (about 1 GB to download; two to five minutes) …"
+echo "Installing some $packages pinned packages (about 1 GB to download, 4 GB on the disk; two to five minutes) …"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 # The status of a pipe is that of its last command, so a file records a failure of pip.
 failed=$venv/.failed
 rm -f "$failed"
 { "$venv/bin/python" -m pip install --require-hashes --progress-bar on -r requirements.lock 2>&1 || touch "$failed"; } |
-    awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^(ERROR|Installing)/ { print; fflush() }
+    awk '/^Collecting/ { n++; printf "  %d: %s\n", n, $2; fflush(); next } /^ERROR/ { print; fflush() }
+         /^Installing/ { printf "Unpacking the %d packages, which takes one to three minutes …\n", n; fflush() }
          { last = $0 } END { if (n == 0) print last }'
 [ ! -e "$failed" ] || stop
 { "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable . 2>&1 || touch "$failed"; } |
@@ -43,3 +44,4 @@ rm -f "$failed"
 [ ! -e "$failed" ] || stop
 "$venv/bin/python" -c 'import importlib.metadata as m; m.version("tensorflow"); m.version("osemn-vision")' || stop
 touch "$venv/.ready"
+echo "The environment in $venv is ready."

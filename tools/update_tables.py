@@ -205,8 +205,9 @@ def results_table(record: Record) -> str:
     ]
     for name, row in sorted(run["models"].items(), key=lambda item: item[1]["accuracy"]):
         on_test = run["tested"].get(name)
+        star = "★ " * (name == run.get("champion"))
         lines.append(
-            f"| {row['label']} | `{row['stage'][:2]}` | {_with_interval(row)} | {row['macro_f1']:.3f} "
+            f"| {star}{row['label']} | `{row['stage'][:2]}` | {_with_interval(row)} | {row['macro_f1']:.3f} "
             f"| {_with_interval(on_test) if on_test else '– | –'} | {row['parameters']:,} | {row['samples']:,} | {row['fit_seconds']:.1f} |"
         )
     n = next(iter(run["models"].values()))["n"]
@@ -214,7 +215,8 @@ def results_table(record: Record) -> str:
     note = (
         f"{wording.dataset_title(run['dataset'])} at `{run['profile']}`, seed {run['seed']}, {n:,} validation images; Wilson "
         f"intervals; {run['cores']} cores of {run['cpu']}, {run['finished'][:10]}. "
-        f"Only candidates for the champion are scored on the {first['n']:,} test images; nothing is chosen by them."
+        f"Only candidates for the champion are scored on the {first['n']:,} test images; nothing is chosen by them. "
+        "★ is the champion: notebook 10 prefers a faster candidate that loses little accuracy."
     )
     return "\n".join([*lines, "", note])
 

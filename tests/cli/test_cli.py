@@ -9,7 +9,7 @@ import typer
 import service_support
 from conftest import REPOSITORY, osemn
 from helpers.cli import main
-from helpers.series import stages
+from helpers.series import locks, stages
 from photographs import class_folders
 
 
@@ -145,6 +145,21 @@ def test_status_lists_every_stage(project):
     assert done.returncode == 0
     for stage in stages.STAGES:
         assert stage.name in done.stdout
+    command = (
+        "osemn run --dataset digits --profile tiny --set '05_transfer_learning.compared_resolutions=[32, 48]'"
+    )
+    done = project.osemn("status", "--set", "05_transfer_learning.compared_resolutions=[32, 48]")
+    assert done.stdout.splitlines()[-1].endswith(f"stages done; to continue: {command}")
+
+
+def test_status_names_the_stage_that_runs_now(project):
+    folder = project.folder("01_acquire")
+    folder.parent.mkdir(parents=True)
+    with locks.of_stage(folder, locks.EXECUTING):
+        lines = project.osemn("status").stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("running")] == ["01_acquire"]
+    assert lines[-1] == f"0 of {len(stages.STAGES)} stages done"
+    assert "running" not in project.osemn("status").stdout
 
 
 def test_image_folder_is_taken_from_the_working_directory(project, monkeypatch):

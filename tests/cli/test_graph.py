@@ -32,6 +32,7 @@ def finished_once(tmp_path_factory):
     tiny = TinyProject(tmp_path_factory.mktemp("finished") / "project")
     done = tiny.osemn("run", *UNTIL)
     assert done.returncode == 0, done.stderr
+    tiny.printed = done
     return tiny
 
 
@@ -40,6 +41,12 @@ def finished(project, finished_once):
     """A copy of a tiny project whose first two stages are done; copying must not outdate them."""
     shutil.copytree(finished_once.root, project.root, dirs_exist_ok=True)
     return project
+
+
+def test_log_of_a_run_has_lines_and_no_progress_bars(finished_once):
+    printed = finished_once.printed
+    assert [line.partition(" (")[0] for line in printed.stdout.splitlines()][1] == "[1/2] 01_acquire: started"
+    assert printed.stderr == ""
 
 
 def started(project) -> dict[str, str]:

@@ -61,7 +61,9 @@ def test_served_version_that_is_missing_is_said(names):
 
 def test_empty_registry_says_how_to_make_a_version(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
-    assert "fashion_mnist has no versions yet; 'osemn run --until 10_export' creates one" in call()
+    assert "mnist has no versions yet; export one: osemn run --dataset mnist --until 10_export" in call(
+        "--dataset", "mnist"
+    )
 
 
 def test_wrong_names_are_errors(names):

@@ -47,6 +47,7 @@ def test_environment_is_not_ready_where_a_step_failed_and_is_after_the_next_try(
     done = install(folder, "nothing")
     assert done.returncode == 0, done.stderr
     assert (folder / ".ready").exists()
+    assert done.stdout.endswith(f"The environment in {folder} is ready.\n")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")

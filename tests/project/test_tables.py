@@ -145,6 +145,13 @@ def test_the_standard_run_s_models_are_listed_before_the_quick_one_s(run):
         update_tables.results_table({})
 
 
+def test_the_champion_among_the_models_has_a_star(run):
+    run_record = update_tables.run_of(DATASET, PROFILE)
+    table = update_tables.results_table({"fashion_mnist/standard": run_record})
+    label = run_record["models"][run_record["champion"]]["label"]
+    assert [line.split("|")[1] for line in table.splitlines() if "| ★" in line] == [f" ★ {label} "]
+
+
 def test_macro_f1_of_validation_stands_under_that_heading(run):
     """A bare "macro-F1" right of the test accuracy was read as that of the test images."""
     run_record = update_tables.run_of(DATASET, PROFILE)

@@ -121,7 +121,7 @@ def test_without_a_version_it_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path))
     done = serve()
     assert done.returncode == 1
-    assert "osemn run --until 10_export" in done.stderr
+    assert "osemn run --dataset digits --until 10_export" in done.stderr
     assert "Traceback" not in done.stderr
 
 

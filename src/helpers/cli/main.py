@@ -4,6 +4,7 @@ import errno
 import getpass
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -93,14 +94,19 @@ def run(
 def status(dataset: Dataset = "fashion_mnist", profile: Profile = "quick", settings: Settings = None) -> None:
     """Show which stages are done, and why the others are not. Every file is verified by its hash."""
     from helpers.cli import graph
+    from helpers.series import locks
 
     request = _request(dataset, profile, settings)
     states = graph.states(request)
     width = max(len(state.stage) for state in states)
+    running = {state.stage for state in states if locks.is_executing(request.folder / state.stage)}
     for state in states:
-        typer.echo(f"{state.stage:<{width}} {state.word:<9} {state.reason}".rstrip())
+        words = ("running", "") if state.stage in running else (state.word, state.reason)
+        typer.echo(f"{state.stage:<{width}} {words[0]:<9} {words[1]}".rstrip())
     done = sum(state.done for state in states)
-    rest = "" if done == len(states) else "; 'osemn run' runs the others"
+    given = [word for setting in settings or [] for word in ("--set", setting)]
+    command = shlex.join(["osemn", "run", "--dataset", dataset, "--profile", profile, *given])
+    rest = "" if running or done == len(states) else f"; to continue: {command}"
     typer.echo(f"{done} of {len(states)} stages done{rest}")
 
 

@@ -52,7 +52,7 @@ def models(context: typer.Context, dataset: Dataset = "fashion_mnist") -> None:
     if served and served[0] not in [version.name for version in versions]:
         typer.echo(f"The served version, {served[0]}, is missing; 'osemn models promote' chooses another")
     if not versions:
-        typer.echo(f"{dataset} has no versions yet; 'osemn run --until 10_export' creates one")
+        typer.echo(f"{dataset} has no versions yet; {registry.how_to_export()}")
         return
     for version in versions:
         mark = "*" if version.name in served else " "

@@ -47,7 +47,7 @@ def predict(
     predictions = offline.of_files(served, images or [], ImageOptions(background, invert, frame))
     if samples:
         predictions += offline.of_samples(served, dataset, samples, seed)
-    typer.echo(_csv_line(("picture", "class", "confidence", "second", "third", "true_class", "unknown")))
+    typer.echo(_csv_line(("file", "class", "confidence", "second", "third", "true_class", "unknown")))
     for item in predictions:
         if item.problem:
             typer.echo(f"{item.name}: {item.problem}", err=True)

@@ -46,7 +46,7 @@ def execute(
         dataset: a built-in data set, or a folder of images.
         profile: the profile's name.
         overrides: `{stage: {parameter: value}}`; they override the profile.
-        progress: whether to show papermill's progress bar.
+        progress: whether to show papermill's progress bar, if this is a terminal.
         label: the text before the bar.
 
     Raises:
@@ -85,8 +85,7 @@ def _papermill(resolved: ResolvedStage, working: Path, progress: bool, label: st
     defaults = notebook_cells.defaults(stage.notebook)
     given = {name: value for name, value in resolved.parameters.items() if name != "candidate"}
     injected = {name: value for name, value in given.items() if value != defaults[name]}
-    interval = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file would get a new line each time
-    bar = {"desc": label or stage.name, "mininterval": interval, "leave": False} if progress else False
+    bar = {"desc": label or stage.name, "leave": False} if progress and sys.stderr.isatty() else False
     with isolation.kernel({EXECUTOR_VARIABLE: stage.name, **resolved.private}) as manager:
         return papermill.execute_notebook(
             _escaped(paths.notebook(stage.notebook)),

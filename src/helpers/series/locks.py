@@ -55,6 +55,20 @@ def of_stage(final: Path, purpose: str = "") -> AbstractContextManager[FileLock]
     return disk.locked(_file(final, purpose), float(os.environ.get("OSEMN_LOCK_SECONDS", SECONDS)), busy)
 
 
+def is_executing(final: Path) -> bool:
+    """Return True if a process is running a stage's notebook now."""
+    file = _file(final, EXECUTING)
+    if not file.is_file():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+
+
 def recover(final: Path) -> None:
     """Undo a publish that was killed, unless it is still in progress: then its process holds the lock."""
     if final.with_name(f"{final.name}.old").exists():
