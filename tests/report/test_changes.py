@@ -240,7 +240,7 @@ def test_planted_regression_is_found_and_named(run: EvaluatedRun) -> None:
     )
     assert sentence in changes.regressions(worse)
     assert all(text.startswith("Tuned residual CNN") for text in changes.regressions(worse))
-    assert re.search(r"0 improvements, (\d+) regressions, \1 of them of the champion;", worse.headline)
+    assert re.search(r"no improvement, (\d+) regressions, \1 of them of the champion;", worse.headline)
 
 
 def test_improvement_is_named_and_no_regression(run: EvaluatedRun) -> None:

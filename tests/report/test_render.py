@@ -114,7 +114,7 @@ def beside() -> set[str]:
 
 
 def test_every_stage_with_a_notebook_gets_a_page(run: FakeRun) -> None:
-    assert set(render()) == {"index", "charts", *(stage.slug for stage in stages.STAGES)}
+    assert set(render()) == {"index", "charts", "glossary", *(stage.slug for stage in stages.STAGES)}
 
 
 def test_no_page_refers_to_anything_outside_the_report(run: FakeRun) -> None:

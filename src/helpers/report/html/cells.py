@@ -138,8 +138,8 @@ def _set_ids(soup: BeautifulSoup) -> Iterator[Heading]:
 
 
 def slug(text: str) -> str:
-    """Return a text as an anchor: lower-case ASCII letters and digits, joined by hyphens."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    """Return a text as an anchor: lower-case ASCII letters and digits, joined by hyphens, without apostrophes as on GitHub."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower().replace("'", "")
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
 
 
