@@ -133,7 +133,7 @@ def template_folder() -> Path:
 
 def glossary_file() -> Path:
     """Return the glossary, as Markdown."""
-    return template_folder().parents[1] / "docs" / "glossary.md"
+    return Path(__file__).resolve().parents[3] / "docs" / "glossary.md"
 
 
 def collect(dataset: str, profile: str) -> Series:
