@@ -158,10 +158,11 @@ def head(values: np.ndarray, labels: np.ndarray, together: np.ndarray) -> np.nda
 
 
 def table(speeds: dict, values: dict, labels: np.ndarray, together: np.ndarray) -> dict[str, Any]:
-    """Return one entry per engine, compared with TensorFlow in float32."""
-    usual, rows = values[USUAL], {}
+    """Return one entry per engine, compared with TensorFlow in float32; PyTorch's features are those of the last stage alone."""
+    rows: dict[str, Any] = {}
     predicted = {name: head(some, labels, together) for name, some in values.items()}
     for name, some in values.items():
+        usual = values[USUAL][:, -some.shape[1] :]
         cosines = (some * usual).sum(1) / (np.linalg.norm(some, axis=1) * np.linalg.norm(usual, axis=1))
         ratios = [speed / before for speed, before in zip(speeds[name], speeds[USUAL], strict=True)]
         pair = scoring.compare(labels, predicted[name], predicted[USUAL])

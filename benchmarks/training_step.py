@@ -37,7 +37,7 @@ def work(width: int, precision: str) -> None:
     seeds.seed_tensorflow(0)
     model = architectures.residual_cnn((28, 28, 1), 10, mean=[73.0], standard_deviation=[90.0], width=width)
     trainer = cpu_speed.trainer_of(model)
-    optimizer = recipe.optimizer_for(trainer, recipe.Recipe(optimizer="adamw"), 10_000)
+    optimizer = recipe.optimizer_for(recipe.Recipe(optimizer="adamw"), 10_000)
     trainer.compile(optimizer, keras.losses.CategoricalCrossentropy())
     generator = np.random.default_rng(0)
     images = keras.ops.convert_to_tensor(255 * generator.random((BATCH, 28, 28, 1), np.float32))
@@ -66,7 +66,10 @@ def compare(given: argparse.Namespace, width: int, threads: int, precision: str)
         for name, worker in workers.items():
             worker.stdin.write("\n")
             worker.stdin.flush()
-            answer = json.loads(worker.stdout.readline())
+            line = worker.stdout.readline()
+            if not line:
+                sys.exit(f"This failed; run it alone to see why: echo | {' '.join(map(str, commands[name]))}")
+            answer = json.loads(line)
             if number > 1:  # the first round compiles, and the second warms up
                 times[name].append(answer)
     for worker in workers.values():

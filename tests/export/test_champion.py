@@ -94,6 +94,29 @@ def test_of_two_equally_accurate_ones_the_faster_counts_as_best():
     assert choice.best == choice.champion == "fast"
 
 
+def test_conclusion_warns_of_a_choice_by_few_images():
+    few = [champion.Option(one.name, one.label, one.predicted[:40], one.latency_ms) for one in options()]
+    said = champion.choose(few, LABELS[:40], 2, ACCURACY).conclusion().text
+    assert (
+        "40 validation images hardly tell candidates apart; 03_preprocess.validation_fraction holds" in said
+    )
+    assert "hardly tell" not in champion.choose(options(), LABELS, 2, ACCURACY).conclusion().text
+
+
+def test_equal_values_that_differ_in_their_last_bit_are_equal():
+    labels, metric = np.repeat([0, 1, 2], [3, 6, 5]), Metric("balanced_accuracy")
+
+    def predicted(*mistakes: int) -> np.ndarray:
+        rank = np.concatenate([np.arange(3), np.arange(6), np.arange(5)])
+        return np.where(rank < np.array(mistakes)[labels], (labels + 1) % 3, labels)
+
+    slow = champion.Option("slow", "model slow", predicted(3, 1, 2), 2.0)
+    fast = champion.Option("fast", "model fast", predicted(2, 3, 2), 1.0)
+    values = [metric(labels, one.predicted, 3) for one in (slow, fast)]
+    assert 0 < values[0] - values[1] < 1e-12
+    assert champion.choose([slow, fast], labels, 3, metric).champion == "fast"
+
+
 def test_override_is_followed_and_said():
     choice = champion.choose(options(), LABELS, 2, ACCURACY, override="faster_worse")
     assert choice.champion == "faster_worse"

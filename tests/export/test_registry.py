@@ -128,8 +128,14 @@ def test_version_that_does_not_exist_is_refused_and_the_nearest_named(registry, 
         registry.promote(wrong)
 
 
-def test_without_versions_the_error_says_how_to_make_one(registry):
-    with pytest.raises(OsemnError, match="osemn run --until 10_export"):
+def test_without_versions_the_error_says_how_to_make_one_and_who_has_some(registry, served):
+    with pytest.raises(OsemnError) as raised:
+        Registry("mnist").current()
+    assert raised.value.remedy == (
+        "export one: osemn run --dataset mnist --until 10_export, or name a data set that has one: --dataset digits"
+    )
+    shutil.rmtree(registry.folder)
+    with pytest.raises(OsemnError, match=r"osemn run --dataset digits --until 10_export$"):
         registry.current()
 
 

@@ -77,6 +77,8 @@ def test_two_classes_have_a_top_two_of_one():
 def test_spread_over_seeds_is_not_confused_with_the_interval_over_images():
     one = conclusions.seed_spread(NET, [0.92], (0.91, 0.93))
     assert "this run trained one seed only" in one.text
+    two = conclusions.seed_spread(NET, [0.81, 0.84], (0.67, 0.93))
+    assert "95% interval of the mean 63.44 to 100.00%" in two.text, "no accuracy is above 100%"
     several = conclusions.seed_spread(NET, [0.92, 0.93, 0.94], (0.91, 0.93))
     assert "the interval over images, 91.0 to 93.0%, measures this one model" in several.text
     assert (
@@ -189,6 +191,14 @@ def test_accuracy_and_weakest_class_are_named_with_their_intervals():
     report = tables.classification_report(scores)
     assert f"{scores.accuracy:.3f}" in report
     assert all(name in report for name in NAMES)
+
+
+def test_a_class_with_a_handful_of_test_images_may_be_weaker_than_the_weakest():
+    scores = confusion.scores(np.array([[20, 10, 0], [2, 28, 0], [0, 0, 1]]), NAMES)
+    said = conclusions.weakest_class(NET, scores).text
+    assert said.endswith(f"With fewer than 5 test images, {NAMES[2]} may be weaker.")
+    enough = confusion.scores(np.array([[20, 10, 0], [2, 28, 0], [0, 0, 5]]), NAMES)
+    assert "may be weaker" not in conclusions.weakest_class(NET, enough).text
 
 
 def test_confusions_name_groups_and_collapse():

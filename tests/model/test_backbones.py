@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 
 from helpers.errors import AcquisitionError, UsageError
-from helpers.model.backbones import networks, weights
+from helpers.model.backbones import blocks, networks, weights
 from helpers.obtain.places import download, package_registries
 from helpers.series import backbone_names
 
 LITE = sorted(weights.SOURCES)
+APPLICATIONS = sorted(set(backbone_names.BACKBONES) - set(LITE))
+IN_KERAS = {  # the function of keras.applications that builds it, and its module there
+    "efficientnet_b0": ("EfficientNetB0", "efficientnet"),
+    "mobilenet_v2": ("MobileNetV2", "mobilenet_v2"),
+    "resnet50": ("ResNet50", "resnet"),
+}
 NETWORK = download.Network(tool_seconds=240.0, progress=False)
 BELL_COTE, DOME, STUPA, DAISY = 442, 538, 832, 985
 
@@ -92,15 +98,10 @@ def test_any_resolution_goes_in_where_none_is_named():
     assert model(images(1, 50, 33, 3)).shape == (1, 2, 2, 1_280)
 
 
-@pytest.mark.parametrize(
-    ("name", "module"),
-    [("mobilenet_v2", "mobilenet_v2"), ("efficientnet_b0", "efficientnet"), ("resnet50", "resnet50")],
-)
-def test_applications_do_inside_what_their_preprocess_input_does(name, module, monkeypatch):
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_applications_do_inside_what_their_preprocess_input_does(name, monkeypatch):
     """The published weights are not needed: any weights show whether the same comes out."""
-    factory = {"mobilenet_v2": "MobileNetV2", "efficientnet_b0": "EfficientNetB0", "resnet50": "ResNet50"}[
-        name
-    ]
+    factory, module = IN_KERAS[name]
     build = getattr(keras.applications, factory)
     reference = build(include_top=False, weights=None, input_shape=(48, 48, 3))
 
@@ -116,6 +117,17 @@ def test_applications_do_inside_what_their_preprocess_input_does(name, module, m
     expected = np.asarray(reference(preprocessed))
     assert np.std(expected) > 0
     np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", sorted(backbone_names.BACKBONES))
+def test_every_layer_with_weights_belongs_to_a_block_that_fine_tuning_can_train(name):
+    model = networks.build(name, (32, 32, 3))
+    covered = {layer for block in blocks.blocks(model) for layer in block.layers}
+    trained = [
+        layer for layer in model.layers if layer.weights and not isinstance(layer, keras.layers.Normalization)
+    ]
+    left = {layer.name for layer in trained} - covered
+    assert not left, "add their pattern to _BLOCK in helpers/model/backbones/blocks.py"
 
 
 def test_a_backbone_without_a_builder_is_not_taken_for_another(monkeypatch):
@@ -184,7 +196,7 @@ def test_the_hash_of_weights_tells_any_change():
     assert networks.weights_sha256(model) != before
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_b0", "resnet50"])
+@pytest.mark.parametrize("name", APPLICATIONS)
 def test_without_a_network_the_error_names_what_can_be_had(name, monkeypatch, tmp_path):
     monkeypatch.setenv("OSEMN_CACHE_DIR", str(tmp_path))
 
@@ -193,8 +205,7 @@ def test_without_a_network_the_error_names_what_can_be_had(name, monkeypatch, tm
             "URL fetch failure on https://somewhere.example/x.h5: None -- refused"
         )  # as Keras does
 
-    module = {"mobilenet_v2": "mobilenet_v2", "efficientnet_b0": "efficientnet", "resnet50": "resnet"}[name]
-    monkeypatch.setattr(f"keras.src.applications.{module}.file_utils.get_file", get_file)
+    monkeypatch.setattr(f"keras.src.applications.{IN_KERAS[name][1]}.file_utils.get_file", get_file)
     with pytest.raises(AcquisitionError) as caught:
         networks.load(name, (32, 32, 3))
     assert all(lite in str(caught.value) for lite in LITE)

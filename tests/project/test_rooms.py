@@ -73,3 +73,14 @@ def test_the_list_of_rooms_names_every_module_and_no_other():
         for file in files
         if len(file.parts) > 1
     }
+
+
+def test_modules_of_the_first_version_went_to_modules_that_exist():
+    text = (REPOSITORY / "docs" / "rooms.md").read_text(encoding="utf-8").partition("## Where a module of")[2]
+    named = re.findall(r"^\| `[\w.]+` \|.*`([\w.]+)` \|$", text, re.MULTILINE)
+    package = REPOSITORY / "src" / "helpers"
+    places = {name: package.joinpath(*name.split(".")) for name in named}
+    assert len(named) > 100
+    assert not [
+        name for name, place in places.items() if not (place.is_dir() or place.with_suffix(".py").is_file())
+    ]

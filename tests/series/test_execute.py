@@ -133,7 +133,8 @@ def test_dead_kernel_is_told_with_its_cell_and_peak_memory(project):
 def test_error_for_the_user_is_passed_on_without_a_traceback(project):
     with pytest.raises(OsemnError) as caught:
         run_stage("02_explore")
-    assert "run notebooks/01_acquire.ipynb first" in str(caught.value)
+    remedy = "run notebooks/01_acquire.ipynb first, or 'osemn run --dataset digits --profile tiny --until 01_acquire'"
+    assert remedy in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 

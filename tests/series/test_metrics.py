@@ -1,12 +1,14 @@
 """Each metric agrees with scikit-learn, and costs and names are checked."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
 
 from helpers import scoring, wording
 from helpers.errors import OsemnError, UsageError
-from helpers.series import metrics
+from helpers.series import metrics, parameters
 from helpers.series.metrics import Metric
 
 REFERENCES = {
@@ -17,7 +19,7 @@ REFERENCES = {
 }
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", sorted(set(metrics.TITLES) - {"cost"}))
 @pytest.mark.parametrize("classes", [2, 3, 7])
 def test_agrees_with_scikit_learn(name: str, classes: int) -> None:
     generator = np.random.default_rng(classes)
@@ -25,6 +27,11 @@ def test_agrees_with_scikit_learn(name: str, classes: int) -> None:
     predicted = np.where(generator.random(200) < 0.6, labels, generator.integers(0, classes, 200))
     expected = REFERENCES[name](labels, predicted)
     assert Metric(name)(labels, predicted, classes) == pytest.approx(expected, abs=1e-12)
+
+
+def test_every_metric_can_be_chosen_in_03() -> None:
+    field = parameters.MODELS["03_preprocess"].model_fields["metric"]
+    assert set(get_args(field.annotation)) == {metrics.AUTO, *metrics.TITLES}
 
 
 def test_macro_f1_counts_a_class_that_is_never_predicted() -> None:

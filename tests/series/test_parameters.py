@@ -162,7 +162,7 @@ def test_corrections_that_are_not_there_are_refused_by_their_place(project):
 def test_missing_parameter_is_named():
     values = notebook_cells.defaults("04_baseline")
     del values["seed"]
-    with pytest.raises(UsageError, match="seed"):
+    with pytest.raises(UsageError, match="parameter 'seed' is missing\\."):
         parameters.check("04_baseline", values)
 
 

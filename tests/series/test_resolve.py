@@ -48,8 +48,8 @@ def prepared(tmp_path, monkeypatch):
     return choose
 
 
-def chosen() -> str:
-    resolved = resolve.resolve_namespace("07_evaluation", VALUES)
+def chosen(**saved: str) -> str:
+    resolved = resolve.resolve_namespace("07_evaluation", VALUES | saved)
     assert resolved.stage.name == f"07_evaluation/{resolved.parameters['candidate']}"
     return resolved.parameters["candidate"]
 
@@ -86,6 +86,7 @@ def test_damaged_predictions_are_named(prepared):
 def test_the_executor_names_the_candidate(prepared, monkeypatch, executed):
     monkeypatch.setenv(resolve.EXECUTOR_VARIABLE, executed)
     assert f"07_evaluation/{chosen()}" == executed
+    assert f"07_evaluation/{chosen(candidate='transfer')}" == executed, "a name saved in the notebook"
 
 
 def test_a_kernel_of_another_notebook_names_no_candidate(prepared, monkeypatch):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from conftest import EXAMPLES, TinyProject
+from helpers.errors import MissingInputError
 from helpers.series import manifests, parameters, runs
 
 pytestmark = pytest.mark.timeout(200)
@@ -80,6 +81,25 @@ def test_clock_set_back_gives_no_negative_duration(project, monkeypatch):
     manifest = project.manifest("01_acquire")
     assert 0 <= manifest["seconds"] < 60
     assert manifest["started"] <= manifest["finished"]
+
+
+def test_run_by_hand_refuses_an_input_that_was_run_with_other_files(project):
+    def finished(stage: str, **inputs: str) -> None:
+        folder = project.folder(stage)
+        folder.mkdir(parents=True)
+        (folder / "data.bin").write_text(stage)
+        outputs = manifests.describe_files(folder, [folder / "data.bin"])
+        facts = {"schema": manifests.SCHEMA, "outputs": outputs, "inputs": inputs}
+        manifests.write_json(folder / manifests.NAME, facts)
+
+    finished("01_acquire")
+    finished("10_export", **{"01_acquire/data.bin": "of another split"})
+    given = {name: EXAMPLES[name] for name in parameters.MODELS["11_serving"].model_fields}
+    with pytest.raises(MissingInputError) as caught:
+        runs.Run.start("11_serving", given)
+    assert "10_export is out of date" in str(caught.value)
+    assert "01_acquire/data.bin" in str(caught.value)
+    assert "run notebooks/10_export.ipynb again" in str(caught.value)
 
 
 def test_papermill_takes_lists_as_yaml_and_says_so(project):

@@ -427,6 +427,7 @@ def test_model_health_page_and_description(client, version):
     assert model["version"] == version
     assert model["classes"] == list(registry_versions.CLASSES)
     assert model["metrics"]["accuracy"] == 0.9
+    assert model["framed"] is False
     assert len(model["sha256"]) == 64
     assert client.get("/health/ready").json() == {"status": "ready", "version": version}
     assert client.get("/health/live").status_code == 200
@@ -438,7 +439,7 @@ def test_model_health_page_and_description(client, version):
     }
     assert f'osemn_model_info{{version="{version}"}} 1.0' in client.get("/metrics").text
     refused(client.get("/nowhere"), 404, "route")
-    refused(client.get("/v1/predict"), 405, "route")
+    assert "/docs" in refused(client.get("/v1/predict"), 405, "route")
 
 
 def publish_of_shape(folder: Path, *shape: int) -> str:

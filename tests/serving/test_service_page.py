@@ -30,6 +30,8 @@ def test_image_is_classified_and_text_refused(browser, service, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.goto(service.address)
     page.wait_for_function("document.querySelector('#model').textContent.includes('90.0% of 1000')")
+    assert "(95% interval 89.0 to 91.0%)" in page.inner_text("#model")
+    assert page.locator("#frame").is_hidden(), "the images of this version are not framed"
     page.set_input_files("#file", str(image))
     page.get_by_role("button", name="Classify").click()
     page.wait_for_selector("#result h2")
@@ -55,7 +57,8 @@ def test_names_of_classes_are_text(browser, tmp_path, monkeypatch):
     probabilities, _ = registry_versions.predict(content / "model.onnx", pixels[None, ..., None])
     classes = [*np.roll(np.array(NAMES, object), int(np.argmax(probabilities)) - NAMES.index(TURNED))]
     registry = Registry("digits")
-    registry.promote(registry.publish(content, registry_versions.facts(classes=classes)).name)
+    framed = registry_versions.facts(classes=classes, framing={"box": 8, "centre": "box"})
+    registry.promote(registry.publish(content, framed).name)
     with service_process.running(service_process.serve_command("digits", "--quiet")) as service:
         page, problems = browser.new_page(viewport={"width": 390, "height": 844}), []
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -64,6 +67,7 @@ def test_names_of_classes_are_text(browser, tmp_path, monkeypatch):
         page.set_input_files("#file", file)
         page.get_by_role("button", name="Classify").click()
         page.wait_for_selector("#result h2")
+        page.wait_for_selector("#frame")
         assert sorted(page.locator("#result td:first-child").all_text_contents()) == sorted(NAMES)
         assert page.text_content("#result h2").startswith("\u202eturned (confidence")
         assert page.evaluate(READS_RIGHT, ["#result h2", "(confidence"])

@@ -12,7 +12,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         callback=paths.project_dataset,
-        help="fashion_mnist, mnist, digits, or your own images: a folder, a table (.csv, .tsv, .parquet, .jsonl), an "
+        help=f"{', '.join(paths.BUILT_IN_DATASETS)}, or your own images: a folder, a table (.csv, .tsv, .parquet, .jsonl), an "
         "archive (.zip, .tar, .tar.gz), or an address of one of these (s3://, gs://, https://, hf://datasets/…).",
     ),
 ]

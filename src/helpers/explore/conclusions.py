@@ -105,7 +105,7 @@ def pixels(values: Intensities) -> Conclusion:
     proportion = float(values.proportions[common])
     (darkest, low), *_, (brightest, high) = values.brightness.items()
     ratio = high / max(low, 1e-9)
-    helps = "separates some classes" if ratio > 1.5 else "says little about the class"
+    helps = "may separate some classes" if ratio > 1.5 else "says little about the class"
     mean, deviation = (listing([f"{v:.3f}" for v in part / 255]) for part in (values.mean, values.deviation))
     return Conclusion(
         "pixels",

@@ -10,7 +10,7 @@ import numpy as np
 from helpers import paths, wording
 from helpers.errors import OsemnError, UsageError
 from helpers.export import versions
-from helpers.export.version_store import HOW_TO_EXPORT, NAME, VersionStore
+from helpers.export.version_store import NAME, VersionStore
 from helpers.export.versions import Version
 from helpers.series import disk
 from helpers.series.conclusions import Conclusion
@@ -54,7 +54,8 @@ class Registry(VersionStore):
             return self.find(names[0])
         promote = "promote one: osemn models promote VERSION (osemn models lists them)"
         raise OsemnError(
-            f"No version of {self.dataset} is promoted yet.", promote if self.versions() else HOW_TO_EXPORT
+            f"No version of {self.dataset} is promoted yet.",
+            promote if self.versions() else self.how_to_export(),
         )
 
     def promote(self, name: str) -> Version:

@@ -9,6 +9,7 @@ with the start of the manifest's own sha256.
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,6 @@ from helpers.series import disk, manifests
 
 NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 SCHEMA = 1
-HOW_TO_EXPORT = "export one: osemn run --until 10_export"
 _DRAFT, _TRASH = ".draft-", ".trash-"
 _LOCK_SECONDS = 60  # copying or removing a version takes a few seconds
 
@@ -44,6 +44,12 @@ class VersionStore:
         names = [path.name for path in self.folder.glob("*-*-*") if NAME.fullmatch(path.name)]
         return [self._version(name) for name in sorted(names, reverse=True)]
 
+    def how_to_export(self) -> str:
+        """Return the command that makes a version, and the other data sets that have one."""
+        others = sorted(path.name for path in self.folder.parent.glob("*") if any(path.glob("*-*-*")))
+        made = f"export one: osemn run --dataset {shlex.quote(self.dataset)} --until 10_export"
+        return f"{made}, or name a data set that has one: --dataset {' or '.join(others)}" if others else made
+
     def find(self, name: str) -> Version:
         """Return a version by its name.
 
@@ -51,7 +57,7 @@ class VersionStore:
             UsageError: this is not the name of a version, or there is no such version; the message suggests the nearest.
         """
         known = [version.name for version in self.versions()]
-        remedy = nearest(name, known) if known else HOW_TO_EXPORT
+        remedy = nearest(name, known) if known else self.how_to_export()
         if not NAME.fullmatch(name):
             raise UsageError(f"'{name}' is not a version name (YYYYMMDD-HHMMSS-xxxxxxxx).", remedy)
         if name not in known:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers import scoring
+from helpers import scoring, wording
 from helpers.interpret.calibration import Reliability, Scaling
 from helpers.interpret.confusion import (
     Confused,
@@ -24,6 +24,7 @@ from helpers.scoring import Mean
 from helpers.series.conclusions import Conclusion
 from helpers.wording import TWO_NETWORKS, difference, interval, listing, p_value, percent, points, signed
 
+_FEW = 5  # test images of a class: of 4, all correct, the recall may still be 51%
 CLEAR_GAP = 0.005  # of confidence and accuracy; a smaller one is not called over- or underconfident
 _MOST_GROUPS = 3  # of confused classes in a sentence; Fashion-MNIST has two or three
 _MOST_NAMES = 8  # of a group
@@ -58,15 +59,14 @@ def weakest_class(label: str, scores: Scores) -> Conclusion:
         `run.conclude(conclusions.weakest_class(chosen.label, scores))`
     """
     worst = scores.weakest
-    ratios = {
-        "precision": (worst.precision, worst.precision_ci95),
-        "recall": (worst.recall, worst.recall_ci95),
-    }
-    known = [f"{name} {percent(value)} ({interval(*ends)})" for name, (value, ends) in ratios.items() if ends]
+    ratios = ("precision", worst.precision, worst.precision_ci95), ("recall", worst.recall, worst.recall_ci95)
+    known = [f"{name} {percent(value)} ({interval(*ends)})" for name, value, ends in ratios if ends]
+    few = [each.name for each in scores.classes if 0 < each.support < _FEW and each is not worst]
+    more = f" With fewer than {_FEW} test images, {listing(few, most=3)} may be weaker." if few else ""
     return Conclusion(
         "weakest_class",
         f"The weakest class of the {label} is {worst.name}: F1 {worst.f1:.3f} ({worst.f1_ci95[0]:.3f} to {worst.f1_ci95[1]:.3f}), "
-        f"{listing(known)}, each with its 95% interval.",
+        f"{listing(known)}, each with its 95% interval.{more}",
         asdict(worst),
         f"Wilson's interval, {worst.support:,} test images of the class",
     )
@@ -88,7 +88,7 @@ def seed_spread(label: str, accuracies: Sequence[float], ci95: tuple[float, floa
         text = f"How far the test accuracy of the {label} varies with the seed is unknown: this run trained one seed only."
         return Conclusion("seed_spread", text, numbers)
     mean = scoring.mean_of(np.array(accuracies))
-    low, high = mean.ci95
+    low, high = np.clip(mean.ci95, 0, 1)  # Student's interval of few seeds may exceed what an accuracy can be
     student = f", 95% interval of the mean {100 * low:.2f} to {high:.2%}" if low < high else ""
     return Conclusion(
         "seed_spread",
@@ -115,12 +115,12 @@ def confusions(label: str, counts: np.ndarray, class_names: Sequence[str]) -> Co
     within = {name: mistakes_within(counts, class_names, name) for name in groups(counts, class_names)}
     largest = list(within.items())[:_MOST_GROUPS]
     parts = [f"{percent(count / mistakes, 0)} stay in the group ({_first(name)})" for name, count in largest]
-    if len(within) > len(parts):
-        rest = sum(within.values()) - sum(count for _, count in largest)
-        parts.append(f"{percent(rest / mistakes, 0)} in {len(within) - len(parts)} more groups")
+    if others := len(within) - len(parts):
+        rest = percent((sum(within.values()) - sum(count for _, count in largest)) / mistakes, 0)
+        parts.append(f"{rest} in {wording.count(others, 'more group')}")
     text = (
         f"The {label} misclassifies {mistakes:,} of {n:,} test images, most often {worst.true} as {worst.predicted} "
-        f"({worst.count:,} times)"
+        f"({wording.count(worst.count, 'time')})"
         f"{f'; of the mistakes, {listing(parts)}' if parts else ''}. It {verb} into one class: {most.name}, the most "
         f"overpredicted class, is {percent(most.of_predictions)} of its predictions and {percent(most.of_images)} of the images."
     )
@@ -343,7 +343,7 @@ def recommendations(
         )
     elif other and parts:
         texts.append(
-            f"Then check why the {label} classifies {other.true} as {other.predicted} ({other.count:,} images, {percent(other.share)} of "
+            f"Then check why the {label} classifies {other.true} as {other.predicted} ({wording.count(other.count, 'image')}, {percent(other.share)} of "
             f"the class). In no slice by {_properties(parts)} is its accuracy significantly below that of the same classes on all other images."
         )
     return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]

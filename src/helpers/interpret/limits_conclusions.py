@@ -123,9 +123,10 @@ def agreement(labels: np.ndarray, predictions: Sequence[np.ndarray]) -> Conclusi
     n, of_all = len(labels), int(wrong.all(axis=0).sum())
     alike = int(np.sum(wrong.all(axis=0) & (np.stack(predictions) == predictions[0]).all(axis=0)))
     by_chance, best = n * float(np.prod(wrong.mean(axis=1))), 1 - float(wrong.mean(axis=1).min())
+    every = "Both" if len(predictions) == 2 else f"All {len(predictions)}"
     low, high = scoring.wilson_interval(of_all, n)
     text = (
-        f"All {len(predictions)} candidates evaluated so far misclassify {count(of_all, 'test image')} in common: {percent(of_all / n)} of {n:,} "
+        f"{every} candidates evaluated so far misclassify {count(of_all, 'test image')} in common: {percent(of_all / n)} of {n:,} "
         f"(95% interval {interval(low, high)}); independent mistakes would have left {by_chance:,.0f}. On {alike:,} of these they agree on "
         f"the same incorrect class, so look at the labels first. Taking the correct candidate for each image, if somebody knew it, would "
         f"reach {percent(1 - of_all / n)}, where the best one reaches {percent(best)}."

@@ -23,6 +23,7 @@ _FEWEST_PER_CLASS = 2  # with one image of each class there is no variance withi
 _FEWEST_SIZES = 4  # a law with three numbers has to leave something to check it by
 _RESAMPLES = 200  # for an interval whose ends are known to a few per cent
 _FURTHEST = 100.0  # times the images at hand: no law holds further than that
+_UNKNOWN = 100.0  # times the lower end of the interval: from a day's work to more than anybody has
 
 FitPredict = Callable[[np.ndarray], np.ndarray]
 
@@ -129,12 +130,16 @@ def conclusion(measured: DataSize, what: str) -> Conclusion:
     ends = [measured.further(measured.law), *measured.interval()]
     more = [None if np.isinf(times) else (times - 1) * sizes[-1] for times in ends]
     best, low, high = (_further(images, sizes[-1]) for images in more)
-    text += (
-        f", and {percent(accuracy[-2])} with {sizes[-2]:,}. By the law that fits its errors, one point more takes {best} further "
-        f"images like these (95% interval {low} to {high})."
-    )
+    text += f", and {percent(accuracy[-2])} with {sizes[-2]:,}. "
     if more[1] is None:
-        text = text.replace(f" (95% interval {low} to {high})", ", if it can be reached at all")
+        text += f"By the law that fits its errors, one point more takes {best} further images like these, if it can be reached at all."
+    elif ends[2] - 1 > _UNKNOWN * (ends[1] - 1):
+        text += f"How many further images like these one point more takes is unknown: {low} to {high} (95% interval)."
+    else:
+        text += (
+            f"By the law that fits its errors, one point more takes {best} further images like these (95% interval {low} to "
+            f"{high})."
+        )
     numbers |= {"law": dict(zip(("floor", "scale", "rate"), measured.law.tolist(), strict=True))}
     numbers |= {"images_for_one_point": more[0], "images_ci95": more[1:]}
     return Conclusion("data_size", text, numbers, f"{len(measured.laws)} resamples of images and draws")

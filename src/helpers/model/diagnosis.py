@@ -9,6 +9,8 @@ from helpers import wording
 # chosen by the curves of tests/model/test_diagnosis.py, which people judged
 _RISEN = 1.02  # times its lowest value: a validation loss moves by about 1% from epoch to epoch
 _DIVERGED = 1.1  # times its lowest value: batches alone move a training loss by less
+# of what it had fallen since the first epoch: of few images, a loss near zero doubles by a single one
+_REGAINED = 0.1
 # between the logarithms of the losses, and between the accuracies: less is usual of a good fit
 _MUCH, _MUCH_POINTS = 0.15, 2.0
 _APART, _APART_POINTS = 0.3, 4.0  # from here on the curves are apart even if both still improve
@@ -48,7 +50,10 @@ def _verdict(history: Mapping[str, Sequence[float]], gap: float) -> str:
     epochs = len(losses)
     if epochs == 1 and "converged" not in history:
         return "too little to tell bias from variance, as there is only one epoch"
-    if not losses[-1] <= _DIVERGED * np.nanmin(losses):  # true of NaN, too
+    lowest = np.nanmin(losses)
+    if not losses[-1] <= max(
+        _DIVERGED * lowest, lowest + _REGAINED * (losses[0] - lowest)
+    ):  # true of NaN, too
         return f"divergence, as the training loss has risen since epoch {int(np.nanargmin(losses)) + 1}"
     apart, last = float(np.log(held_out[-1] / losses[-1])), max(3, round(epochs / 3))
     ratio = f"the validation loss is now {np.exp(apart):.1f} times the training loss"
@@ -73,7 +78,10 @@ def _verdict(history: Mapping[str, Sequence[float]], gap: float) -> str:
     if apart > _APART or gap > _APART_POINTS:
         return f"high variance: {ratio}"
     if gap < -_BELOW_POINTS:
-        return "high bias: with dropout and augmentation the model does not yet fit its training images"
+        return (
+            "high bias: the model does not yet fit its training images, which dropout or augmentation makes harder than the "
+            "validation images"
+        )
     return f"no overfitting: {ratio}"
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 from helpers import wording
 from helpers.obtain import data
 from helpers.obtain.images import pictures
+from helpers.obtain.layouts import listing
 from helpers.series.conclusions import Conclusion
 
 _NAMES = 20  # of classes in a line of text; more hide the other lines
+_REASONS = 3  # named in a sentence; skipped.csv has all
 
 
 def build(
@@ -32,6 +34,7 @@ def build(
     """
     mean, sd = data.pixel_mean_and_sd(train.images)
     parts = {"train": train, "test": test}
+    unreadable = skipped["unreadable"].astype(bool)
     return {
         "first_source": origin["source"],
         "preparation": {},
@@ -49,8 +52,9 @@ def build(
         "sha256": {name: data.array_sha256(part.images, part.labels) for name, part in parts.items()},
         "pixel_mean": mean,
         "pixel_sd": sd,
-        "unreadable_files": int(skipped["unreadable"].sum()),
-        "skipped_files": int((~skipped["unreadable"].astype(bool)).sum()),
+        "unreadable_files": int(unreadable.sum()),
+        "skipped_files": int((~unreadable).sum()),
+        "unreadable_reasons": skipped.loc[unreadable, "reason"].value_counts().to_dict(),
         **_files(table),
         **_copies(table),
     }
@@ -71,9 +75,14 @@ def _files(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _copies(table: pd.DataFrame) -> dict[str, int]:
-    """Count the images that belong together, and those of the test part that have a copy or a group member in training."""
+def _copies(table: pd.DataFrame) -> dict[str, Any]:
+    """Count the images that belong together, and those of the test part that have a copy or a group member in training.
+
+    Of the files with the same bytes and different labels, the paths of the first ones are named.
+    """
     in_test = table["part"] == "test"
+    contradicting = table[table.groupby("sha256")["label"].transform("nunique") > 1]
+    first = contradicting[contradicting["sha256"] == contradicting["sha256"].min()]
     sizes = table.groupby("together")["id"].transform("size")
 
     def also_in_training(column: str) -> int:
@@ -83,6 +92,8 @@ def _copies(table: pd.DataFrame) -> dict[str, int]:
         "images_with_copies": int((sizes > 1).sum()),
         "groups_of_copies": int(table.loc[sizes > 1, "together"].nunique()),
         "exact_copies": int(table["sha256"].duplicated().sum()),
+        "copies_with_different_labels": contradicting["sha256"].nunique(),
+        "first_with_different_labels": first.drop_duplicates("label")["path"].head(2).tolist(),
         "largest_group": int(sizes.max()),
         "test_images_also_in_training": also_in_training("sha256"),
         "test_images_related_to_training": also_in_training("together"),
@@ -131,12 +142,24 @@ def left_out(skipped: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     return by.agg(files="size", first="first").sort_values("files", ascending=False).reset_index().head(most)
 
 
+def _told_size(card: dict[str, Any]) -> str:
+    """Return the size of the images: of one's own, that of the files and that of the stages."""
+    if not card["preparation"]:
+        return f"of {_image_size(card)}"
+    return (
+        f"(sides of {_sides(card)} pixels; read at {_image_size(card)}, or at the size that a network takes)"
+    )
+
+
+def _sides(card: dict[str, Any]) -> str:
+    low, high = card["smallest_side"], card["largest_side"]
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def _described_files(card: dict[str, Any]) -> str:
     formats = ", ".join(f"{count:,} {name}" for name, count in card["formats"].items())
-    low, high = card["smallest_side"], card["largest_side"]
-    sides = f"{low}" if low == high else f"{low} to {high}"
     values = f"values from {card['lowest_value']:g} to {card['highest_value']:g}"
-    text = f"{formats}; sides of {sides} pixels; {values}"
+    text = f"{formats}; sides of {_sides(card)} pixels; {values}"
     fit = card["preparation"].get("fit")
     if fit:
         many = card["images_losing_a_tenth_to_a_crop"]
@@ -167,15 +190,39 @@ def conclude_content(card: dict[str, Any]) -> Conclusion:
     unreadable, damaged = card["unreadable_files"], card["files_with_damaged_metadata"]
     text = (
         f"{card['title']} (source: {card['source']}) has {counts['train']:,} training images and {counts['test']:,} test images "
-        f"of {_image_size(card)}, in {len(classes)} classes with {each} training images each. Unreadable files: {unreadable:,}."
+        f"{_told_size(card)}, in {len(classes)} classes with {each} training images each. {_told_left_out(card)}"
     )
+    if alike := listing.spelled_alike(card["class_names"]):
+        quoted = [f"'{name}'" for name in alike[0]]
+        text += (
+            f" Warning: {wording.listing(quoted)} are different classes by their spelling. If they "
+            "are one class, correct the labels."
+        )
+    cropped = card["images_losing_a_tenth_to_a_crop"]
+    if cropped and card["preparation"].get("fit") == "crop":
+        text += (
+            f" Images that lose more than a tenth of their area to the centre crop: {cropped:,}. If what matters may lie at "
+            "their edges, choose 01_acquire.fit=pad."
+        )
     if damaged:
         text += (
             f" Files with damaged metadata: {damaged:,}; their pixels are intact, but they may lie on their side, and their time "
             "and camera may be missing."
         )
     numbers = {**counts, "classes": len(classes), "smallest": low, "largest": high, "unreadable": unreadable}
-    return Conclusion("content", text, numbers | {"damaged_metadata": damaged})
+    return Conclusion("content", text, numbers | {"damaged_metadata": damaged, "cropped": cropped})
+
+
+def _told_left_out(card: dict[str, Any]) -> str:
+    """Return how many files were left out, and why those are unreadable."""
+    unreadable, other = card["unreadable_files"], card["skipped_files"]
+    reasons = [f"{reason}: {count:,}" for reason, count in card["unreadable_reasons"].items()]
+    more = ["…"] if len(reasons) > _REASONS else []
+    text = f"Unreadable files: {unreadable:,}"
+    text += f" ({'; '.join(reasons[:_REASONS] + more)})." if reasons else "."
+    if other:
+        text += f" Files left out for another reason: {other:,}."
+    return text + (" 01_acquire/skipped.csv lists each." if unreadable or other else "")
 
 
 def conclude_groups(card: dict[str, Any]) -> Conclusion:
@@ -186,12 +233,19 @@ def conclude_groups(card: dict[str, Any]) -> Conclusion:
     """
     names = ("images_with_copies", "groups_of_copies", "exact_copies", "largest_group")
     numbers = {name: card[name] for name in names} | card["near_copies"]
+    numbers["copies_with_different_labels"] = contradicting = card["copies_with_different_labels"]
     text = "No image has an exact or near copy, and none belongs to a group."
     if card["images_with_copies"]:
         text = (
             f"{card['images_with_copies']:,} images are exact or near copies of another one or belong to a group with it "
             f"({card['exact_copies']:,} exact copies; {card['groups_of_copies']:,} sets, the largest of "
             f"{card['largest_group']:,}). Every split that the series makes keeps each set in one part."
+        )
+    if contradicting:
+        paths = list(filter(None, card["first_with_different_labels"]))  # an image of an array has none
+        text += (
+            f" Images that occur with different labels: {contradicting:,}"
+            f"{f', such as {wording.listing(paths)}' if paths else ''}. At least one label of each is an error."
         )
     if numbers["alike"]:
         text += (
@@ -233,13 +287,13 @@ def conclude_corrections(card: dict[str, Any]) -> Conclusion:
     if counts is None:
         return Conclusion("corrections", "The labels are those of the source: no corrections were given.")
     train, test = (
-        "{relabelled:,} images were relabelled and {dropped:,} dropped".format(**counts[part])
+        f"{wording.count(counts[part]['relabelled'], 'image')} relabelled and {counts[part]['dropped']:,} dropped"
         for part in ("train", "test")
     )
     text = f"Corrections of labels: {train} in the training part."
     if any(counts["test"].values()):
         text += (
-            f" In the test part, {test}. People looked at them because a model disagreed with the label, so that accuracies on "
+            f" In the test part: {test}. People looked at them because a model disagreed with the label, so that accuracies on "
             "the corrected test part are too favourable to that model, and cannot be compared with those before."
         )
     else:

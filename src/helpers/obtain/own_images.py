@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import paths
+from helpers import paths, wording
 from helpers.errors import AcquisitionError
 from helpers.obtain import catalogue, copies, data, data_card, image_facts, index, splits
 from helpers.obtain.acquired import Acquired, Source
 from helpers.obtain.images import formats, from_disk, pictures
 from helpers.obtain.layouts import folder_scan, recognise
-from helpers.obtain.layouts.listing import PARTS, Listing
+from helpers.obtain.layouts.listing import PARTS, Listing, spelled_alike
 from helpers.obtain.options import Options
 from helpers.obtain.places import locations
 from helpers.series import disk, manifests
@@ -188,7 +188,10 @@ def _without_small_classes(
         problem = f"Fewer than two classes of {shown} have {smallest} images"
     first = "; ".join(f"{row.path}: {row.reason}" for row in skipped.head(5).itertuples())
     listed = f". Left out: {len(skipped)} ({first})" if len(skipped) else ""
-    raise AcquisitionError(
-        f"{problem}{listed}.",
-        f"add images to these classes, or leave them out: --set 01_acquire.smallest_class={MIN_PER_CLASS}",
+    remedy = (
+        f"add images to these classes, or leave them out: --set 01_acquire.smallest_class={MIN_PER_CLASS}"
     )
+    spellings = [alike for alike in spelled_alike(counts.index) if set(alike) & set(few.index)]
+    if spellings:
+        remedy = f"if {wording.listing(spellings[0])} are one class, give it one name; otherwise {remedy}"
+    raise AcquisitionError(f"{problem}{listed}.", remedy)

@@ -1,7 +1,6 @@
 """Collects the files of the finished stages of one run, each checked against its manifest."""
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +105,7 @@ class Series:
     @property
     def command(self) -> str:
         """The command that runs all stages."""
-        return shlex.join(["osemn", "run", "--dataset", self.dataset, "--profile", self.profile])
+        return manifests.command(self.dataset, self.profile)
 
     @property
     def finished(self) -> str:
@@ -168,7 +167,8 @@ def _record(stage: stages.Stage, folder: Path, manifest_by_stage: dict[str, Any]
     metrics = (
         json.loads((folder / METRICS).read_text(encoding="utf-8")) if METRICS in manifest["outputs"] else {}
     )
-    changed = _changed_inputs(manifest, manifest_by_stage)
+    files = manifests.changed_inputs(manifest, manifest_by_stage)
+    changed = list(dict.fromkeys(stages.split_input(name)[0] for name in files))
     if NOTEBOOK not in manifest["outputs"]:
         state, reason = BY_HAND, "it was run by hand, so there is no executed notebook"
     elif changed:
@@ -183,15 +183,3 @@ def _refuse_changed_notebook(notebook: Path, faults: list[str], command: str) ->
     mine = [fault for fault in faults if fault.startswith(f"{paths.shown(notebook)} ")]
     if mine and notebook.is_file():
         raise MissingInputError(f"{mine[0]}, so it is not the notebook that ran.", f"run it again: {command}")
-
-
-def _changed_inputs(manifest: dict[str, Any], manifest_by_stage: dict[str, Any]) -> list[str]:
-    """Return the stages whose files changed since this stage read them."""
-    changed = []
-    for name, digest in manifest.get("inputs", {}).items():
-        stage, file = stages.split_input(name)
-        if not stage:
-            continue
-        if manifests.output_sha256(manifest_by_stage[stage], file) != digest and stage not in changed:
-            changed.append(stage)
-    return changed

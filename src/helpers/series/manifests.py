@@ -4,8 +4,9 @@ import ast
 import hashlib
 import json
 import re
+import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,27 +68,72 @@ def faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
     return messages
 
 
-def require(folder: Path, stage: str) -> dict[str, Any]:
+def command(dataset: str, profile: str) -> str:
+    """Return the command that runs the series, as it is typed."""
+    return shlex.join(["osemn", "run", "--dataset", dataset, "--profile", profile])
+
+
+def require(folder: Path, stage: str, run: str = "osemn run") -> dict[str, Any]:
     """Return the manifest of an input stage after verifying all its files.
+
+    Args:
+        folder: the stage's folder.
+        stage: its name.
+        run: the command that runs the series, for the message.
 
     Raises:
         MissingInputError: the stage has not been run, or a file is missing or changed. The message names the file and
             the notebook to run.
     """
     manifest = read(folder)
-    spec = stages.find(stage)
-    chosen = f" for the candidate '{spec.candidate}'" if spec.candidate else ""
-    remedy = f"run notebooks/{spec.notebook}.ipynb{chosen} first, or 'osemn run --until {stage}'"
     if manifest is None:
         raise MissingInputError(
-            f"{stage} has not been run: there is no {paths.shown(folder / NAME)}.", remedy
+            f"{stage} has not been run: there is no {paths.shown(folder / NAME)}.",
+            _remedy(stage, "first", run),
         )
     damaged = faults(folder, manifest)
     if damaged:
         raise MissingInputError(
-            f"The files of {stage} are damaged: {'; '.join(damaged)}.", remedy.replace("first", "again")
+            f"The files of {stage} are damaged: {'; '.join(damaged)}.", _remedy(stage, "again", run)
         )
     return manifest
+
+
+def _remedy(stage: str, when: str, run: str) -> str:
+    spec = stages.find(stage)
+    chosen = f" for the candidate '{spec.candidate}'" if spec.candidate else ""
+    return f"run notebooks/{spec.notebook}.ipynb{chosen} {when}, or '{run} --until {stage}'"
+
+
+def changed_inputs(manifest: dict[str, Any], by_stage: Mapping[str, dict[str, Any] | None]) -> list[str]:
+    """Return the files of the given stages that have changed since this stage read them."""
+    changed = []
+    for name, digest in manifest.get("inputs", {}).items():
+        stage, file = stages.split_input(name)
+        if stage in by_stage and output_sha256(by_stage[stage], file) != digest:
+            changed.append(name)
+    return changed
+
+
+def require_current(stage: str, by_stage: Mapping[str, dict[str, Any]], run: str) -> None:
+    """Check that an input stage has read the files that its own inputs hold now.
+
+    Otherwise a model could meet validation images that it was trained on, after another split.
+
+    Args:
+        stage: its name.
+        by_stage: the manifests of the inputs, its own among them.
+        run: the command that runs the series, for the message.
+
+    Raises:
+        MissingInputError: it was run with other files.
+    """
+    changed = changed_inputs(by_stage[stage], by_stage)
+    if changed:
+        raise MissingInputError(
+            f"{stage} is out of date: these have changed since it was run: {', '.join(changed)}.",
+            _remedy(stage, "again", run),
+        )
 
 
 def publish(partial: Path, final: Path) -> None:

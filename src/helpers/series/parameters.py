@@ -295,5 +295,7 @@ def check(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describe(item: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "missing":
+        return f"parameter '{name}' is missing"
     message = item["msg"][0].lower() + item["msg"][1:]
     return f"parameter '{name}' = {item.get('input')!r} is not valid: {message}"

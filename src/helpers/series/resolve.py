@@ -75,8 +75,8 @@ def resolve(
 def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage:
     """Resolve a stage from a notebook's variables; for several candidates, the variable `candidate` names the stage.
 
-    Without that name, it is the stage for which `helpers.series.execute` runs the notebook; by hand, that of the candidate with the
-    highest validation score so far.
+    Where `helpers.series.execute` runs the notebook, it is that stage, whatever name was saved in the notebook. By hand without a
+    name, it is the stage of the candidate with the highest validation score so far.
 
     Args:
         stage: the notebook's name, or the stage's.
@@ -99,29 +99,31 @@ def resolve_namespace(stage: str, namespace: Mapping[str, Any]) -> ResolvedStage
     if "candidate" not in values:
         return ResolvedStage(stages.find(stage), values)
     executed = os.environ.get(EXECUTOR_VARIABLE, "")
-    if not values["candidate"] and executed.split("/")[0] == notebook:
+    if executed.split("/")[0] == notebook:
         values["candidate"] = stages.find(executed).candidate
     elif not values["candidate"]:
-        values["candidate"] = _best_trained(paths.run_folder(values["dataset"], values["profile"]))
+        values["candidate"] = _best_trained(values["dataset"], values["profile"])
     return ResolvedStage(stages.find(f"{notebook}/{values['candidate']}"), values)
 
 
-def _best_trained(root: Path) -> str:
+def _best_trained(dataset: str, profile: str) -> str:
     """Return the trained candidate with the highest validation score; the first one to train if there is none yet."""
     import numpy as np
 
     from helpers.series import metrics
 
+    root, command = paths.run_folder(dataset, profile), manifests.command(dataset, profile)
     trained = [name for name, stage in stages.CANDIDATES.items() if manifests.read(root / stage) is not None]
     if len(trained) <= 1:
         return next(iter(trained or stages.CANDIDATES))
     for stage in ("03_preprocess", *(stages.CANDIDATES[name] for name in trained)):
-        manifests.require(root / stage, stage)
+        manifests.require(root / stage, stage, command)
     metric, scores = metrics.load(root / "03_preprocess" / "metric.json"), {}
     for name in trained:
         with np.load(root / stages.CANDIDATES[name] / "validation_predictions.npz") as saved:
             num_classes = saved[f"probabilities_{name}"].shape[1]
-            scores[name] = metric(saved["labels"], saved[f"predicted_{name}"], num_classes)
+            # rounded, as equal means of recalls differ in their last bit; of equals, the first takes least time
+            scores[name] = round(metric(saved["labels"], saved[f"predicted_{name}"], num_classes), 9)
     return max(trained, key=scores.__getitem__)
 
 

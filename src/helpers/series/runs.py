@@ -80,13 +80,16 @@ class Run(ResolvedStage):
     def _opened(cls, resolved: ResolvedStage) -> "Run":
         """Verify the inputs and seed every generator."""
         stage, root = resolved.stage, resolved.root
-        upstream = {name: manifests.require(root / name, name) for name in stage.reads}
+        command = manifests.command(resolved.parameters["dataset"], resolved.parameters["profile"])
+        upstream = {name: manifests.require(root / name, name, command) for name in stage.reads}
+        for name in stage.reads:
+            manifests.require_current(name, upstream, command)
         absent = {}
         for name in stage.may_read:
             if manifests.read(root / name) is None:
                 absent[f"{name}/{manifests.NAME}"] = manifests.ABSENT
             else:
-                upstream[name] = manifests.require(root / name, name)
+                upstream[name] = manifests.require(root / name, name, command)
         _seed(stage, resolved.parameters["seed"])
         seal.begin(stage.notebook)
         # The hash of the code that runs now: it may be edited before the run is finished.

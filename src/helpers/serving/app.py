@@ -112,4 +112,5 @@ def _add_health(app: FastAPI, service: Service) -> None:
 async def _http_error(request: Request, error: HTTPException) -> Response:
     """Return what no route takes in the form of all other errors."""
     request_id = request.scope.get("osemn.id", "")
-    return refusal(request_id, error.status_code, "route", str(error.detail), error.headers)
+    message = f"{error.detail}. The page /docs describes the requests that the service takes."
+    return refusal(request_id, error.status_code, "route", message, error.headers)

@@ -108,6 +108,9 @@ class ModelFacts(BaseModel):
     label: str
     classes: list[str]
     signature: dict[str, Any]
+    framed: bool = Field(
+        description="Whether `frame` applies: the data set's own images show objects on black."
+    )
     metrics: TestMetrics
     sha256: str
 
@@ -117,6 +120,7 @@ class ModelFacts(BaseModel):
         manifest = served.version.manifest
         own = {
             "version": served.version.name,
+            "framed": served.preparation.framing is not None,
             "metrics": manifest["metrics"]["test"],
             "sha256": manifest["files"]["model.onnx"]["sha256"],
         }

@@ -1,5 +1,7 @@
 """The list of a data set's image files with their labels, before any file is opened."""
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +78,19 @@ def build(
         )
     _check_parts(files, shown)
     return Listing(root, files, left_out, layout, order)
+
+
+def spelled_alike(names: Iterable[str]) -> list[list[str]]:
+    """Return sets of class names that differ in upper and lower case, blanks, hyphens and underscores only.
+
+    Example:
+        `listing.spelled_alike(["Fruit", "fruit", "sea fish", "Sea_Fish", "nut"])`
+    """
+    by_key: dict[str, list[str]] = {}
+    for name in names:
+        key = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name)).casefold()
+        by_key.setdefault(key, []).append(name)
+    return [alike for alike in by_key.values() if len(alike) > 1]
 
 
 def _check_parts(files: pd.DataFrame, shown: str) -> None:
