@@ -248,7 +248,7 @@ def test_of_two_classes_it_says_in_which_direction_they_are_confused():
     two = [Confused("functional", "defective", 33, 0.09), Confused("defective", "functional", 31, 0.19)]
     (only,) = conclusions.recommendations(NET, two, [], 64)
     assert only.text.startswith(
-        "To improve the small net, begin with the labels of its 64 mistakes: 33 show functional, 31 defective."
+        "To improve the small net, begin with the labels of its 64 mistakes: 33 of functional, 31 of defective."
     )
 
 

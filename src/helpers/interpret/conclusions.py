@@ -331,7 +331,7 @@ def recommendations(
     kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
     start = f"{first.true} and {first.predicted}, first with their labels: {both:,} of {mistakes:,} mistakes ({percent(both / mistakes, 0)}) {kind}"
     if back and both == mistakes:  # of two classes, all mistakes confuse the two
-        start = f"the labels of its {mistakes:,} mistakes: {first.count:,} show {first.true}, {back.count:,} {back.true}"
+        start = f"the labels of its {mistakes:,} mistakes: {first.count:,} of {first.true}, {back.count:,} of {back.true}"
     texts = [f"To improve the {label}, begin with {start}. Whether more images would help was not measured."]
     worst = _worst(parts)
     other = next((item for item in confused[1:] if item is not back), None)
