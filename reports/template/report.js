@@ -30,6 +30,12 @@
     folds.forEach(function (fold) { fold.addEventListener("toggle", show); });
   }
 
+  // On a phone, the contents would push the text off the screen.
+  const contents = document.querySelector(".contents > details");
+  if (contents && window.matchMedia("(max-width: 63.99rem)").matches) {
+    contents.open = false;
+  }
+
   // Sort a table by a column: numbers by value, all else as words; what is unknown comes last.
   const key = function (cell) {
     const text = cell.dataset.value || cell.textContent.trim();
@@ -64,8 +70,9 @@
   };
   document.querySelectorAll(".scroll > table").forEach(function (table) {
     const headers = table.tHead && table.tHead.rows.length === 1 ? Array.from(table.tHead.rows[0].cells) : [];
-    // On a phone, a row becomes a card, with the name of its column beside each value; two columns fit, a matrix stays one.
-    if (headers.length > 2 && !table.matches(".difference, [data-vertical]")) {
+    // On a phone, a row becomes a card, with the name of its column beside each value; two columns fit, a matrix stays one,
+    // and so does a long one: its cards would be a long way to scroll.
+    if (headers.length > 2 && table.rows.length < 14 && !table.matches(".difference, [data-vertical]")) {
       const names = headers.map(function (header) { return header.textContent.trim(); });
       table.classList.add("cards");
       table.querySelectorAll("tbody tr").forEach(function (row) {

@@ -244,6 +244,14 @@ def test_recommendations_come_from_the_numbers():
     assert not conclusions.recommendations(NET, [Confused("a", "b", 9, 0.1)], slices(worst=0.95), 9)[1:]
 
 
+def test_of_two_classes_it_says_in_which_direction_they_are_confused():
+    two = [Confused("functional", "defective", 33, 0.09), Confused("defective", "functional", 31, 0.19)]
+    (only,) = conclusions.recommendations(NET, two, [], 64)
+    assert only.text.startswith(
+        "To improve the small net, begin with the labels of its 64 mistakes: 33 of functional, 31 of defective."
+    )
+
+
 def test_fraction_of_a_rare_mistake_is_not_rounded_to_zero():
     rare = [Confused("4", "9", 5, 0.0051), Confused("5", "3", 4, 0.0045)]
     equal = error_analysis.Slice("brightness", 0.0, 9.0, 1_000, 0.99, (0.98, 0.995), 0.99, 1.0)

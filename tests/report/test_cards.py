@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from huggingface_hub import DatasetCard
 
+from conftest import REPOSITORY
 from helpers.report import collect, render
-from helpers.report.html import cards, pages
+from helpers.report.html import cards, cells, pages
 from report_runs import DATASET, PROFILE, FakeRun, written_once
 
 CARD = {
@@ -86,6 +87,20 @@ def test_the_report_holds_both_cards_as_pages_and_as_files(run: FakeRun):
     )
     page = (folder / "model_card.html").read_text(encoding="utf-8")
     assert "<code>license: mit</code>" in page
+
+
+def test_the_notebooks_lead_to_terms_of_the_glossary(run: FakeRun):
+    folder = render.render(DATASET, PROFILE).parent
+    glossary = (folder / cards.GLOSSARY).read_text(encoding="utf-8")
+    assert f'href="{cards.GLOSSARY}"' in (folder / "index.html").read_text(encoding="utf-8")
+    linked = set()
+    for notebook in (REPOSITORY / "notebooks").glob("[01]*.ipynb"):
+        linked |= set(re.findall(r"docs/glossary\.md#([\w-]+)", notebook.read_text(encoding="utf-8")))
+    assert len(linked) > 5
+    assert [term for term in linked if f'id="{term}"' not in glossary] == []
+    written = '<h1>A</h1><p><a href="../docs/glossary.md#drift">drift</a></p>'
+    body = cells.finish(written, title="", where="a notebook", pages={})
+    assert f'<a href="{cards.GLOSSARY}#drift">drift</a>' in body.html
 
 
 def test_the_code_of_the_data_card_reads_the_index(tmp_path: Path):

@@ -240,6 +240,7 @@ def test_planted_regression_is_found_and_named(run: EvaluatedRun) -> None:
     )
     assert sentence in changes.regressions(worse)
     assert all(text.startswith("Tuned residual CNN") for text in changes.regressions(worse))
+    assert re.search(r"no improvement, (\d+) regressions, \1 of them of the champion;", worse.headline)
 
 
 def test_improvement_is_named_and_no_regression(run: EvaluatedRun) -> None:
@@ -251,6 +252,7 @@ def test_improvement_is_named_and_no_regression(run: EvaluatedRun) -> None:
         r"Frozen Lite0, 64 px: accuracy .* → 100\.0% \(.*\): an improvement\.", "\n".join(better.lines)
     )
     assert changes.regressions(better) == []
+    assert ", none of them of the champion;" in better.headline
 
 
 def test_another_network_of_the_same_quality_is_not_significantly_different(run: EvaluatedRun) -> None:

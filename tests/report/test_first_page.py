@@ -255,11 +255,14 @@ def test_without_metrics_the_sections_are_empty():
 
 
 def test_the_risk_of_other_images_says_how_many_are_marked_as_unknown(metrics):
-    numbers = {"others_rejected": 0.955, "others": "photographs of cats"}
+    numbers = {"others_rejected": 0.955, "others": "photographs of cats", "others_n": 1_200}
     metrics[TESTED]["conclusions"] += conclusions_of_stages.as_metrics(
         [Conclusion("unknown", "It recognises some.", numbers).from_file("metrics.json")]
     )
-    assert "the mark 'unknown' warns of 95.5% of photographs of cats." in first_screen.risks(metrics)[-1][0]
+    assert (
+        "the mark 'unknown' warns of 95.5% of 1,200 photographs of cats."
+        in first_screen.risks(metrics)[-1][0]
+    )
 
 
 def test_the_post_mortem_prints_the_conclusions_on_the_champion(metrics):

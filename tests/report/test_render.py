@@ -114,7 +114,7 @@ def beside() -> set[str]:
 
 
 def test_every_stage_with_a_notebook_gets_a_page(run: FakeRun) -> None:
-    assert set(render()) == {"index", "charts", *(stage.slug for stage in stages.STAGES)}
+    assert set(render()) == {"index", "charts", "glossary", *(stage.slug for stage in stages.STAGES)}
 
 
 def test_no_page_refers_to_anything_outside_the_report(run: FakeRun) -> None:
@@ -250,7 +250,7 @@ def test_pages_lead_from_stage_to_stage_in_the_order_in_which_they_run(run: Fake
 
 def test_code_is_folded_and_every_fold_has_words(run: FakeRun) -> None:
     page = render()["02_explore"]
-    folds = [attributes for tag, attributes in page.tags if tag == "details"]
+    folds = [attributes for tag, attributes in page.tags if tag == "details" and attributes.get("class")]
     assert len(folds) == 9
     assert not any("open" in fold for fold in folds)
     summaries = re.findall(r"<summary>(.*?)</summary>", page.text)

@@ -251,6 +251,30 @@ def test_on_a_phone_no_table_of_the_first_page_is_cut(read, folder: Path) -> Non
     assert page.eval_on_selector_all(".scroll:has(.cards)", cut) == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_contents_stand_after_the_title_and_are_folded_on_a_phone(read, folder: Path, size: str) -> None:
+    page = read(size).open(folder / "02_explore.html").page
+    after = "title => Boolean(title.compareDocumentPosition(document.getElementById('contents')) & 4)"
+    assert page.get_by_role("heading", level=1).evaluate(after)
+    first = page.locator("nav.contents a").first
+    assert first.is_visible() == (size == "desk")
+    if size == "phone":
+        page.locator("nav.contents summary").focus()
+        page.keyboard.press("Enter")
+        assert first.is_visible()
+    else:
+        title = page.get_by_role("heading", level=1).bounding_box()
+        assert first.bounding_box()["x"] + first.bounding_box()["width"] < title["x"]
+
+
+def test_on_paper_no_table_of_the_first_page_is_cut(read, folder: Path) -> None:
+    page = read().open(folder / "index.html").page
+    page.set_viewport_size({"width": 680, "height": 1000})  # the width of A4 within its margins
+    page.emulate_media(media="print")
+    cut = "tables => tables.filter(one => one.getBoundingClientRect().right > 681).map(one => one.className)"
+    assert page.eval_on_selector_all("table", cut) == []
+
+
 def test_on_paper_folded_parts_are_printed(read, folder: Path) -> None:
     page = read().open(folder / "index.html").page
     page.emulate_media(media="print")

@@ -185,6 +185,24 @@ def test_classes_that_looked_alike_stand_beside_those_that_are_confused(metrics,
     assert text == f"One and zero are alike. The tuned residual CNN {expected}"
 
 
+def test_of_equal_models_the_champion_is_the_best(metrics):
+    metrics["06_fine_tuning"]["models"]["fine_tuned"] = {
+        **metrics["09_tuning"]["models"]["tuned"],
+        "parameters": 1,
+    }
+    for chosen in ("tuned", "fine_tuned"):
+        metrics["10_export"]["candidate"] = chosen
+        ranked = [one.name for one in models.list_models(metrics) if one.name in ("tuned", "fine_tuned")]
+        assert ranked[0] == chosen
+
+
+def test_two_classes_can_only_be_confused_with_each_other(metrics):
+    alike = Conclusion("most_alike", "One and zero are alike.", {"confused": [["one", "zero", 0.1]]})
+    conclude(metrics, "02_explore", alike)
+    metrics["07_evaluation/tuned"]["class_names"] = ["zero", "one"]
+    assert conclusions.confusions(metrics) is None
+
+
 def test_smallest_model_may_be_the_best():
     models = {"a": ("net", 10, 1.0, 1.0, 9, 0.91, [0.89, 0.93], 0.9)}
     text = conclusions.complexity(only_baseline(models)).text

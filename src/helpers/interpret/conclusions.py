@@ -329,10 +329,10 @@ def recommendations(
     back = pairs.get((first.predicted, first.true))
     both = first.count + (back.count if back else 0)
     kind = "confuse the two" if back else f"predict {first.predicted} for {first.true}"
-    texts = [
-        f"To improve the {label}, begin with {first.true} and {first.predicted}, first with their labels: {both:,} of {mistakes:,} "
-        f"mistakes ({percent(both / mistakes, 0)}) {kind}. Whether more images of them would help was not measured."
-    ]
+    start = f"{first.true} and {first.predicted}, first with their labels: {both:,} of {mistakes:,} mistakes ({percent(both / mistakes, 0)}) {kind}"
+    if back and both == mistakes:  # of two classes, all mistakes confuse the two
+        start = f"the labels of its {mistakes:,} mistakes: {first.count:,} of {first.true}, {back.count:,} of {back.true}"
+    texts = [f"To improve the {label}, begin with {start}. Whether more images would help was not measured."]
     worst = _worst(parts)
     other = next((item for item in confused[1:] if item is not back), None)
     if worst:
@@ -344,6 +344,6 @@ def recommendations(
     elif other and parts:
         texts.append(
             f"Then check why the {label} classifies {other.true} as {other.predicted} ({wording.count(other.count, 'image')}, {percent(other.share)} of "
-            f"the class). In no slice by {_properties(parts)} is it significantly worse on the same classes than on all other images."
+            f"the class). In no slice by {_properties(parts)} is its accuracy significantly below that of the same classes on all other images."
         )
     return [Conclusion(f"recommendation_{number}", text) for number, text in enumerate(texts, start=1)]

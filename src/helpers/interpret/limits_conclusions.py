@@ -90,6 +90,7 @@ def unknown(
         if (~correct).any()
         else None,
         "others": what,
+        "others_n": len(others),
         "others_rejected": caught / len(others),
         "auroc": asdict(area),
         "left_out": {"mean": left_out.value, "by_class": by_class},

@@ -130,6 +130,11 @@ def template_folder() -> Path:
     return mine if mine.is_dir() else Path(__file__).resolve().parents[3] / inside
 
 
+def glossary_file() -> Path:
+    """Return the glossary, as Markdown."""
+    return Path(__file__).resolve().parents[3] / "docs" / "glossary.md"
+
+
 def collect(dataset: str, profile: str) -> Series:
     """Return the records of all stages, checked by hash.
 

@@ -132,7 +132,9 @@ def _cost(best: Model, simplest: Model) -> str:
 
 
 def confusions(metrics: MetricsByStage) -> Conclusion | None:
-    """Return which classes 02 expected to be confused, beside those that the champion confuses; None where 02 concluded nothing.
+    """Return which classes 02 expected to be confused, beside those that the champion confuses.
+
+    It is None where 02 concluded nothing, and for two classes, which can only be confused with each other.
 
     Args:
         metrics: metrics by stage.
@@ -143,6 +145,8 @@ def confusions(metrics: MetricsByStage) -> Conclusion | None:
     explored = next(iter(stage_conclusions.read(metrics, (EXPLORE, "most_alike"))), None)
     stage = f"{models.EVALUATION}/{models.find_champion(metrics)}"
     logged, expected = metrics.get(stage, {}), explored.numbers.get("confused") if explored else None
+    if len(logged.get("class_names") or ()) == 2:
+        return None
     if not expected or "confusion" not in logged:
         return explored and replace(explored, id="confusions")
     counts, names = np.array(logged["confusion"]), logged["class_names"]

@@ -85,7 +85,7 @@ def risks(metrics: MetricsByStage) -> list[tuple[str, str]]:
     for marked in read(metrics, (stage, "unknown")):
         words += (
             f" Beside the name, the mark 'unknown' warns of {percent(marked.numbers['others_rejected'])} of "
-            f"{marked.numbers['others']}."
+            f"{marked.numbers['others_n']:,} {marked.numbers['others']}."
         )
     return [*logged, (words, metrics_file(EXPORT))]
 

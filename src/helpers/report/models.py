@@ -68,7 +68,7 @@ def series_metric(metrics: MetricsByStage) -> Metric:
 
 
 def list_models(metrics: MetricsByStage) -> list[Model]:
-    """Return the models of all stages that have run, best first by the metric of the series.
+    """Return the models of all stages that have run, best first by the metric of the series; of equals, the champion first.
 
     Entries without an accuracy and an interval are left out. Those of which the metric is unknown come last: for costs, that are
     all but the candidates.
@@ -86,11 +86,13 @@ def list_models(metrics: MetricsByStage) -> list[Model]:
                 measured = {key: entry.get(key) for key in MEASURED}
                 measured |= {"value": entry.get(metric.name, values.get(name)), "source": metrics_file(stage)}
                 logged.append(Model(name, entry.get("label", name), accuracy, *ends, **measured))
-    return sorted(logged, key=_best_first)
+    chosen = metrics.get(EXPORT, {}).get("candidate")
+    return sorted(logged, key=lambda model: _best_first(model, chosen))
 
 
-def _best_first(model: Model) -> tuple[float, float, int]:
-    return math.inf if model.value is None else -model.value, -model.accuracy, model.parameters or 0
+def _best_first(model: Model, chosen: str | None) -> tuple[float, float, bool, int]:
+    value = math.inf if model.value is None else -model.value
+    return value, -model.accuracy, model.name != chosen, model.parameters or 0
 
 
 def read_tests_of_best(metrics: MetricsByStage, compared: Sequence[Model]) -> list[dict[str, Any]]:

@@ -113,6 +113,7 @@ def _write(series: collect.Series, partial: Path) -> None:
     for name, text in cards.markdown(series).items():
         (partial / f"{name}.md").write_text(text, encoding="utf-8")
         (partial / f"{name}.html").write_text(cards.page(renderer, name, text), encoding="utf-8")
+    (partial / cards.GLOSSARY).write_text(cards.glossary(renderer), encoding="utf-8")
     write_demo(series, partial)
     since = changes.compare(series)
     beside = [file.name for file in partial.iterdir()]
@@ -151,6 +152,7 @@ def _made_from(dataset: str, profile: str) -> dict[str, str]:
     """Return the hashes of everything that determines the report's content."""
     hashes = {
         "template": _digest(collect.template_folder()),
+        "glossary": manifests.sha256(collect.glossary_file()),
         "demo": _digest(paths.web_folder()) + manifests.sha256(Path(browser_page.__file__)),
         "source": _digest(Path(__file__).parent, "*.py"),
         "accepted": reference.reference_sha256(dataset, profile),

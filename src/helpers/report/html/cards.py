@@ -1,4 +1,4 @@
-"""Model card and data card: Markdown with a head of metadata, as the Hugging Face hub reads it, each with a page of its own."""
+"""Model card and data card: Markdown with a head of metadata, as the Hugging Face hub reads it; their pages, and the glossary's."""
 
 import json
 from typing import Any
@@ -16,6 +16,7 @@ from helpers.report.models import EXPORT
 from helpers.series import conclusions
 
 MODEL_CARD, DATA_CARD = "model_card", "data_card"
+GLOSSARY = "glossary.html"
 TITLES = {MODEL_CARD: "Model card", DATA_CARD: "Data card"}
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 """The size categories of data sets on the Hugging Face hub, by their upper bounds."""
@@ -73,13 +74,23 @@ def page(renderer: pages.Renderer, name: str, text: str) -> str:
     head, _, body = (
         text.removeprefix("---\n").partition("\n---\n") if text.startswith("---") else ("", "", text)
     )
+    return _page(renderer, TITLES[name], body, head=head, file=f"{name}.md")
+
+
+def glossary(renderer: pages.Renderer) -> str:
+    """Return the page of the glossary."""
+    text = collect.glossary_file().read_text(encoding="utf-8")
+    return _page(renderer, "Glossary", text.replace("\n### ", "\n## "), head="", file="")
+
+
+def _page(renderer: pages.Renderer, title: str, body: str, *, head: str, file: str) -> str:
     rendered = mistune.create_markdown(escape=True, plugins=["table"])(body)
-    dressed = cells.finish(rendered, title=TITLES[name], where=paths.shown(paths.project_root()), pages={})
+    dressed = cells.finish(rendered, title=title, where=paths.shown(paths.project_root()), pages={})
     return renderer.page(
         "card.html.j2",
-        title=TITLES[name],
+        title=title,
         body=Markup(dressed.html),
         contents=dressed.contents,
         head=head,
-        file=f"{name}.md",
+        file=file,
     )

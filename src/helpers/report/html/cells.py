@@ -17,6 +17,7 @@ _NOTEBOOK = re.compile(r"^(?:\./)?(?P<stage>\d\d_\w+)\.ipynb$")
 _NUMBER = re.compile(
     r"^(?:[-+−<>~≈±]?\s*[\d.,  _]+(?:e[-+]?\d+)?\s*(?:%|s|ms|µs|MB|×)?|–|NaN|None|)$", re.IGNORECASE
 )
+_GLOSSARY = re.compile(r"^(?:\.\./)?docs/glossary\.md(?P<term>#[\w-]+)?$")
 _COSTS = "README.md"  # of the notebooks: where they say how many minutes they take
 
 
@@ -137,8 +138,8 @@ def _set_ids(soup: BeautifulSoup) -> Iterator[Heading]:
 
 
 def slug(text: str) -> str:
-    """Return a text as an anchor: lower-case ASCII letters and digits, joined by hyphens."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    """Return a text as an anchor: lower-case ASCII letters and digits, joined by hyphens, without apostrophes as on GitHub."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower().replace("'", "")
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
 
 
@@ -151,6 +152,8 @@ def _rewrite_links(soup: BeautifulSoup, pages: Mapping[str, str]) -> None:
         link.attrs = {}
         if notebook and notebook["stage"] in pages:
             link["href"] = pages[notebook["stage"]]
+        elif term := _GLOSSARY.match(target):
+            link["href"] = f"glossary.html{term['term'] or ''}"
         elif target == _COSTS:
             link["href"] = "#provenance"  # of the page, which has the minutes of this run
         elif target.startswith("#") and target[1:] in anchors:

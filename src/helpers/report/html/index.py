@@ -21,6 +21,7 @@ EXTRAS = {
     "charts.html": "Charts with values, and prices to try",
     "model_card.html": "Model card",
     "data_card.html": "Data card",
+    "glossary.html": "Glossary",
 }
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")

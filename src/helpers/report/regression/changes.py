@@ -6,7 +6,14 @@ from helpers import wording
 from helpers.errors import OsemnError
 from helpers.report import collect
 from helpers.report.regression import accept, comparisons, differences, reference
-from helpers.report.regression.comparisons import NOT_SIGNIFICANT, REGRESSION, Change, Compared, Pair
+from helpers.report.regression.comparisons import (
+    IMPROVEMENT,
+    NOT_SIGNIFICANT,
+    REGRESSION,
+    Change,
+    Compared,
+    Pair,
+)
 from helpers.report.regression.reference import AcceptedCandidate, AcceptedRun
 from helpers.wording import capital, count, listing, percent
 
@@ -22,6 +29,7 @@ class Changes:
         vanished: labels of candidates that only the accepted run has.
         incomparable: labels of candidates with other classes than before.
         champion: a sentence about a champion that changed or is missing; else empty.
+        leading: the label in `compared` of the pair of champions; empty where they cannot be compared.
         confusion: change of the champion's confusion matrix; None where the test images differ.
         validation: label and change of validation accuracy of each compared model; not tested.
         environment: differences in machine, seeds and versions, as sentences.
@@ -34,6 +42,7 @@ class Changes:
     vanished: tuple[str, ...]
     incomparable: tuple[str, ...]
     champion: str
+    leading: str
     confusion: differences.ConfusionChange | None
     validation: tuple[tuple[str, wording.ChangeWords], ...]
     environment: tuple[str, ...]
@@ -69,11 +78,19 @@ class Changes:
             )
         if not self.compared:
             return f"No candidate can be compared with the run accepted on {self.when}."
-        counts = [len(self.having(verdict)) for verdict in ("improvement", REGRESSION, NOT_SIGNIFICANT)]
+        counts = [len(self.having(verdict)) for verdict in (IMPROVEMENT, REGRESSION, NOT_SIGNIFICANT)]
         return (
-            f"Since the run accepted on {self.when}: {count(counts[0], 'improvement')}, {count(counts[1], REGRESSION)}; "
-            f"{counts[2]:,} of {sum(counts):,} tested differences are not significant."
+            f"Since the run accepted on {self.when}: {count(counts[0], IMPROVEMENT)}, {count(counts[1], REGRESSION)}"
+            f"{self._of_them()}; {counts[2]:,} of {sum(counts):,} tested differences are not significant."
         )
+
+    def _of_them(self) -> str:
+        """Return how many of the significant changes are the champion's; empty where there are none, or no champion."""
+        significant = [change for change in self.all if change.significant]
+        if not significant or not self.leading:
+            return ""
+        mine = sum(change.label == self.leading for change in significant)
+        return f", {f'{mine:,}' if mine else 'none'} of them of the champion"
 
     @property
     def gone(self) -> list[str]:
@@ -157,6 +174,7 @@ def compare(series: collect.Series) -> Changes | None:
         tuple(before[name].label for name in before if name not in after),
         tuple(after[name].label for name in both if name not in alike),
         sentence,
+        champion.label if champion is not None else "",
         differences.confusion_change(champion) if champion is not None and champion.paired else None,
         tuple(
             (label, wording.change_words(accepted.validation[label], now, None, None, share=True))
