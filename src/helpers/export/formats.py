@@ -42,11 +42,11 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("keras", "Keras", "model.keras", True, "keras", "Python with Keras"),
     Format("saved_model", "SavedModel", "saved_model", True, "saved_model", "TensorFlow Serving"),
-    Format("onnx", "ONNX", "model.onnx", True, "onnx", "`osemn serve`, any ONNX runtime"),
+    Format("onnx", "ONNX", "model.onnx", True, "onnx", "osemn serve, any ONNX runtime"),
     Format("litert", "LiteRT", "model.tflite", True, "litert", "phones, small boards"),
     Format("litert_int8", "LiteRT, integers", "model_int8.tflite", False, "litert", "microcontrollers"),
     Format("tfjs", "TensorFlow.js", "tfjs", True, "tfjs", "the browser"),
-    Format("tfjs_half", "TensorFlow.js, float16", "tfjs_half", False, "tfjs", "the browser, `osemn demo`"),
+    Format("tfjs_half", "TensorFlow.js, float16", "tfjs_half", False, "tfjs", "the browser, osemn demo"),
 )
 
 
