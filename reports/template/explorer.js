@@ -80,7 +80,7 @@ function passes(values, image) {
   const guess = predicted(model, image);
   const sure = 100 * confidence(model, image);
   return (
-    part(image) === (values.d || "test") &&
+    (values.d === "both" || part(image) === (values.d || "test")) &&
     (values.r === "" || (guess === labels[image]) === (values.r === "right")) &&
     (values.m === "" || (values.m === "error" ? model.errors.has(image) : copied[image] === 1)) &&
     (values.g === "" || groups[image] === values.g) &&
@@ -118,9 +118,13 @@ function refresh() {
   view = inOrder(chosen, values.s);
   at = 0;
   const wrong = view.filter((image) => predicted(model, image) !== labels[image]).length;
-  const amount = values.d === "train" ? rows.length - tests : tests;
   const some = (count, noun) => `${count.toLocaleString("en")} ${noun}`;
-  find("count").textContent = `${some(view.length, `of ${some(amount, "images")}`)}; ${some(wrong, "misclassified")}.`;
+  const ofTest = view.filter((image) => image < tests).length;
+  const amount =
+    values.d === "both"
+      ? `${some(ofTest, "images")} of the test part, ${view.length - ofTest} of the training part`
+      : some(view.length, `of ${some(values.d === "train" ? rows.length - tests : tests, "images")}`);
+  find("count").textContent = `${amount}; ${some(wrong, "misclassified")}.`;
   showMatrix(counts, values);
   gallery.scrollTop = 0;
   sayCurrent();
@@ -620,7 +624,8 @@ function open(image) {
   at = Math.max(0, view.indexOf(image));
   const facts = [["True class", classes[labels[image]]]];
   const error = model.errors.get(image);
-  if (error) facts.push(["Possible label error", `${classes[error[0]]} is much more probable for ${model.label}`]);
+  const by = image < tests ? model.label : "cross-validated heads that were not trained on this image";
+  if (error) facts.push(["Possible label error", `${classes[error[0]]} is much more probable for ${by}`]);
   if (copied[image]) facts.push(["Copy", "the training part has a copy, or another image of its group"]);
   if (groups[image]) facts.push(["Group", groups[image]]);
   if (paths[image]) facts.push(["Path", paths[image]]);
@@ -629,7 +634,6 @@ function open(image) {
     facts.push(["Unlike the training images", `more than ${Math.floor((100 * below) / tests)}% of the test images`]);
   }
   const top = Array.from({ length: model.count }, (_, place) => image * model.count + place);
-  const by = image < tests ? model.label : "cross-validated heads that were not trained on this image";
   find("image-title").textContent = `Image ${rows[image]} of the ${image < tests ? "test" : "training"} part`;
   find("large").setAttribute("aria-label", describe(image));
   find("facts").replaceChildren(
@@ -710,7 +714,7 @@ function decide(decision) {
 function showDecisions() {
   const before = earlier.size ? `, and ${earlier.size} of earlier runs` : "";
   find("decided").textContent = decisions.size || earlier.size ? `Decisions: ${decisions.size}${before}.` : "";
-  find("save").hidden = decisions.size === 0;
+  for (const id of ["save", "apply"]) find(id).hidden = decisions.size === 0;
 }
 
 function labelsFile() {
@@ -738,7 +742,7 @@ find("save").addEventListener("click", () => {
 });
 find("walk").addEventListener("click", () => {
   for (const name of FIELDS)
-    form.elements[name].value = { c: model.name, d: form.elements.d.value, m: "error", s: "error" }[name] ?? "";
+    form.elements[name].value = { c: model.name, d: rows.length > tests ? "both" : "", m: "error", s: "error" }[name] ?? "";
   refresh();
   const next = view.find((image) => !decisions.has(image));
   if (next !== undefined) open(next);

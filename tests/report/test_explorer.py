@@ -169,6 +169,32 @@ def test_candidates_with_other_test_images_are_left_out(run: ExploredRun) -> Non
         ExploredRun.__mro__[1].seal(run, "07_evaluation/transfer")
 
 
+def test_training_images_are_shown_though_the_sharpest_evaluation_has_none(run: ExploredRun) -> None:
+    folder = run.folder("07_evaluation/tuned")
+    before = {name: (folder / name).read_bytes() for name in (explored.FILE, "doubtful_labels.csv")}
+    content = explored.load(folder / explored.FILE)
+    nothing = {
+        "suspects": content.suspects[:0],
+        "suspect_labels": content.suspect_labels[:0],
+        "suspect_probabilities": content.suspect_probabilities[:0],
+        "sha256": content.sha256[:IMAGES],
+    }
+    table = pd.read_csv(folder / "doubtful_labels.csv")
+    replace(content, side=content.side + 1, **nothing).save(folder / explored.FILE)
+    table[table["part"] == "test"].to_csv(folder / "doubtful_labels.csv", index=False)
+    try:
+        ExploredRun.__mro__[1].seal(run, "07_evaluation/tuned")
+        series = collect.collect(DATASET, PROFILE)
+        text = explorer.render(pages.Renderer(series), explorer.sources(series))
+        data = json.loads(re.search(r'id="content">(.*?)</script>', text, re.DOTALL).group(1))
+        errors = {one["name"]: sorted(map(int, one["labelErrors"])) for one in data["candidates"]}
+        assert errors == {name: [3, 11, IMAGES] for name in stages.CANDIDATES}
+    finally:
+        for name, saved_bytes in before.items():
+            (folder / name).write_bytes(saved_bytes)
+        ExploredRun.__mro__[1].seal(run, "07_evaluation/tuned")
+
+
 @pytest.mark.browser
 def test_filters_count_what_the_predictions_say(reader: Reader, run: ExploredRun) -> None:
     wrong = int((~run.correct("tuned")).sum())
@@ -421,8 +447,15 @@ def test_possible_label_errors_are_decided_by_keyboard_and_saved(reader: Reader,
     reader.page.keyboard.press("r")
     assert reader.title() == "Image 3 of the test part"
     reader.page.keyboard.press("d")
+    assert reader.title() == "Image 5 of the training part"
+    reader.page.keyboard.press("ArrowLeft")
     assert "dropped" in reader.page.locator("#decision").text_content()
     reader.page.keyboard.press("Escape")
+    assert reader.count().startswith("2 images of the test part, 1 of the training part; ")
+    assert (
+        f"--dataset {DATASET} --profile {PROFILE} --labels labels.csv"
+        in reader.page.locator("#apply").inner_text()
+    )
     reader.choose("Part", "training, possible label errors")
     assert reader.count() == "1 of 1 images; 1 misclassified."
     reader.page.locator("#gallery").press("Enter")

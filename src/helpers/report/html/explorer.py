@@ -39,7 +39,9 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
     shown = [explored.load(record.folder / explored.FILE) for record in records]
     rows = shown[0].rows
     same = [place for place, one in enumerate(shown) if np.array_equal(one.rows, rows)]
-    sharpest = max((shown[place] for place in same), key=lambda one: one.side)
+    # an evaluation that had finished before 05 has no training images
+    best = max(same, key=lambda place: (len(shown[place].suspects) > 0, shown[place].side))
+    sharpest, of_training = shown[best], _label_errors(records[best], "train")
     with np.load(records[0].folder / "test_predictions.npz") as saved:
         labels = np.concatenate([saved["labels"][rows], sharpest.suspect_labels])
     names = [records[place].stage.candidate for place in same]
@@ -57,7 +59,9 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
         "earlier": _applied(renderer.series.by_name[ACQUIRE]),
         "groups": sharpest.groups if any(sharpest.groups) else [],
         "near": _near(shown[same[names.index(model)]].mistakes),
-        "candidates": [_candidate(records[place], shown[place], labels, sharpest) for place in same],
+        "candidates": [
+            _candidate(records[place], shown[place], labels, sharpest, of_training) for place in same
+        ],
     }
     return renderer.page(
         "explorer.html.j2",
@@ -72,22 +76,23 @@ def render(renderer: pages.Renderer, records: list[collect.Record]) -> str:
 
 
 def _candidate(
-    record: collect.Record, shown: explored.Explored, labels: np.ndarray, sharpest: explored.Explored
+    record: collect.Record,
+    shown: explored.Explored,
+    labels: np.ndarray,
+    sharpest: explored.Explored,
+    of_training: dict[int, list[float]],
 ) -> dict[str, Any]:
     """Return a candidate's predictions, after scaling as the service returns them, and its map.
 
-    For training images, they are those of the cross-validation, the same for each candidate.
+    For training images, predictions and label errors are those of the cross-validation, the same for each candidate.
     """
     with np.load(record.folder / "test_predictions.npz") as saved:
         on_test = at_temperature(saved["probabilities"][shown.rows], *Scaling.of(record.metrics))
     probabilities = np.concatenate([on_test, sharpest.suspect_probabilities])
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
-    with (record.folder / "doubtful_labels.csv").open(encoding="utf-8", newline="") as stream:
-        errors = list(csv.DictReader(stream))
-    order = [("test", row) for row in shown.rows.tolist()] + [
-        ("train", row) for row in sharpest.suspects.tolist()
-    ]
-    places = {image: place for place, image in enumerate(order)}
+    of_test = _label_errors(record, "test")
+    errors = [of_test.get(row) for row in shown.rows.tolist()]
+    errors += [of_training.get(row) for row in sharpest.suspects.tolist()]
     return {
         "name": record.stage.candidate,
         "label": record.metrics["label"],
@@ -98,11 +103,18 @@ def _candidate(
         "alike": _packed(shown.alike, np.uint16),
         "unknown": None if shown.unknown is None else _packed(shown.unknown, np.float32),
         "maps": _maps(shown.mistakes),
-        "labelErrors": {
-            places[image]: [int(line["suggested"]), float(line["quality"])]
-            for line in errors
-            if (image := ("test" if line["part"] == "test" else "train", int(line["row"]))) in places
-        },
+        "labelErrors": {place: error for place, error in enumerate(errors) if error is not None},
+    }
+
+
+def _label_errors(record: collect.Record, part: str) -> dict[int, list[float]]:
+    """Return the possible label errors of a part by their rows: the suggested label, and the quality of the present one."""
+    with (record.folder / "doubtful_labels.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    return {
+        int(line["row"]): [int(line["suggested"]), float(line["quality"])]
+        for line in lines
+        if (line["part"] == "test") == (part == "test")  # 07 names the parts of the split, too
     }
 
 
