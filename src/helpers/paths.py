@@ -335,3 +335,9 @@ def shown(path: Path) -> str:
         if path.is_relative_to(base):
             return path.relative_to(base).as_posix()
     return path.as_posix()
+
+
+def openable(path: Path) -> str:
+    """Format the path of a result so that it opens from the working directory: relative if it is inside, else absolute."""
+    path, here = Path(path).resolve(), Path.cwd().resolve()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()

@@ -98,3 +98,12 @@ def test_only_a_hidden_file_knows_the_place(places):
     known = paths.output_root() / "runs/.places.json"
     assert json.loads(known.read_text()) == {"pets": str(places / "a/pets")}
     assert [path.name for path in known.parent.iterdir() if not path.name.startswith(".")] == []
+
+
+def test_path_of_a_result_opens_from_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    monkeypatch.setenv("OSEMN_OUTPUT_DIR", str(tmp_path / "out"))
+    results = [paths.output_root() / "index.html", tmp_path / "inside" / "reports" / "index.html"]
+    assert paths.openable(results[0]) == (tmp_path / "out" / "index.html").resolve().as_posix()
+    assert paths.openable(results[1]) == "reports/index.html"

@@ -87,7 +87,7 @@ def run(
         typer.echo(f"Done until {until} in {duration}.")
         return
     typer.echo(f"All {len(request.stages)} stages are done ({duration}). The report:")
-    typer.echo(paths.shown(paths.report_folder(request.dataset, profile) / "index.html"))
+    typer.echo(paths.openable(paths.report_folder(request.dataset, profile) / "index.html"))
 
 
 @app.command(epilog="Example: osemn status --dataset mnist")
@@ -138,7 +138,7 @@ def report(
         return
     written = (rendering.accept if accept else rendering.render)(dataset, profile)
     if not quiet:
-        typer.echo(paths.shown(written))
+        typer.echo(paths.openable(written))
 
 
 def _check(dataset: str, profile: str, quiet: bool) -> None:

@@ -130,7 +130,7 @@ def demo(
         page = output or report.parent / pages.NAME
         pages.check_target(page, None)  # the default depends on the version
         made = pages.write(shown, page, report)
-    typer.echo(paths.shown(made))
+    typer.echo(paths.openable(made))
 
 
 @app.command(epilog="Example: osemn drift pictures/ --check")
