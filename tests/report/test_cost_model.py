@@ -352,6 +352,11 @@ def test_conclusion_reports_a_saving_that_is_not_significant():
     test = Predictions(np.repeat([0.95, 0.95, 0.5], [20, 2, 20]), np.repeat([True, False, True], [20, 2, 20]))
     text = policy.conclusion(policy.choose_policy(validation, test, CATALOGUE), "EUR").text
     assert "EUR (not significant, 95% interval −" in text
+    advice = text[text.index("a person should check") :].partition(". ")[0]
+    assert "below 0.9, but" in advice or "below 0.90, but" in advice
+    assert advice.endswith(
+        "the saving compared with a person who checks every image and with automating everything is not significantly above zero"
+    )
 
 
 def test_conclusion_reports_a_loss_with_a_minus_sign():
@@ -383,7 +388,7 @@ def test_sensitivity_sentence_names_the_costs_that_change_the_policy():
     made = policy.choose_policy(given, given, costs)
     said = policy.sensitivity_sentence(made, policy.vary_costs(given, given, costs), "EUR")
     assert made.policy == "person"
-    assert "changes with cost_check × 2 and cost_prediction × 0.5." in said
+    assert "changes with the cost of a check × 2 and the cost of a prediction × 0.5." in said
     stays = policy.choose_policy(given, given, CATALOGUE)
     same = policy.sensitivity_sentence(stays, policy.vary_costs(given, given, CATALOGUE), "EUR")
     assert "the best policy stays the same" in same

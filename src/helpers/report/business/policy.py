@@ -16,6 +16,14 @@ PRICES = ("value_right", "cost_wrong", "cost_check", "cost_prediction")
 EXAMPLES = (0.2, 0.5, 0.08, 0.0001)
 """The prices with which 12_report comes: nobody's, so that they are called examples wherever something rests on them."""
 PERSON_ERRORS = "person_errors"
+NAMES = {
+    "value_right": "value of a correct label",
+    "cost_wrong": "cost of an incorrect label",
+    "cost_check": "cost of a check",
+    "cost_prediction": "cost of a prediction",
+    PERSON_ERRORS: "errors of a person who checks",
+}
+"""The costs that `vary_costs` changes, in words."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +139,17 @@ def conclusion(plan: Plan, unit: str) -> Conclusion:
 
 
 def _advice(plan: Plan, unit: str) -> str:
-    chosen, against = plan.chosen, "compared with a person who checks every image"
+    chosen, everything = plan.chosen, "a person who checks every image"
+    against = f"compared with {everything}"
     if plan.policy == THRESHOLD:
         return (
-            f"a person should check predictions with a calibrated confidence below {shown_threshold(chosen.threshold)}. "
-            f"{_automated(chosen)} Per 1,000 images the saving is {_amount(chosen.saving, unit)} {against}, and "
+            f"a person should check predictions with a calibrated confidence below {shown_threshold(chosen.threshold)}"
+            f"{_doubt({everything: chosen.saving, 'automating everything': chosen.saving_over_machine})}. {_automated(chosen)} Per 1,000 images the saving is {_amount(chosen.saving, unit)} {against}, and "
             f"{_amount(chosen.saving_over_machine, unit)} compared with automating everything."
         )
     if plan.policy == MACHINE:
         return (
-            f"no check is worth its cost. {_automated(plan.machine)} Per 1,000 images the saving is "
+            f"no check is worth its cost{_doubt({everything: plan.machine.saving})}. {_automated(plan.machine)} Per 1,000 images the saving is "
             f"{_amount(plan.machine.saving, unit)} {against}."
         )
     if chosen.threshold >= cost_model.CHECK_ALL:
@@ -151,6 +160,14 @@ def _advice(plan: Plan, unit: str) -> str:
         "a person should check every image: on validation, automating does not pay for the predictions. On the test images, "
         f"the saving per 1,000 images would be {_amount(chosen.saving, unit)}."
     )
+
+
+def _doubt(savings: Mapping[str, Amount]) -> str:
+    """Return which savings of a policy the test images do not confirm, as the end of a sentence; empty where they confirm all."""
+    open_ones = [other for other, saving in savings.items() if not saving.significant or saving.value <= 0]
+    if not open_ones:
+        return ""
+    return f", but on the test images the saving compared with {' and with '.join(open_ones)} is not significantly above zero"
 
 
 def _automated(result: Outcome) -> str:
@@ -180,7 +197,9 @@ def assumption(costs: Costs) -> str:
 
 def sensitivity_sentence(plan: Plan, rows: Sequence[Mapping[str, Any]], unit: str) -> str:
     """Return how far policy, threshold and saving depend on the costs, as a sentence; `rows` are from `vary_costs`."""
-    changed = [f"{row['cost']} × {row['factor']:g}" for row in rows if row["policy"] != plan.policy]
+    changed = [
+        f"the {NAMES[row['cost']]} × {row['factor']:g}" for row in rows if row["policy"] != plan.policy
+    ]
     best = f"changes with {wording.listing(changed)}" if changed else "stays the same"
     thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
     if plan.policy == THRESHOLD:

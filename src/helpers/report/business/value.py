@@ -16,13 +16,6 @@ from helpers.wording import percent
 if TYPE_CHECKING:
     from helpers.series.runs import Run
 
-NAMES = {
-    "value_right": "value of a correct label",
-    "cost_wrong": "cost of an incorrect label",
-    "cost_check": "cost of a check",
-    "cost_prediction": "cost of a prediction",
-    policy.PERSON_ERRORS: "errors of a person who checks",
-}
 POLICIES = {
     policy.PERSON: "a person checks every image",
     policy.MACHINE: "nobody checks",
@@ -102,7 +95,7 @@ def _row(row: Mapping[str, Any], currency: str) -> dict[str, str]:
     saving, low, high = (policy.money(amount) for amount in (row["saving"], *row["saving_ci95"]))
     value = np.format_float_positional(row["value"], precision=6, trim="-")
     return {
-        "Cost": NAMES[row["cost"]],
+        "Cost": policy.NAMES[row["cost"]],
         "Changed to": f"{value} (× {row['factor']:g})",
         "Best policy": POLICIES[row["policy"]],
         "Threshold": "–" if row["threshold"] is None else policy.shown_threshold(min(row["threshold"], 1.0)),

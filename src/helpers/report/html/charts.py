@@ -11,7 +11,7 @@ import pandas as pd
 
 from helpers.interpret import calibration
 from helpers.report import collect
-from helpers.report.business import value
+from helpers.report.business import policy, value
 from helpers.report.html import index, pages
 from helpers.report.models import EVALUATION, SERVING, find_champion
 from helpers.report.stage_conclusions import joined
@@ -72,7 +72,7 @@ def render(renderer: pages.Renderer) -> str:
         prices=prices(series, champion),
         value_text=joined(metrics, (index.SUMMARY_STAGE, "value")),
         value_figure=index.load_figure(series, index.VALUE_FIGURE),
-        names=value.NAMES,
+        names=policy.NAMES,
     )
 
 
