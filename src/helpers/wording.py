@@ -117,6 +117,20 @@ def microseconds(value: float) -> str:
     return f"{value / 1000:.3g} ms" if value >= 999.5 else f"{value:.3g} µs"
 
 
+def milliseconds(value: float) -> str:
+    """Return a time in milliseconds with two significant digits, never with an exponent: `0.45 ms`, `110 ms`.
+
+    Example:
+        `wording.milliseconds(row["latency_ms_1"])`
+    """
+    return f"{two_digits(value)} ms"
+
+
+def two_digits(value: float) -> str:
+    """Return a number rounded to two significant digits, without an exponent: `0.45`, `110`, `1,200`."""
+    return f"{float(f'{value:.2g}'):,g}"
+
+
 def listing(words: Sequence[str], joint: str = "and", most: int | None = None) -> str:
     """Return words as a list in a sentence: `a, b and c`; above a number of words, the first ones and how many more there are."""
     if most and len(words) > most:

@@ -69,12 +69,13 @@ def formats(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for place, (axis, (key, factor, title)) in enumerate(zip(axes[0], panels, strict=True)):
         values = [row[key] * factor for row in rows]
         bars = axis.barh(titles, values, color=figures.COLORS[place])
-        axis.bar_label(bars, fmt="{:.2g}", padding=4, fontsize=9)
+        axis.bar_label(bars, fmt=wording.two_digits, padding=4, fontsize=9)
         axis.set_xlabel(title, fontsize=10)
         axis.set_xlim(0, max(values) * 1.3)  # room for the numbers
         axis.grid(axis="y", visible=False)
     axes[0, 0].invert_yaxis()
     values = "; ".join(
-        f"{row['title']} {row['bytes'] / 1e6:.2g} MB, {row['latency_ms_1']:.2g} ms" for row in rows
+        f"{row['title']} {wording.two_digits(row['bytes'] / 1e6)} MB, {wording.milliseconds(row['latency_ms_1'])}"
+        for row in rows
     )
     return figures.with_alt(figure, f"Size, start-up time and time per image of each format: {values}.")

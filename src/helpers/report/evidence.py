@@ -7,7 +7,7 @@ from typing import Any
 from helpers.report import collect
 from helpers.report.models import EVALUATION, EXPORT, GRAD_CAM, SERVING, find_champion
 from helpers.report.stage_conclusions import joined
-from helpers.wording import bound, percent, score
+from helpers.wording import bound, milliseconds, percent, score
 
 Rows = list[dict[str, str]]
 """A table of texts: the cells of each row by column; the first column names the row."""
@@ -84,7 +84,7 @@ def _formats(logged: Mapping[str, Any]) -> Rows:
             "Test accuracy": percent(row["accuracy"]),
             "Same label": f"{row['same_labels']:,} of {row['n']:,}",
             "Largest difference": bound(row["largest_difference"]),
-            "One image": f"{row['latency_ms_1']:.2g} ms",
+            "One image": milliseconds(row["latency_ms_1"]),
             "First prediction": f"{row['seconds_to_first']:.1f} s",
         }
         for row in logged.get("formats") or []

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from helpers import wording
 from helpers.report.data_facts import metrics_file
 from helpers.report.models import EVALUATION, SERVING, MetricsByStage, find_champion
 from helpers.report.stage_conclusions import read
-from helpers.wording import percent, sources
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def lessons(metrics: MetricsByStage) -> list[Lesson]:
     )
     watch = read(metrics, (SERVING, "drift"), (stage, "retraining"))
     retrain = tuple(conclusion.text for conclusion in watch)
-    watched = sources(conclusion.source for conclusion in watch)
+    watched = wording.sources(conclusion.source for conclusion in watch)
     parts = [
         Lesson("Systematic errors", confusions, source, f"{stage}/figures/misclassified.png"),
         Lesson("Labels to check", _labels(logged), source),
@@ -65,8 +65,9 @@ def _labels(logged: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     if not count:
         return ("No test label contradicts the predictions so clearly that it may be an error.",)
+    verb, listed = ("contradicts", "It is listed") if count == 1 else ("contradict", "They are listed")
     return (
-        f"{count:,} test labels ({percent(count / n)}) contradict the predictions so clearly that the label may be an error; the "
-        "champion may also be wrong. They are listed in doubtful_labels.csv for a manual check; none was changed or removed, so "
+        f"{wording.count(count, 'test label')} ({wording.percent(count / n)}) {verb} the predictions so clearly that the label may be an "
+        f"error; the champion may also be wrong. {listed} in doubtful_labels.csv for a manual check; none was changed or removed, so "
         "every accuracy here includes them.",
     )

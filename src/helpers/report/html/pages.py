@@ -12,7 +12,7 @@ from markupsafe import Markup
 from helpers import paths
 from helpers.report import collect
 from helpers.report.html import cells, notebook
-from helpers.wording import capital, duration, interval, microseconds, moment, percent, points
+from helpers.wording import capital, duration, interval, microseconds, milliseconds, moment, percent, points
 
 
 class Renderer:
@@ -29,7 +29,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self.environment.filters["anchor"] = cells.slug
-        words = (percent, interval, duration, microseconds, moment, capital, points)
+        words = (percent, interval, duration, microseconds, milliseconds, moment, capital, points)
         self.environment.globals |= {
             **{word.__name__: word for word in words},
             "series": series,
