@@ -48,6 +48,20 @@ def test_models_of_all_stages_are_compared_each_with_its_file(metrics):
     )
 
 
+def test_models_with_the_same_result_are_called_equally_good(metrics):
+    tuned, chosen = metrics["09_tuning"]["models"]["tuned"], metrics["06_fine_tuning"]["models"]["fine_tuned"]
+    tuned |= {name: chosen[name] for name in ("accuracy", "accuracy_ci95", "macro_f1")}
+    tested_in_pairs(metrics)
+    established = conclusions.best_model(metrics, "Digits")
+    first, other = (model.label for model in models.list_models(metrics)[:2])
+    assert established.text.startswith(
+        f"Of 7 models, the {first} and the {other} are equally good, and best, on Digits by accuracy: 94.5% of 144 validation images "
+        "are classified correctly by each (95% interval"
+    )
+    assert len(established.numbers["equal"]) == 1
+    assert " it differs" not in established.text
+
+
 def test_series_without_transfer_learning_compares_the_baselines_only():
     summary = conclusions.summarise(only_baseline(), "Digits")
     assert summary["best_model"]["text"].startswith(
@@ -316,6 +330,14 @@ def test_p_values_have_three_decimals(value, words):
 )  # fmt: skip
 def test_percentage_is_not_rounded_to_all_or_nothing(fraction, digits, words):
     assert wording.percent(fraction, digits) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.3, "0.3 ms"), (0.468, "0.47 ms"), (7.96, "8 ms"), (108.4, "110 ms"), (1_234.0, "1,200 ms")],
+)
+def test_milliseconds_have_two_digits_and_no_exponent(value, words):
+    assert wording.milliseconds(value) == words
 
 
 def test_a_difference_has_one_decimal_more_than_the_percentages_beside_it():

@@ -54,10 +54,15 @@ def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
     compared, metric = require_models(metrics), models.series_metric(metrics)
     best, n = compared[0], models.count_validation_images(metrics)
     tests = models.read_tests_of_best(metrics, compared)
+    equal = [model for model in compared if _result(model) == _result(best)]
     among = f"Of {len(compared)} models, the" if len(compared) > 1 else "The"
+    which = f"{best.label} is best"
+    if len(equal) > 1:
+        which = f"{listing([equal[0].label, *(f'the {model.label}' for model in equal[1:])])} are equally good, and best,"
     text = (
-        f"{among} {best.label} is best on {dataset} by {metric.title}{_other_metric(metric, best)}: {percent(best.accuracy)} of "
-        f"{f'{n:,} ' if n else ''}validation images are classified correctly (95% interval {best.interval})."
+        f"{among} {which} on {dataset} by {metric.title}{_other_metric(metric, best)}: {percent(best.accuracy)} of "
+        f"{f'{n:,} ' if n else ''}validation images are classified correctly{' by each' if len(equal) > 1 else ''} "
+        f"(95% interval {best.interval})."
     )
     numbers = {
         "model": best.name,
@@ -65,11 +70,23 @@ def best_model(metrics: MetricsByStage, dataset: str) -> Conclusion:
         "value": best.value,
         "accuracy": best.accuracy,
         "accuracy_ci95": [best.low, best.high],
+        "equal": [model.name for model in equal[1:]],
         "significantly_worse": [test["other"] for test in tests if test["shown"]],
     }
     files = [model.source for model in compared] + ([metrics_file(models.EXPORT)] if tests else [])
     test = "paired tests on the validation images" if tests else ""
-    return Conclusion("best_model", text + _tested(tests), numbers, test, sources(files))
+    return Conclusion(
+        "best_model",
+        text + _tested(tests, f"the {best.label}" if len(equal) > 1 else "it"),
+        numbers,
+        test,
+        sources(files),
+    )
+
+
+def _result(model: Model) -> tuple[float | None, float]:
+    """Return what a model reached, rounded: equal means of recalls differ in their last bit."""
+    return None if model.value is None else round(model.value, 9), round(model.accuracy, 9)
 
 
 def _other_metric(metric: Metric, model: Model) -> str:
@@ -77,10 +94,10 @@ def _other_metric(metric: Metric, model: Model) -> str:
     return "" if metric.name == "accuracy" or model.value is None else f" ({metric.words(model.value)})"
 
 
-def _tested(tests: Sequence[Mapping[str, Any]]) -> str:
-    """Return the results of the paired tests as a sentence, empty for none."""
+def _tested(tests: Sequence[Mapping[str, Any]], best: str) -> str:
+    """Return the results of the paired tests of the best model as a sentence, empty for none."""
     parts = [f"from the {test['label']} by {difference(test)}" for test in tests]
-    return f" On these images it differs {'; '.join(parts)}. {TWO_NETWORKS}" if parts else ""
+    return f" On these images {best} differs {'; '.join(parts)}. {TWO_NETWORKS}" if parts else ""
 
 
 def complexity(metrics: MetricsByStage) -> Conclusion:
