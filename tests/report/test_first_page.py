@@ -3,13 +3,14 @@
 import json
 import re
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from markupsafe import escape
 
 from helpers.obtain import ledger
-from helpers.report import collect, conclusions, evidence, first_screen, post_mortem, provenance
+from helpers.report import collect, conclusions, evidence, first_screen, post_mortem, provenance, questions
 from helpers.report.html import decision, pages
 from helpers.report.html import index as first_page
 from helpers.series import conclusions as conclusions_of_stages
@@ -84,6 +85,32 @@ def test_training_time_includes_the_search_and_the_head(metrics):
     assert seconds == {"baseline_cnn": 43.0, "transfer": 9.0, "fine_tuned": 90.0 + 9.0, "tuned": 60.0 + 75.0}
 
 
+def test_a_smoke_run_chooses_no_model_and_says_so(run: FakeRun):
+    smoke = index()
+    assert "Digits: a smoke run</h1>" in smoke
+    assert "its accuracies mean nothing" in smoke
+    assert "<code>osemn run --dataset digits --profile quick</code>" in smoke
+    series = collect.collect(DATASET, PROFILE)
+    quick = first_page.render(pages.Renderer(replace(series, profile="quick")))
+    assert "Digits: choose the tuned residual CNN</h1>" in quick
+    assert "smoke run" not in quick
+
+
+def test_with_few_images_the_accuracy_over_all_stands_beside_that_on_the_test_images(metrics):
+    def asked() -> dict[str, str]:
+        return {question: text for question, text, _ in conclusions.summarise(metrics, "Digits")["questions"]}
+
+    def conclude(numbers: dict) -> None:
+        few = Conclusion("out_of_fold", "Over 150 images.", numbers)
+        metrics[TESTED]["conclusions"] += conclusions_of_stages.as_metrics([few])
+
+    conclude({})
+    assert questions.FEW_IMAGES not in asked()
+    conclude({"n": 150})
+    assert asked()[questions.FEW_IMAGES].endswith(" Over 150 images.")
+    assert asked()[questions.FEW_IMAGES].startswith(first_screen.lead(metrics))
+
+
 @pytest.mark.parametrize(
     ("stage", "path", "value", "before", "after"),
     [
@@ -94,6 +121,7 @@ def test_training_time_includes_the_search_and_the_head(metrics):
         ("09_tuning", ["models", "tuned", "parameters"], 98_765, "240,000", "98,765"),
         ("09_tuning", ["search_seconds"], 33.0, ">2.2 min<", ">93 s<"),
         ("10_export", ["latency_ms", "tuned"], 0.47, ">0.3 ms<", ">0.47 ms<"),
+        ("10_export", ["latency_ms", "tuned"], 108.4, ">0.3 ms<", ">110 ms<"),
         (TESTED, ["doubtful_labels"], 17, "9 test labels (2.5%)", "17 test labels (4.7%)"),
         (
             "09_tuning",
@@ -121,7 +149,6 @@ def test_the_first_screen_names_choice_alternative_risks_and_next_steps(run: Fak
     page = index()
     screen = page[page.index('class="summary"') : page.index('id="map"')]
     for words in (
-        "Digits: choose the tuned residual CNN</h1>",
         "★ Tuned residual CNN",
         ">alternative: higher accuracy<",
         "The tuned residual CNN is the best candidate.",
@@ -234,7 +261,7 @@ def test_pages_that_not_every_report_has_are_linked_where_they_were_made(run: Fa
     assert [name for name in names if f'href="{name}"' in page] == []
     page = first_page.render(renderer, beside=["index.html", *names])
     assert [name for name in names if f'href="{name}"' in page] == names
-    for view in ("explorer.html#r=wrong", "explorer.html#m=error"):
+    for view in ("explorer.html#r=wrong", "explorer.html#m=error&amp;d=both&amp;s=error"):
         assert f'href="{view}"' in page
 
 
@@ -292,6 +319,9 @@ def test_labels_to_check_are_counted(metrics):
         return lesson.texts[0]
 
     assert labels().startswith("9 test labels (2.5%) contradict the predictions so clearly")
+    metrics[TESTED]["doubtful_labels"] = 1
+    assert labels().startswith("1 test label (0.3%) contradicts the predictions so clearly")
+    assert "It is listed in doubtful_labels.csv" in labels()
     metrics[TESTED]["doubtful_labels"] = 0
     assert labels().startswith("No test label contradicts")
 

@@ -9,6 +9,7 @@ from helpers.report.models import (
     TRANSFER,
     TUNING,
     MetricsByStage,
+    find_champion,
 )
 from helpers.report.stage_conclusions import read
 from helpers.series.conclusions import Conclusion
@@ -35,6 +36,7 @@ ASKED = {
     "Would more images help?": ((TRANSFER, "data_size"),),
     "Why this model and not the others?": ((EXPORT, "champion"),),
 }
+FEW_IMAGES = "How accurate is it over all images, as the test images are few?"
 Answer = tuple[str, str, str]
 
 
@@ -46,7 +48,7 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
         established: the conclusions of 12_report that compare stages.
     """
     rows = [(OWN[one.id], one.text, one.source) for one in established if one.id in OWN]
-    for question, places in ASKED.items():
+    for question, places in {**_few_images(metrics), **ASKED}.items():
         logged = read(metrics, *places)
         if logged:
             answer = " ".join(conclusion.text for conclusion in logged)
@@ -55,3 +57,10 @@ def answers(metrics: MetricsByStage, established: Iterable[Conclusion] = ()) -> 
             files = sources(conclusion.source for conclusion in logged)
             rows.append((question, answer, files))
     return rows
+
+
+def _few_images(metrics: MetricsByStage) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return the question after the accuracy over all images, where 07 cross-validated it: with many images there is none."""
+    stage = f"{EVALUATION}/{find_champion(metrics)}"
+    measured = any(one.numbers for one in read(metrics, (stage, "out_of_fold")))
+    return {FEW_IMAGES: ((stage, "test_accuracy"), (stage, "out_of_fold"))} if measured else {}

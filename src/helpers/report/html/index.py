@@ -15,6 +15,7 @@ from helpers.report.html import decision, pages
 from helpers.report.html.notebook import as_webp
 from helpers.report.models import series_metric
 from helpers.report.regression import reference
+from helpers.series import manifests
 
 EXTRAS = {
     "explorer.html": "Explore every test image",
@@ -23,6 +24,7 @@ EXTRAS = {
     "data_card.html": "Data card",
     "glossary.html": "Glossary",
 }
+SMOKE = "smoke"  # the profile whose results mean nothing
 SUMMARY_STAGE, SUMMARY = "12_report", "summary.json"
 COST_FIGURES = ("12_report/figures/accuracy_against_cost.png", "04_baseline/figures/return_on_complexity.png")
 VALUE_FIGURE = "12_report/figures/business_value.png"
@@ -73,6 +75,8 @@ def render(renderer: pages.Renderer, changes: Any = None, beside: Collection[str
     said = {summary["why"], *(one.text for one, _, _ in exhibits)}  # nothing is printed twice
     context: dict[str, Any] = {
         "summary": summary,
+        "smoke": series.profile == SMOKE,
+        "quick_command": manifests.command(series.dataset, "quick"),
         "forest": compared,
         "series_map": decision.series_map(series),
         "reads": decision.reads,
