@@ -101,5 +101,9 @@ def test_card_says_what_the_model_does_with_images_of_none_of_its_classes():
     assert "was not tested with images from other sources, of other kinds" in without
     conclusions = {**FACTS["conclusions"], "unknown": "Of 200 digits, 97.0% are rejected."}
     card = model_card.render({**FACTS, "conclusions": conclusions})
-    assert "for any image. Of 200 digits, 97.0% are rejected." in card
+    assert "checked and served. Of 200 digits, 97.0% are rejected. It is not made for decisions" in " ".join(
+        card.split()
+    )
+    assert "It has no class for anything else" in without
+    assert "It has no class for anything else" not in card
     assert "was not tested with images of its classes from other sources" in card
