@@ -93,7 +93,9 @@ def models(dataset: str, profile: str) -> dict[str, Any]:
     """
     rows: dict[str, Any] = {}
     for stage in compared.STAGES:
-        metrics = json.loads((paths.stage_folder(dataset, profile, stage) / "metrics.json").read_text())
+        metrics = json.loads(
+            (paths.stage_folder(dataset, profile, stage) / "metrics.json").read_text(encoding="utf-8")
+        )
         for name, row in metrics["models"].items():
             if name in rows:
                 raise OsemnError(
@@ -109,7 +111,7 @@ def tested(dataset: str, profile: str) -> dict[str, Any]:
     rows = {}
     for candidate in stages.CANDIDATES:
         path = paths.stage_folder(dataset, profile, f"07_evaluation/{candidate}") / "metrics.json"
-        logged = json.loads(path.read_text())
+        logged = json.loads(path.read_text(encoding="utf-8"))
         rows[candidate] = {key: logged[key] for key in ("accuracy", "accuracy_ci95", "n", "test_openings")}
     return rows
 

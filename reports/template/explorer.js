@@ -340,7 +340,8 @@ function startMatrix() {
   const short = classes.length > MOST_NAMES;
   const only = `The ${MOST_PAIRS} most frequent confusions of ${classes.length} classes.`;
   const about = short ? only : "Rows are true classes, columns predicted ones. The arrow keys move from cell to cell.";
-  find("matrix-about").textContent = `${about} A number opens its images. The counts follow all filters above but those of the two classes.`;
+  find("matrix-about").textContent =
+    `${about} A number opens its images. The counts follow all filters above but those of the two classes.`;
   if (short) return;
   const head = tag("tr", "", {}, tag("td", ""), ...classes.map((name) => tag("th", "", { scope: "col" }, tag("span", name))));
   const body = tag("tbody", "");

@@ -1,8 +1,13 @@
 """The limits that keep the package and the notebooks readable; `python tools/house.py` prints the measures."""
 
+import ast
+import re
 from statistics import median
 
 import house
+import nbformat
+
+from conftest import REPOSITORY
 
 ENTRIES = 16  # nine rooms, the command line, five files on the ground, and __init__.py
 LINES_OF_A_FILE = 350  # what can be scrolled through in one go
@@ -51,3 +56,23 @@ def test_measures_count_what_they_say() -> None:
     source = '"""Docstring."""\n\n# comment\nx = (\n    1\n)\n\n\ndef f():\n    """Two\n    lines."""\n    return x\n'
     assert house.code_lines(source) == 5
     assert house.functions(source) == [(4, "f")]
+
+
+def without_encoding(source: str) -> list[str]:
+    """Return the calls that read or write text in whatever encoding the user's locale has."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    named = (call for call in calls if getattr(call.func, "attr", "") in ("read_text", "write_text"))
+    return [
+        ast.unparse(call) for call in named if "encoding" not in {keyword.arg for keyword in call.keywords}
+    ]
+
+
+def test_text_is_read_and_written_as_utf_8_whatever_the_locale() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "src").rglob("*.py")}
+    for path in (REPOSITORY / "notebooks").rglob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        sources[path] = re.sub("^%.*", "", "\n".join(code), flags=re.MULTILINE)
+    found = {str(path): calls for path, source in sources.items() if (calls := without_encoding(source))}
+    assert not found
+    assert without_encoding('path.read_text()\npath.write_text("ü")')

@@ -100,7 +100,7 @@ def _score(item: Format, version: Path, images_file: Path, turns: _Turns) -> Sco
 
 def _call(command: Sequence[str | Path], title: str, turns: _Turns) -> dict[str, Any]:
     """Run a scoring program, which prints JSON after its predictions and, once it is sent a line, after its measurements."""
-    with tempfile.TemporaryFile("w+") as errors, ExitStack() as ending:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors, ExitStack() as ending:
         with turns.predicting:
             started = time.time()
             process = subprocess.Popen(
@@ -109,7 +109,7 @@ def _call(command: Sequence[str | Path], title: str, turns: _Turns) -> dict[str,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
+                encoding="utf-8",
             )
             ending.enter_context(process)
             ending.callback(process.kill)

@@ -64,7 +64,9 @@ def find(run: Run, validation: Dataset) -> Followed:
     Example:
         `followed = follow.find(run, validation)`
     """
-    index = json.loads(run.input("03_preprocess", "followed.json").read_text())["validation_image"]
+    index = json.loads(run.input("03_preprocess", "followed.json").read_text(encoding="utf-8"))[
+        "validation_image"
+    ]
     answers = {}
     for name, stage in stages.CANDIDATES.items():
         if stage in run.upstream:

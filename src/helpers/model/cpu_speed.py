@@ -80,7 +80,7 @@ def _can_be_fused(layer: keras.layers.Layer) -> bool:
 def bfloat16_is_native() -> bool:
     """Return whether this processor has bfloat16 instructions; False where Linux does not report it."""
     try:
-        flags = Path("/proc/cpuinfo").read_text()
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -31,7 +31,8 @@ def kernel(variables: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="osemn-", ignore_cleanup_errors=True) as folder:
         described = Path(folder, "kernels", "python3", "kernel.json")
         described.parent.mkdir(parents=True)
-        described.write_text(json.dumps({"argv": _KERNEL, "display_name": "Python 3", "language": "python"}))
+        kernel = {"argv": _KERNEL, "display_name": "Python 3", "language": "python"}
+        described.write_text(json.dumps(kernel), encoding="utf-8")
         folders = ("JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
         os.environ.update(dict.fromkeys(folders, folder), **variables)
         os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"

@@ -15,7 +15,7 @@ def discarded_output() -> Iterator[None]:
     disabled = logging.root.manager.disable
     sys.stdout.flush()
     sys.stderr.flush()
-    with contextlib.ExitStack() as stack, Path(os.devnull).open("w") as nowhere:
+    with contextlib.ExitStack() as stack, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         for stream in (1, 2):
             saved = os.dup(stream)
             stack.callback(os.close, saved)

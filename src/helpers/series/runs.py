@@ -142,7 +142,7 @@ class Run(ResolvedStage):
             SealedTestSetError: the file is the test set, and this stage may not see it.
 
         Example:
-            `history = json.loads(run.input("04_baseline", "history.json").read_text())`
+            `history = json.loads(run.input("04_baseline", "history.json").read_text(encoding="utf-8"))`
         """
         if (stage, name) in seal.FILES:
             seal.refuse_file(self.stage.name, self.stage.notebook)

@@ -176,7 +176,7 @@ def call_tool(command: list[str], folder: Path, seconds: float) -> tuple[int, st
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,
     )
