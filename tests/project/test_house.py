@@ -73,6 +73,6 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale() -> None:
         cells = nbformat.read(path, as_version=4).cells
         code = [cell.source for cell in cells if cell.cell_type == "code"]
         sources[path] = re.sub("^%.*", "", "\n".join(code), flags=re.MULTILINE)
-    found = {str(path): calls for path, source in sources.items() if (calls := without_encoding(source))}
-    assert not found
+    by_locale = {str(path): calls for path, source in sources.items() if (calls := without_encoding(source))}
+    assert not by_locale
     assert without_encoding('path.read_text()\npath.write_text("ü")')
