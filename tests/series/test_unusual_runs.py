@@ -83,22 +83,27 @@ def test_clock_set_back_gives_no_negative_duration(project, monkeypatch):
     assert manifest["started"] <= manifest["finished"]
 
 
-def test_run_by_hand_refuses_an_input_that_was_run_with_other_files(project):
+@pytest.mark.parametrize("refused", [True, False])
+def test_run_by_hand_refuses_an_input_that_was_run_with_other_images(project, refused):
     def finished(stage: str, **inputs: str) -> None:
         folder = project.folder(stage)
         folder.mkdir(parents=True)
-        (folder / "data.bin").write_text(stage)
-        outputs = manifests.describe_files(folder, [folder / "data.bin"])
+        (folder / "train.npz").write_text(stage)
+        (folder / "data_card.json").write_text(stage)
+        outputs = manifests.describe_files(folder, list(folder.iterdir()))
         facts = {"schema": manifests.SCHEMA, "outputs": outputs, "inputs": inputs}
         manifests.write_json(folder / manifests.NAME, facts)
 
     finished("01_acquire")
-    finished("10_export", **{"01_acquire/data.bin": "of another split"})
+    finished("10_export", **{f"01_acquire/{'train.npz' if refused else 'data_card.json'}": "of before"})
     given = {name: EXAMPLES[name] for name in parameters.MODELS["11_serving"].model_fields}
+    if not refused:  # such a change cannot move an image from one part to the other
+        runs.Run.reading("11_serving", given)
+        return
     with pytest.raises(MissingInputError) as caught:
         runs.Run.start("11_serving", given)
     assert "10_export is out of date" in str(caught.value)
-    assert "01_acquire/data.bin" in str(caught.value)
+    assert "01_acquire/train.npz" in str(caught.value)
     assert "run notebooks/10_export.ipynb again" in str(caught.value)
 
 
