@@ -8,30 +8,23 @@ Writes benchmarks/results/evaluation_speed.json.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
+import report_speed
 from helpers import paths
 from helpers.series import manifests, records
 
 
 def seconds(home: Path, output: Path, options: argparse.Namespace, candidate: str) -> float:
     """Return the seconds of one evaluation."""
-    places = {"OSEMN_HOME": home, "OSEMN_OUTPUT_DIR": output, "PYTHONPATH": home / "src"}
     code = "import sys\nfrom helpers{} import execute\nexecute.execute(*sys.argv[1:], progress=False)"
     room = ".series" if (home / "src" / "helpers" / "series").is_dir() else ""
-    stage = f"07_evaluation/{candidate}"
     started = perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", code.format(room), stage, options.dataset, options.profile],
-        env=os.environ | {name: str(place.resolve()) for name, place in places.items()},
-        cwd=home,
-        check=True,
+    report_speed.run(
+        code.format(room), home, output, f"07_evaluation/{candidate}", options.dataset, options.profile
     )
     return perf_counter() - started
 

@@ -23,16 +23,21 @@ RENDER = "import sys\nfrom helpers.report import render\ngetattr(render, 'render
 WITHOUT = "from helpers.report.html import explorer\nexplorer.sources = lambda series: []\n" + RENDER
 
 
-def cpu_seconds(code: str, home: Path, output: Path, dataset: str, profile: str) -> float:
-    """Return the processor seconds of one rendering."""
+def run(code: str, home: Path, output: Path, *arguments: str) -> None:
+    """Run code of a commit, checked out in `home`, on the runs below `output`, in a process of its own."""
     places = {"OSEMN_HOME": home, "OSEMN_OUTPUT_DIR": output, "PYTHONPATH": home / "src"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        [sys.executable, "-c", code, dataset, profile],
+        [sys.executable, "-c", code, *arguments],
         env=os.environ | {name: str(place.resolve()) for name, place in places.items()},
         cwd=home,
         check=True,
     )
+
+
+def cpu_seconds(code: str, home: Path, output: Path, dataset: str, profile: str) -> float:
+    """Return the processor seconds of one rendering."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(code, home, output, dataset, profile)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
